@@ -1,0 +1,141 @@
+"""`hedgerow simulate`: flags and environment variables to a `Behaviour`, and errors to exit codes."""
+
+import math
+import re
+import secrets
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import click
+
+from hedgerow_simulator.behaviour import Behaviour, BehaviourError
+from hedgerow_simulator.limits import MAX_LATENCY_MS, MAX_WORKERS
+from hedgerow_simulator.listening import listen
+from hedgerow_simulator.workers import run
+
+EXIT_USAGE = 2
+EXIT_NOT_STARTED = 3
+EXIT_WORKER_LOST = 1
+
+MAX_SEED = 2**32 - 1
+"""Largest seed: easy to copy, and more runs than anyone will make."""
+
+_DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
+_SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
+
+
+class OneLineError(click.ClickException):
+    """A usage error told in one line, without the usage text around it."""
+
+    exit_code = EXIT_USAGE
+
+
+class OneLineCommand(click.Command):
+    """A command whose usage errors are told in one line."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as usual; raise `OneLineError`."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise OneLineError(error.format_message()) from error
+
+
+def _span(text: str) -> tuple[int, int]:
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a whole number of ms or LOW-HIGH, 0 to {MAX_LATENCY_MS}")
+    low = int(match[1])
+    return low, low if match[2] is None else int(match[2])
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise click.BadParameter(f"{text!r} is not a share from 0 to 1")
+    return share
+
+
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not _DIGITS.fullmatch(text) or not low <= int(text) <= high:
+            raise click.BadParameter(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+_flag = partial(click.option, show_default=True, show_envvar=True)
+_rate = partial(_flag, type=_share, metavar="0..1")
+_hidden = partial(click.option, hidden=True, is_flag=True)
+_default = Behaviour()
+
+
+@click.command(
+    name="simulate", cls=OneLineCommand, context_settings={"auto_envvar_prefix": "HEDGEROW_SIMULATE"}
+)
+@_flag("--host", default="127.0.0.1", help="Address to listen on.")
+@_flag("--port", type=_whole_number(0, 65_535), default="8090", metavar="N", help="0: a free one.")
+@_flag(
+    "--latency-ms",
+    type=_span,
+    default="{}-{}".format(*_default.latency_ms),
+    metavar="LOW-HIGH",
+    help="Uniform from LOW to HIGH; or one number.",
+)
+@_rate("--error-rate", default=str(_default.error_rate), help="Share of 500s with a body of HTML.")
+@_rate("--too-many-rate", default=str(_default.too_many_rate), help="Share of 429s.")
+@_rate("--malformed-rate", default=str(_default.malformed_rate), help="Share of 200s with a bad body.")
+@_rate("--reset-rate", default=str(_default.reset_rate), help="Share of resets in mid-body.")
+@_rate("--hang-rate", default=str(_default.hang_rate), help="Share never answered.")
+@_rate("--drip-rate", default=str(_default.drip_rate), help="Share answered one byte at a time.")
+@_flag(
+    "--seed",
+    type=_whole_number(0, MAX_SEED),
+    show_default="drawn",
+    metavar="N",
+    help="The same seed gives the same answers.",
+)
+@_flag("--workers", type=_whole_number(1, MAX_WORKERS), default="1", metavar="N", help="Processes.")
+@_hidden("--until-stdin-closes", help="End as soon as stdin is at its end.")
+@_hidden("--log", help="Keep the newest requests for GET /log.")
+@_hidden("--unique", help="Put a token into each success body.")
+def simulate(  # noqa: PLR0913 - one parameter for each flag
+    *,
+    host: str,
+    port: int,
+    seed: int | None,
+    workers: int,
+    until_stdin_closes: bool,
+    log: bool,
+    **settings: Any,
+) -> None:
+    """Run the testing server: GET /api/work as the upstream of record answers it, with faults."""
+    if log and workers > 1:
+        raise OneLineError(f"--log with --workers {workers} is not accepted: the log is kept by one worker")
+    if seed is None:
+        seed = secrets.randbelow(MAX_SEED + 1)
+    try:
+        behaviour = Behaviour(seed=seed, **settings)
+    except BehaviourError as error:
+        raise OneLineError(str(error)) from error
+    try:
+        listeners = listen(host, port, count=workers)
+    except OSError as error:
+        click.echo(f"Error: cannot listen on {host} port {port}: {error.strerror}", err=True)
+        sys.exit(EXIT_NOT_STARTED)
+    clean = run(
+        behaviour,
+        listeners,
+        log=log,
+        until_stdin_closes=until_stdin_closes,
+        announce=lambda url: click.echo(f"hedgerow simulate: answering on {url} (seed {seed})"),
+    )
+    if not clean:
+        click.echo("Error: a worker has ended by itself; so the others were ended too", err=True)
+        sys.exit(EXIT_WORKER_LOST)

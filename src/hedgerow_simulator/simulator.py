@@ -1,0 +1,76 @@
+"""The listening server of one process, as an object with a beginning and an end."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from hedgerow_simulator.behaviour import Behaviour
+from hedgerow_simulator.connection import Connection
+from hedgerow_simulator.counts import Counts, SharedRows, Stats
+from hedgerow_simulator.limits import LISTEN_BACKLOG
+from hedgerow_simulator.listening import listen, work_url
+from hedgerow_simulator.log import LogEntry
+from hedgerow_simulator.open_connections import OpenConnections
+from hedgerow_simulator.upstream import Upstream
+
+
+class Simulator:
+    """A running testing server: where it is, and what it has seen."""
+
+    def __init__(self, upstream: Upstream, url: str, connections: OpenConnections) -> None:
+        self.url = url
+        self._upstream = upstream
+        self._connections = connections
+
+    @property
+    def stats(self) -> Stats:
+        """The numbers now, as `/stats` tells them."""
+        return self._upstream.counts.stats()
+
+    def log(self, *, after: int = 0) -> list[LogEntry]:
+        """Give the requests numbered above `after`, as `/log` tells them; none unless started with `log`."""
+        return self._upstream.log.after(after)
+
+    async def until(self, condition: Callable[[Stats], bool]) -> Stats:
+        """Wait for the moment at which the condition holds, e.g. `lambda stats: stats.clients_left == 1`.
+
+        It has no limit of its own: bound it with `asyncio.timeout`.
+        """
+        return await self._upstream.counts.until(condition)
+
+    def abort_connections(self) -> None:
+        """Cut off every open connection, idle ones too, as a server that dies would."""
+        self._connections.abort_all()
+
+
+@asynccontextmanager
+async def running_simulator(
+    behaviour: Behaviour | None = None, *, host: str = "127.0.0.1", port: int = 0, log: bool = False
+) -> AsyncIterator[Simulator]:
+    """Run a testing server in this event loop for the length of the block.
+
+    By default it makes no faults and answers at once. At the end, also when cancelled, it stops listening and
+    cuts off every connection. Raises OSError if it cannot listen, e.g. on a port that is taken.
+    """
+    upstream = Upstream(behaviour or Behaviour.faultless(), Counts(SharedRows(workers=1), 0), log=log)
+    (listener,) = listen(host, port, count=1)
+    async with serving(upstream, listener) as simulator:
+        yield simulator
+
+
+@asynccontextmanager
+async def serving(upstream: Upstream, listener: socket.socket) -> AsyncIterator[Simulator]:
+    """Serve on a listening socket, which is closed at the end."""
+    connections = OpenConnections()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(upstream, connections), sock=listener, backlog=LISTEN_BACKLOG
+    )
+    connections.start_sweeping()
+    try:
+        yield Simulator(upstream, work_url(listener), connections)
+    finally:
+        server.close()
+        connections.close()
+        await upstream.counts.until(lambda _: connections.all_gone)
+        await server.wait_closed()

@@ -1,0 +1,133 @@
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from hedgerow_simulator.cli import simulate
+from simulator.processes import AT_ONCE, BOUND_S, FAULTLESS, run_to_end, running
+
+
+def test_the_command_is_named_simulate() -> None:
+    assert simulate.name == "simulate"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_announces_answers_and_stops_at_once_when_told(number: signal.Signals, workers: str) -> None:
+    with running(*AT_ONCE, "--seed=5", f"--workers={workers}") as server:
+        assert server.seed == 5
+        assert server.get("/api/work") == (200, b'{"time":0}')
+        with socket.create_connection(("127.0.0.1", server.port)) as hanging:
+            hanging.sendall(b"GET /api/work HTTP/1.1\r\nHost: x\r\nX-Fault: hang\r\n\r\n")
+            while server.stats()["in_flight"] == 0:
+                pass
+            server.process.send_signal(number)
+            assert server.process.wait(BOUND_S) == 0
+        assert server.rest_of_stdout() == ""
+        assert server.process.stderr
+        assert server.process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_ends_when_stdin_does(workers: str) -> None:
+    with running(*AT_ONCE, f"--workers={workers}", "--until-stdin-closes") as server:
+        assert server.process.stdin
+        server.process.stdin.write("what is written does not matter\n")
+        server.process.stdin.flush()
+        assert server.get("/api/work") == (200, b'{"time":0}')
+        server.process.stdin.close()
+        assert server.process.wait(BOUND_S) == 0
+        assert server.rest_of_stdout() == ""
+
+
+def test_without_the_flag_the_end_of_stdin_does_not_matter() -> None:
+    with running(*AT_ONCE) as server:
+        assert server.process.stdin
+        server.process.stdin.close()
+        for _ in range(20):
+            assert server.get("/api/work")[0] == 200
+        assert server.process.poll() is None
+
+
+def test_a_stdin_that_is_no_pipe_is_at_its_end() -> None:
+    ended = run_to_end(*AT_ONCE, "--until-stdin-closes")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("hedgerow simulate: answering on ")
+
+
+def test_a_drawn_seed_is_printed_and_differs() -> None:
+    lines = {run_to_end("--port=0", "--until-stdin-closes").stdout.partition("(seed ")[2] for _ in range(2)}
+    assert len(lines) == 2
+
+
+def test_every_flag_is_an_environment_variable_and_the_flag_wins() -> None:
+    environment = {
+        "HEDGEROW_SIMULATE_PORT": "0",
+        "HEDGEROW_SIMULATE_LATENCY_MS": "7",
+        "HEDGEROW_SIMULATE_SEED": "123",
+        "HEDGEROW_SIMULATE_ERROR_RATE": "1",
+        "HEDGEROW_SIMULATE_LOG": "1",
+    }
+    with running(*FAULTLESS, **environment) as server:
+        assert server.seed == 123
+        assert server.get("/api/work") == (200, b'{"time":7}')
+        assert server.get("/log")[0] == 200
+
+
+def test_unique_bodies() -> None:
+    with running(*AT_ONCE, "--unique") as server:
+        assert server.get("/api/work")[1] != server.get("/api/work")[1]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_taken_port_is_one_line_and_exit_3(workers: str) -> None:
+    with running(*AT_ONCE) as server:
+        ended = run_to_end(f"--port={server.port}", f"--workers={workers}")
+    assert ended.returncode == 3
+    assert ended.stdout == ""
+    assert ended.stderr == f"Error: cannot listen on 127.0.0.1 port {server.port}: Address already in use\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--port=x"], ["--port", "'x'", "0 to 65535"]),
+        (["--port=65536"], ["--port", "'65536'", "0 to 65535"]),
+        (["--workers=0"], ["--workers", "'0'", "1 to 64"]),
+        (["--seed=-1"], ["--seed", "'-1'", "0 to "]),
+        (["--latency-ms=fast"], ["--latency-ms", "'fast'", "LOW-HIGH"]),
+        (["--latency-ms=600-100"], ["latency-ms", "600-100", "LOW <= HIGH"]),
+        (["--error-rate=2"], ["--error-rate", "'2'", "0 to 1"]),
+        (["--hang-rate=nan"], ["--hang-rate", "'nan'", "0 to 1"]),
+        (["--drip-rate=0.9"], ["add up to 1.06", "drip-rate 0.9", "at most 1"]),
+        (["--nonsense"], ["--nonsense"]),
+        (["--log", "--workers=2"], ["--log", "--workers 2"]),
+    ],
+)
+def test_a_usage_error_is_one_line_and_exit_2(flags: list[str], named: list[str]) -> None:
+    ended = run_to_end(*flags)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    for part in named:
+        assert part in ended.stderr
+
+
+def test_a_bad_environment_variable_is_a_usage_error() -> None:
+    ended = run_to_end(HEDGEROW_SIMULATE_TOO_MANY_RATE="lots")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "--too-many-rate" in ended.stderr
+    assert "'lots'" in ended.stderr
+
+
+def test_it_imports_nothing_of_the_gateway() -> None:
+    code = (
+        "import sys, hedgerow_simulator.cli; "
+        "print([name for name in sys.modules if name == 'hedgerow' or name.startswith('hedgerow.')])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=BOUND_S, check=True
+    )
+    assert ended.stdout == "[]\n"

@@ -1,0 +1,1 @@
+"""Benchmarks of hedgerow beside its peers. Run by `make bench`; see README.md."""

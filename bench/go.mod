@@ -1,0 +1,3 @@
+module hedgerow/bench
+
+go 1.23

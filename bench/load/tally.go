@@ -1,0 +1,124 @@
+package main
+
+// outcome: each request has exactly one. An answer that came too late is late, whatever it says.
+type outcome int
+
+const (
+	good outcome = iota
+	late
+	badBody // 200 in time, but not a JSON object with "time"
+	status502
+	status503
+	status504
+	otherStatus
+	noAnswer // the connection broke, or nothing came until we gave up
+	notSent  // due, but every connection we may open was busy
+	outcomes
+)
+
+var outcomeNames = [outcomes]string{
+	"good", "late", "bad_body", "502", "503", "504", "other_status", "no_answer", "not_sent",
+}
+
+func outcomeOf(a answer) outcome {
+	switch {
+	case a.isSuccess():
+		return good
+	case a.status == 200:
+		return badBody
+	case a.status == 502:
+		return status502
+	case a.status == 503:
+		return status503
+	case a.status == 504:
+		return status504
+	}
+	return otherStatus
+}
+
+// tally is what was seen of the requests planned in one step's window.
+type tally struct {
+	step        step
+	counts      [outcomes]int64
+	lateStatus  map[int]int64
+	lateBy      histogram // beyond the timeout, counted from when the request had surely left
+	fromSend    histogram // answers of any kind
+	fromPlan    histogram
+	goodOnly    histogram // good answers, from send
+	sendLag     histogram // own lag: actual minus planned departure
+	tickerLag   histogram // own lag: how late the event loop came round to a due tick
+	answered    int64     // answers that arrived inside the window, whenever they were asked
+	lateOver25  int64
+	inFlightMax int
+	usage       usage // own CPU in the window
+}
+
+func newTally(s step) *tally { return &tally{step: s, lateStatus: map[int]int64{}} }
+
+func (t *tally) planned() int64 {
+	var sum int64
+	for _, count := range t.counts {
+		sum += count
+	}
+	return sum
+}
+
+// lateReport tells how bad late answers were.
+type lateReport struct {
+	Count    int64         `json:"count"`
+	Over25ms int64         `json:"over_25_ms"`
+	WorstMs  float64       `json:"worst_ms"`
+	P99Ms    float64       `json:"p99_ms"`
+	Statuses map[int]int64 `json:"statuses"`
+}
+
+// ownReport is the generator's own noise in the same window: what it says is worth no more than this is small.
+type ownReport struct {
+	SendLag   summary `json:"send_lag"`
+	TickerLag summary `json:"ticker_lag"`
+	CPUShare  float64 `json:"cpu_share"`
+}
+
+// stepReport is one step's result, in the final JSON.
+type stepReport struct {
+	Rate        float64          `json:"rate"`
+	InFlight    int              `json:"in_flight,omitempty"`
+	Seconds     float64          `json:"seconds"`
+	Planned     int64            `json:"planned"`
+	Answered    int64            `json:"answered_in_window"`
+	GoodShare   float64          `json:"good_share"`
+	Outcomes    map[string]int64 `json:"outcomes"`
+	Late        lateReport       `json:"late"`
+	FromSend    summary          `json:"latency_from_send"`
+	FromPlan    summary          `json:"latency_from_plan"`
+	GoodLatency summary          `json:"latency_of_good"`
+	InFlightMax int              `json:"in_flight_max"`
+	Own         ownReport        `json:"own"`
+}
+
+func (t *tally) report() stepReport {
+	seconds := float64(t.step.until-t.step.measureFrom) / 1e9
+	named := map[string]int64{}
+	for i, count := range t.counts {
+		named[outcomeNames[i]] = count
+	}
+	return stepReport{
+		Rate:        t.step.rate,
+		InFlight:    t.step.inFlight,
+		Seconds:     seconds,
+		Planned:     t.planned(),
+		Answered:    t.answered,
+		GoodShare:   float64(t.counts[good]) / float64(max(1, t.planned())),
+		Outcomes:    named,
+		Late:        lateReport{t.lateBy.total, t.lateOver25, milliseconds(t.lateBy.max), t.lateBy.quantileMs(0.99), t.lateStatus},
+		FromSend:    t.fromSend.summary(),
+		FromPlan:    t.fromPlan.summary(),
+		GoodLatency: t.goodOnly.summary(),
+		InFlightMax: t.inFlightMax,
+		Own: ownReport{
+			SendLag:   t.sendLag.summary(),
+			TickerLag: t.tickerLag.summary(),
+			CPUShare:  t.usage.cpuShare(),
+		},
+	}
+}

@@ -1,0 +1,166 @@
+"""Results as a file for later and as a table for now."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.figures import Spread, ratios, spread
+
+Rounds = Sequence[Mapping[str, Any]]  # one measured thing per round
+Results = Mapping[str, Rounds]  # by server
+
+REFERENCE = "hedgerow"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One figure of a table, and how it is shown."""
+
+    title: str
+    read: Callable[[Mapping[str, Any]], float]
+    form: str
+    with_spread: bool = False
+
+    def of(self, rounds: Rounds) -> Spread:
+        return spread([self.read(run) for run in rounds])
+
+
+COLUMNS: dict[str, list[Column]] = {
+    "W1": [
+        Column("CPU µs/request", lambda run: run["window"]["cpu_us_per_request"], ".1f", with_spread=True),
+        Column("requests/s", lambda run: run["window"]["requests_per_s"], ".0f"),
+        Column("server core", lambda run: run["window"]["server_core_share"], ".0%"),
+        Column("load core", lambda run: run["window"]["load_core_share"], ".0%"),
+    ],
+    "W2": [
+        Column("CPU µs/request", lambda run: run["window"]["cpu_us_per_request"], ".1f", with_spread=True),
+        Column(
+            "KiB/in flight", lambda run: run["memory"]["kib_per_request_in_flight"], ".1f", with_spread=True
+        ),
+        Column("requests/s", lambda run: run["window"]["requests_per_s"], ".0f"),
+        Column("p50 ms", lambda run: run["load"]["latency_from_send"]["p50_ms"], ".0f"),
+        Column("p99 ms", lambda run: run["load"]["latency_from_send"]["p99_ms"], ".0f"),
+        Column("good", lambda run: run["load"]["good_share"], ".2%"),
+        Column("server core", lambda run: run["window"]["server_core_share"], ".0%"),
+        Column("load core", lambda run: run["window"]["load_core_share"], ".0%"),
+    ],
+}
+
+
+def save(path: Path, workload: str, provenance: Mapping[str, Any], results: Results) -> None:
+    """Write everything that was measured, with where it comes from."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"workload": workload, "provenance": provenance, "summary": summary(workload, results)}
+    path.write_text(json.dumps(document | {"rounds": results}, indent=1, default=str) + "\n")
+
+
+def summary(workload: str, results: Results) -> dict[str, Any]:
+    """Reduce the rounds of each server to medians and spreads."""
+    if workload == "W3":
+        return {name: {"knee": asdict(knees(rounds))} for name, rounds in results.items()}
+    return {
+        name: {column.title: asdict(column.of(rounds)) for column in COLUMNS[workload]}
+        | {"ratio": asdict(ratio_to_reference(results, name))}
+        for name, rounds in results.items()
+    }
+
+
+def knees(rounds: Rounds) -> Spread:
+    return spread([run["knee"] for run in rounds])
+
+
+def reference_of(results: Results) -> str:
+    return REFERENCE if REFERENCE in results else next(iter(results))
+
+
+def ratio_to_reference(results: Results, name: str) -> Spread:
+    """Compare CPU per request with hedgerow's, or with the first server's where hedgerow did not run."""
+    reference = reference_of(results)
+
+    def cpu(rounds: Rounds) -> list[float]:
+        return [run["window"]["cpu_us_per_request"] for run in rounds]
+
+    pairs = min(len(results[name]), len(results[reference]))  # an interrupted last round has no partner
+    return ratios(cpu(results[name])[:pairs], cpu(results[reference])[:pairs])
+
+
+def table(workload: str, results: Results) -> str:
+    """Lay the results out for a terminal."""
+    rows = knee_rows(results) if workload == "W3" else figure_rows(workload, results)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(
+        [f"{workload} ({len(next(iter(results.values())))} rounds)", *lines, *remarks(workload, results)]
+    )
+
+
+def figure_rows(workload: str, results: Results) -> list[list[str]]:
+    columns = COLUMNS[workload]
+    rows = [["server", f"x {reference_of(results)}", *(column.title for column in columns)]]
+    for name, rounds in results.items():
+        row = [name, cell(ratio_to_reference(results, name), ".2f")]
+        row += [cell(column.of(rounds), column.form, column.with_spread) for column in columns]
+        rows.append(row)
+    return rows
+
+
+def cell(value: Spread, form: str, with_spread: bool = True) -> str:
+    if value.low == value.high or not with_spread:
+        return format(value.median, form)
+    return f"{value.median:{form}} [{value.low:{form}}..{value.high:{form}}]"
+
+
+def knee_rows(results: Results) -> list[list[str]]:
+    rows = [
+        [
+            "server",
+            "knee",
+            "offered",
+            "good",
+            "late",
+            "worst late ms",
+            "p99 ms",
+            "server core",
+            "load core",
+            "own p99",
+        ]
+    ]
+    for name, rounds in results.items():
+        steps = rounds[-1]["steps"]
+        knee = cell(knees(rounds), ".0f")
+        for rate, step in steps.items():
+            load, used = step["load"], step["window"]
+            rows.append(
+                [
+                    *(name, knee, rate, f"{step['good_share']:.2%}"),
+                    f"{load['late']['count'] / max(1, load['planned']):.2%}",
+                    *(f"{load['late']['worst_ms']:.1f}", f"{load['latency_from_send']['p99_ms']:.0f}"),
+                    *(f"{used['server_core_share']:.0%}", f"{used['load_core_share']:.0%}"),
+                    f"{load['own']['send_lag']['p99_ms']:.1f}",
+                ]
+            )
+    return rows
+
+
+def remarks(workload: str, results: Results) -> list[str]:
+    """Say what makes a figure weaker than it looks."""
+    said = []
+    for name, rounds in results.items():
+        runs = [step for run in rounds for step in run["steps"].values()] if workload == "W3" else rounds
+        disturbed = sum(run["window"]["disturbed"] for run in runs)
+        if disturbed:
+            said.append(
+                f"{name}: other programs took more than 5 % of a core in {disturbed} of {len(runs)} windows"
+            )
+        full = sum(run["window"]["load_core_share"] > 0.9 for run in runs)
+        unsaturated = sum(not run["window"]["saturated"] for run in runs)
+        if full and workload != "W1":
+            said.append(f"{name}: upstream and load filled their core in {full} of {len(runs)} windows")
+        if workload == "W1" and unsaturated:
+            said.append(
+                f"{name}: its core was not full in {unsaturated} of {len(runs)} windows: "
+                "CPU per request holds, requests/s is not its limit"
+            )
+    return said

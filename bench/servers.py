@@ -1,0 +1,114 @@
+"""The gateway and its peers: how each is started, and what must be known to judge it fairly."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.processes import free_port
+from bench.toolchain import PEERS, VENV_BIN, build_go
+
+HEDGEROW = Path(sys.executable).parent / "hedgerow"
+
+Command = list[str | Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server is to stand, and before whom."""
+
+    port: int
+    upstream_port: int
+    directory: Path
+    route_timeout_s: float  # for a server that cannot read `timeout` from the query
+
+    @property
+    def upstream_url(self) -> str:
+        return f"http://127.0.0.1:{self.upstream_port}/api/work"
+
+    def fill_in(self, template: str) -> Path:
+        """Write a configuration of a peer with this place's ports in it."""
+        text = (PEERS / template).read_text()
+        filled = self.directory / template
+        filled.write_text(
+            text.format(
+                port=self.port,
+                upstream=f"127.0.0.1:{self.upstream_port}",
+                upstream_port=self.upstream_port,
+                directory=self.directory,
+                route_timeout_s=self.route_timeout_s,
+            )
+        )
+        return filled
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One line of the tables."""
+
+    name: str
+    note: str
+    command: Callable[[Place], Command]
+    hedges: bool = True
+    judges_bodies: bool = True
+
+
+def gateway(executable: Path, extra: str) -> Callable[[Place], Command]:
+    """Return how hedgerow is started, by any build of it."""
+
+    def command(place: Place) -> Command:
+        return [
+            *(executable, "serve", "--host", "127.0.0.1", "--port", str(place.port)),
+            *("--admin-port", str(free_port()), "--workers", "1"),
+            *("--upstream", place.upstream_url, *shlex.split(extra)),
+        ]
+
+    return command
+
+
+def nginx(place: Place) -> Command:
+    return [*nginx_command(place, "nginx.conf")]
+
+
+def nginx_command(place: Place, template: str) -> Command:
+    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin") or "nginx"
+    return [program, "-p", place.directory, "-e", "stderr", "-c", place.fill_in(template)]
+
+
+def envoy(place: Place) -> Command:
+    return [
+        *(VENV_BIN / "envoy", "--config-path", place.fill_in("envoy.yaml")),
+        *("--concurrency", "1", "--disable-hot-restart", "--log-level", "error"),
+    ]
+
+
+def gohedge(losers: str) -> Callable[[Place], Command]:
+    def command(place: Place) -> Command:
+        program = build_go("peers/gohedge")
+        address = f"127.0.0.1:{place.port}"
+        return [program, "-listen", address, "-upstream", place.upstream_url, "-losers", losers]
+
+    return command
+
+
+def aiohttp(place: Place) -> Command:
+    return [VENV_BIN / "python", PEERS / "aiohttp_peer.py", str(place.port), place.upstream_url]
+
+
+PEER_SERVERS = (
+    Server("nginx", "plain proxy, never hedges: the limit", nginx, hedges=False, judges_bodies=False),
+    Server("envoy", "hedges one try at a time, judges heads only", envoy, judges_bodies=False),
+    Server("go-cancel", "net/http, losers cancelled", gohedge("cancel")),
+    Server("go-drain", "net/http, losers drained", gohedge("drain")),
+    Server("aiohttp", "aiohttp on uvloop both sides, losers cancelled", aiohttp),
+)
+
+
+def known_servers(gateway_args: str, other: Path | None) -> Mapping[str, Server]:
+    """Return hedgerow, another build of it if one is given, and the peers, by name."""
+    servers = [Server("hedgerow", "this repository", gateway(HEDGEROW, gateway_args))]
+    if other is not None:
+        servers.append(Server("other", f"hedgerow at {other}", gateway(other, gateway_args)))
+    return {server.name: server for server in (*servers, *PEER_SERVERS)}

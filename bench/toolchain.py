@@ -1,0 +1,56 @@
+"""What is needed besides hedgerow's own environment: peers from PyPI, programs in Go; all in `.cache`."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+REPOSITORY = BENCH.parent
+CACHE = BENCH / ".cache"
+PEERS = BENCH / "peers"
+VENV_BIN = CACHE / "peers" / "bin"
+REQUIREMENTS = PEERS / "requirements.txt"
+
+
+def ensure_peers() -> None:
+    """Install the pinned peers into a virtual environment of their own, once per version of the pins."""
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    stamp = CACHE / "peers" / "installed"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print("installing the peers into", VENV_BIN.parent, file=sys.stderr)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", VENV_BIN.parent], check=True)
+    pip: list[str | Path] = [
+        VENV_BIN / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
+    subprocess.run([*pip, "--require-hashes", "--requirement", REQUIREMENTS], check=True)
+    stamp.write_text(wanted)
+
+
+def build_go(package: str) -> Path:
+    """Build one of our Go programs, a folder below bench; Go comes from PyPI, the code from us alone."""
+    program = CACHE / "bin" / Path(package).name
+    environment = os.environ | {
+        "GOCACHE": str(CACHE / "go-build"),
+        "GOPATH": str(CACHE / "gopath"),
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=mod",
+        "GOPROXY": "off",
+    }
+    subprocess.run(
+        [VENV_BIN / "go", "build", "-o", program, f"./{package}"], check=True, cwd=BENCH, env=environment
+    )
+    return program
+
+
+def pinned_versions() -> dict[str, str]:
+    """Name the peers' versions, as pinned."""
+    pins = (line.split(" ")[0] for line in REQUIREMENTS.read_text().splitlines())
+    return dict(pin.split("==") for pin in pins if "==" in pin)

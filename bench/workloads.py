@@ -1,0 +1,179 @@
+"""The workloads: each is one function that measures one server once."""
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench import loads
+from bench.figures import KNEE_GOOD_SHARE, kib_per_request, knee, window
+from bench.processes import Sample, free_port, running, sample, tree_uss_bytes, wait_until_answering
+from bench.servers import Command, Place, Server, nginx_command
+from bench.toolchain import build_go
+
+Measured = dict[str, Any]
+
+SERVER_CORE = 0
+LOAD_CORE = 1  # upstream, load generator and this program
+W1_CONNECTIONS = 64
+WARM_UP_IN_FLIGHT = 32
+LOST_GOOD_SHARE = 0.5  # after two steps as bad as this, a higher rate tells nothing new
+PAUSE_S = 1.0
+BEYOND_KNEE = (2, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says."""
+
+    seconds: float
+    settle_s: float
+    in_flight: int
+    timeout_ms: int
+    rates: tuple[int, ...]
+    upstream: str  # "go" or "simulator"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A server that answers, and its upstream."""
+
+    server: psutil.Process
+    upstream: psutil.Process
+    address: str
+
+    def sample(self) -> Sample:
+        return sample(self.server, self.upstream)
+
+
+def seed_upstream(settings: Settings, port: int) -> Command:
+    """Return how the seed's upstream is started: 100-600 ms, 10 % errors, 2 % malformed."""
+    faults = ["--latency-ms", "100-600", "--error-rate", "0.1", "--malformed-rate", "0.02", "--seed", "1"]
+    if settings.upstream == "go":
+        return [build_go("upstream"), "--addr", f"127.0.0.1:{port}", *faults]
+    others = ["--too-many-rate", "0", "--reset-rate", "0", "--hang-rate", "0"]
+    return [sys.executable, "-m", "hedgerow_simulator", "--port", str(port), *faults, *others]
+
+
+@contextlib.contextmanager
+def standing(
+    server: Server, settings: Settings, *, instant: bool = False, route_timeout_s: float = 10.0
+) -> Iterator[Standing]:
+    """Start the upstream, then the server before it; both end with the block."""
+    with tempfile.TemporaryDirectory(prefix="hedgerow-bench-") as name, contextlib.ExitStack() as stack:
+        directory = Path(name)
+        upstream_log, server_log = directory / "upstream.log", directory / "server.log"
+        place = Place(free_port(), free_port(), directory, route_timeout_s)
+        if instant:
+            below = Place(place.upstream_port, 0, directory, 0.0)
+            upstream_command = nginx_command(below, "nginx_upstream.conf")
+        else:
+            upstream_command = seed_upstream(settings, place.upstream_port)
+        upstream = stack.enter_context(running(upstream_command, core=LOAD_CORE, log=upstream_log))
+        wait_until_answering(place.upstream_url, upstream, upstream_log)
+        process = stack.enter_context(running(server.command(place), core=SERVER_CORE, log=server_log))
+        address = f"127.0.0.1:{place.port}"
+        wait_until_answering(f"http://{address}/api/smart", process, server_log)
+        yield Standing(process, upstream, address)
+        keep_log(server, server_log)
+
+
+def keep_log(server: Server, log: Path) -> None:
+    """Copy the server's output where BENCH_LOGS says, if anywhere."""
+    if folder := os.environ.get("BENCH_LOGS"):
+        target = Path(folder) / f"{server.name}-{time.time_ns()}.log"
+        target.write_bytes(log.read_bytes()[-1_000_000:])
+
+
+def w1(server: Server, settings: Settings) -> Measured:
+    """Instant upstream, 64 connections, closed loop: what a request costs when nothing has to wait."""
+    with standing(server, settings, instant=True) as stand:
+        url = f"http://{stand.address}/api/smart"
+        loads.wrk(url, connections=W1_CONNECTIONS, seconds=max(1.0, settings.settle_s), core=LOAD_CORE)
+        before = stand.sample()
+        seen = loads.wrk(url, connections=W1_CONNECTIONS, seconds=settings.seconds, core=LOAD_CORE)
+        after = stand.sample()
+    return {"window": asdict(window(before, after, seen["answered"], seen["cpu_share"])), "load": seen}
+
+
+def w2(server: Server, settings: Settings) -> Measured:
+    """The seed's own upstream, many requests in flight, no timeout: what waiting and hedging cost."""
+    closed_loop = ["-inflight", str(settings.in_flight), "-conns", str(settings.in_flight + 100)]
+    with standing(server, settings) as stand:
+        loads.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
+        time.sleep(PAUSE_S)
+        idle_bytes = tree_uss_bytes(stand.server)
+        measured = measure_load(stand, settings, closed_loop)
+    loaded_bytes = measured["uss_bytes"]
+    memory = {
+        "uss_idle_bytes": idle_bytes,
+        "uss_loaded_bytes": loaded_bytes,
+        "kib_per_request_in_flight": kib_per_request(idle_bytes, loaded_bytes, settings.in_flight),
+    }
+    return measured | {"memory": memory}
+
+
+def measure_load(stand: Standing, settings: Settings, arguments: list[str]) -> Measured:
+    """Sample the server around the load generator's window (memory: as it opens, in full flight)."""
+    samples: list[Sample] = []
+    answered: list[int] = []
+    uss: list[int] = []
+
+    def at_begin() -> None:
+        uss.append(tree_uss_bytes(stand.server))
+        samples.append(stand.sample())
+
+    def at_end(count: int) -> None:
+        samples.append(stand.sample())
+        answered.append(count)
+
+    timing = ["-addr", stand.address, "-seconds", str(settings.seconds), "-settle", str(settings.settle_s)]
+    seen = loads.load([*timing, *arguments], core=LOAD_CORE, at_begin=at_begin, at_end=at_end)
+    before, after = samples
+    measured = window(before, after, answered[0], seen["own"]["cpu_share"])
+    return {"window": asdict(measured), "load": seen, "uss_bytes": uss[0]}
+
+
+def w3(server: Server, settings: Settings) -> Measured:
+    """Open loop at rising rates, with a timeout: how many answers are good, also past the knee."""
+    steps: dict[int, Measured] = {}
+    lost = 0
+    for rate in settings.rates:
+        steps[rate] = w3_step(server, settings, rate)
+        lost = lost + 1 if steps[rate]["good_share"] < LOST_GOOD_SHARE else 0
+        if lost == 2:
+            break
+    found = knee({rate: seen["good_share"] for rate, seen in steps.items()})
+    for factor in BEYOND_KNEE:
+        if found and found * factor not in steps:
+            steps[found * factor] = w3_step(server, settings, found * factor)
+    by_rate = {str(rate): seen for rate, seen in sorted(steps.items())}
+    return {"knee": found, "knee_good_share": KNEE_GOOD_SHARE, "steps": by_rate}
+
+
+def w3_step(server: Server, settings: Settings, rate: int) -> Measured:
+    """Offer one rate to a fresh server: what an overload leaves behind is not the next step's fault."""
+    open_loop = ["-rate", str(rate), "-timeout", str(settings.timeout_ms)]
+    # A server that cannot read the timeout from the query gets it as its route's.
+    with standing(server, settings, route_timeout_s=settings.timeout_ms / 1000) as stand:
+        loads.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
+        measured = measure_load(stand, settings, open_loop)
+    return measured | {"good_share": good_share(server, measured)}
+
+
+def good_share(server: Server, measured: Measured) -> float:
+    """Return the share of good answers; who judges no bodies is forgiven those that it could not know bad."""
+    outcomes = measured["load"]["outcomes"]
+    forgiven = 0 if server.judges_bodies else outcomes["bad_body"]
+    share: float = (outcomes["good"] + forgiven) / max(1, measured["load"]["planned"])
+    return share
+
+
+WORKLOADS = {"W1": w1, "W2": w2, "W3": w3}

@@ -1,0 +1,126 @@
+"""Queues of instants: what is due next, and what is due now. Pure: the clock is the caller's.
+
+Both queues are O(1) to add to and to remove from, because most deadlines are never met: an answer comes, and
+the deadline is forgotten. That is the timing-wheel argument (Varghese and Lauck, SOSP 1987).
+"""
+
+from collections.abc import Hashable, Iterator
+from heapq import heappop, heappush
+from math import inf
+from typing import Generic, Protocol, TypeVar
+
+TICKS_PER_S = 1000
+"""Resolution of `Alarms`. The event loop's own timers have whole milliseconds, so finer ticks gain nothing."""
+
+
+class Sleeper(Protocol):
+    """Something that can be woken."""
+
+    def on_alarm(self) -> None:
+        """The instant has come."""
+
+
+class Alarms:
+    """At most one alarm for each sleeper; rings at its instant or up to one tick later, never before."""
+
+    __slots__ = ("_buckets", "_ticks", "next_at")
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, dict[Sleeper, None]] = {}
+        self._ticks: list[int] = []
+        self.next_at = inf
+        """The earliest instant at which something may be due, in seconds: one comparison tells."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets.values()))
+
+    def set(self, at: float, sleeper: Sleeper) -> int:
+        """Wake `sleeper` at the instant `at` (seconds, finite). Returns what `cancel` needs."""
+        tick = -int(-at * TICKS_PER_S // 1)
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            bucket = self._buckets[tick] = {}
+            heappush(self._ticks, tick)
+            self.next_at = self._ticks[0] / TICKS_PER_S
+        bucket[sleeper] = None
+        return tick
+
+    def cancel(self, tick: int, sleeper: Sleeper) -> None:
+        """Forget an alarm; one that has rung already is forgotten anyway."""
+        bucket = self._buckets.get(tick)
+        if bucket is not None and bucket.pop(sleeper, sleeper) is None and not bucket:
+            bucket.clear()  # gives its hash table back; the bucket itself goes when its tick comes
+
+    def pop_due(self, now: float) -> Iterator[Sleeper]:
+        """Take the sleepers whose instant has come, in the order of their instants.
+
+        A sleeper that has been woken may set and cancel alarms, also such as are due at once.
+        """
+        ticks, buckets = self._ticks, self._buckets
+        while ticks and (ticks[0] / TICKS_PER_S <= now or not buckets[ticks[0]]):
+            bucket = buckets[ticks[0]]
+            if bucket:
+                sleeper = next(iter(bucket))
+                del bucket[sleeper]
+                yield sleeper
+            else:
+                del buckets[heappop(ticks)]
+                self.next_at = ticks[0] / TICKS_PER_S if ticks else inf
+
+
+T = TypeVar("T", bound=Hashable)
+
+
+class ExpiryQueue(Generic[T]):
+    """Things that expire a fixed span after they were added; the order of adding is the order of expiry."""
+
+    __slots__ = ("_due", "span_s")
+
+    def __init__(self, span_s: float) -> None:
+        self.span_s = span_s
+        self._due: dict[T, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def __contains__(self, item: T) -> bool:
+        return item in self._due
+
+    def add(self, item: T, now: float) -> None:
+        """Expire `item` at `now` + the span; adding it again starts its span anew."""
+        self._due.pop(item, None)
+        self._due[item] = now + self.span_s
+
+    def discard(self, item: T) -> None:
+        """Forget `item`, if it is here."""
+        self._due.pop(item, None)
+
+    def pop_newest(self) -> T | None:
+        """Take what was added last."""
+        return self._due.popitem()[0] if self._due else None
+
+    def pop_oldest(self) -> T | None:
+        """Take what was added first, and would expire next."""
+        for item in self._due:
+            del self._due[item]
+            return item
+        return None
+
+    def pop_expired(self, now: float) -> Iterator[T]:
+        """Take what has expired, oldest first."""
+        while self._due:
+            item, due_at = next(iter(self._due.items()))
+            if due_at > now:
+                return
+            del self._due[item]
+            yield item
+
+
+def answer_by(arrived_at: float, timeout_s: float, lag_s: float = 0.0) -> float:
+    """Tell the instant by which to answer, so that the answer is within `timeout_s` where the caller stands.
+
+    The margin is the loop's own lag (`lag_s`, its 99th percentile) and 2 ms for the way, between 1 ms and
+    25 ms, and never more than a tenth of the timeout.
+    """
+    margin_s = min(max(lag_s + 0.002, 0.001), 0.025, timeout_s / 10)
+    return arrived_at + timeout_s - margin_s

@@ -1,0 +1,127 @@
+"""The path of one request, from its head to its reply."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from hedgerow.admission import Admission
+from hedgerow.deadlines import answer_by
+from hedgerow.events import Observer
+from hedgerow.hedging import HedgePlan, hedge
+from hedgerow.outcomes import Attempt, Carrier
+from hedgerow.query import BadTimeout, parse_timeout_ms
+from hedgerow.replies import Reply, problem, reply_to
+from hedgerow.requests import Request
+from hedgerow.trampoline import Run, Trampoline
+
+SMART_PATH = b"/api/smart"
+_ALLOWED = (b"GET", b"HEAD")
+
+
+class Upstream(Protocol):
+    """What a race needs of the upstream."""
+
+    def carry(self, attempt: Attempt) -> Carrier:
+        """Send the attempt's request; report by `attempt.end`, perhaps before returning. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator chose: when to ask again, and how long a caller may wait."""
+
+    plan: HedgePlan
+    default_timeout_ms: int
+    max_timeout_ms: int
+
+
+class Gateway:
+    """Answers requests: the smart endpoint, and a clear error everywhere else."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        policy: Policy,
+        *,
+        admission: Admission,
+        trampoline: Trampoline,
+        observer: Observer,
+    ) -> None:
+        self._upstream = upstream
+        self._policy = policy
+        self._admission = admission
+        self._trampoline = trampoline
+        self._observer = observer
+
+    def handle(self, request: Request, respond: Callable[[Reply], None]) -> Run[Reply] | None:
+        """Answer `request` by one call of `respond`: before returning (None is returned) or later.
+
+        Whoever holds the run cancels it when the caller leaves; `respond` is not called then.
+        """
+        timeout_ms = self._admit(request)
+        if isinstance(timeout_ms, Reply):
+            respond(timeout_ms)
+            return None
+        run = Run(self._trampoline, respond)
+        run.begin(self._answer(request, timeout_ms, run.post))
+        return run
+
+    def _admit(self, request: Request) -> int | Reply:
+        """Tell the timeout in milliseconds; or refuse what needs no upstream, before any coroutine or span."""
+        if request.path != SMART_PATH:
+            return self._reject(request, "not_found", "the only path here is /api/smart")
+        if request.method not in _ALLOWED:
+            return self._reject(request, "method_not_allowed", "use GET or HEAD", headers=b"Allow: GET, HEAD\r\n")
+        policy = self._policy
+        timeout_ms = parse_timeout_ms(
+            request.query, default_ms=policy.default_timeout_ms, max_ms=policy.max_timeout_ms
+        )
+        if isinstance(timeout_ms, BadTimeout):
+            return self._reject(request, "bad_timeout", timeout_ms.detail)
+        refusal = self._admission.try_enter()
+        if refusal is not None:
+            return self._reject(
+                request,
+                "overloaded",
+                "more requests are in flight than can be answered in time; try again later",
+                reason=refusal.reason,
+                headers=b"Retry-After: %d\r\n" % refusal.retry_after_s,
+            )
+        return timeout_ms
+
+    def _reject(
+        self, request: Request, code: str, detail: str, *, reason: str = "", headers: bytes = b""
+    ) -> Reply:
+        self._observer.request_rejected(code, reason or code)
+        return problem(code, detail, request.request_id, headers=headers)
+
+    async def _answer(self, request: Request, timeout_ms: int, on_mail: Callable[[], None]) -> Reply:
+        """Run the race and tell its verdict. This is the border of the request: our own bugs end here, as a 500."""
+        clock, observer = self._trampoline.clock, self._observer
+
+        def launch(number: int) -> Attempt:
+            attempt = Attempt(number, clock(), on_mail, request.request_id)
+            attempt.carrier = self._upstream.carry(attempt)
+            return attempt
+
+        observer.request_began()
+        verdict = None
+        try:
+            verdict = await hedge(
+                launch,
+                self._policy.plan,
+                deadline_at=answer_by(request.arrived_at, timeout_ms / 1000),
+                clock=clock,
+            )
+            reply = reply_to(
+                verdict, request_id=request.request_id, arrived_at=request.arrived_at, timeout_ms=timeout_ms
+            )
+        except GeneratorExit:  # the run was cancelled: the caller has left
+            observer.request_abandoned(clock() - request.arrived_at)
+            raise
+        except Exception:  # noqa: BLE001 (B12: one request pays for our bug, the server lives)
+            observer.bug(request.request_id)
+            reply = problem("internal", "a bug of the gateway's, it has been logged", request.request_id)
+        finally:
+            self._admission.leave()
+        observer.request_ended(request.request_id, reply.code, clock() - request.arrived_at, verdict)
+        return reply

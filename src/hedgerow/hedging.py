@@ -1,0 +1,86 @@
+"""The race: ask once, ask again at the mark, and take the first success.
+
+The schedule follows "The Tail at Scale" (Dean and Barroso, CACM 56(2), 2013), with a batch of hedges in place
+of one. In each turn the order is: harvest what has ended, then launch what is due, then look at the deadline.
+In any other order a stalled loop fires hedges at an upstream that had already answered, or answers 504 with a
+success in its hands.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+
+from hedgerow.mailbox import mail
+from hedgerow.outcomes import AllFailed, Attempt, OutOfTime, Success, Verdict, Won
+
+STALL_S = 0.005
+"""A mark noticed this much late means that our loop stood still. What the upstream sent meanwhile lies unread
+in the kernel, so it is read before the upstream is blamed and asked twice more. Timers are at most 2 ms late
+on a loop that turns."""
+
+
+class OnFailure(StrEnum):
+    """What an early failure of the first attempt does to the schedule."""
+
+    WAIT = "wait"
+    """Nothing: hedges leave at the mark."""
+    IMMEDIATE = "immediate"
+    """Hedges leave as soon as the first attempt has failed, and at the mark at the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class HedgePlan:
+    """When to ask again, and how often."""
+
+    hedge_after_s: float
+    """From the launch of the first attempt to the mark: the upstream gets this long, whatever we lost before."""
+    hedges: int
+    """Attempts launched together at the mark; 0 turns hedging off."""
+    on_failure: OnFailure = OnFailure.WAIT
+
+
+async def hedge(
+    launch: Callable[[int], Attempt],
+    plan: HedgePlan,
+    *,
+    deadline_at: float,
+    clock: Callable[[], float],
+) -> Verdict:
+    """Run one race to its verdict; at `deadline_at` (an instant of `clock`) at the latest.
+
+    `launch(number)` starts an attempt, which reports by its own `end`; it may end before `launch` returns.
+    Nothing is launched after the verdict, the deadline, or the closing of this coroutine (the caller has left).
+    What still runs then is abandoned to its carrier: the answer never waits for a loser.
+    """
+    attempts = [launch(1)]
+    hedges_at = attempts[0].launched_at + plan.hedge_after_s if plan.hedges else inf
+    caught_up = False
+    try:
+        while True:
+            for attempt in attempts:  # the earliest launched wins if several succeeded in one turn
+                if isinstance(attempt.outcome, Success):
+                    return Won(attempt, attempt.outcome.body, tuple(attempts))
+            all_failed = all(attempt.outcome is not None for attempt in attempts)
+
+            now = clock()
+            if all_failed and hedges_at < inf and plan.on_failure is OnFailure.IMMEDIATE:
+                hedges_at = min(hedges_at, now)
+            if hedges_at <= now < deadline_at:
+                if now - hedges_at > STALL_S and not caught_up:
+                    caught_up = True
+                    await mail(until=now)
+                    continue
+                hedges_at = inf
+                attempts += [launch(2 + hedge) for hedge in range(plan.hedges)]
+                continue  # an attempt may have failed on the spot
+
+            if all_failed and hedges_at >= deadline_at:  # nothing left that could succeed
+                return AllFailed(tuple(attempts))
+            if now >= deadline_at:
+                return OutOfTime(tuple(attempts))
+            await mail(until=min(hedges_at, deadline_at))
+    finally:
+        for attempt in attempts:
+            if attempt.outcome is None and attempt.carrier is not None:
+                attempt.carrier.abandon()

@@ -1,0 +1,258 @@
+"""One caller's connection: requests in, answers out, in order and one at a time."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Protocol
+
+from hedgerow.http_front.heads import Head, HeadReader, Refused
+from hedgerow.replies import Reply
+from hedgerow.requests import Request
+from hedgerow.settings import ClientLimits
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class Cancellable(Protocol):
+    """An answer that is being worked on."""
+
+    def cancel(self) -> None:
+        """The caller has left."""
+
+
+Handler = Callable[[Request, Callable[[Reply], None]], Cancellable | None]
+"""Answers a request by one call of the callable it is given, now or later; see `Gateway.handle`."""
+
+
+class Server(Protocol):
+    """What a connection needs of the server that owns it."""
+
+    limits: ClientLimits
+    clock: Callable[[], float]
+    handler: Handler
+    draining: bool
+
+    def wake_due(self, now: float) -> None: ...
+    def next_id(self) -> bytes: ...
+    def date(self) -> bytes: ...
+    def connected(self, client: "ClientConnection") -> bool: ...
+    def disconnected(self, client: "ClientConnection") -> None: ...
+    def busy(self, client: "ClientConnection") -> None: ...
+    def idle(self, client: "ClientConnection") -> None: ...
+    def slow_head(self, client: "ClientConnection", *, begins: bool) -> None: ...
+    def deaf(self, client: "ClientConnection", *, begins: bool) -> None: ...
+    def lingers(self, client: "ClientConnection") -> None: ...
+
+
+class ClientConnection(asyncio.Protocol):
+    """Reads heads, has each answered, writes each answer with one write.
+
+    Bytes that come while a request is being answered are held unparsed, up to a bound; then the socket is not
+    read. So pipelining costs a caller's own patience and none of our memory (aio-libs/aiohttp CVE-2026-54273).
+    """
+
+    __slots__ = (
+        "_advancing", "_deaf", "_ended", "_head", "_held", "_held_at", "_idle", "_reader", "_reading_paused", "_run",
+        "_server", "_slow", "_transport", "_waiting",
+    )  # fmt: skip
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._reader = HeadReader(server.limits, self._on_head, server.next_id)
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[Head | Refused] = deque()
+        self._head: Head | None = None
+        """The request that is being answered."""
+        self._run: Cancellable | None = None
+        self._held = b""
+        self._held_at = 0.0
+        self._advancing = False
+        self._idle = False
+        self._slow = False
+        self._deaf = False
+        self._ended = False
+        """Nothing further is read or answered."""
+        self._reading_paused = False
+
+    # -- what the event loop tells it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (for mypy)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self._server.limits.write_buffer_bytes)
+        if self._server.connected(self):
+            self._become_idle()
+        else:
+            self._ended = True
+
+    def data_received(self, data: bytes) -> None:
+        now = self._server.clock()
+        self._server.wake_due(now)
+        if self._ended:
+            return
+        if self._held:
+            self._held += data
+        else:
+            self._held = data
+            self._held_at = now
+        if self._head is None and not self._deaf:
+            self._advance()
+        elif len(self._held) > self._server.limits.held_bytes and self._transport and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        # FIN: the caller has left, or will not wait. A half-closed caller cannot be told from one that is gone
+        # before we write to it; nginx and Go's net/http take it as gone, too.
+        self._leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._leave()
+        self._server.disconnected(self)
+
+    def pause_writing(self) -> None:
+        self._deaf = True
+        self._server.deaf(self, begins=True)
+
+    def resume_writing(self) -> None:
+        self._deaf = False
+        self._server.deaf(self, begins=False)
+        if self._head is None and not self._ended:
+            self._advance()
+
+    # -- what the server asks of it
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no request is under way."""
+        return self._idle
+
+    def close(self) -> None:
+        """Close once all that was written has been sent."""
+        self._ended = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._ended = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer out of turn, and close: a head that took too long, or a connection too many."""
+        if self._head is None and not self._ended:
+            self._refuse(refused)
+
+    # -- its own
+
+    def _on_head(self, head: Head) -> None:
+        self._waiting.append(head)
+
+    def _leave(self) -> None:
+        self._ended = True
+        self._waiting.clear()
+        self._held = b""
+        self._head = None
+        run, self._run = self._run, None
+        if run is not None:
+            run.cancel()
+
+    def _advance(self) -> None:
+        """Answer what has been read and read what is held, until a request has to wait or nothing is left."""
+        self._advancing = True
+        try:
+            while self._head is None and not self._deaf and not self._ended:
+                if self._waiting:
+                    self._answer(self._waiting.popleft())
+                elif self._held:
+                    self._read()
+                else:
+                    self._become_idle()
+                    break
+        finally:
+            self._advancing = False
+
+    def _read(self) -> None:
+        size = self._server.limits.slice_bytes
+        data, self._held = self._held[:size], self._held[size:]
+        try:
+            self._reader.feed(data, self._held_at)
+        except Refused as refused:
+            self._held = b""
+            self._waiting.append(refused)
+        if self._reading_paused and len(self._held) <= self._server.limits.held_bytes and self._transport:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _answer(self, item: Head | Refused) -> None:
+        if isinstance(item, Refused):
+            self._refuse(item)
+            return
+        if self._idle:
+            self._idle = False
+            self._server.busy(self)
+        self._head = item
+        run = self._server.handler(item.request, self._respond)
+        if self._head is not None:
+            self._run = run
+
+    def _respond(self, reply: Reply) -> None:
+        head = self._head
+        if head is None or self._transport is None:
+            return
+        self._head = self._run = None
+        request = head.request
+        keep_alive = head.keep_alive and not self._server.draining
+        if not keep_alive:
+            connection = b"Connection: close\r\n"
+        else:
+            connection = b"Connection: keep-alive\r\n" if head.says_keep_alive else b""
+        body = b"" if request.method == b"HEAD" else reply.body
+        self._write(reply, request.request_id, request.arrived_at, connection, body)
+        if not keep_alive:
+            self.close()
+        elif not self._advancing:
+            self._advance()
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer for the last time; then read on for a moment, so that closing does not take the answer back."""
+        self._ended = True
+        reply = self._reader.refusal(refused)
+        self._write(reply, self._reader.request_id, self._held_at, b"Connection: close\r\n", reply.body)
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._server.lingers(self)
+
+    def _write(
+        self, reply: Reply, request_id: bytes, arrived_at: float, connection: bytes, body: bytes
+    ) -> None:
+        server = self._server
+        if self._transport is not None:
+            self._transport.write(
+                b"%bContent-Type: %b\r\nContent-Length: %d\r\nCache-Control: no-store\r\nX-Request-Id: %b\r\n"
+                b"Server-Timing: total;dur=%.1f%b\r\nDate: %b\r\n%b%b\r\n%b"
+                % (
+                    _STATUS_LINES[reply.status],
+                    reply.content_type,
+                    len(reply.body),
+                    request_id,
+                    (server.clock() - arrived_at) * 1000,
+                    reply.timing,
+                    server.date(),
+                    reply.headers,
+                    connection,
+                    body,
+                )
+            )
+
+    def _become_idle(self) -> None:
+        """No request is under way; perhaps a part of a head is."""
+        if self._reader.partial != self._slow:
+            self._slow = self._reader.partial
+            self._server.slow_head(self, begins=self._slow)
+        if not self._idle:
+            self._idle = True
+            self._server.idle(self)

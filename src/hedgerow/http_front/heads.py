@@ -1,0 +1,213 @@
+"""Reads request heads: llhttp finds the parts, this module decides which heads are sound.
+
+Where the framing of a request is in doubt, answering it and closing is the only safe end (RFC 9112 section 11.2):
+whoever stands before us may see other borders between the requests than we do.
+"""
+
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import httptools
+
+from hedgerow.replies import Reply, problem
+from hedgerow.requests import Request
+from hedgerow.settings import ClientLimits
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
+"""RFC 9110 section 7.2: uri-host and an optional port; empty is allowed."""
+
+
+class Refused(Exception):
+    """A head that ends its connection: the reply is the last one."""
+
+    def __init__(self, code: str, detail: str, status: HTTPStatus | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.status = status
+
+
+class Head:
+    """A request as it was read, and whether its connection may be used again."""
+
+    __slots__ = ("keep_alive", "request", "says_keep_alive")
+
+    def __init__(self, request: Request, *, keep_alive: bool, says_keep_alive: bool) -> None:
+        self.request = request
+        self.keep_alive = keep_alive
+        self.says_keep_alive = says_keep_alive
+        """HTTP/1.0 callers must be told (RFC 9112 section 9.3)."""
+
+
+class HeadReader:
+    """Turns bytes of one connection into heads, in order. `feed` never raises anything but Refused."""
+
+    __slots__ = (
+        "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_limits", "_next_id",
+        "_on_head", "_parser", "_pending", "_request_id", "_size", "_target", "_traceparent", "partial",
+    )  # fmt: skip
+
+    def __init__(
+        self, limits: ClientLimits, on_head: Callable[[Head], None], next_id: Callable[[], bytes]
+    ) -> None:
+        self._limits = limits
+        self._on_head = on_head
+        self._next_id = next_id
+        self._parser = httptools.HttpRequestParser(self)
+        self._last_host = b""
+        self.partial = False
+        """Some bytes of a head have come, and not all."""
+        self._fed_at = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._target = b""
+        self._host: bytes | None = None
+        self._request_id = b""
+        self._traceparent = b""
+        self._expects = b""
+        self._headers = 0
+        self._size = 0
+        self._pending = 0
+        self._has_body = False
+        self._arrived_at = self._fed_at
+
+    def feed(self, data: bytes, arrived_at: float) -> None:
+        """Read on. Bytes that begin a head date its arrival. Raises Refused; the reader is of no use after that."""
+        self._fed_at = arrived_at
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The head is complete and on its way; we do not upgrade (RFC 9110 section 7.8), and llhttp stops here.
+            return
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, Refused):
+                raise error.__context__ from None
+            raise
+        except httptools.HttpParserError as error:
+            raise Refused("bad_request", f"not HTTP/1.1: {error}") from None
+        if self.partial:  # what llhttp keeps for itself, the value of an unfinished header, is bounded here
+            self._pending += len(data)
+            if self._pending > self._limits.max_head_bytes + self._limits.slice_bytes:
+                raise self._too_large()
+
+    @property
+    def request_id(self) -> bytes:
+        """The caller's id for the head that is being read, or one of ours."""
+        if not self._request_id:
+            self._request_id = self._next_id()
+        return self._request_id
+
+    def refusal(self, refused: Refused) -> Reply:
+        """Put a refusal into words."""
+        headers = b"Retry-After: 1\r\n" if refused.code == "overloaded" else b""
+        return problem(refused.code, refused.detail, self.request_id, status=refused.status, headers=headers)
+
+    # -- what the parser tells it
+
+    def on_message_begin(self) -> None:
+        self._begin()
+        self.partial = True
+
+    def on_url(self, data: bytes) -> None:
+        self._target += data
+        if len(self._target) > self._limits.max_head_bytes:
+            raise self._too_large()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers += 1
+        self._size += len(name) + len(value) + len(": \r\n")
+        if self._headers > self._limits.max_headers:
+            raise Refused("too_large", f"more than {self._limits.max_headers} headers")
+        if self._size > self._limits.max_head_bytes:
+            raise self._too_large()
+        keep = _KEPT.get(name) or _KEPT.get(name.lower())
+        if keep is not None:
+            keep(self, value.strip(b" \t"))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise Refused("bad_request", f"HTTP/{version} is not spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        if self._host is None and version == "1.1":
+            raise Refused("bad_request", "no Host header (RFC 9112 section 3.2)")
+        if self._has_body:
+            raise Refused("bad_request", "no request with a body is accepted here")
+        if self._expects and self._expects.lower() != b"100-continue":
+            raise Refused("bad_request", "the only expectation known is 100-continue", HTTPStatus.EXPECTATION_FAILED)
+        self.partial = False
+        path, query = self._path_and_query()
+        request = Request(
+            parser.get_method(),
+            path,
+            query,
+            request_id=self.request_id,
+            arrived_at=self._arrived_at,
+            traceparent=self._traceparent,
+        )
+        keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
+        self._on_head(Head(request, keep_alive=keep_alive, says_keep_alive=version == "1.0"))
+
+    # -- the headers that matter
+
+    def _keep_host(self, value: bytes) -> None:
+        if self._host is not None:
+            raise Refused("bad_request", "more than one Host header (RFC 9112 section 3.2)")
+        if value != self._last_host and _HOST.fullmatch(value) is None:
+            raise Refused("bad_request", "the Host header is no host")
+        self._host = self._last_host = value
+
+    def _keep_request_id(self, value: bytes) -> None:
+        if _REQUEST_ID.fullmatch(value) is not None:
+            self._request_id = value
+
+    def _keep_traceparent(self, value: bytes) -> None:
+        self._traceparent = value
+
+    def _keep_expect(self, value: bytes) -> None:
+        self._expects = value
+
+    def _keep_content_length(self, value: bytes) -> None:
+        self._has_body = self._has_body or value.strip(b"0") != b""
+
+    def _keep_transfer_encoding(self, value: bytes) -> None:
+        self._has_body = True
+
+    # -- small parts
+
+    def _path_and_query(self) -> tuple[bytes, bytes]:
+        """Split the target: origin form; absolute form counts by its path (RFC 9112 section 3.2.2)."""
+        target = self._target
+        if b"#" in target:
+            raise Refused("bad_request", "a request target has no fragment (RFC 9112 section 3.2)")
+        if not target.startswith(b"/") and b"://" in target:
+            try:
+                parts = urlsplit(target)
+            except ValueError:
+                raise Refused("bad_request", "the request target is no URL") from None
+            if parts.scheme not in (b"http", b"https") or not parts.netloc:
+                raise Refused("bad_request", "the request target is no URL of http or https")
+            return parts.path or b"/", parts.query
+        path, _, query = target.partition(b"?")
+        return path, query
+
+    def _too_large(self) -> Refused:
+        detail = f"the head is longer than {self._limits.max_head_bytes} bytes"
+        if self._headers or len(self._target) < self._limits.max_head_bytes // 2:
+            return Refused("too_large", detail)
+        return Refused("too_large", detail, HTTPStatus.REQUEST_URI_TOO_LONG)
+
+
+_KEPT: dict[bytes, Callable[[HeadReader, bytes], None]] = {
+    b"host": HeadReader._keep_host,
+    b"Host": HeadReader._keep_host,
+    b"x-request-id": HeadReader._keep_request_id,
+    b"traceparent": HeadReader._keep_traceparent,
+    b"expect": HeadReader._keep_expect,
+    b"content-length": HeadReader._keep_content_length,
+    b"transfer-encoding": HeadReader._keep_transfer_encoding,
+}

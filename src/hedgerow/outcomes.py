@@ -1,0 +1,114 @@
+"""The vocabulary of a race: what one attempt came to, and what the race came to.
+
+Expected failures are values here, never exceptions: an upstream that fails is this program's daily business.
+An exception is a bug of ours and flies to the border of the request (`gateway.py`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+
+class Reason(StrEnum):
+    """Why an attempt failed. The names are part of the contract: callers and metric labels see them."""
+
+    CONNECT = "connect"
+    """No connection: refused, unreachable, no such host, not in time, or no socket left for it."""
+    TLS = "tls"
+    """The connection stood, but its TLS handshake failed, a bad certificate for instance."""
+    RESET = "reset"
+    """The connection ended before the answer was whole."""
+    TIMEOUT = "timeout"
+    """No answer by the time we gave up on it."""
+    STATUS_429 = "status_429"
+    STATUS_5XX = "status_5xx"
+    STATUS_OTHER = "status_other"
+    """Any other status than 200; redirects too, which are not followed."""
+    BAD_JSON = "bad_json"
+    """Status 200, and a body that is not UTF-8 JSON."""
+    BAD_PAYLOAD = "bad_payload"
+    """JSON, but not an object whose `time` is a finite number >= 0."""
+    TOO_LARGE = "too_large"
+    """An answer beyond the limits of `settings.Limits`."""
+    PROTOCOL = "protocol"
+    """Not HTTP/1.x by RFC 9112."""
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A valid answer; `body` is the upstream's JSON object, byte for byte."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that cannot win any more. `detail` is for people, `reason` for programs."""
+
+    reason: Reason
+    detail: str = ""
+
+
+Outcome: TypeAlias = Success | Failure
+
+
+class Carrier(Protocol):
+    """What carries an attempt to the upstream: one connection, from the point of view of the race."""
+
+    def abandon(self) -> None:
+        """The race is over and this attempt is still running: it is a loser now. Never raises."""
+
+
+class Attempt:
+    """One request to the upstream, from its launch to its end; owned by the race that launched it.
+
+    `launched_at` and `ended_at` are instants of the gateway's clock, in seconds. `outcome` is None while it runs.
+    """
+
+    __slots__ = ("_on_end", "carrier", "ended_at", "launched_at", "number", "outcome", "request_id")
+
+    def __init__(
+        self, number: int, launched_at: float, on_end: Callable[[], None], request_id: bytes = b""
+    ) -> None:
+        self.number = number
+        self.launched_at = launched_at
+        self.ended_at: float | None = None
+        self.outcome: Outcome | None = None
+        self.carrier: Carrier | None = None
+        self.request_id = request_id
+        self._on_end = on_end
+
+    def end(self, outcome: Outcome, at: float) -> None:
+        """Report the outcome, once; a second report is a bug of the carrier's."""
+        if self.outcome is not None:
+            raise RuntimeError(f"attempt {self.number} ended twice: {self.outcome!r}, then {outcome!r}")
+        self.outcome = outcome
+        self.ended_at = at
+        self._on_end()
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """The race has an answer: the first success."""
+
+    winner: Attempt
+    body: bytes
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllFailed:
+    """Every attempt that could be made has failed."""
+
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfTime:
+    """The deadline came first; some attempts may still run, as losers."""
+
+    attempts: tuple[Attempt, ...]
+
+
+Verdict: TypeAlias = Won | AllFailed | OutOfTime

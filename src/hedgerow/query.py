@@ -1,0 +1,57 @@
+"""The one place where `timeout` is read from a request."""
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import parse_qsl
+
+_ONLY_A_TIMEOUT = re.compile(rb"timeout=([0-9]{1,9})")
+_DIGITS = re.compile(rb"[0-9]+")
+_CLAMPED_FROM_DIGITS = 10
+"""More digits than this are clamped unread: int() is quadratic, and refuses more than 4 300 of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadTimeout:
+    """The caller's `timeout` is no number of milliseconds; `detail` tells the caller why."""
+
+    detail: str
+
+
+Timeout: TypeAlias = int | BadTimeout
+"""Milliseconds, at least 1."""
+
+
+def parse_timeout_ms(query: bytes, *, default_ms: int, max_ms: int) -> Timeout:
+    """Read `timeout` from a raw query string; other parameters are ignored.
+
+    Decimal ASCII digits only, after percent-decoding; `int()` alone would take ` 5 `, `1_000` and `٣`.
+    Absent means `default_ms`; anything above `max_ms`, however long, means `max_ms`.
+    """
+    plain = _ONLY_A_TIMEOUT.fullmatch(query)
+    if plain is not None:
+        return _milliseconds(plain[1], max_ms)
+    if not query:
+        return default_ms
+    given = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == b"timeout"]
+    if not given:
+        return default_ms
+    if len(given) > 1:
+        return BadTimeout(f"timeout is given {len(given)} times; give it once, or not at all")
+    if _DIGITS.fullmatch(given[0]) is None:
+        return BadTimeout(f"timeout is {_shown(given[0])}; it must be a whole number of milliseconds, like 900")
+    return _milliseconds(given[0], max_ms)
+
+
+def _milliseconds(digits: bytes, max_ms: int) -> Timeout:
+    significant = digits.lstrip(b"0")
+    if not significant:
+        return BadTimeout("timeout is 0; it must be at least 1 millisecond")
+    if len(significant) > _CLAMPED_FROM_DIGITS:
+        return max_ms
+    return min(int(significant), max_ms)
+
+
+def _shown(value: bytes) -> str:
+    text = value[:40].decode("utf-8", "backslashreplace")
+    return ascii(text) + (" (shortened)" if len(value) > 40 else "")

@@ -1,0 +1,127 @@
+"""What a caller is told: success, or a problem by RFC 9457, always JSON."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import msgspec
+
+from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Success, Verdict, Won
+
+JSON = b"application/json"
+PROBLEM = b"application/problem+json"
+
+
+class Reply:
+    """One answer, before it is put into HTTP.
+
+    `headers` are whole header lines. `code` names the outcome: `success`, or the stable code of a problem.
+    """
+
+    __slots__ = ("body", "code", "content_type", "headers", "status", "timing")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        content_type: bytes = PROBLEM,
+        headers: bytes = b"",
+        code: str = "success",
+        timing: bytes = b"",
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers
+        self.code = code
+        self.timing = timing
+
+
+_STATUS_OF = {
+    "bad_request": HTTPStatus.BAD_REQUEST,
+    "bad_timeout": HTTPStatus.BAD_REQUEST,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "too_large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "all_failed": HTTPStatus.BAD_GATEWAY,
+    "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
+    "out_of_time": HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+
+def problem(
+    code: str,
+    detail: str,
+    request_id: bytes,
+    *,
+    status: HTTPStatus | None = None,
+    headers: bytes = b"",
+    attempts: Sequence[dict[str, object]] | None = None,
+) -> Reply:
+    """Make an error reply. `status` is the code's own unless given (414 shares `too_large` with 431)."""
+    status = status or _STATUS_OF[code]
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id.decode("ascii"),
+    }
+    if attempts is not None:
+        body["attempts"] = attempts
+    return Reply(status.value, msgspec.json.encode(body), headers=headers, code=code)
+
+
+def reply_to(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Reply:
+    """Turn the verdict of a race into what its caller is told."""
+    match verdict:
+        case Won():
+            reply = Reply(200, verdict.body, content_type=JSON)
+            reply.timing = b', winner;desc="%d"' % verdict.winner.number
+        case AllFailed(attempts):
+            reply = problem(
+                "all_failed",
+                f"{_counted(len(attempts))} to the upstream failed",
+                request_id,
+                attempts=[_told(attempt, arrived_at) for attempt in attempts],
+            )
+        case OutOfTime(attempts):
+            reply = problem(
+                "out_of_time",
+                f"no success from the upstream within {timeout_ms} ms",
+                request_id,
+                attempts=[_told(attempt, arrived_at) for attempt in attempts],
+            )
+    reply.headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
+    reply.timing = b', hedges;desc="%d"' % (len(verdict.attempts) - 1) + reply.timing
+    return reply
+
+
+def _counted(attempts: int) -> str:
+    return "the only attempt" if attempts == 1 else f"all {attempts} attempts"
+
+
+def _told(attempt: Attempt, arrived_at: float) -> dict[str, object]:
+    """Describe one attempt; instants are milliseconds since the request arrived."""
+    told: dict[str, object] = {
+        "number": attempt.number,
+        "launched_at_ms": _milliseconds(attempt.launched_at - arrived_at),
+    }
+    match attempt.outcome:
+        case None:
+            told["outcome"] = "pending"
+        case Success():
+            told["outcome"] = "success"
+        case Failure(reason, detail):
+            told["outcome"] = reason
+            if detail:
+                told["detail"] = detail
+    if attempt.ended_at is not None:
+        told["took_ms"] = _milliseconds(attempt.ended_at - attempt.launched_at)
+    return told
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -1,0 +1,69 @@
+"""The counts of one worker at one moment: plain numbers, so that those of several workers can be added up."""
+
+from bisect import bisect_left
+from typing import Any, TypeVar
+
+import msgspec
+
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.5, 2.5, 5.0, 10.0)
+"""Upper bounds of the histograms: dense where the upstream of record answers, and about the mark at 300 ms."""
+
+
+class Histogram(msgspec.Struct):
+    """Observations by bucket; the last bucket is the one beyond all bounds."""
+
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    sum_s: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one observation."""
+        self.counts[bisect_left(BUCKETS_S, seconds)] += 1
+        self.sum_s += seconds
+
+
+class Snapshot(msgspec.Struct):
+    """All counts of a worker. Counters only grow; what is a gauge says so."""
+
+    requests: dict[str, int] = {}
+    """Answered, rejected and abandoned requests by outcome."""
+    request_duration: dict[str, Histogram] = {}
+    in_flight: int = 0
+    """Gauge."""
+    attempts: dict[str, dict[str, int]] = {}
+    """By number, then by outcome."""
+    attempt_duration: dict[str, Histogram] = {}
+    hedges: dict[str, int] = {}
+    wasted_s: float = 0.0
+    shed: dict[str, int] = {}
+    client_disconnects: int = 0
+    reused_connection_retries: int = 0
+    bugs: int = 0
+    upstream_connections: dict[str, int] = {}
+    """Gauge, by state."""
+    client_connections: int = 0
+    """Gauge."""
+
+    def without_gauges(self) -> "Snapshot":
+        """Keep what a worker that has ended leaves behind: it has nothing in flight any more."""
+        return msgspec.structs.replace(self, in_flight=0, upstream_connections={}, client_connections=0)
+
+
+T = TypeVar("T")
+
+
+def add(left: T, right: T) -> T:
+    """Add two snapshots, or two parts of them at the same place."""
+    total: Any
+    if isinstance(left, msgspec.Struct):
+        fields = left.__struct_fields__
+        total = type(left)(**{name: add(getattr(left, name), getattr(right, name)) for name in fields})
+    elif isinstance(left, dict) and isinstance(right, dict):
+        total = {
+            key: add(left[key], right[key]) if key in left and key in right else left.get(key, right.get(key))
+            for key in {**left, **right}
+        }
+    elif isinstance(left, list) and isinstance(right, list):
+        total = [add(one, other) for one, other in zip(left, right, strict=True)]
+    else:
+        total = left + right  # type: ignore[operator]
+    return total  # type: ignore[no-any-return]

@@ -1,0 +1,153 @@
+"""Drives the core's coroutines: one per request, no task, no future, no timer of the loop for each.
+
+A request's coroutine is resumed when an attempt of it has reported, together with all others for which that is
+so, once per turn of the event loop; or when the instant has come until which it sleeps. What is due is resumed
+at once, inside whatever I/O callback notices it first, for a turn of the loop with 2 000 ready sockets lasts
+100 ms, and asyncio's own timers would wait for its end.
+
+Measured against one `asyncio.Task` and `Future` per request: see docs/decisions/0002-a-trampoline-of-our-own.md.
+"""
+
+from asyncio import AbstractEventLoop, TimerHandle
+from collections import deque
+from collections.abc import Callable, Coroutine
+from math import ceil, inf
+from typing import Any, Generic, TypeVar
+
+from hedgerow.deadlines import Alarms, Sleeper
+
+R = TypeVar("R")
+
+
+class Trampoline:
+    """The alarms of one worker and the coroutines that wait for them."""
+
+    def __init__(self, loop: AbstractEventLoop, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.alarms = Alarms()
+        self._loop = loop
+        self._with_mail: deque[Run[Any]] = deque()
+        self._timer: TimerHandle | None = None
+        self._timer_at = inf
+
+    def set_alarm(self, at: float, sleeper: Sleeper) -> int:
+        """Wake `sleeper` at the instant `at`; see `Alarms.set`."""
+        tick = self.alarms.set(at, sleeper)
+        if self.alarms.next_at < self._timer_at:
+            self._arm()
+        return tick
+
+    def wake_due(self, now: float) -> None:
+        """Wake whatever is due. For I/O callbacks to call first: `if now >= trampoline.alarms.next_at`."""
+        for sleeper in self.alarms.pop_due(now):
+            sleeper.on_alarm()
+
+    def close(self) -> None:
+        """Leave no timer behind. Runs that still wait must have been cancelled."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = inf
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self.alarms.next_at
+        # uvloop rounds a delay to the nearest millisecond, so it would ring early every other time.
+        delay_ms = ceil((self._timer_at - self.clock()) * 1000)
+        self._timer = self._loop.call_later(max(delay_ms, 0) / 1000, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = inf
+        try:
+            self.wake_due(self.clock())
+        finally:
+            if self.alarms.next_at < inf and self._timer is None:
+                self._arm()
+
+    def _post(self, run: "Run[Any]") -> None:
+        if not self._with_mail:
+            self._loop.call_soon(self._deliver)
+        self._with_mail.append(run)
+
+    def _deliver(self) -> None:
+        runs = self._with_mail
+        try:
+            while runs:
+                runs.popleft().resume()
+        finally:
+            if runs:  # a bug flew out of one run; the others shall not wait for ever
+                self._loop.call_soon(self._deliver)
+
+    def _after_io(self, run: "Run[Any]") -> None:
+        # Two hops: callbacks that are ready go before the poll for I/O, both in uvloop and in asyncio's own loop.
+        self._loop.call_soon(self._loop.call_soon, run.resume)
+
+
+class Run(Generic[R]):
+    """One coroutine on the trampoline, and the mailbox of its attempts."""
+
+    __slots__ = ("_coroutine", "_has_mail", "_on_return", "_tick", "_trampoline", "_until")
+
+    def __init__(self, trampoline: Trampoline, on_return: Callable[[R], None]) -> None:
+        self._trampoline = trampoline
+        self._coroutine: Coroutine[float, None, R] | None = None
+        self._on_return = on_return
+        self._until = -inf
+        self._tick = 0
+        self._has_mail = False
+
+    def begin(self, coroutine: Coroutine[float, None, R]) -> None:
+        """Run `coroutine` up to its first wait, here and now. `on_return` gets its result, perhaps at once."""
+        self._coroutine = coroutine
+        self.resume()
+
+    def post(self) -> None:
+        """An attempt has ended: resume in this turn of the loop. Does nothing when the run is over."""
+        if self._coroutine is not None and not self._has_mail:
+            self._has_mail = True
+            self._trampoline._post(self)
+
+    def resume(self) -> None:
+        """Go on to the next wait, or to the end."""
+        self._has_mail = False
+        if self._coroutine is None:
+            return
+        try:
+            until = self._coroutine.send(None)
+        except StopIteration as stop:
+            self._forget()
+            self._on_return(stop.value)
+            return
+        except BaseException:
+            self._forget()
+            raise
+        if until != self._until:
+            self._set_alarm(until)
+
+    def cancel(self) -> None:
+        """The caller has left: close the coroutine where it waits. `on_return` is not called. Idempotent."""
+        if self._coroutine is not None:
+            coroutine = self._coroutine
+            self._forget()
+            coroutine.close()
+
+    def on_alarm(self) -> None:
+        """The instant has come until which the coroutine sleeps."""
+        self._until = -inf
+        self.resume()
+
+    def _set_alarm(self, until: float) -> None:
+        trampoline = self._trampoline
+        trampoline.alarms.cancel(self._tick, self)
+        if until > trampoline.clock():
+            self._until = until
+            self._tick = trampoline.set_alarm(until, self)
+        else:
+            self._until = -inf
+            trampoline._after_io(self)
+
+    def _forget(self) -> None:
+        self._coroutine = None
+        self._trampoline.alarms.cancel(self._tick, self)

@@ -1,0 +1,180 @@
+"""The pool: whatever an attempt needs to reach the upstream, in O(1), and never more than its bounds.
+
+There is no queue for a connection. An attempt takes the connection that was idle for the shortest time, or a
+new one; when there are as many as may be, the oldest loser makes way. So an admitted request is never short of
+its hedges (grpc/grpc-java#7222: a hedge that was held back hung its request).
+"""
+
+import asyncio
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+
+from hedgerow.deadlines import ExpiryQueue
+from hedgerow.events import Observer
+from hedgerow.outcomes import Attempt, Carrier, Failure, Outcome, Reason
+from hedgerow.settings import Losers, Target, UpstreamLimits
+from hedgerow.trampoline import Trampoline
+from hedgerow.upstream.connection import Connection, State
+from hedgerow.upstream.dialing import Dialer, DialError
+
+SWEEP_S = 1.0
+"""How often idle connections are looked at; they may outlive `idle_timeout_s` by so much."""
+
+
+class Upstream:
+    """One upstream, its connections and its losers; `close` waits for all that it started."""
+
+    def __init__(
+        self,
+        target: Target,
+        limits: UpstreamLimits,
+        *,
+        max_connections: int,
+        losers: Losers,
+        loser_grace_s: float,
+        judge: Callable[[int, bytes], Outcome],
+        trampoline: Trampoline,
+        observer: Observer,
+        loop: AbstractEventLoop,
+        user_agent: str,
+    ) -> None:
+        self.limits = limits
+        self.judge = judge
+        self.clock = trampoline.clock
+        self.max_connections = max_connections
+        self.connections: set[Connection] = set()
+        self._idle: ExpiryQueue[Connection] = ExpiryQueue(limits.idle_timeout_s)
+        self._losers: dict[Connection, None] = {}
+        self._losers_run_on = losers is Losers.DRAIN
+        self._loser_grace_s = loser_grace_s
+        self._trampoline = trampoline
+        self._observer = observer
+        self._loop = loop
+        self._dialer = Dialer(target, limits, loop, trampoline.clock)
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._gone: asyncio.Future[None] | None = None
+        self._head = (
+            f"GET {target.path} HTTP/1.1\r\n"
+            f"Host: {target.authority}\r\n"
+            f"User-Agent: {user_agent}\r\n"
+            "Accept: application/json\r\n"
+            "Accept-Encoding: identity\r\n"  # a compressed body could be a bomb (urllib3 CVE-2025-66471)
+        ).encode("ascii")
+
+    # -- what the gateway asks of it
+
+    def carry(self, attempt: Attempt) -> Carrier:
+        """Send the attempt on a pooled connection, or on a new one. Never raises, never waits."""
+        connection = self._idle.pop_newest()
+        if connection is not None:
+            connection.reused = True
+            connection.send(attempt)
+            return connection
+        connection = Connection(self)
+        connection.attempt = attempt
+        if len(self.connections) >= self.max_connections and not self._drop_oldest_loser():
+            connection.fail(Failure(Reason.CONNECT, f"all {self.max_connections} connections are in use"))
+        else:
+            self.connections.add(connection)
+            self._dial(connection)
+        return connection
+
+    async def close(self) -> None:
+        """Close every connection and wait until none is left; attempts that still run fail as `reset`."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        dials = [connection.dial for connection in self.connections if connection.dial is not None]
+        for connection in list(self.connections):
+            connection.fail(Failure(Reason.RESET, "the gateway stops"))
+        if dials:
+            await asyncio.wait(dials)
+        if self.connections:
+            self._gone = self._loop.create_future()
+            await self._gone
+        await self._dialer.close()
+
+    def count(self, state: State) -> int:
+        """Count the connections in a state. For telemetry: it looks at each."""
+        return sum(connection.state is state for connection in self.connections)
+
+    @property
+    def running_losers(self) -> int:
+        """Attempts that run on after their race."""
+        return len(self._losers)
+
+    # -- what a connection asks of it
+
+    def wake_due(self) -> None:
+        """Answer what is due before doing anything else: called first in each I/O callback."""
+        now = self.clock()
+        if now >= self._trampoline.alarms.next_at:
+            self._trampoline.wake_due(now)
+
+    def request_bytes(self, attempt: Attempt) -> bytes:
+        """Write the request; the two ids let the upstream's log be joined with ours."""
+        return b"%bX-Request-Id: %b\r\nHedgerow-Attempt: %d\r\n\r\n" % (
+            self._head,
+            attempt.request_id,
+            attempt.number,
+        )
+
+    def attempt_ended(self, connection: Connection, attempt: Attempt) -> None:
+        """Count the attempt, and take its connection back if it is sound."""
+        if connection.lost_race:
+            self._trampoline.alarms.cancel(connection.alarm_tick, connection)
+            self._losers.pop(connection, None)
+        self._observer.attempt_ended(attempt, lost=connection.lost_race)
+        connection.lost_race = connection.resent = False
+        if connection.state is State.IDLE:
+            self._idle.add(connection, self.clock())
+            if self._sweeper is None:
+                self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def abandoned(self, connection: Connection) -> None:
+        """Let the loser run on for its grace, or cut it off."""
+        if not self._losers_run_on:
+            connection.fail(Failure(Reason.TIMEOUT, "cancelled: the race was over"))
+            return
+        self._losers[connection] = None
+        connection.alarm_tick = self._trampoline.set_alarm(self.clock() + self._loser_grace_s, connection)
+
+    def resend(self, connection: Connection) -> None:
+        """Connect anew for the attempt that the connection carries. It stays the same attempt."""
+        self._observer.reused_connection_died()
+        self._dial(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        self._idle.discard(connection)
+        self.connections.discard(connection)
+        if self._gone is not None and not self.connections and not self._gone.done():
+            self._gone.set_result(None)
+
+    # -- its own
+
+    def _dial(self, connection: Connection) -> None:
+        connection.dial = self._loop.create_task(self._connect(connection))
+
+    async def _connect(self, connection: Connection) -> None:
+        failure = None
+        try:
+            await self._dialer.dial(connection)
+        except DialError as error:
+            failure = error.failure
+        finally:
+            connection.dial = None
+            if not connection.connected:
+                connection.fail(failure or Failure(Reason.CONNECT, "cancelled while connecting"))
+                self.lost(connection)
+
+    def _drop_oldest_loser(self) -> bool:
+        """Make way for an attempt that can still win."""
+        for loser in self._losers:
+            loser.fail(Failure(Reason.TIMEOUT, "cut off: its connection was needed"))
+            return True
+        return False
+
+    def _sweep(self) -> None:
+        for connection in self._idle.pop_expired(self.clock()):
+            connection.close()
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if len(self._idle) else None

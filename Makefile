@@ -36,12 +36,15 @@ bench: $(INSTALLED_DEV)
 prove: $(INSTALLED_DEV)
 	$(BIN)/python -m prove $(ARGS)
 
-$(MADE): requirements/run.txt pyproject.toml
+$(MADE): $(VENV)/.python-$(VERSION) requirements/run.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/.python-$(VERSION):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "hedgerow needs Python 3.11 or newer, and $(PYTHON) is not. Choose one: make PYTHON=python3.13 ..." >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt
-	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(INSTALLED_DEV): $(MADE) requirements/dev.txt

@@ -1,7 +1,8 @@
 """The operations port: is it alive, is it ready, what does it count. Never shed, and not the callers' business."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
@@ -10,6 +11,13 @@ from hedgerow.requests import Request
 
 TEXT = b"text/plain; charset=utf-8"
 _PATHS = (b"/livez", b"/readyz", b"/metrics")
+
+
+class Cancellable(Protocol):
+    """An answer that takes a moment."""
+
+    def cancel(self) -> object:
+        """The caller has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +36,26 @@ class Admin:
         readiness: Callable[[], Readiness],
         metrics: Callable[[], Awaitable[bytes]],
         metrics_type: bytes,
-        later: Callable[[Awaitable[None]], "Later"],
+        later: Callable[[Coroutine[object, object, None]], Cancellable],
     ) -> None:
         self._readiness = readiness
         self._metrics = metrics
         self._metrics_type = metrics_type
         self._later = later
 
-    def handle(self, request: Request, respond: Callable[[Reply], None]) -> "Later | None":
+    def handle(self, request: Request, respond: Callable[[Reply], None]) -> Cancellable | None:
         """Answer by one call of `respond`; see `http_front.client.Handler`."""
         if request.path not in _PATHS:
             known = ", ".join(path.decode() for path in _PATHS)
             respond(problem("not_found", f"the paths here are {known}", request.request_id))
         elif request.method not in (b"GET", b"HEAD"):
             respond(
-                problem("method_not_allowed", "use GET or HEAD", request.request_id, headers=b"Allow: GET, HEAD\r\n")
+                problem(
+                    "method_not_allowed",
+                    "use GET or HEAD",
+                    request.request_id,
+                    headers=b"Allow: GET, HEAD\r\n",
+                )
             )
         elif request.path == b"/livez":
             respond(Reply(200, b'{"live":true}', content_type=JSON))
@@ -56,10 +69,3 @@ class Admin:
 
     async def _answer_metrics(self, respond: Callable[[Reply], None]) -> None:
         respond(Reply(200, await self._metrics(), content_type=self._metrics_type))
-
-
-class Later:
-    """An answer that takes a moment; cancelled when its caller leaves."""
-
-    def cancel(self) -> None:
-        """The caller has left."""

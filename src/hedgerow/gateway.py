@@ -70,7 +70,9 @@ class Gateway:
         if request.path != SMART_PATH:
             return self._reject(request, "not_found", "the only path here is /api/smart")
         if request.method not in _ALLOWED:
-            return self._reject(request, "method_not_allowed", "use GET or HEAD", headers=b"Allow: GET, HEAD\r\n")
+            return self._reject(
+                request, "method_not_allowed", "use GET or HEAD", headers=b"Allow: GET, HEAD\r\n"
+            )
         policy = self._policy
         timeout_ms = parse_timeout_ms(
             request.query, default_ms=policy.default_timeout_ms, max_ms=policy.max_timeout_ms

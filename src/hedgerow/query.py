@@ -39,7 +39,9 @@ def parse_timeout_ms(query: bytes, *, default_ms: int, max_ms: int) -> Timeout:
     if len(given) > 1:
         return BadTimeout(f"timeout is given {len(given)} times; give it once, or not at all")
     if _DIGITS.fullmatch(given[0]) is None:
-        return BadTimeout(f"timeout is {_shown(given[0])}; it must be a whole number of milliseconds, like 900")
+        return BadTimeout(
+            f"timeout is {_shown(given[0])}; it must be a whole number of milliseconds, like 900"
+        )
     return _milliseconds(given[0], max_ms)
 
 

@@ -128,7 +128,14 @@ def parse_target(url: str, setting: str = "--upstream") -> Target:
     except ValueError as error:  # a port out of range, brackets that do not match, a name that IDNA refuses
         raise BadSetting(setting, url, f"{accepted} ({error})") from None
     odd = any(not "!" <= character <= "~" for character in url)
-    if parts.scheme not in _PORT_OF or not host or port == 0 or parts.username is not None or parts.fragment or odd:
+    if (
+        parts.scheme not in _PORT_OF
+        or not host
+        or port == 0
+        or parts.username is not None
+        or parts.fragment
+        or odd
+    ):
         raise BadSetting(setting, url, f"{accepted}, without user, fragment or blanks")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, host, port or _PORT_OF[parts.scheme], path)
@@ -198,9 +205,9 @@ class Settings:
         """Raise BadSetting for values that are each possible, but not together."""
         if self.default_timeout_ms > self.max_timeout_ms:
             raise BadSetting(
-                "--default-timeout-ms", self.default_timeout_ms, f"at most --max-timeout-ms ({self.max_timeout_ms})"
+                "--default-timeout-ms",
+                self.default_timeout_ms,
+                f"at most --max-timeout-ms ({self.max_timeout_ms})",
             )
         if self.upstream != EMBEDDED:
             parse_target(self.upstream)
-
-

@@ -4,20 +4,22 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, cast
 
 from hedgerow.http_front.heads import Head, HeadReader, Refused
 from hedgerow.replies import Reply
 from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
 
 
 class Cancellable(Protocol):
     """An answer that is being worked on."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> object:
         """The caller has left."""
 
 
@@ -78,7 +80,9 @@ class ClientConnection(asyncio.Protocol):
     # -- what the event loop tells it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (for mypy)
+        transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's transports have the methods, not the base class
         self._transport = transport
         transport.set_write_buffer_limits(high=self._server.limits.write_buffer_bytes)
         if self._server.connected(self):
@@ -98,7 +102,9 @@ class ClientConnection(asyncio.Protocol):
             self._held_at = now
         if self._head is None and not self._deaf:
             self._advance()
-        elif len(self._held) > self._server.limits.held_bytes and self._transport and not self._reading_paused:
+        elif (
+            len(self._held) > self._server.limits.held_bytes and self._transport and not self._reading_paused
+        ):
             self._reading_paused = True
             self._transport.pause_reading()
 

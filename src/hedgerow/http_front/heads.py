@@ -132,13 +132,17 @@ class HeadReader:
         parser = self._parser
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            raise Refused("bad_request", f"HTTP/{version} is not spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+            raise Refused(
+                "bad_request", f"HTTP/{version} is not spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+            )
         if self._host is None and version == "1.1":
             raise Refused("bad_request", "no Host header (RFC 9112 section 3.2)")
         if self._has_body:
             raise Refused("bad_request", "no request with a body is accepted here")
         if self._expects and self._expects.lower() != b"100-continue":
-            raise Refused("bad_request", "the only expectation known is 100-continue", HTTPStatus.EXPECTATION_FAILED)
+            raise Refused(
+                "bad_request", "the only expectation known is 100-continue", HTTPStatus.EXPECTATION_FAILED
+            )
         self.partial = False
         path, query = self._path_and_query()
         request = Request(

@@ -4,7 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from hedgerow import __version__
@@ -30,9 +35,13 @@ class _Collector(Collector):
         snap = self._snapshot
         yield _counters("hedgerow_requests", "Requests by what their caller got", "outcome", snap.requests)
         yield _histograms(
-            "hedgerow_request_duration_seconds", "From a request's arrival to its answer", snap.request_duration
+            "hedgerow_request_duration_seconds",
+            "From a request's arrival to its answer",
+            snap.request_duration,
         )
-        yield GaugeMetricFamily("hedgerow_requests_in_flight", "Admitted and not yet answered", snap.in_flight)
+        yield GaugeMetricFamily(
+            "hedgerow_requests_in_flight", "Admitted and not yet answered", snap.in_flight
+        )
         attempts = CounterMetricFamily(
             "hedgerow_attempts",
             "Requests to the upstream that have ended, losers included, by number and outcome",
@@ -43,7 +52,9 @@ class _Collector(Collector):
                 attempts.add_metric((number, outcome), times)
         yield attempts
         yield _histograms(
-            "hedgerow_attempt_duration_seconds", "What the upstream took, losers included", snap.attempt_duration
+            "hedgerow_attempt_duration_seconds",
+            "What the upstream took, losers included",
+            snap.attempt_duration,
         )
         yield _counters(
             "hedgerow_hedges",

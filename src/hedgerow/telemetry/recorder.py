@@ -102,7 +102,9 @@ class Recorder:
             client_connections=client_connections,
         )
 
-    def _log_request(self, request_id: bytes, code: str, took_s: float, attempts: tuple[Attempt, ...]) -> None:
+    def _log_request(
+        self, request_id: bytes, code: str, took_s: float, attempts: tuple[Attempt, ...]
+    ) -> None:
         told = [
             "pending" if attempt.outcome is None
             else attempt.outcome.reason if isinstance(attempt.outcome, Failure)

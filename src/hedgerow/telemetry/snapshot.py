@@ -5,7 +5,28 @@ from typing import Any, TypeVar
 
 import msgspec
 
-BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.5, 2.5, 5.0, 10.0)
+BUCKETS_S = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.15,
+    0.2,
+    0.25,
+    0.3,
+    0.35,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    1.0,
+    1.5,
+    2.5,
+    5.0,
+    10.0,
+)
 """Upper bounds of the histograms: dense where the upstream of record answers, and about the mark at 300 ms."""
 
 

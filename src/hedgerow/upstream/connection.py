@@ -8,7 +8,7 @@ request).
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -123,7 +123,9 @@ class Connection(asyncio.Protocol):
     # -- what the event loop tells it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (for mypy)
+        transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's transports have the methods, not the base class
         self._transport = transport
         if self.attempt is None or self.state is State.CLOSED:
             transport.abort()

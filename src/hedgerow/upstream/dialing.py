@@ -109,6 +109,10 @@ class Dialer:
 def _told(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
-    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, (ssl.SSLError, socket.gaierror)):
+    if (
+        isinstance(error, OSError)
+        and error.errno is not None
+        and not isinstance(error, (ssl.SSLError, socket.gaierror))
+    ):
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

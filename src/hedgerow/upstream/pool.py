@@ -93,14 +93,13 @@ class Upstream:
             await self._gone
         await self._dialer.close()
 
-    def count(self, state: State) -> int:
-        """Count the connections in a state. For telemetry: it looks at each."""
-        return sum(connection.state is state for connection in self.connections)
-
-    @property
-    def running_losers(self) -> int:
-        """Attempts that run on after their race."""
-        return len(self._losers)
+    def connection_counts(self) -> dict[str, int]:
+        """Count the connections by state. For telemetry: it looks at each."""
+        counts = dict.fromkeys((state.name.lower() for state in State if state is not State.CLOSED), 0)
+        for connection in self.connections:
+            if connection.state is not State.CLOSED:
+                counts[connection.state.name.lower()] += 1
+        return {**counts, "loser": len(self._losers)}
 
     # -- what a connection asks of it
 

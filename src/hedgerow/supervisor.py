@@ -1,0 +1,273 @@
+"""The supervisor: binds the ports, starts the workers and the embedded upstream, watches over them, ends them.
+
+Workers share one listening socket, so connections that the kernel has queued are not lost when one of them ends
+(with SO_REUSEPORT they would be).
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+import msgspec
+import uvloop
+
+from hedgerow.admin import Admin, Readiness
+from hedgerow.http_front import HttpFront
+from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
+from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition
+from hedgerow.telemetry.logs import logger
+from hedgerow.telemetry.snapshot import Snapshot, add
+from hedgerow.trampoline import Trampoline
+from hedgerow.worker import CLOCK, Order
+
+RESTART_BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+"""Waits before a worker is replaced that keeps dying; a worker that stood for `STABLE_S` starts at the first."""
+STABLE_S = 10.0
+SNAPSHOT_WAIT_S = 0.1
+"""How long `/metrics` waits for a worker; a stalled one is told as it last was."""
+KILL_AFTER_S = 2.0
+"""A worker that has not ended this long after its drain was over is killed."""
+
+
+class CannotStart(Exception):
+    """Nothing could be served; one line for people."""
+
+
+class _Worker:
+    """A worker's process, as the supervisor sees it."""
+
+    def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process | None = None
+        self.writer: asyncio.StreamWriter | None = None
+        self.ready = False
+        self.last = Snapshot()
+        self.told = asyncio.Event()
+
+
+class Supervisor:
+    """All processes of one gateway."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = logger(settings.log_format, settings.log_level)
+        self._workers: list[_Worker] = []
+        self._retired = Snapshot()
+        self._draining = False
+        self._watches: set[asyncio.Task[None]] = set()
+        self._answers: set[asyncio.Task[None]] = set()
+        self._simulator: asyncio.subprocess.Process | None = None
+        self._some_ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until a signal says otherwise. Raises CannotStart."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        sock = _bind(settings.host, settings.port, "--port")
+        admin_sock = _bind(settings.admin_host, settings.admin_port, "--admin-port")
+        stop, stop_at_once = asyncio.Event(), asyncio.Event()
+
+        def on_signal() -> None:
+            (stop_at_once if stop.is_set() else stop).set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        trampoline = Trampoline(loop, CLOCK)
+        admin = Admin(self._readiness, self._metrics, CONTENT_TYPE, self._later)
+        front = HttpFront(
+            admin.handle, settings.client_limits, max_clients=64, trampoline=trampoline, loop=loop
+        )
+        try:
+            target = await self._target()
+            order = msgspec.json.encode(Order(settings, target)) + b"\n"
+            for _ in range(settings.workers):
+                self._workers.append(_Worker())
+                self._watch(self._workers[-1], sock, order)
+            front.start(admin_sock)
+            ready = loop.create_task(self._some_ready.wait())
+            stopped = loop.create_task(stop.wait())
+            await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                self._announce(sock, admin_sock, target)
+            ready.cancel()
+            await stopped
+            await self._stop_workers(sock, stop_at_once)
+        finally:
+            for watch in self._watches:
+                watch.cancel()
+            if self._watches:
+                await asyncio.wait(self._watches)
+            for worker in self._workers:
+                _signal(worker.process, signal.SIGKILL)
+            await front.close()
+            trampoline.close()
+            await self._stop_simulator()
+            sock.close()
+            admin_sock.close()
+
+    # -- workers
+
+    def _watch(self, worker: _Worker, sock: socket.socket, order: bytes) -> None:
+        task = asyncio.get_running_loop().create_task(self._keep_running(worker, sock, order))
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
+
+    async def _keep_running(self, worker: _Worker, sock: socket.socket, order: bytes) -> None:
+        deaths = 0
+        while True:
+            began_at = CLOCK()
+            await self._run_worker(worker, sock, order)
+            if self._draining:
+                return
+            deaths = 1 if CLOCK() - began_at > STABLE_S else deaths + 1
+            wait_s = RESTART_BACKOFF_S[min(deaths, len(RESTART_BACKOFF_S)) - 1]
+            code = worker.process.returncode if worker.process else None
+            self._log.error("worker died", exit_code=code, restart_in_s=wait_s)
+            await asyncio.sleep(wait_s)
+
+    async def _run_worker(self, worker: _Worker, sock: socket.socket, order: bytes) -> None:
+        """Start one worker and listen to it until it has ended."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs_fd, sock_fd = theirs.fileno(), sock.fileno()
+            worker.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "hedgerow.worker", str(sock_fd), str(theirs_fd),
+                pass_fds=(sock_fd, theirs_fd), stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        ours.setblocking(False)
+        reader, worker.writer = await asyncio.open_connection(sock=ours, limit=16 * 1024 * 1024)
+        worker.writer.write(order)
+        try:
+            while line := await reader.readline():
+                if worker.ready:
+                    worker.last = msgspec.json.decode(line, type=Snapshot)
+                    worker.told.set()
+                else:
+                    worker.ready = True
+                    self._some_ready.set()
+        except OSError:
+            pass
+        finally:
+            worker.ready = False
+            worker.writer.close()
+            self._retired = add(self._retired, worker.last.without_gauges())
+            worker.last = Snapshot()
+            worker.told.set()
+            await worker.process.wait()
+
+    async def _stop_workers(self, sock: socket.socket, at_once: asyncio.Event) -> None:
+        """Let the workers drain (B13); a second signal, or too long a drain, ends them."""
+        self._draining = True
+        sock.close()
+        for worker in self._workers:
+            _signal(worker.process, signal.SIGTERM)
+        if self._watches:
+            hurry = asyncio.get_running_loop().create_task(at_once.wait())
+            everyone = asyncio.gather(*self._watches, return_exceptions=True)
+            await asyncio.wait(
+                [hurry, everyone],
+                timeout=self._settings.drain_ms / 1000 + KILL_AFTER_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            hurry.cancel()
+            for worker in self._workers:
+                _signal(worker.process, signal.SIGKILL)
+            await everyone
+
+    # -- the operations port
+
+    def _readiness(self) -> Readiness:
+        if self._draining:
+            return Readiness(ready=False, reason="draining")
+        ready = sum(worker.ready for worker in self._workers)
+        if not ready:
+            return Readiness(ready=False, reason="starting")
+        return Readiness(ready=True, reason=f"{ready} of {len(self._workers)} workers serve")
+
+    async def _metrics(self) -> bytes:
+        asked = [worker for worker in self._workers if worker.ready and worker.writer is not None]
+        for worker in asked:
+            worker.told.clear()
+            assert worker.writer is not None  # noqa: S101 (for mypy)
+            worker.writer.write(b"\n")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SNAPSHOT_WAIT_S):
+                for worker in asked:
+                    await worker.told.wait()
+        total = self._retired
+        for worker in self._workers:
+            total = add(total, worker.last)
+        return exposition(total)
+
+    def _later(self, answering: "asyncio.Future[None]") -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(answering)  # type: ignore[arg-type]
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+        return task
+
+    # -- the embedded upstream
+
+    async def _target(self) -> Target:
+        if self._settings.upstream != EMBEDDED:
+            return parse_target(self._settings.upstream)
+        # It ends when its standard input does, so it ends with this process, however this process ends.
+        self._simulator = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hedgerow_simulator", "--port", "0", "--until-stdin-closes",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        assert self._simulator.stdout is not None  # noqa: S101 (for mypy)
+        line = (await self._simulator.stdout.readline()).decode()
+        urls = [word for word in line.split() if word.startswith("http://")]
+        if not urls:
+            raise CannotStart("the embedded testing server did not start")
+        return parse_target(urls[0])
+
+    async def _stop_simulator(self) -> None:
+        if self._simulator is not None:
+            _signal(self._simulator, signal.SIGTERM)
+            await self._simulator.wait()
+
+    def _announce(self, sock: socket.socket, admin_sock: socket.socket, target: Target) -> None:
+        kind = " (the embedded testing server)" if self._settings.upstream == EMBEDDED else ""
+        print(  # noqa: T201 (what the user asked for)
+            f"hedgerow: answering on {_url(sock)}/api/smart\n"
+            f"  upstream    {target.scheme}://{target.authority}{target.path}{kind}\n"
+            f"  operations  {_url(admin_sock)}/metrics /livez /readyz\n"
+            f"  try         curl '{_url(sock)}/api/smart?timeout=900'",
+            flush=True,
+        )
+
+
+def _bind(host: str, port: int, setting: str) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotStart(f"--host {host}: {error.strerror or error}") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(1)  # says at once if the port is taken; the workers listen with their own backlog
+    except OSError as error:
+        sock.close()
+        raise CannotStart(f"{setting} {port} on {host}: {os.strerror(error.errno or 0)}") from None
+    return sock
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _signal(process: asyncio.subprocess.Process | None, number: signal.Signals) -> None:
+    if process is not None and process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+
+
+def run(settings: Settings) -> None:
+    """Serve by these settings until a signal; raises CannotStart."""
+    uvloop.run(Supervisor(settings).run())

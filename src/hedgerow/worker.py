@@ -1,0 +1,159 @@
+"""One worker: the main port's front, the gateway, the pool, wired together in one process.
+
+Started by the supervisor as `python -m hedgerow.worker`, with two descriptors: the listening socket and a channel
+to the supervisor. A worker whose channel closes has lost its supervisor and ends by itself.
+"""
+
+import asyncio
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+from asyncio import AbstractEventLoop
+from contextlib import suppress
+from time import monotonic
+
+import msgspec
+import uvloop
+
+from hedgerow import __version__
+from hedgerow.admission import Admission
+from hedgerow.gateway import Gateway, Policy
+from hedgerow.hedging import HedgePlan, OnFailure
+from hedgerow.http_front import HttpFront
+from hedgerow.payload import judge
+from hedgerow.settings import Settings, SocketBudget, Target
+from hedgerow.telemetry.logs import logger
+from hedgerow.telemetry.recorder import Recorder
+from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.trampoline import Trampoline
+from hedgerow.upstream import Upstream
+
+CLOCK = monotonic
+"""uvloop's own `time()` is cut to milliseconds and stands still within a turn of the loop."""
+
+
+class Order(msgspec.Struct):
+    """What the supervisor tells a worker at its start."""
+
+    settings: Settings
+    target: Target
+
+
+class Worker:
+    """The parts of one worker; `start`, then `drain` or not, then `close`."""
+
+    def __init__(self, settings: Settings, target: Target, loop: AbstractEventLoop) -> None:
+        descriptors = raise_descriptor_limit()
+        budget = SocketBudget.of(descriptors, settings.hedges, settings.max_in_flight)
+        self._drain_s = settings.drain_ms / 1000
+        self.trampoline = Trampoline(loop, CLOCK)
+        self.recorder = Recorder(logger(settings.log_format, settings.log_level), settings.access_log)
+        self.upstream = Upstream(
+            target,
+            settings.upstream_limits,
+            max_connections=budget.max_upstream_connections,
+            losers=settings.losers,
+            loser_grace_s=settings.loser_grace_ms / 1000,
+            judge=judge,
+            trampoline=self.trampoline,
+            observer=self.recorder,
+            loop=loop,
+            user_agent=f"hedgerow/{__version__}",
+        )
+        self.gateway = Gateway(
+            self.upstream,
+            Policy(
+                HedgePlan(
+                    settings.hedge_after_ms / 1000, settings.hedges, OnFailure(settings.hedge_on_failure)
+                ),
+                settings.default_timeout_ms,
+                settings.max_timeout_ms,
+            ),
+            admission=Admission(budget.max_in_flight),
+            trampoline=self.trampoline,
+            observer=self.recorder,
+        )
+        self.front = HttpFront(
+            self.gateway.handle,
+            settings.client_limits,
+            max_clients=budget.max_clients,
+            trampoline=self.trampoline,
+            loop=loop,
+        )
+
+    def start(self, sock: socket.socket) -> None:
+        """Answer callers who connect to `sock`."""
+        self.front.start(sock)
+
+    async def drain(self) -> None:
+        """Answer what is in flight, for `drain_ms` at the most (B13)."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_s):
+                await self.front.drain()
+
+    async def close(self) -> None:
+        """Cut off what is left, and leave no connection, task or timer behind."""
+        await self.front.close()
+        await self.upstream.close()
+        self.trampoline.close()
+
+    def snapshot(self) -> Snapshot:
+        """Tell this worker's counts."""
+        return self.recorder.snapshot(self.upstream.connection_counts(), len(self.front.clients))
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one, and tell it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+async def _run(order: Order, sock: socket.socket, channel: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    reader, writer = await asyncio.open_connection(sock=channel)
+    worker = Worker(order.settings, order.target, loop)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    worker.start(sock)
+    gc.collect()
+    gc.freeze()  # what stands now stands for good: no collection needs to look at it again
+    writer.write(b'"ready"\n')
+    asking = loop.create_task(_tell(reader, writer, worker, stop))
+    await stop.wait()
+    await worker.drain()
+    await worker.close()
+    writer.write(msgspec.json.encode(worker.snapshot()) + b"\n")
+    asking.cancel()
+    await asyncio.wait([asking])
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+async def _tell(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, worker: Worker, stop: asyncio.Event
+) -> None:
+    """Send a snapshot for each line of the supervisor's; its silence for good means that it is gone."""
+    with suppress(OSError):
+        while await reader.readline():
+            writer.write(msgspec.json.encode(worker.snapshot()) + b"\n")
+    stop.set()
+
+
+def main() -> None:
+    """Run a worker: `python -m hedgerow.worker LISTENING-DESCRIPTOR CHANNEL-DESCRIPTOR`, the order in the channel."""
+    sock, channel = (socket.socket(fileno=int(argument)) for argument in sys.argv[1:3])
+    with channel.makefile("rb", buffering=0) as lines:
+        order = msgspec.json.decode(lines.readline(), type=Order)
+    uvloop.run(_run(order, sock, channel))
+
+
+if __name__ == "__main__":
+    main()
+    sys.stderr.flush()
+    os._exit(0)  # a name lookup that hangs holds a thread, and would hold the exit

@@ -3,9 +3,10 @@
 import os
 import sys
 import tomllib
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -13,6 +14,8 @@ from hedgerow import __version__
 from hedgerow.hedging import OnFailure
 from hedgerow.settings import AccessLog, BadSetting, LogFormat, Losers, Settings, SocketBudget
 from hedgerow_simulator.cli import simulate
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 EXIT_USAGE = 2
 EXIT_CANNOT_START = 3
@@ -25,7 +28,7 @@ class OneLineErrors(click.Group):
         try:
             return super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+            click.echo(error.ctx.get_help(), err=True)
             sys.exit(EXIT_USAGE)
         except click.ClickException as error:
             click.echo(f"hedgerow: {' '.join(error.format_message().split())}", err=True)
@@ -70,43 +73,78 @@ def _choice(of: type[StrEnum]) -> click.Choice[str]:
     return click.Choice([str(member) for member in of])
 
 
-_PORT = click.IntRange(0, 65535)
-_MILLISECONDS = click.IntRange(1, 86_400_000)
+def _flag(
+    name: str, default: object, text: str, kind: Any = None, **more: Any
+) -> Callable[[Command], Command]:
+    """Make a flag of `serve` with its environment variable: `--drain-ms` is HEDGEROW_DRAIN_MS."""
+    variable = "HEDGEROW" + name.removeprefix("-").replace("-", "_").upper()
+    return click.option(
+        name, default=default, type=kind, envvar=variable, show_envvar=True, help=text, **more
+    )
 
 
-@click.group(cls=OneLineErrors, context_settings={"max_content_width": 110, "auto_envvar_prefix": "HEDGEROW"})
+class _Whole(click.IntRange):
+    """A range whose error says what is accepted, also for what is no number at all."""
+
+    def __init__(self, least: int, most: int) -> None:
+        super().__init__(least, most)
+        self.name = f"whole number from {least} to {most}"
+
+
+_PORT = _Whole(0, 65535)
+_SPAN_MS = _Whole(1, 86_400_000)
+_SPAN_MS_OR_NONE = _Whole(0, 86_400_000)
+_LEVELS = click.Choice(["debug", "info", "warning", "error"])
+
+
+@click.group(cls=OneLineErrors, context_settings={"max_content_width": 110})
 @click.version_option(__version__, prog_name="hedgerow")
 def main() -> None:
     """A hedging HTTP gateway: asks a slow, unreliable service again in time, and is never late itself."""
 
 
-@main.command(context_settings={"auto_envvar_prefix": "HEDGEROW", "show_default": True})
-@click.option("--config", type=click.Path(path_type=Path), is_eager=True, expose_value=False, callback=_settings_file, help="A TOML file of settings by their flags' names; flags and environment win.")  # fmt: skip
-@click.option("--host", default="127.0.0.1", envvar="HEDGEROW_HOST", help="Address of the main port.")
+@main.command(context_settings={"show_default": True})
 @click.option(
-    "--port", default=8080, type=_PORT, envvar="HEDGEROW_PORT", help="The main port; 0 takes a free one."
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_settings_file,
+    help="A TOML file of settings by their flags' names; flags and environment win.",
 )
-@click.option(
-    "--admin-host", default="127.0.0.1", envvar="HEDGEROW_ADMIN_HOST", help="Address of the operations port."
+@_flag("--host", "127.0.0.1", "Address of the main port.")
+@_flag("--port", 8080, "The main port; 0 takes a free one.", _PORT)
+@_flag("--admin-host", "127.0.0.1", "Address of the operations port.")
+@_flag("--admin-port", 8081, "The operations port.", _PORT)
+@_flag("--upstream", "embedded", "A URL (http or https), or 'embedded': the bundled testing server.")
+@_flag("--workers", "auto", "Processes; auto: CPUs we may use.", callback=_workers)
+@_flag("--hedge-after-ms", 300, "When to ask again.", _SPAN_MS_OR_NONE)
+@_flag("--hedges", 2, "How many more to ask; 0 turns hedging off.", _Whole(0, 16))
+@_flag(
+    "--hedge-on-failure",
+    "wait",
+    "A first attempt that fails early: wait for the mark, or not.",
+    _choice(OnFailure),
 )
-@click.option(
-    "--admin-port", default=8081, type=_PORT, envvar="HEDGEROW_ADMIN_PORT", help="The operations port."
+@_flag("--default-timeout-ms", 10_000, "For requests without a timeout.", _SPAN_MS)
+@_flag("--max-timeout-ms", 60_000, "Longer timeouts are clamped to this.", _SPAN_MS)
+@_flag(
+    "--losers",
+    "drain",
+    "Read losers to their end, to use their connections again, or cut them.",
+    _choice(Losers),
 )
-@click.option("--upstream", default="embedded", envvar="HEDGEROW_UPSTREAM", help="A URL (http or https), or 'embedded': the bundled testing server.")  # fmt: skip
-@click.option("--workers", default="auto", callback=_workers, envvar="HEDGEROW_WORKERS", help="Processes; auto: CPUs we may use.")  # fmt: skip
-@click.option("--hedge-after-ms", default=300, type=click.IntRange(0, 86_400_000), envvar="HEDGEROW_HEDGE_AFTER_MS", help="When to ask again.")  # fmt: skip
-@click.option("--hedges", default=2, type=click.IntRange(0, 16), envvar="HEDGEROW_HEDGES", help="How many more to ask; 0 turns hedging off.")  # fmt: skip
-@click.option("--hedge-on-failure", default="wait", type=_choice(OnFailure), envvar="HEDGEROW_HEDGE_ON_FAILURE", help="When the first attempt fails early: wait for the mark, or hedge at once.")  # fmt: skip
-@click.option("--default-timeout-ms", default=10_000, type=_MILLISECONDS, envvar="HEDGEROW_DEFAULT_TIMEOUT_MS", help="For requests without a timeout.")  # fmt: skip
-@click.option("--max-timeout-ms", default=60_000, type=_MILLISECONDS, envvar="HEDGEROW_MAX_TIMEOUT_MS", help="Longer timeouts are clamped to this.")  # fmt: skip
-@click.option("--losers", default="drain", type=_choice(Losers), envvar="HEDGEROW_LOSERS", help="Read losers to their end, so that their connections can be used again, or cut them off.")  # fmt: skip
-@click.option("--loser-grace-ms", default=1_000, type=click.IntRange(0, 86_400_000), envvar="HEDGEROW_LOSER_GRACE_MS", help="How long a loser may run on.")  # fmt: skip
-@click.option("--max-in-flight", default="auto", callback=_max_in_flight, envvar="HEDGEROW_MAX_IN_FLIGHT", help="Requests at once, per worker; auto: from the limit of open files.")  # fmt: skip
-@click.option("--drain-ms", default=30_000, type=click.IntRange(0, 86_400_000), envvar="HEDGEROW_DRAIN_MS", help="How long a stop may take.")  # fmt: skip
-@click.option("--log-format", default="auto", type=_choice(LogFormat), envvar="HEDGEROW_LOG_FORMAT", help="auto: console on a terminal, else json.")  # fmt: skip
-@click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), envvar="HEDGEROW_LOG_LEVEL")  # fmt: skip
-@click.option("--access-log", default="errors", type=_choice(AccessLog), envvar="HEDGEROW_ACCESS_LOG", help="Which requests get a line.")  # fmt: skip
-@click.option("--trace-sample", default=0.0, type=click.FloatRange(0, 0), envvar="HEDGEROW_TRACE_SAMPLE", help="Share of requests traced; not in this version: only 0 is accepted.")  # fmt: skip
+@_flag("--loser-grace-ms", 1_000, "How long a loser may run on.", _SPAN_MS_OR_NONE)
+@_flag(
+    "--max-in-flight", "auto", "Requests at once, per worker; auto: by open files.", callback=_max_in_flight
+)
+@_flag("--drain-ms", 30_000, "How long a stop may take.", _SPAN_MS_OR_NONE)
+@_flag("--log-format", "auto", "auto: console on a terminal, else json.", _choice(LogFormat))
+@_flag("--log-level", "info", "What is logged at the least.", _LEVELS)
+@_flag("--access-log", "errors", "Which requests get a line.", _choice(AccessLog))
+@_flag(
+    "--trace-sample", 0.0, "Share of requests traced; this version accepts only 0.", click.FloatRange(0, 0)
+)
 def serve(**values: Any) -> None:
     """Serve GET /api/smart?timeout=MS before the upstream."""
     from hedgerow.supervisor import CannotStart, run  # noqa: PLC0415 (--help need not load it)

@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-
 EMBEDDED = "embedded"
 """The upstream that is started and stopped with the gateway: the bundled testing server."""
 
 
-class BadSetting(Exception):
+class BadSetting(Exception):  # noqa: N818 (the caller's error, not ours)
     """A setting that cannot be used: one line for people, naming the setting, what was given, what is accepted."""
 
     def __init__(self, setting: str, given: object, accepted: str) -> None:
@@ -170,7 +169,7 @@ class SocketBudget:
             raise BadSetting(
                 "--max-in-flight",
                 max_in_flight if max_in_flight is not None else "auto",
-                f"at most {most}, for a limit of {max_descriptors} open files (ulimit -n) and {attempts} attempts a request",
+                f"at most {most}: the limit of open files is {max_descriptors}, attempts a request {attempts}",
             )
         return cls(in_flight, budget - in_flight * attempts, in_flight * attempts)
 

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 
 import msgspec
@@ -32,7 +33,7 @@ KILL_AFTER_S = 2.0
 """A worker that has not ended this long after its drain was over is killed."""
 
 
-class CannotStart(Exception):
+class CannotStart(Exception):  # noqa: N818
     """Nothing could be served; one line for people."""
 
 
@@ -163,8 +164,9 @@ class Supervisor:
         for worker in self._workers:
             _signal(worker.process, signal.SIGTERM)
         if self._watches:
-            hurry = asyncio.get_running_loop().create_task(at_once.wait())
-            everyone = asyncio.gather(*self._watches, return_exceptions=True)
+            loop = asyncio.get_running_loop()
+            hurry = loop.create_task(_awaited(at_once.wait()))
+            everyone = loop.create_task(_awaited(asyncio.wait(self._watches)))
             await asyncio.wait(
                 [hurry, everyone],
                 timeout=self._settings.drain_ms / 1000 + KILL_AFTER_S,
@@ -200,8 +202,8 @@ class Supervisor:
             total = add(total, worker.last)
         return exposition(total)
 
-    def _later(self, answering: "asyncio.Future[None]") -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(answering)  # type: ignore[arg-type]
+    def _later(self, answering: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(_awaited(answering))
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
         return task
@@ -237,6 +239,10 @@ class Supervisor:
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'",
             flush=True,
         )
+
+
+async def _awaited(awaitable: Awaitable[object]) -> None:
+    await awaitable
 
 
 def _bind(host: str, port: int, setting: str) -> socket.socket:

@@ -66,7 +66,8 @@ class Trampoline:
             if self.alarms.next_at < inf and self._timer is None:
                 self._arm()
 
-    def _post(self, run: "Run[Any]") -> None:
+    def post(self, run: "Run[Any]") -> None:
+        """Resume `run` once in this turn of the loop."""
         if not self._with_mail:
             self._loop.call_soon(self._deliver)
         self._with_mail.append(run)
@@ -80,7 +81,8 @@ class Trampoline:
             if runs:  # a bug flew out of one run; the others shall not wait for ever
                 self._loop.call_soon(self._deliver)
 
-    def _after_io(self, run: "Run[Any]") -> None:
+    def after_io(self, run: "Run[Any]") -> None:
+        """Resume `run` after the I/O that is ready has been read."""
         # Two hops: callbacks that are ready go before the poll for I/O, both in uvloop and in asyncio's own loop.
         self._loop.call_soon(self._loop.call_soon, run.resume)
 
@@ -107,7 +109,7 @@ class Run(Generic[R]):
         """An attempt has ended: resume in this turn of the loop. Does nothing when the run is over."""
         if self._coroutine is not None and not self._has_mail:
             self._has_mail = True
-            self._trampoline._post(self)
+            self._trampoline.post(self)
 
     def resume(self) -> None:
         """Go on to the next wait, or to the end."""
@@ -146,7 +148,7 @@ class Run(Generic[R]):
             self._tick = trampoline.set_alarm(until, self)
         else:
             self._until = -inf
-            trampoline._after_io(self)
+            trampoline.after_io(self)
 
     def _forget(self) -> None:
         self._coroutine = None

@@ -105,7 +105,7 @@ _default = Behaviour()
 @_hidden("--until-stdin-closes", help="End as soon as stdin is at its end.")
 @_hidden("--log", help="Keep the newest requests for GET /log.")
 @_hidden("--unique", help="Put a token into each success body.")
-def simulate(  # noqa: PLR0913 - one parameter for each flag
+def simulate(
     *,
     host: str,
     port: int,

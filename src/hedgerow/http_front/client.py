@@ -113,7 +113,7 @@ class ClientConnection(asyncio.Protocol):
         # before we write to it; nginx and Go's net/http take it as gone, too.
         self._leave()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's)
         self._transport = None
         self._leave()
         self._server.disconnected(self)

@@ -20,7 +20,13 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](
 """RFC 9110 section 7.2: uri-host and an optional port; empty is allowed."""
 
 
-class Refused(Exception):
+_KEPT = frozenset(
+    {b"host", b"x-request-id", b"traceparent", b"expect", b"content-length", b"transfer-encoding"}
+)
+"""The headers that matter to us; the others cost a look into this set."""
+
+
+class Refused(Exception):  # noqa: N818 (a decision, not an error)
     """A head that ends its connection: the reply is the last one."""
 
     def __init__(self, code: str, detail: str, status: HTTPStatus | None = None) -> None:
@@ -124,9 +130,9 @@ class HeadReader:
             raise Refused("too_large", f"more than {self._limits.max_headers} headers")
         if self._size > self._limits.max_head_bytes:
             raise self._too_large()
-        keep = _KEPT.get(name) or _KEPT.get(name.lower())
-        if keep is not None:
-            keep(self, value.strip(b" \t"))
+        name = name.lower()
+        if name in _KEPT:
+            self._keep(name, value.strip(b" \t"))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -156,30 +162,26 @@ class HeadReader:
         keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
         self._on_head(Head(request, keep_alive=keep_alive, says_keep_alive=version == "1.0"))
 
-    # -- the headers that matter
-
-    def _keep_host(self, value: bytes) -> None:
-        if self._host is not None:
-            raise Refused("bad_request", "more than one Host header (RFC 9112 section 3.2)")
-        if value != self._last_host and _HOST.fullmatch(value) is None:
-            raise Refused("bad_request", "the Host header is no host")
-        self._host = self._last_host = value
-
-    def _keep_request_id(self, value: bytes) -> None:
-        if _REQUEST_ID.fullmatch(value) is not None:
-            self._request_id = value
-
-    def _keep_traceparent(self, value: bytes) -> None:
-        self._traceparent = value
-
-    def _keep_expect(self, value: bytes) -> None:
-        self._expects = value
-
-    def _keep_content_length(self, value: bytes) -> None:
-        self._has_body = self._has_body or value.strip(b"0") != b""
-
-    def _keep_transfer_encoding(self, value: bytes) -> None:
-        self._has_body = True
+    def _keep(self, name: bytes, value: bytes) -> None:
+        """Take note of one of the headers that matter."""
+        match name:
+            case b"host":
+                if self._host is not None:
+                    raise Refused("bad_request", "more than one Host header (RFC 9112 section 3.2)")
+                if value != self._last_host and _HOST.fullmatch(value) is None:
+                    raise Refused("bad_request", "the Host header is no host")
+                self._host = self._last_host = value
+            case b"x-request-id":
+                if _REQUEST_ID.fullmatch(value) is not None:
+                    self._request_id = value
+            case b"traceparent":
+                self._traceparent = value
+            case b"expect":
+                self._expects = value
+            case b"content-length":
+                self._has_body = self._has_body or value.strip(b"0") != b""
+            case b"transfer-encoding":
+                self._has_body = True
 
     # -- small parts
 
@@ -204,14 +206,3 @@ class HeadReader:
         if self._headers or len(self._target) < self._limits.max_head_bytes // 2:
             return Refused("too_large", detail)
         return Refused("too_large", detail, HTTPStatus.REQUEST_URI_TOO_LONG)
-
-
-_KEPT: dict[bytes, Callable[[HeadReader, bytes], None]] = {
-    b"host": HeadReader._keep_host,
-    b"Host": HeadReader._keep_host,
-    b"x-request-id": HeadReader._keep_request_id,
-    b"traceparent": HeadReader._keep_traceparent,
-    b"expect": HeadReader._keep_expect,
-    b"content-length": HeadReader._keep_content_length,
-    b"transfer-encoding": HeadReader._keep_transfer_encoding,
-}

@@ -78,8 +78,8 @@ class _Collector(Collector):
         connections = GaugeMetricFamily(
             "hedgerow_upstream_connections", "Connections to the upstream", labels=("state",)
         )
-        for state, number in sorted(snap.upstream_connections.items()):
-            connections.add_metric((state,), number)
+        for state, standing in sorted(snap.upstream_connections.items()):
+            connections.add_metric((state,), standing)
         yield connections
         yield GaugeMetricFamily(
             "hedgerow_client_connections", "Connections of callers", snap.client_connections

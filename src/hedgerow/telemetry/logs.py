@@ -22,4 +22,4 @@ def logger(log_format: LogFormat, level: str) -> FilteringBoundLogger:
     else:
         processors = [*shared, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     wrapper = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
-    return wrapper(structlog.PrintLogger(sys.stderr), processors=processors, context={})  # type: ignore[no-any-return, call-arg]
+    return wrapper(structlog.PrintLogger(sys.stderr), processors=processors, context={})  # type: ignore[call-arg]

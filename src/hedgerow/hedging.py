@@ -58,10 +58,12 @@ async def hedge(
     caught_up = False
     try:
         while True:
+            all_failed = True
             for attempt in attempts:  # the earliest launched wins if several succeeded in one turn
                 if isinstance(attempt.outcome, Success):
                     return Won(attempt, attempt.outcome.body, tuple(attempts))
-            all_failed = all(attempt.outcome is not None for attempt in attempts)
+                if attempt.outcome is None:
+                    all_failed = False
 
             now = clock()
             if all_failed and hedges_at < inf and plan.on_failure is OnFailure.IMMEDIATE:

@@ -35,7 +35,7 @@ class Reason(StrEnum):
     """Not HTTP/1.x by RFC 9112."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen costs 0.2 µs each time, and one is made for every request
 class Success:
     """A valid answer; `body` is the upstream's JSON object, byte for byte."""
 
@@ -88,7 +88,7 @@ class Attempt:
         self._on_end()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as Success is not: 0.35 µs
 class Won:
     """The race has an answer: the first success."""
 

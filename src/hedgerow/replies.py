@@ -76,10 +76,16 @@ def problem(
 
 def reply_to(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Reply:
     """Turn the verdict of a race into what its caller is told."""
+    hedges = len(verdict.attempts) - 1
     match verdict:
         case Won():
-            reply = Reply(200, verdict.body, content_type=JSON)
-            reply.timing = b', winner;desc="%d"' % verdict.winner.number
+            return Reply(
+                200,
+                verdict.body,
+                content_type=JSON,
+                headers=b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms,
+                timing=b', hedges;desc="%d", winner;desc="%d"' % (hedges, verdict.winner.number),
+            )
         case AllFailed(attempts):
             reply = problem(
                 "all_failed",
@@ -95,7 +101,7 @@ def reply_to(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_
                 attempts=[_told(attempt, arrived_at) for attempt in attempts],
             )
     reply.headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
-    reply.timing = b', hedges;desc="%d"' % (len(verdict.attempts) - 1) + reply.timing
+    reply.timing = b', hedges;desc="%d"' % hedges
     return reply
 
 

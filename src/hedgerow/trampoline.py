@@ -142,7 +142,8 @@ class Run(Generic[R]):
 
     def _set_alarm(self, until: float) -> None:
         trampoline = self._trampoline
-        trampoline.alarms.cancel(self._tick, self)
+        if self._until != -inf:
+            trampoline.alarms.cancel(self._tick, self)
         if until > trampoline.clock():
             self._until = until
             self._tick = trampoline.set_alarm(until, self)
@@ -152,4 +153,5 @@ class Run(Generic[R]):
 
     def _forget(self) -> None:
         self._coroutine = None
-        self._trampoline.alarms.cancel(self._tick, self)
+        if self._until != -inf:
+            self._trampoline.alarms.cancel(self._tick, self)

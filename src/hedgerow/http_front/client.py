@@ -182,8 +182,10 @@ class ClientConnection(asyncio.Protocol):
             self._advancing = False
 
     def _read(self) -> None:
+        data, self._held = self._held, b""
         size = self._server.limits.slice_bytes
-        data, self._held = self._held[:size], self._held[size:]
+        if len(data) > size:
+            data, self._held = data[:size], data[size:]
         try:
             self._reader.feed(data, self._held_at)
         except Refused as refused:

@@ -52,7 +52,7 @@ class HeadReader:
     """Turns bytes of one connection into heads, in order. `feed` never raises anything but Refused."""
 
     __slots__ = (
-        "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_limits", "_next_id",
+        "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_limits", "_max_head_bytes", "_max_headers", "_next_id",
         "_on_head", "_parser", "_pending", "_request_id", "_size", "_target", "_traceparent", "partial",
     )  # fmt: skip
 
@@ -60,6 +60,8 @@ class HeadReader:
         self, limits: ClientLimits, on_head: Callable[[Head], None], next_id: Callable[[], bytes]
     ) -> None:
         self._limits = limits
+        self._max_headers = limits.max_headers
+        self._max_head_bytes = limits.max_head_bytes
         self._on_head = on_head
         self._next_id = next_id
         self._parser = httptools.HttpRequestParser(self)
@@ -120,15 +122,15 @@ class HeadReader:
 
     def on_url(self, data: bytes) -> None:
         self._target += data
-        if len(self._target) > self._limits.max_head_bytes:
+        if len(self._target) > self._max_head_bytes:
             raise self._too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers += 1
-        self._size += len(name) + len(value) + len(": \r\n")
-        if self._headers > self._limits.max_headers:
-            raise Refused("too_large", f"more than {self._limits.max_headers} headers")
-        if self._size > self._limits.max_head_bytes:
+        self._size += len(name) + len(value) + 4  # ": " and CRLF
+        if self._headers > self._max_headers:
+            raise Refused("too_large", f"more than {self._max_headers} headers")
+        if self._size > self._max_head_bytes:
             raise self._too_large()
         name = name.lower()
         if name in _KEPT:

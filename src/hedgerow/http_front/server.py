@@ -54,7 +54,7 @@ class HttpFront:
         self._sweeper: asyncio.TimerHandle | None = None
         self._accept_again: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
-        self._id_prefix = token_hex(6)
+        self._id_prefix = token_hex(6).encode()
         self._ids = count(1)
         self._date = b""
         self._date_at = -1.0
@@ -193,7 +193,7 @@ class HttpFront:
 
     def next_id(self) -> bytes:
         """Make a request id: unique, and cheap (a counter behind a random prefix, 0.2 µs; uuid4 takes 1.5 µs)."""
-        return b"%b-%x" % (self._id_prefix.encode(), next(self._ids))
+        return b"%b-%x" % (self._id_prefix, next(self._ids))
 
     def date(self) -> bytes:
         """Tell the `Date` header (RFC 9110 section 6.6.1), made once a second."""

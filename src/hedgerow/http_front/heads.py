@@ -52,16 +52,17 @@ class HeadReader:
     """Turns bytes of one connection into heads, in order. `feed` never raises anything but Refused."""
 
     __slots__ = (
-        "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_limits", "_max_head_bytes", "_max_headers", "_next_id",
-        "_on_head", "_parser", "_pending", "_request_id", "_size", "_target", "_traceparent", "partial",
+        "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_max_head_bytes",
+        "_max_headers", "_max_pending_bytes", "_next_id", "_on_head", "_parser", "_pending", "_request_id", "_size",
+        "_target", "_traceparent", "partial",
     )  # fmt: skip
 
     def __init__(
         self, limits: ClientLimits, on_head: Callable[[Head], None], next_id: Callable[[], bytes]
     ) -> None:
-        self._limits = limits
         self._max_headers = limits.max_headers
         self._max_head_bytes = limits.max_head_bytes
+        self._max_pending_bytes = limits.max_head_bytes + limits.slice_bytes
         self._on_head = on_head
         self._next_id = next_id
         self._parser = httptools.HttpRequestParser(self)
@@ -99,7 +100,7 @@ class HeadReader:
             raise Refused("bad_request", f"not HTTP/1.1: {error}") from None
         if self.partial:  # what llhttp keeps for itself, the value of an unfinished header, is bounded here
             self._pending += len(data)
-            if self._pending > self._limits.max_head_bytes + self._limits.slice_bytes:
+            if self._pending > self._max_pending_bytes:
                 raise self._too_large()
 
     @property
@@ -192,7 +193,10 @@ class HeadReader:
         target = self._target
         if b"#" in target:
             raise Refused("bad_request", "a request target has no fragment (RFC 9112 section 3.2)")
-        if not target.startswith(b"/") and b"://" in target:
+        if target[:1] == b"/":
+            path, _, query = target.partition(b"?")
+            return path, query
+        if b"://" in target:
             try:
                 parts = urlsplit(target)
             except ValueError:
@@ -200,11 +204,10 @@ class HeadReader:
             if parts.scheme not in (b"http", b"https") or not parts.netloc:
                 raise Refused("bad_request", "the request target is no URL of http or https")
             return parts.path or b"/", parts.query
-        path, _, query = target.partition(b"?")
-        return path, query
+        return target, b""
 
     def _too_large(self) -> Refused:
-        detail = f"the head is longer than {self._limits.max_head_bytes} bytes"
-        if self._headers or len(self._target) < self._limits.max_head_bytes // 2:
+        detail = f"the head is longer than {self._max_head_bytes} bytes"
+        if self._headers or len(self._target) < self._max_head_bytes // 2:
             return Refused("too_large", detail)
         return Refused("too_large", detail, HTTPStatus.REQUEST_URI_TOO_LONG)

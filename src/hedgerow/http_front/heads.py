@@ -29,8 +29,11 @@ _KEPT = frozenset(
 class Refused(Exception):  # noqa: N818 (a decision, not an error)
     """A head that ends its connection: the reply is the last one."""
 
-    def __init__(self, code: str, detail: str, status: HTTPStatus | None = None) -> None:
+    def __init__(
+        self, code: str, detail: str, status: HTTPStatus | None = None, *, headers: bytes = b""
+    ) -> None:
         super().__init__(detail)
+        self.headers = headers
         self.code = code
         self.detail = detail
         self.status = status
@@ -112,8 +115,9 @@ class HeadReader:
 
     def refusal(self, refused: Refused) -> Reply:
         """Put a refusal into words."""
-        headers = b"Retry-After: 1\r\n" if refused.code == "overloaded" else b""
-        return problem(refused.code, refused.detail, self.request_id, status=refused.status, headers=headers)
+        return problem(
+            refused.code, refused.detail, self.request_id, status=refused.status, headers=refused.headers
+        )
 
     # -- what the parser tells it
 
@@ -146,6 +150,8 @@ class HeadReader:
             )
         if self._host is None and version == "1.1":
             raise Refused("bad_request", "no Host header (RFC 9112 section 3.2)")
+        if self._has_body and parser.get_method() not in (b"GET", b"HEAD"):
+            raise Refused("method_not_allowed", "use GET or HEAD", headers=b"Allow: GET, HEAD\r\n")
         if self._has_body:
             raise Refused("bad_request", "no request with a body is accepted here")
         if self._expects and self._expects.lower() != b"100-continue":

@@ -146,7 +146,7 @@ class HttpFront:
         if len(self.clients) <= self.max_clients:
             return True
         client.refuse(
-            Refused("overloaded", "more connections than can be served", HTTPStatus.SERVICE_UNAVAILABLE)
+            Refused("overloaded", "more connections than can be served", headers=b"Retry-After: 1\r\n")
         )
         return False
 

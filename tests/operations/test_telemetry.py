@@ -1,0 +1,185 @@
+import json
+from collections.abc import Callable, Coroutine
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from hedgerow.admin import Admin, Readiness
+from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Won
+from hedgerow.replies import Reply
+from hedgerow.requests import Request
+from hedgerow.settings import AccessLog, LogFormat
+from hedgerow.telemetry.exposition import exposition
+from hedgerow.telemetry.logs import logger
+from hedgerow.telemetry.recorder import Recorder
+from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot, add
+
+
+def ended(number: int, outcome: Success | Failure, *, took_s: float = 0.25) -> Attempt:
+    attempt = Attempt(number, 10.0, lambda: None)
+    attempt.end(outcome, 10.0 + took_s)
+    return attempt
+
+
+def a_busy_recorder(access_log: AccessLog = AccessLog.OFF) -> Recorder:
+    recorder = Recorder(logger(LogFormat.JSON, "info"), access_log)
+    failed, won, late = (
+        ended(1, Failure(Reason.RESET)),
+        ended(2, Success(b"{}")),
+        Attempt(3, 10.0, lambda: None),
+    )
+    for attempt in (failed, won):
+        recorder.attempt_ended(attempt, lost=False)
+    recorder.request_began()
+    recorder.request_ended(b"a", "success", 0.6, Won(won, b"{}", (failed, won, late)))
+    late.end(Success(b"{}"), 10.5)
+    recorder.attempt_ended(late, lost=True)
+    recorder.request_began()
+    recorder.request_ended(b"b", "all_failed", 0.3, AllFailed((failed,)))
+    recorder.request_began()
+    recorder.request_ended(b"c", "out_of_time", 0.8, OutOfTime((Attempt(1, 0.0, lambda: None),)))
+    recorder.request_began()
+    recorder.request_abandoned(0.1)
+    recorder.request_began()
+    recorder.request_rejected("overloaded", "in_flight")
+    recorder.request_rejected("not_found", "not_found")
+    recorder.reused_connection_died()
+    return recorder
+
+
+def samples(snapshot: Snapshot) -> dict[str, float]:
+    text = exposition(snapshot).decode()
+    return {
+        sample.name + "".join(f" {value}" for _, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_counts_reach_the_exposition_and_conserve() -> None:
+    told = samples(a_busy_recorder().snapshot({"idle": 2, "busy": 1}, 7))
+    outcomes = {name: value for name, value in told.items() if name.startswith("hedgerow_requests_total ")}
+    assert outcomes == {
+        "hedgerow_requests_total success": 1,
+        "hedgerow_requests_total all_failed": 1,
+        "hedgerow_requests_total out_of_time": 1,
+        "hedgerow_requests_total abandoned": 1,
+        "hedgerow_requests_total overloaded": 1,
+        "hedgerow_requests_total not_found": 1,
+    }
+    assert told["hedgerow_requests_in_flight"] == 1
+    assert told["hedgerow_attempts_total 1 reset"] == 1
+    assert told["hedgerow_attempts_total 2 success"] == 1
+    assert told["hedgerow_attempts_total 3 success"] == 1
+    assert told["hedgerow_hedges_total fired"] == 2
+    assert told["hedgerow_hedges_total won"] == 1
+    assert told["hedgerow_hedges_total rescued"] == 1
+    assert told["hedgerow_wasted_seconds_total"] == 0.5
+    assert told["hedgerow_shed_total in_flight"] == 1
+    assert told["hedgerow_client_disconnects_total"] == 1
+    assert told["hedgerow_upstream_reused_connection_retries_total"] == 1
+    assert told["hedgerow_upstream_connections idle"] == 2
+    assert told["hedgerow_client_connections"] == 7
+    assert told["hedgerow_request_duration_seconds_count success"] == 1
+    assert told["hedgerow_request_duration_seconds_sum success"] == 0.6
+    assert told["hedgerow_request_duration_seconds_bucket 0.5 success"] == 0
+    assert told["hedgerow_request_duration_seconds_bucket 0.6 success"] == 1
+    assert told["hedgerow_request_duration_seconds_bucket +Inf success"] == 1
+
+
+@given(st.lists(st.floats(min_value=0, max_value=100), max_size=50))
+def test_a_histogram_counts_each_observation_in_the_first_bucket_that_holds_it(values: list[float]) -> None:
+    histogram = Histogram()
+    for value in values:
+        histogram.observe(value)
+    for index, bound in enumerate(BUCKETS_S):
+        assert sum(histogram.counts[: index + 1]) == sum(value <= bound for value in values)
+    assert sum(histogram.counts) == len(values)
+
+
+def test_snapshots_add_up_and_travel_as_json() -> None:
+    one = a_busy_recorder().snapshot({"idle": 2}, 3)
+    travelled = msgspec.json.decode(msgspec.json.encode(one), type=Snapshot)
+    assert travelled == one
+    assert add(one, Snapshot()) == one
+    assert add(Snapshot(), one) == one
+    both = samples(add(one, travelled))
+    for name, value in samples(one).items():
+        assert both[name] == (value if name.startswith("hedgerow_build_info") else 2 * value)
+
+
+def test_a_worker_that_has_ended_leaves_its_counters_but_no_gauge() -> None:
+    left = a_busy_recorder().snapshot({"idle": 2}, 3).without_gauges()
+    assert left.requests["success"] == 1
+    assert left.in_flight == left.client_connections == 0
+    assert left.upstream_connections == {}
+
+
+@pytest.mark.parametrize(
+    ("access_log", "ids"),
+    [(AccessLog.OFF, []), (AccessLog.ERRORS, ["b", "c"]), (AccessLog.ALL, ["a", "b", "c", None, None])],
+)
+def test_the_access_log_has_the_requests_that_were_asked_for(
+    capsys: pytest.CaptureFixture[str], access_log: AccessLog, ids: list[str | None]
+) -> None:
+    a_busy_recorder(access_log)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line.get("request_id") for line in lines] == ids
+    assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+
+
+def test_a_bug_is_logged_with_its_stack_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    recorder = Recorder(logger(LogFormat.JSON, "error"), AccessLog.OFF)
+    try:
+        _ = 1 // 0
+    except ZeroDivisionError:
+        recorder.bug(b"x")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ZeroDivisionError" in json.loads(line)["exception"]
+    assert recorder.snapshot({}, 0).bugs == 1
+
+
+class Operations:
+    """The operations port without its socket."""
+
+    def __init__(self) -> None:
+        self.readiness = Readiness(ready=True, reason="1 of 1 workers serve")
+        self.later: list[Coroutine[object, object, None]] = []
+        self.admin = Admin(lambda: self.readiness, self._metrics, b"text/plain", self._later)
+
+    async def _metrics(self) -> bytes:
+        return b"metrics"
+
+    def _later(self, answering: Coroutine[object, object, None]) -> "Operations":
+        self.later.append(answering)
+        return self
+
+    def cancel(self) -> None:
+        raise AssertionError("nobody left")
+
+    def ask(self, path: bytes, method: bytes = b"GET") -> list[Reply]:
+        replies: list[Reply] = []
+        respond: Callable[[Reply], None] = replies.append
+        self.admin.handle(Request(method, path, b"", request_id=b"r", arrived_at=0.0), respond)
+        for answering in self.later:
+            with pytest.raises(StopIteration):
+                answering.send(None)
+        return replies
+
+
+def test_the_operations_port() -> None:
+    operations = Operations()
+    (live,) = operations.ask(b"/livez")
+    (ready,) = operations.ask(b"/readyz")
+    assert (live.status, ready.status) == (200, 200)
+    operations.readiness = Readiness(ready=False, reason="draining")
+    (ready,) = operations.ask(b"/readyz")
+    assert ready.status == 503
+    assert json.loads(ready.body) == {"ready": False, "reason": "draining"}
+    assert [reply.status for reply in operations.ask(b"/nothing")] == [404]
+    assert [reply.status for reply in operations.ask(b"/livez", b"POST")] == [405]
+    (metrics,) = operations.ask(b"/metrics")
+    assert (metrics.status, metrics.body) == (200, b"metrics")

@@ -53,6 +53,12 @@ def _max_in_flight(_: click.Context, __: click.Parameter, value: str) -> int | N
     raise click.BadParameter(f"{value!r} is not accepted; give a number from 1 to 1000000, or auto")
 
 
+def _trace_sample(_: click.Context, __: click.Parameter, value: object) -> float:
+    if value in {"0", "0.0", 0}:
+        return 0.0
+    raise click.BadParameter(f"{value!r} is not accepted; this version traces nothing: give 0")
+
+
 def _settings_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Take a file's values as defaults, so that a flag and an environment variable win over them."""
     if path is None:
@@ -66,6 +72,9 @@ def _settings_file(context: click.Context, _: click.Parameter, path: Path | None
     unknown = sorted(set(given) - known)
     if unknown:
         raise click.BadParameter(f"{unknown[0]!r} in {str(path)!r} is no setting; the flags' names are")
+    odd = [name for name, value in values.items() if not isinstance(value, str | int | float)]
+    if odd:
+        raise click.BadParameter(f"{odd[0]!r} in {str(path)!r} is neither a number nor a string")
     context.default_map = {**(context.default_map or {}), **given}
 
 
@@ -108,6 +117,8 @@ def main() -> None:
     "--config",
     type=click.Path(path_type=Path),
     is_eager=True,
+    envvar="HEDGEROW_CONFIG",
+    show_envvar=True,
     expose_value=False,
     callback=_settings_file,
     help="A TOML file of settings by their flags' names; flags and environment win.",
@@ -143,7 +154,7 @@ def main() -> None:
 @_flag("--log-level", "info", "What is logged at the least.", _LEVELS)
 @_flag("--access-log", "errors", "Which requests get a line.", _choice(AccessLog))
 @_flag(
-    "--trace-sample", 0.0, "Share of requests traced; this version accepts only 0.", click.FloatRange(0, 0)
+    "--trace-sample", "0", "Share of requests traced; this version accepts only 0.", callback=_trace_sample
 )
 def serve(**values: Any) -> None:
     """Serve GET /api/smart?timeout=MS before the upstream."""

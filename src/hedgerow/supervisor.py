@@ -33,6 +33,10 @@ KILL_AFTER_S = 2.0
 """A worker that has not ended this long after its drain was over is killed."""
 
 
+SIMULATOR_RESTART_S = 0.5
+"""Between the death of the embedded testing server and its next start: no busy loop if it cannot live."""
+
+
 class CannotStart(Exception):  # noqa: N818
     """Nothing could be served; one line for people."""
 
@@ -60,6 +64,7 @@ class Supervisor:
         self._watches: set[asyncio.Task[None]] = set()
         self._answers: set[asyncio.Task[None]] = set()
         self._simulator: asyncio.subprocess.Process | None = None
+        self._simulator_watch: asyncio.Task[None] | None = None
         self._some_ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -72,12 +77,17 @@ class Supervisor:
         def on_signal() -> None:
             (stop_at_once if stop.is_set() else stop).set()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, on_signal)
         trampoline = Trampoline(loop, CLOCK)
         admin = Admin(self._readiness, self._metrics, CONTENT_TYPE, self._later)
         front = HttpFront(
-            admin.handle, settings.client_limits, max_clients=64, trampoline=trampoline, loop=loop
+            admin.handle,
+            settings.client_limits,
+            max_clients=64,
+            on_refusal=lambda _: None,
+            trampoline=trampoline,
+            loop=loop,
         )
         try:
             target = await self._target()
@@ -213,19 +223,38 @@ class Supervisor:
     async def _target(self) -> Target:
         if self._settings.upstream != EMBEDDED:
             return parse_target(self._settings.upstream)
+        target = await self._start_simulator(port=0)
+        if target is None:
+            raise CannotStart("the embedded testing server did not start")
+        task = asyncio.get_running_loop().create_task(self._keep_simulator(target.port))
+        self._simulator_watch = task
+        return target
+
+    async def _start_simulator(self, port: int) -> Target | None:
         # It ends when its standard input does, so it ends with this process, however this process ends.
         self._simulator = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "hedgerow_simulator", "--port", "0", "--until-stdin-closes",
+            sys.executable, "-m", "hedgerow_simulator", "--port", str(port), "--until-stdin-closes",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         assert self._simulator.stdout is not None  # noqa: S101 (for mypy)
         line = (await self._simulator.stdout.readline()).decode()
         urls = [word for word in line.split() if word.startswith("http://")]
-        if not urls:
-            raise CannotStart("the embedded testing server did not start")
-        return parse_target(urls[0])
+        return parse_target(urls[0]) if urls else None
+
+    async def _keep_simulator(self, port: int) -> None:
+        """Start the embedded testing server again, on the same port, if it dies."""
+        while self._simulator is not None:
+            code = await self._simulator.wait()
+            self._log.error(
+                "the embedded testing server died", exit_code=code, restart_in_s=SIMULATOR_RESTART_S
+            )
+            await asyncio.sleep(SIMULATOR_RESTART_S)
+            await self._start_simulator(port)
 
     async def _stop_simulator(self) -> None:
+        if self._simulator_watch is not None:
+            self._simulator_watch.cancel()
+            await asyncio.wait([self._simulator_watch])
         if self._simulator is not None:
             _signal(self._simulator, signal.SIGTERM)
             await self._simulator.wait()

@@ -5,7 +5,7 @@ so, once per turn of the event loop; or when the instant has come until which it
 at once, inside whatever I/O callback notices it first, for a turn of the loop with 2 000 ready sockets lasts
 100 ms, and asyncio's own timers would wait for its end.
 
-Measured against one `asyncio.Task` and `Future` per request: see docs/decisions/0002-a-trampoline-of-our-own.md.
+Why it is not one `asyncio.Task` per request: docs/decisions/0002-a-trampoline-of-our-own.md.
 """
 
 from asyncio import AbstractEventLoop, TimerHandle

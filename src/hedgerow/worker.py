@@ -32,7 +32,7 @@ from hedgerow.trampoline import Trampoline
 from hedgerow.upstream import Upstream
 
 CLOCK = monotonic
-"""uvloop's own `time()` is cut to milliseconds and stands still within a turn of the loop."""
+"""uvloop's own `time()` is cut to milliseconds."""
 
 
 class Order(msgspec.Struct):
@@ -80,12 +80,16 @@ class Worker:
             self.gateway.handle,
             settings.client_limits,
             max_clients=budget.max_clients,
+            on_refusal=self._on_refusal,
             trampoline=self.trampoline,
             loop=loop,
         )
 
+    def _on_refusal(self, code: str) -> None:
+        self.recorder.request_rejected(code, "connections" if code == "overloaded" else code)
+
     def start(self, sock: socket.socket) -> None:
-        """Answer callers who connect to `sock`."""
+        """Answer callers who connect to `sock`, which belongs to the worker from now on."""
         self.front.start(sock)
 
     async def drain(self) -> None:

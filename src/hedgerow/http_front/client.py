@@ -34,6 +34,7 @@ class Server(Protocol):
     clock: Callable[[], float]
     handler: Handler
     draining: bool
+    on_refusal: Callable[[str], None]
 
     def wake_due(self, now: float) -> None: ...
     def next_id(self) -> bytes: ...
@@ -61,9 +62,9 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._reader = HeadReader(server.limits, self._on_head, server.next_id)
-        self._transport: asyncio.Transport | None = None
         self._waiting: deque[Head | Refused] = deque()
+        self._reader = HeadReader(server.limits, self._waiting.append, server.next_id)
+        self._transport: asyncio.Transport | None = None
         self._head: Head | None = None
         """The request that is being answered."""
         self._run: Cancellable | None = None
@@ -154,9 +155,6 @@ class ClientConnection(asyncio.Protocol):
 
     # -- its own
 
-    def _on_head(self, head: Head) -> None:
-        self._waiting.append(head)
-
     def _leave(self) -> None:
         self._ended = True
         self._waiting.clear()
@@ -229,6 +227,7 @@ class ClientConnection(asyncio.Protocol):
         """Answer for the last time; then read on for a moment, so that closing does not take the answer back."""
         self._ended = True
         reply = self._reader.refusal(refused)
+        self._server.on_refusal(reply.code)
         self._write(reply, self._reader.request_id, self._held_at, b"Connection: close\r\n", reply.body)
         if self._transport is not None and self._transport.can_write_eof():
             self._transport.write_eof()

@@ -44,7 +44,7 @@ class Head:
 
     __slots__ = ("keep_alive", "request", "says_keep_alive")
 
-    def __init__(self, request: Request, *, keep_alive: bool, says_keep_alive: bool) -> None:
+    def __init__(self, request: Request, keep_alive: bool, says_keep_alive: bool) -> None:
         self.request = request
         self.keep_alive = keep_alive
         self.says_keep_alive = says_keep_alive
@@ -169,7 +169,7 @@ class HeadReader:
             traceparent=self._traceparent,
         )
         keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
-        self._on_head(Head(request, keep_alive=keep_alive, says_keep_alive=version == "1.0"))
+        self._on_head(Head(request, keep_alive, version == "1.0"))
 
     def _keep(self, name: bytes, value: bytes) -> None:
         """Take note of one of the headers that matter."""

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from asyncio import AbstractEventLoop
+from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from itertools import count
@@ -34,12 +35,15 @@ class HttpFront:
         limits: ClientLimits,
         *,
         max_clients: int,
+        on_refusal: Callable[[str], None],
         trampoline: Trampoline,
         loop: AbstractEventLoop,
     ) -> None:
         self.handler = handler
         self.limits = limits
         self.max_clients = max_clients
+        self.on_refusal = on_refusal
+        """Told the code of each answer that is given without asking the handler."""
         self.clock = trampoline.clock
         self.draining = False
         self.clients: set[ClientConnection] = set()
@@ -62,7 +66,7 @@ class HttpFront:
     # -- its life
 
     def start(self, sock: socket.socket) -> None:
-        """Accept callers from a bound socket, which stays the caller's to close."""
+        """Accept callers from a bound socket, which belongs to the front from now on."""
         sock.listen(self.limits.listen_backlog)
         sock.setblocking(False)
         self._sock = sock
@@ -70,11 +74,12 @@ class HttpFront:
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def stop_accepting(self) -> None:
-        """Accept no further connection; those that stand are served on."""
+        """Accept no further connection; those that stand are served on. New ones are refused by the kernel."""
         if self._accept_again is not None:
             self._accept_again.cancel()
         if self._sock is not None:
             self._loop.remove_reader(self._sock)
+            self._sock.close()
             self._sock = None
 
     async def drain(self) -> None:

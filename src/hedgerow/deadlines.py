@@ -121,7 +121,8 @@ def answer_by(arrived_at: float, timeout_s: float, lag_s: float = 0.0) -> float:
 
     The margin is the loop's own lag (`lag_s`, its 99th percentile) and 3 ms: the loop's timers have whole
     milliseconds and are up to one late, and the answer has a way to go. It is never more than 25 ms, nor than
-    half the timeout; but a timeout of 3 ms or less is over as it begins, for no timer could keep it. The instant is one of `Alarms`' ticks, so that the alarm is not up to a tick later.
+    half the timeout; but a timeout of 3 ms or less is over as it begins, for no timer could keep it. The instant
+    is one of `Alarms`' ticks, so that the alarm is not up to a tick later.
     """
     margin_s = min(lag_s + 0.003, 0.025, max(timeout_s / 2, 0.003), timeout_s)
     return (arrived_at + timeout_s - margin_s) * TICKS_PER_S // 1 / TICKS_PER_S

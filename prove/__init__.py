@@ -1,0 +1,1 @@
+"""The long campaigns, at full size: `make prove`."""

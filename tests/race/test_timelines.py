@@ -1,0 +1,125 @@
+"""The contract's rows as timelines, in exact virtual milliseconds."""
+
+import pytest
+
+from hedgerow.hedging import HedgePlan, OnFailure, hedge
+from hedgerow.outcomes import AllFailed, Attempt, OutOfTime, Won
+from race.virtual_time import Scripted, Timeline
+
+PLAN = HedgePlan(0.3, 2)
+OK, FAIL = True, False
+NEVER = Scripted(None)
+
+
+def ok(latency_ms: int) -> Scripted:
+    return Scripted(latency_ms)
+
+
+def fail(latency_ms: int) -> Scripted:
+    return Scripted(latency_ms, succeeds=False)
+
+
+@pytest.mark.parametrize(
+    ("row", "script", "timeout_ms", "verdict", "winner", "at_ms", "launches_ms"),
+    [
+        ("B01", [ok(160)], 900, Won, 1, 160, [0]),
+        ("B01 at the mark itself", [ok(300)], 900, Won, 1, 300, [0]),
+        ("B02 slow", [ok(450), ok(500), ok(500)], 900, Won, 1, 450, [0, 300, 300]),
+        ("B02 failed early", [fail(20), ok(100), ok(50)], 900, Won, 3, 350, [0, 300, 300]),
+        ("B03", [ok(400), ok(100), ok(100)], 900, Won, 1, 400, [0, 300, 300]),
+        ("B03 hedges", [NEVER, ok(100), ok(100)], 900, Won, 2, 400, [0, 300, 300]),
+        ("B04 M01", [fail(310), fail(20), ok(500)], 900, Won, 3, 800, [0, 300, 300]),
+        ("B05", [fail(10), fail(20), fail(30)], 900, AllFailed, None, 330, [0, 300, 300]),
+        ("B06", [NEVER, NEVER, NEVER], 900, OutOfTime, None, 900, [0, 300, 300]),
+        ("B06 M02 from arrival", [NEVER, ok(550), NEVER], 800, OutOfTime, None, 800, [0, 300, 300]),
+        ("B06 at the last instant", [NEVER, ok(500), NEVER], 800, Won, 2, 800, [0, 300, 300]),
+        ("B07", [fail(50)], 300, AllFailed, None, 50, [0]),
+        ("B07 pending", [NEVER], 200, OutOfTime, None, 200, [0]),
+        ("B08", [NEVER, NEVER, NEVER], 10_000, OutOfTime, None, 10_000, [0, 300, 300]),
+        ("M03 the first may still win", [ok(590), NEVER, NEVER], 900, Won, 1, 590, [0, 300, 300]),
+        ("M17 hedges that fail on the spot", [ok(700), fail(0), fail(0)], 900, Won, 1, 700, [0, 300, 300]),
+        ("M17 all fail on the spot", [fail(0), fail(0), fail(0)], 900, AllFailed, None, 300, [0, 300, 300]),
+    ],
+)  # fmt: skip
+def test_row(
+    row: str,
+    script: list[Scripted],
+    timeout_ms: int,
+    verdict: type,
+    winner: int | None,
+    at_ms: int,
+    launches_ms: list[int],
+) -> None:
+    timeline = Timeline(script, PLAN, timeout_ms)
+    given = timeline.run()
+    assert type(given) is verdict
+    assert timeline.now_ms == at_ms
+    assert timeline.launched_at_ms == launches_ms
+    assert given.attempts == tuple(timeline.attempts)
+    assert (given.winner.number if isinstance(given, Won) else None) == winner
+    running = [attempt.number for attempt in timeline.attempts if attempt.outcome is None]
+    assert timeline.abandoned == running, (
+        "M12: each that still runs is handed over, once; M06: nobody waits for it"
+    )
+
+
+def test_immediate_hedges_leave_as_the_first_fails() -> None:
+    timeline = Timeline([fail(20), NEVER, ok(100)], HedgePlan(0.3, 2, OnFailure.IMMEDIATE), 900)
+    timeline.run()
+    assert (timeline.now_ms, timeline.launched_at_ms) == (120, [0, 20, 20])
+
+
+def test_no_hedges_at_all() -> None:
+    timeline = Timeline([ok(450)], HedgePlan(0.3, 0), 900)
+    timeline.run()
+    assert (timeline.now_ms, timeline.launched_at_ms) == (450, [0])
+
+
+@pytest.mark.parametrize("first", [ok(200), fail(200)])
+def test_m19_a_stalled_loop_reads_before_it_blames(first: Scripted) -> None:
+    """The answer came at 200 ms and lay unread while the loop stood still from 150 to 700 ms."""
+    timeline = Timeline([first, ok(50), ok(50)], PLAN, 2_000)
+    verdict = timeline.run(stalls=[(150, 700), (300, 700)])
+    assert isinstance(verdict, Won)
+    if first.succeeds:
+        assert (timeline.now_ms, timeline.launched_at_ms) == (700, [0])
+    else:
+        assert (timeline.now_ms, timeline.launched_at_ms) == (750, [0, 700, 700])
+
+
+@pytest.mark.parametrize("launched", [1, 3])
+def test_b10_m16_closing_launches_nothing_and_hands_over_what_runs(launched: int) -> None:
+    timeline = Timeline([NEVER] * 3, PLAN, 900)
+    race = hedge(timeline.launch, PLAN, deadline_at=0.9, clock=timeline.clock)
+    race.send(None)
+    if launched == 3:
+        timeline.now_ms = 300
+        race.send(None)
+    race.close()
+    assert len(timeline.attempts) == launched
+    assert timeline.abandoned == list(range(1, launched + 1))
+
+
+def test_waking_for_nothing_changes_nothing() -> None:
+    timeline = Timeline([NEVER] * 3, PLAN, 900)
+    race = hedge(timeline.launch, PLAN, deadline_at=0.9, clock=timeline.clock)
+    waits = [race.send(None) for timeline.now_ms in (0, 0, 10, 299, 300, 300, 899)]
+    assert waits == [0.3] * 4 + [0.9] * 3
+    assert timeline.launched_at_ms == [0, 300, 300]
+    race.close()
+
+
+def test_a_bug_in_a_launch_flies_and_leaves_nothing_running() -> None:
+    timeline = Timeline([NEVER] * 3, PLAN, 900)
+
+    def launch(number: int) -> Attempt:
+        if number == 3:
+            raise ZeroDivisionError
+        return timeline.launch(number)
+
+    race = hedge(launch, PLAN, deadline_at=0.9, clock=timeline.clock)
+    race.send(None)
+    timeline.now_ms = 300
+    with pytest.raises(ZeroDivisionError):
+        race.send(None)
+    assert timeline.abandoned == [1, 2]

@@ -52,6 +52,11 @@ class Gateway:
         self._trampoline = trampoline
         self._observer = observer
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that were admitted and are not over."""
+        return self._admission.in_flight
+
     def handle(self, request: Request, respond: Callable[[Reply], None]) -> Run[Reply] | None:
         """Answer `request` by one call of `respond`: before returning (None is returned) or later.
 

@@ -74,10 +74,8 @@ async def hedge(
                     await mail(until=now)
                     continue
                 hedges_at = inf
-                for _ in range(
-                    plan.hedges
-                ):  # one by one: if a launch is a bug, the ones before it are not lost
-                    attempts.append(launch(len(attempts) + 1))
+                # `extend` takes them one by one: if a launch is a bug, the ones before it are not lost.
+                attempts.extend(launch(2 + hedge) for hedge in range(plan.hedges))
                 continue  # an attempt may have failed on the spot
 
             if all_failed and hedges_at >= deadline_at:  # nothing left that could succeed

@@ -1,0 +1,280 @@
+"""The front edge on real sockets: what callers may send, and what they get."""
+
+import asyncio
+import json
+from typing import cast
+
+import pytest
+
+from hedgerow.settings import ClientLimits
+from sockets.conftest import Serve
+from sockets.raw_http import Asked, ok, scripted
+
+
+async def instantly(asked: Asked) -> None:
+    while True:
+        await asked.request()
+        asked.say(ok(b'{"time":160}'))
+
+
+async def silent(asked: Asked) -> None:
+    while await asked.reader.read(1000):
+        pass
+
+
+GET = b"GET /api/smart HTTP/1.1\r\nHost: x\r\n"
+
+
+async def test_a_success_has_the_upstreams_body_and_all_headers(serve: Serve) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        status, headers, body = await served.get("/api/smart?timeout=900", X_Request_Id="mine-1")
+        assert (status, body) == (200, b'{"time":160}')
+        assert headers["x-request-id"] == "mine-1"
+        assert headers["cache-control"] == "no-store"
+        assert headers["hedgerow-timeout-ms"] == "900"
+        assert headers["content-type"] == "application/json"
+        assert 'winner;desc="1"' in headers["server-timing"]
+        assert headers["date"].endswith("GMT")
+        assert b"X-Request-Id: mine-1\r\nHedgerow-Attempt: 1\r\n" in upstream.requests[0]
+        assert len(upstream.requests) == 1
+
+
+async def test_b09_a_long_timeout_is_clamped_and_said(serve: Serve) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        _, headers, _ = await served.get("/api/smart?timeout=" + "9" * 5_000)
+        assert headers["hedgerow-timeout-ms"] == "60000"
+
+
+async def test_keep_alive_pipelining_and_head_in_order(serve: Serve) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        caller = await served.caller()
+        caller.send(
+            (GET + b"X-Request-Id: a\r\n\r\n")
+            + b"HEAD /api/smart HTTP/1.1\r\nHost: x\r\nX-Request-Id: b\r\n\r\n"
+        )
+        caller.send(
+            b"GET /nope HTTP/1.1\r\nHost: x\r\nX-Request-Id: c\r\n\r\n" + GET + b"X-Request-Id: d\r\n\r\n"
+        )
+        answers = [await caller.answer(head_only=letter == "b") for letter in "abcd"]
+        assert [headers["x-request-id"] for _, headers, _ in answers] == ["a", "b", "c", "d"]
+        assert [status for status, _, _ in answers] == [200, 200, 404, 200]
+        assert answers[1][1]["content-length"] == "12"
+        caller.close()
+
+
+async def test_two_hundred_pipelined_requests_in_one_segment(serve: Serve) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        caller = await served.caller()
+        caller.send(b"".join(GET + b"X-Request-Id: %d\r\n\r\n" % number for number in range(200)))
+        for number in range(200):
+            status, headers, _ = await caller.answer()
+            assert (status, headers["x-request-id"]) == (200, str(number))
+        assert upstream.connections == 1, "one at a time, on one connection (M05)"
+        caller.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"GET /api/smart?timeout=0 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_timeout"),
+        (b"GET /api/smart?timeout=%D9%A3 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_timeout"),
+        (b"GET /api/smart?timeout=1&timeout=1 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_timeout"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found"),
+        (b"DELETE /api/smart HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"),
+    ],
+)
+async def test_a_clear_error_keeps_the_connection(serve: Serve, sent: bytes, status: int, code: str) -> None:
+    served = await serve("http://127.0.0.1:1/")
+    caller = await served.caller()
+    for _ in range(2):
+        caller.send(sent)
+        given, headers, body = await caller.answer()
+        problem = json.loads(body)
+        assert (given, problem["status"], problem["code"]) == (status, status, code)
+        assert problem["request_id"] == headers["x-request-id"]
+        assert headers["content-type"] == "application/problem+json"
+        assert (headers.get("allow") == "GET, HEAD") is (status == 405)
+    assert served.counts.requests == {code: 2}
+    caller.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "status"),
+    [
+        ("body", GET + b"Content-Length: 5\r\n\r\nhello", 400),
+        ("chunked", GET + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("CL and TE", GET + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("two CL", GET + b"Content-Length: 0\r\nContent-Length: 5\r\n\r\nhello", 400),
+        ("CL junk", GET + b"Content-Length: +5\r\n\r\nhello", 400),
+        ("TE junk", GET + b"Transfer-Encoding: xchunked\r\n\r\n", 400),
+        ("POST with a body", b"POST /api/smart HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx", 405),
+        ("no host", b"GET /api/smart HTTP/1.1\r\n\r\n", 400),
+        ("two hosts", GET + b"Host: x\r\n\r\n", 400),
+        ("bad host", b"GET /api/smart HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        ("bare LF", b"GET /api/smart HTTP/1.1\nHost: x\n\n", 400),
+        ("space before colon", b"GET /api/smart HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+        ("obs-fold", b"GET /api/smart HTTP/1.1\r\nHost: x\r\n y\r\n\r\n", 400),
+        ("NUL", GET + b"X: a\x00b\r\n\r\n", 400),
+        ("control byte in target", b"GET /api/\x01smart HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        ("fragment", b"GET /api/smart#x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        ("HTTP/0.9", b"GET /api/smart\r\n\r\n", 505),
+        ("TLS hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        ("expectation", GET + b"Expect: the-moon\r\n\r\n", 417),
+        ("long target", b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        ("long header", GET + b"X: " + b"a" * 9_000 + b"\r\n\r\n", 431),
+        ("many headers", GET + b"X: y\r\n" * 101 + b"\r\n", 431),
+        ("endless head", GET + b"X: y\r\n" * 20_000, 431),
+    ],
+)
+async def test_a_head_in_doubt_is_answered_once_and_closes(
+    serve: Serve, name: str, sent: bytes, status: int
+) -> None:
+    served = await serve("http://127.0.0.1:1/")
+    caller = await served.caller()
+    caller.send(sent + GET + b"\r\n")
+    given, headers, body = await caller.answer()
+    assert (given, headers["connection"]) == (status, "close"), name
+    assert json.loads(body)["status"] == status
+    assert await caller.closed() == b"", "nothing after a head in doubt is answered"
+    assert sum(served.counts.requests.values()) == 1
+    caller.close()
+
+
+async def test_valid_heads_of_all_kinds(serve: Serve) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        caller = await served.caller()
+        for head in (
+            GET + b"Content-Length: 0\r\n\r\n",
+            GET + b"Expect: 100-continue\r\n\r\n",
+            GET + b"X: \xe4\xff\r\n\r\n",
+            b"GET http://other.example/api/smart?x HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /api/smart?%74imeout=%31%30%30%30 HTTP/1.1\r\nHOST: [::1]:80\r\n\r\n",
+            b"\r\n" + GET + b"\r\n",
+        ):
+            caller.send(head)
+            assert (await caller.answer())[0] == 200, head
+        for piece in GET + b"\r\n":
+            caller.send(bytes([piece]))
+            await caller.writer.drain()
+        assert (await caller.answer())[0] == 200
+        caller.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "connection"),
+    [
+        (b"GET /api/smart HTTP/1.0\r\n\r\n", "close"),
+        (GET + b"Connection: close\r\n\r\n", "close"),
+        (GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", "close"),
+    ],
+)
+async def test_connections_that_end_with_their_answer(serve: Serve, head: bytes, connection: str) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        caller = await served.caller()
+        caller.send(head)
+        status, headers, _ = await caller.answer()
+        assert (status, headers["connection"]) == (200, connection)
+        assert await caller.closed() == b""
+        caller.close()
+
+
+async def test_http_1_0_with_keep_alive(serve: Serve) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        caller = await served.caller()
+        for _ in range(2):
+            caller.send(b"GET /api/smart HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            assert (await caller.answer())[1]["connection"] == "keep-alive"
+        caller.close()
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_b10_m15_m16_a_caller_who_leaves_is_noticed_and_nothing_more_is_asked(
+    serve: Serve, how: str
+) -> None:
+    async with scripted(silent) as upstream:
+        served = await serve(upstream.url, loser_grace_ms=50)
+        caller = await served.caller()
+        caller.send(GET + b"\r\n")
+        await served.until(lambda: served.counts.upstream_connections.get("busy") == 1)
+        caller.close() if how == "fin" else caller.reset()
+        await served.until(lambda: served.counts.client_disconnects == 1)
+        assert served.counts.upstream_connections["loser"] == 1
+        await served.until(lambda: not served.worker.upstream.connections)
+        assert served.counts.attempts == {"1": {"timeout": 1}}
+        assert served.counts.requests == {"abandoned": 1}
+
+
+async def test_slow_idle_and_deaf_callers_are_ended(serve: Serve) -> None:
+    limits = ClientLimits(head_timeout_s=0.1, idle_timeout_s=0.1, write_timeout_s=0.1, linger_s=0.1)
+    served = await serve("http://127.0.0.1:1/", client_limits=limits)
+    slow, idle, deaf = [await served.caller() for _ in range(3)]
+    slow.send(b"GET /api/sm")
+    status, _, body = await slow.answer()
+    assert (status, json.loads(body)["code"]) == (408, "bad_request")
+    assert await idle.closed() == b""
+    cast("asyncio.Transport", deaf.writer.transport).pause_reading()
+    deaf.send((b"GET /" + b"n" * 500 + b" HTTP/1.1\r\nHost: x\r\n\r\n") * 40_000)
+    await served.until(lambda: not served.worker.front.clients)
+    for caller in (slow, idle, deaf):
+        caller.writer.transport.abort()
+
+
+async def test_a_connection_too_many_is_told_so(serve: Serve) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        served.worker.front.max_clients = 1
+        first, second = await served.caller(), await served.caller()
+        assert (await first.get())[0] == 200
+        status, headers, _ = await second.answer()
+        assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+        assert (await first.get())[0] == 200
+        assert served.counts.shed == {"connections": 1}
+        first.close()
+        second.close()
+
+
+async def test_b11_beyond_the_cap_is_refused_at_once(serve: Serve) -> None:
+    async with scripted(silent) as upstream:
+        served = await serve(upstream.url, max_in_flight=1)
+        first, second = await served.caller(), await served.caller()
+        first.send(GET + b"\r\n")
+        await served.until(lambda: served.counts.in_flight == 1)
+        status, headers, body = await second.get()
+        assert (status, headers["retry-after"], json.loads(body)["code"]) == (503, "1", "overloaded")
+        assert len(upstream.requests) <= 1
+        first.close()
+        await served.until(lambda: served.counts.in_flight == 0)
+        second.close()
+
+
+async def test_b13_draining_answers_what_is_in_flight_and_closes(serve: Serve) -> None:
+    release = asyncio.Event()
+
+    async def when_released(asked: Asked) -> None:
+        await asked.request()
+        await release.wait()
+        asked.say(ok())
+
+    async with scripted(when_released) as upstream:
+        served = await serve(upstream.url)
+        idle, busy = await served.caller(), await served.caller()
+        busy.send(GET + b"\r\n")
+        await served.until(lambda: len(upstream.requests) == 1)
+        draining = asyncio.ensure_future(served.worker.drain())
+        assert await idle.closed() == b""
+        with pytest.raises(ConnectionRefusedError):
+            await served.caller()
+        release.set()
+        status, headers, _ = await busy.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        await draining
+        idle.close()
+        busy.close()

@@ -37,6 +37,8 @@ class Alarms:
     def set(self, at: float, sleeper: Sleeper) -> int:
         """Wake `sleeper` at the instant `at` (seconds, finite). Returns what `cancel` needs."""
         tick = -int(-at * TICKS_PER_S // 1)
+        if (tick - 1) / TICKS_PER_S >= at:  # 2.007 * 1000 is more than 2007: a tick too late
+            tick -= 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = {}

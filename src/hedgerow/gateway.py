@@ -58,7 +58,7 @@ class Gateway:
         return self._admission.in_flight
 
     def handle(self, request: Request, respond: Callable[[Reply], None]) -> Run[Reply] | None:
-        """Answer `request` by one call of `respond`: before returning (None is returned) or later.
+        """Answer `request` by one call of `respond`, before returning or later. None if it was refused.
 
         Whoever holds the run cancels it when the caller leaves; `respond` is not called then.
         """

@@ -53,6 +53,8 @@ async def hedge(
     Nothing is launched after the verdict, the deadline, or the closing of this coroutine (the caller has left).
     What still runs then is abandoned to its carrier: the answer never waits for a loser.
     """
+    if clock() >= deadline_at:  # it waited too long for us, or never could be answered in time
+        return OutOfTime(())
     attempts = [launch(1)]
     hedges_at = attempts[0].launched_at + plan.hedge_after_s if plan.hedges else inf
     caught_up = False

@@ -76,7 +76,7 @@ def problem(
 
 def reply_to(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Reply:
     """Turn the verdict of a race into what its caller is told."""
-    hedges = len(verdict.attempts) - 1
+    hedges = max(len(verdict.attempts) - 1, 0)
     match verdict:
         case Won():
             return Reply(

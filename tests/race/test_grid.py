@@ -35,7 +35,7 @@ MUTANTS = {
     "hedges come twice": ("hedges_at = inf\n", "hedges_at = now + 0.1 if len(attempts) < 3 else inf\n"),
     "immediate is ignored": ("plan.on_failure is OnFailure.IMMEDIATE", "False"),
     "always immediate": ("plan.on_failure is OnFailure.IMMEDIATE", "True"),
-    "the mark is the arrival": ("attempts[0].launched_at + plan.hedge_after_s", "plan.hedge_after_s - 0.001"),
+    "the mark is the arrival": ("attempts[0].launched_at + plan.hedge_after_s", "plan.hedge_after_s"),
     "late by a turn": ("if now >= deadline_at:", "if now > deadline_at:"),
 }  # fmt: skip
 

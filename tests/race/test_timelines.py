@@ -90,7 +90,7 @@ def test_m19_a_stalled_loop_reads_before_it_blames(first: Scripted) -> None:
 @pytest.mark.parametrize("launched", [1, 3])
 def test_b10_m16_closing_launches_nothing_and_hands_over_what_runs(launched: int) -> None:
     timeline = Timeline([NEVER] * 3, PLAN, 900)
-    race = hedge(timeline.launch, PLAN, deadline_at=0.9, clock=timeline.clock)
+    race = hedge(timeline.launch, PLAN, deadline_at=7.9, clock=timeline.clock)
     race.send(None)
     if launched == 3:
         timeline.now_ms = 300
@@ -102,9 +102,9 @@ def test_b10_m16_closing_launches_nothing_and_hands_over_what_runs(launched: int
 
 def test_waking_for_nothing_changes_nothing() -> None:
     timeline = Timeline([NEVER] * 3, PLAN, 900)
-    race = hedge(timeline.launch, PLAN, deadline_at=0.9, clock=timeline.clock)
+    race = hedge(timeline.launch, PLAN, deadline_at=7.9, clock=timeline.clock)
     waits = [race.send(None) for timeline.now_ms in (0, 0, 10, 299, 300, 300, 899)]
-    assert waits == [0.3] * 4 + [0.9] * 3
+    assert waits == [7.3] * 4 + [7.9] * 3
     assert timeline.launched_at_ms == [0, 300, 300]
     race.close()
 
@@ -117,9 +117,15 @@ def test_a_bug_in_a_launch_flies_and_leaves_nothing_running() -> None:
             raise ZeroDivisionError
         return timeline.launch(number)
 
-    race = hedge(launch, PLAN, deadline_at=0.9, clock=timeline.clock)
+    race = hedge(launch, PLAN, deadline_at=7.9, clock=timeline.clock)
     race.send(None)
     timeline.now_ms = 300
     with pytest.raises(ZeroDivisionError):
         race.send(None)
     assert timeline.abandoned == [1, 2]
+
+
+def test_a_deadline_that_has_passed_asks_nobody() -> None:
+    timeline = Timeline([ok(0)], PLAN, 0)
+    assert timeline.run() == OutOfTime(())
+    assert timeline.launched_at_ms == []

@@ -7,6 +7,9 @@ from heapq import heappop, heappush
 from hedgerow.hedging import HedgePlan, hedge
 from hedgerow.outcomes import Attempt, Failure, Outcome, Reason, Success, Verdict
 
+BEGIN_MS = 7_000
+"""The clock's reading as the request arrives: not zero, so that an instant cannot pass for a span."""
+
 MOST_WAITS = 100
 """No sound race waits so often."""
 
@@ -40,7 +43,7 @@ class Timeline:
     _ends: list[tuple[int, int]] = field(default_factory=list)
 
     def clock(self) -> float:
-        return self.now_ms / 1000
+        return (BEGIN_MS + self.now_ms) / 1000
 
     def launch(self, number: int) -> Attempt:
         attempt = Attempt(number, self.clock(), lambda: None)
@@ -57,15 +60,17 @@ class Timeline:
     def end_what_is_due(self) -> None:
         while self._ends and self._ends[0][0] <= self.now_ms:
             at_ms, number = heappop(self._ends)
-            self.attempts[number - 1].end(self.script[number - 1].outcome(number), at_ms / 1000)
+            self.attempts[number - 1].end(self.script[number - 1].outcome(number), (BEGIN_MS + at_ms) / 1000)
 
     def run(self, race: Callable[..., object] = hedge, stalls: Sequence[tuple[int, int]] = ()) -> Verdict:
         """Run to the verdict. In a stall (from, to) nothing runs and nothing is read."""
-        coroutine = race(self.launch, self.plan, deadline_at=self.timeout_ms / 1000, clock=self.clock)
+        coroutine = race(
+            self.launch, self.plan, deadline_at=(BEGIN_MS + self.timeout_ms) / 1000, clock=self.clock
+        )
         try:
             until = coroutine.send(None)  # type: ignore[attr-defined]
             for _ in range(MOST_WAITS):
-                until_ms = round(until * 1000)
+                until_ms = round(until * 1000) - BEGIN_MS
                 if until_ms > self.now_ms:
                     wake_ms = (
                         min([until_ms, *[self._ends[0][0]][: len(self._ends)]]) if self._ends else until_ms

@@ -1,0 +1,100 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hedgerow.outcomes import Failure, Reason, Success
+from hedgerow.payload import judge
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"time":160}', b'{"time":0}', b'{"time":0.5}', b' {"time" : 1e2}\r\n', b'{"x":null,"time":1,"y":{"z":[]}}',
+        b'{"t\\u0069me":7}', '{"time":1,"x":"é"}'.encode(), b'{"time":' + b"9" * 300 + b"}",
+    ],
+)  # fmt: skip
+def test_a_success_comes_as_it_came(body: bytes) -> None:
+    assert judge(200, body) == Success(body)
+
+
+@pytest.mark.parametrize(
+    ("reason", "body"),
+    [
+        (Reason.BAD_PAYLOAD, b'{"time":true}'),
+        (Reason.BAD_PAYLOAD, b'{"time":"160"}'),
+        (Reason.BAD_PAYLOAD, b'{"time":null}'),
+        (Reason.BAD_PAYLOAD, b'{"time":-1}'),
+        (Reason.BAD_PAYLOAD, b'{"time":-0.001}'),
+        (Reason.BAD_PAYLOAD, b"{}"),
+        (Reason.BAD_PAYLOAD, b'{"Time":1}'),
+        (Reason.BAD_PAYLOAD, b'[{"time":1}]'),
+        (Reason.BAD_PAYLOAD, b"160"),
+        (Reason.BAD_JSON, b'{"time":NaN}'),
+        (Reason.BAD_JSON, b'{"time":Infinity}'),
+        (Reason.BAD_JSON, b'{"time":1,"x":"\xff"}'),
+        (Reason.BAD_JSON, b'\xef\xbb\xbf{"time":1}'),
+        (Reason.BAD_JSON, b'{"time":1}{"time":1}'),
+        (Reason.BAD_JSON, b'{"time":"x",'),
+        (Reason.BAD_JSON, b"<html>"),
+        (Reason.BAD_JSON, b""),
+        (Reason.BAD_JSON, b'{"time":1,"x":' + b"[" * 60_000),
+        (Reason.BAD_JSON, b'{"time":"x","y":' + b"[" * 30_000 + b"]" * 30_000 + b"}"),
+    ],
+)
+def test_what_is_no_success(reason: Reason, body: bytes) -> None:
+    outcome = judge(200, body)
+    assert isinstance(outcome, Failure)
+    assert outcome.reason is reason
+
+
+def test_a_number_beyond_all_floats_is_not_finite() -> None:
+    assert isinstance(judge(200, b'{"time":1e999}'), Failure)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (429, Reason.STATUS_429), (500, Reason.STATUS_5XX), (503, Reason.STATUS_5XX), (599, Reason.STATUS_5XX),
+        (201, Reason.STATUS_OTHER), (204, Reason.STATUS_OTHER), (302, Reason.STATUS_OTHER), (404, Reason.STATUS_OTHER),
+        (600, Reason.STATUS_OTHER), (999, Reason.STATUS_OTHER),
+    ],
+)  # fmt: skip
+def test_m11_only_200_can_succeed(status: int, reason: Reason) -> None:
+    outcome = judge(status, b'{"time":160}')
+    assert isinstance(outcome, Failure)
+    assert outcome.reason is reason
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_raise_and_json_says_the_same(body: bytes) -> None:
+    """Python's own json is the second opinion."""
+    outcome = judge(200, body)
+    try:
+        value = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        assert isinstance(outcome, Failure)
+    else:
+        good = (
+            isinstance(value, dict)
+            and type(value.get("time")) in (int, float)
+            and 0 <= value["time"] < float("inf")
+        )
+        assert isinstance(outcome, Success) is good
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=4) | st.just("time"),
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
+        max_size=4,
+    )
+)
+def test_objects_are_judged_as_json_reads_them(value: dict[str, object]) -> None:
+    time = value.get("time")
+    finite = all(
+        item == item and abs(item) != float("inf") for item in value.values() if isinstance(item, float)
+    )
+    good = finite and type(time) in (int, float) and time >= 0  # type: ignore[operator]
+    assert isinstance(judge(200, json.dumps(value).encode("utf-8", "surrogatepass")), Success) is good

@@ -1,0 +1,227 @@
+"""The path of one request, with an upstream that does what the test says, on a loop whose clock is the test's."""
+
+import json
+
+import pytest
+
+from hedgerow.admission import Admission
+from hedgerow.gateway import Gateway, Policy
+from hedgerow.hedging import HedgePlan
+from hedgerow.outcomes import Attempt, Carrier, Failure, Reason, Success, Verdict
+from hedgerow.replies import Reply
+from hedgerow.requests import Request
+from hedgerow.trampoline import Run, Trampoline
+from rules.manual_loop import ManualLoop
+
+
+class Heard:
+    """An observer that notes what it hears."""
+
+    def __init__(self) -> None:
+        self.facts: list[str] = []
+
+    def request_began(self) -> None:
+        self.facts.append("began")
+
+    def request_ended(self, request_id: bytes, code: str, took_s: float, verdict: Verdict | None) -> None:
+        self.facts.append(f"ended {code}")
+
+    def request_abandoned(self, took_s: float) -> None:
+        self.facts.append("abandoned")
+
+    def request_rejected(self, code: str, reason: str) -> None:
+        self.facts.append(f"rejected {code} {reason}")
+
+    def bug(self, request_id: bytes) -> None:
+        self.facts.append("bug")
+
+    def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
+        raise AssertionError("the upstream's to say")
+
+    def reused_connection_died(self) -> None:
+        raise AssertionError("the upstream's to say")
+
+
+class Carrying:
+    """An attempt that the test ends."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.abandoned = False
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
+class Bench:
+    """A gateway and all that stands around it."""
+
+    def __init__(self) -> None:
+        self.loop = ManualLoop()
+        self.heard = Heard()
+        self.carried: list[Carrying] = []
+        self.broken = False
+        self.replies: list[Reply] = []
+        self.admission = Admission(2)
+        self.gateway = Gateway(
+            self,
+            Policy(HedgePlan(0.3, 2), 10_000, 60_000),
+            admission=self.admission,
+            trampoline=Trampoline(self.loop.as_loop(), self.loop.time),
+            observer=self.heard,
+        )
+
+    def carry(self, attempt: Attempt) -> Carrier:
+        if self.broken:
+            raise ZeroDivisionError
+        self.carried.append(Carrying(attempt))
+        return self.carried[-1]
+
+    def ask(
+        self, query: bytes = b"", path: bytes = b"/api/smart", method: bytes = b"GET"
+    ) -> Run[Reply] | None:
+        request = Request(method, path, query, request_id=b"r1", arrived_at=self.loop.time())
+        return self.gateway.handle(request, self.replies.append)
+
+    def end(self, number: int, outcome: Success | Failure) -> None:
+        self.carried[number - 1].attempt.end(outcome, self.loop.time())
+        self.loop.turn()
+
+    @property
+    def problem(self) -> dict[str, object]:
+        body = json.loads(self.replies[-1].body)
+        assert isinstance(body, dict)
+        return body
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [
+        ({"path": b"/"}, 404, "not_found"),
+        ({"path": b"/api/smart/"}, 404, "not_found"),
+        ({"method": b"POST"}, 405, "method_not_allowed"),
+        ({"query": b"timeout=0"}, 400, "bad_timeout"),
+    ],
+)
+def test_what_needs_no_upstream_costs_nothing(
+    bench: Bench, asked: dict[str, bytes], status: int, code: str
+) -> None:
+    assert bench.ask(**asked) is None
+    assert (bench.replies[0].status, bench.problem["code"]) == (status, code)
+    assert bench.heard.facts == [f"rejected {code} {code}"]
+    assert not bench.carried
+    assert not bench.loop.pending
+
+
+def test_b01_b09_a_success(bench: Bench) -> None:
+    bench.ask(b"timeout=999999999999")
+    bench.end(1, Success(b'{"time":1}'))
+    (reply,) = bench.replies
+    assert (reply.status, reply.body, reply.headers) == (
+        200,
+        b'{"time":1}',
+        b"Hedgerow-Timeout-Ms: 60000\r\n",
+    )
+    assert reply.timing == b', hedges;desc="0", winner;desc="1"'
+    assert bench.heard.facts == ["began", "ended success"]
+    assert bench.admission.in_flight == 0
+    assert not len(bench.gateway._trampoline.alarms)
+
+
+def test_b05_all_three_failed_and_each_says_why(bench: Bench) -> None:
+    bench.ask(b"timeout=900")
+    bench.loop.advance_to(0.1)
+    bench.end(1, Failure(Reason.RESET, "gone"))
+    bench.loop.advance_to(0.4)
+    assert len(bench.carried) == 3
+    bench.end(3, Failure(Reason.STATUS_429))
+    bench.end(2, Failure(Reason.BAD_JSON))
+    assert bench.replies[0].status == 502
+    attempts = bench.problem["attempts"]
+    assert isinstance(attempts, list)
+    assert [attempt["outcome"] for attempt in attempts] == ["reset", "bad_json", "status_429"]
+    assert attempts[0] == {
+        "number": 1, "launched_at_ms": 0.0, "outcome": "reset", "detail": "gone", "took_ms": 100.0,
+    }  # fmt: skip
+
+
+def test_b06_out_of_time_hands_its_attempts_over(bench: Bench) -> None:
+    bench.ask(b"timeout=400")
+    bench.loop.advance_to(0.3965)
+    assert not bench.replies
+    bench.loop.advance_to(0.4)
+    assert (bench.replies[0].status, bench.problem["code"]) == (504, "out_of_time")
+    assert [carrying.abandoned for carrying in bench.carried] == [True] * 3
+    bench.end(1, Success(b"{}"))
+    assert len(bench.replies) == 1, "a loser answers nobody"
+
+
+def test_b08_without_a_timeout_the_default_bounds(bench: Bench) -> None:
+    bench.ask()
+    bench.loop.advance_to(9.99)
+    assert not bench.replies
+    bench.loop.advance_to(10.0)
+    assert bench.replies[0].status == 504
+
+
+def test_b10_the_caller_leaves(bench: Bench) -> None:
+    run = bench.ask()
+    assert run is not None
+    run.cancel()
+    run.cancel()
+    bench.loop.advance_to(20.0)
+    assert [carrying.abandoned for carrying in bench.carried] == [True]
+    assert bench.heard.facts == ["began", "abandoned"]
+    assert (bench.replies, bench.admission.in_flight) == ([], 0)
+
+
+def test_b11_beyond_the_cap(bench: Bench) -> None:
+    bench.ask()
+    bench.ask()
+    assert bench.ask() is None
+    assert (bench.replies[0].status, bench.replies[0].headers) == (503, b"Retry-After: 1\r\n")
+    assert bench.heard.facts[-1] == "rejected overloaded in_flight"
+    bench.end(1, Success(b"{}"))
+    assert bench.ask() is not None
+
+
+def test_b12_a_bug_of_ours_costs_one_request(bench: Bench) -> None:
+    bench.broken = True
+    bench.ask()
+    assert (bench.replies[0].status, bench.problem["code"]) == (500, "internal")
+    assert bench.heard.facts == ["began", "bug", "ended internal"]
+    assert bench.admission.in_flight == 0
+    bench.broken = False
+    bench.ask()
+    bench.end(1, Success(b"{}"))
+    assert bench.replies[-1].status == 200
+
+
+def test_b12_a_bug_at_the_mark_hands_over_what_runs(bench: Bench) -> None:
+    bench.ask()
+    bench.broken = True
+    bench.loop.advance_to(0.4)
+    assert bench.replies[0].status == 500
+    assert [carrying.abandoned for carrying in bench.carried] == [True]
+
+
+def test_b03_two_successes_in_one_turn(bench: Bench) -> None:
+    bench.ask()
+    bench.loop.advance_to(0.4)
+    for number in (3, 2):
+        bench.carried[number - 1].attempt.end(Success(b"%d" % number), bench.loop.time())
+    bench.loop.turn()
+    assert [reply.body for reply in bench.replies] == [b"2"]
+
+
+def test_an_answer_that_is_due_does_not_wait_for_the_loop(bench: Bench) -> None:
+    """A turn of the loop may be long; whatever I/O callback comes first gives the answer that is due."""
+    bench.ask(b"timeout=100")
+    bench.loop.now = 0.0995
+    bench.gateway._trampoline.wake_due(bench.loop.now)
+    assert bench.replies[0].status == 504

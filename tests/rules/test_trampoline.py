@@ -1,0 +1,118 @@
+from collections.abc import Coroutine
+
+import pytest
+
+from hedgerow.mailbox import mail
+from hedgerow.trampoline import Run, Trampoline
+from rules.manual_loop import ManualLoop
+
+
+async def sleeper(log: list[str], name: str, *instants: float) -> str:
+    try:
+        for until in instants:
+            await mail(until=until)
+            log.append(name)
+    except GeneratorExit:
+        log.append(f"{name} closed")
+        raise
+    return f"{name} returned"
+
+
+class Driven:
+    """A trampoline on a loop turned by hand."""
+
+    def __init__(self) -> None:
+        self.loop = ManualLoop()
+        self.trampoline = Trampoline(self.loop.as_loop(), self.loop.time)
+        self.log: list[str] = []
+
+    def begin(self, coroutine: Coroutine[float, None, str]) -> Run[str]:
+        run: Run[str] = Run(self.trampoline, self.log.append)
+        run.begin(coroutine)
+        return run
+
+
+@pytest.fixture
+def driven() -> Driven:
+    return Driven()
+
+
+def test_it_wakes_at_its_instants_and_never_before(driven: Driven) -> None:
+    driven.begin(sleeper(driven.log, "a", 0.010, 0.0205))
+    driven.loop.advance_to(0.0099)
+    assert driven.log == []
+    driven.loop.advance_to(0.0111)
+    assert driven.log == ["a"]
+    driven.loop.advance_to(0.0204)
+    assert driven.log == ["a"]
+    driven.loop.advance_to(0.0225)
+    assert driven.log == ["a", "a", "a returned"]
+    assert (len(driven.trampoline.alarms), driven.loop.pending) == (0, 0)
+
+
+def test_mail_wakes_once_a_turn_however_much_there_is(driven: Driven) -> None:
+    one = driven.begin(sleeper(driven.log, "one", 9.0, 9.0))
+    two = driven.begin(sleeper(driven.log, "two", 9.0, 9.0))
+    for run in (two, one, two, two):
+        run.post()
+    assert driven.log == []
+    driven.loop.turn()
+    assert driven.log == ["two", "one"]
+
+
+def test_an_instant_that_has_passed_waits_for_the_io(driven: Driven) -> None:
+    driven.begin(sleeper(driven.log, "a", 0.0))
+    driven.loop.call_soon(driven.log.append, "callbacks that were ready")
+    driven.loop.turn()
+    assert driven.log == ["callbacks that were ready"], "the loop has not polled for I/O yet"
+    driven.loop.turn()
+    assert driven.log[1:] == ["a", "a returned"]
+
+
+def test_cancelling_closes_and_forgets(driven: Driven) -> None:
+    run = driven.begin(sleeper(driven.log, "a", 9.0))
+    run.post()
+    run.cancel()
+    run.cancel()
+    run.post()
+    driven.loop.advance_to(10.0)
+    driven.loop.turn()
+    assert driven.log == ["a closed"]
+    assert len(driven.trampoline.alarms) == 0
+
+
+def test_a_bug_in_one_run_does_not_stop_the_others(driven: Driven) -> None:
+    async def broken() -> str:
+        await mail(until=9.0)
+        raise ZeroDivisionError
+
+    bad = driven.begin(broken())
+    good = driven.begin(sleeper(driven.log, "good", 9.0))
+    bad.post()
+    good.post()
+    with pytest.raises(ZeroDivisionError):
+        driven.loop.turn()
+    driven.loop.turn()
+    assert driven.log == ["good", "good returned"]
+    bad.post()
+    driven.loop.turn()
+
+
+def test_a_bug_in_what_is_due_does_not_stop_the_others(driven: Driven) -> None:
+    async def broken() -> str:
+        await mail(until=0.1)
+        raise ZeroDivisionError
+
+    driven.begin(broken())
+    driven.begin(sleeper(driven.log, "good", 0.1))
+    with pytest.raises(ZeroDivisionError):
+        driven.loop.advance_to(0.2)
+    driven.loop.advance_to(0.3)
+    assert driven.log == ["good", "good returned"]
+
+
+def test_closing_leaves_no_timer(driven: Driven) -> None:
+    run = driven.begin(sleeper(driven.log, "a", 9.0))
+    run.cancel()
+    driven.trampoline.close()
+    assert driven.loop.pending == 0

@@ -62,7 +62,10 @@ class Gateway:
 
         Whoever holds the run cancels it when the caller leaves; `respond` is not called then.
         """
-        timeout_ms = self._admit(request)
+        try:
+            timeout_ms = self._admit(request)
+        except Exception:  # noqa: BLE001 (B12)
+            timeout_ms = self._bug(request)
         if isinstance(timeout_ms, Reply):
             respond(timeout_ms)
             return None
@@ -101,6 +104,10 @@ class Gateway:
         self._observer.request_rejected(code, reason or code)
         return problem(code, detail, request.request_id, headers=headers)
 
+    def _bug(self, request: Request) -> Reply:
+        self._observer.bug(request.request_id)
+        return problem("internal", "a bug of the gateway's, it has been logged", request.request_id)
+
     async def _answer(self, request: Request, timeout_ms: int, on_mail: Callable[[], None]) -> Reply:
         """Run the race and tell its verdict. This is the border of the request: our own bugs end here, as a 500."""
         clock, observer = self._trampoline.clock, self._observer
@@ -126,8 +133,7 @@ class Gateway:
             observer.request_abandoned(clock() - request.arrived_at)
             raise
         except Exception:  # noqa: BLE001 (B12: one request pays for our bug, the server lives)
-            observer.bug(request.request_id)
-            reply = problem("internal", "a bug of the gateway's, it has been logged", request.request_id)
+            reply = self._bug(request)
         finally:
             self._admission.leave()
         observer.request_ended(request.request_id, reply.code, clock() - request.arrived_at, verdict)

@@ -66,6 +66,7 @@ class Gateway:
             timeout_ms = self._admit(request)
         except Exception:  # noqa: BLE001 (B12)
             timeout_ms = self._bug(request)
+            self._observer.request_rejected("internal", "internal")
         if isinstance(timeout_ms, Reply):
             respond(timeout_ms)
             return None

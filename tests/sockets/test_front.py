@@ -200,14 +200,16 @@ async def test_b10_m15_m16_a_caller_who_leaves_is_noticed_and_nothing_more_is_as
     serve: Serve, how: str
 ) -> None:
     async with scripted(silent) as upstream:
-        served = await serve(upstream.url, loser_grace_ms=50)
+        served = await serve(upstream.url, loser_grace_ms=400)
         caller = await served.caller()
         caller.send(GET + b"\r\n")
         await served.until(lambda: served.counts.upstream_connections.get("busy") == 1)
         caller.close() if how == "fin" else caller.reset()
         await served.until(lambda: served.counts.client_disconnects == 1)
         assert served.counts.upstream_connections["loser"] == 1
+        # The loser's grace ends after the mark: a hedge would have been seen by then.
         await served.until(lambda: not served.worker.upstream.connections)
+        assert upstream.connections == 1
         assert served.counts.attempts == {"1": {"timeout": 1}}
         assert served.counts.requests == {"abandoned": 1}
 
@@ -225,6 +227,47 @@ async def test_slow_idle_and_deaf_callers_are_ended(serve: Serve) -> None:
     await served.until(lambda: not served.worker.front.clients)
     for caller in (slow, idle, deaf):
         caller.writer.transport.abort()
+
+
+async def test_each_head_has_its_own_deadline(serve: Serve) -> None:
+    """The clock of a head that came in two pieces ran on into the request, and into the next head."""
+    release = asyncio.Event()
+
+    async def when_released(asked: Asked) -> None:
+        await asked.request()
+        await release.wait()
+        asked.say(ok())
+
+    async with scripted(when_released) as upstream:
+        served = await serve(upstream.url)
+        slow = served.worker.front._slow_heads
+        caller = await served.caller()
+        caller.send(GET)
+        await served.until(lambda: len(slow) == 1)
+        caller.send(b"\r\n" + GET)
+        await served.until(lambda: served.counts.in_flight == 1)
+        assert len(slow) == 0, "the head is whole"
+        release.set()
+        assert (await caller.answer())[0] == 200
+        await served.until(lambda: len(slow) == 1)
+        caller.close()
+
+
+async def test_draining_takes_every_connection_that_the_kernel_has_queued(serve: Serve) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        loop = asyncio.get_running_loop()
+        assert served.worker.front._sock is not None
+        loop.remove_reader(served.worker.front._sock)  # the worker is busy elsewhere
+        callers = [await served.caller() for _ in range(150)]
+        for caller in callers:
+            caller.send(GET + b"\r\n")
+        draining = asyncio.ensure_future(served.worker.drain())
+        answers = [(await caller.answer())[0] for caller in callers]
+        assert answers == [200] * 150
+        await draining
+        for caller in callers:
+            caller.close()
 
 
 async def test_a_connection_too_many_is_told_so(serve: Serve) -> None:

@@ -120,6 +120,7 @@ async def test_m11_m07_failures_that_leave_the_connection_sound(
         ("bare LF", "protocol", b'HTTP/1.1 200 OK\nContent-Length: 10\n\n{"time":1}'),
         ("cut head", "reset", b"HTTP/1.1 200 OK\r\nConte"),
         ("cut body (M13)", "reset", b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"time":1}'),
+        ("cut after 1xx", "reset", b'HTTP/1.1 103 Hi\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"time":1}'),
         ("cut chunk", "reset", CHUNKED + b'a\r\n{"time":1}\r\n'),
         ("nothing", "reset", b""),
         ("huge length", "too_large", b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n" + b" " * 70_000),

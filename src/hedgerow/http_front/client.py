@@ -200,6 +200,9 @@ class ClientConnection(asyncio.Protocol):
         if self._idle:
             self._idle = False
             self._server.busy(self)
+        if self._slow:  # this head is whole; the next one has a clock of its own
+            self._slow = False
+            self._server.slow_head(self, begins=False)
         self._head = item
         run = self._server.handler(item.request, self._respond)
         if self._head is not None:

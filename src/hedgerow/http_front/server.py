@@ -22,6 +22,10 @@ ACCEPTS_PER_TURN = 64
 """uvloop's own server accepts one connection in each turn of the loop (libuv#3696), so under load callers wait in
 the kernel where no deadline sees them; more than this would let a flood of connections hold up the answers."""
 
+TURNS_TO_READ = 3
+"""A drain lets the loop turn so often before it takes a connection for idle: a request that has come is read by
+then, also one on a connection that has only just been accepted."""
+
 ACCEPT_PAUSE_S = 0.1
 """No accepting for so long after the kernel refused us a descriptor. The budget of sockets should prevent it."""
 
@@ -88,10 +92,13 @@ class HttpFront:
         Cancelling leaves the connections to `close`.
         """
         self.draining = True
-        self._accept()
+        while self._accept():
+            pass
         self.stop_accepting()
         if self._opening:
             await asyncio.wait(self._opening)
+        for _ in range(TURNS_TO_READ):
+            await asyncio.sleep(0)
         for client in list(self.clients):
             if client.is_idle:
                 client.close()
@@ -115,22 +122,24 @@ class HttpFront:
 
     # -- accepting
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Accept some of the connections that wait; tell whether there may be more."""
         for _ in range(ACCEPTS_PER_TURN):
             if self._sock is None:
-                return
+                return False
             try:
                 conn, _ = self._sock.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-                return
+                return False
             except OSError:  # EMFILE and its like: the socket stays readable, so look away for a while
                 self._loop.remove_reader(self._sock)
                 self._accept_again = self._loop.call_later(ACCEPT_PAUSE_S, self._resume_accepting)
-                return
+                return False
             conn.setblocking(False)
             task = self._loop.create_task(self._open(conn))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
+        return True
 
     async def _open(self, conn: socket.socket) -> None:
         try:

@@ -214,7 +214,10 @@ class Connection(asyncio.Protocol):
 
     def _ends_at_close(self) -> bool:
         """Tell whether the body ends with the connection (RFC 9112 section 6.3, rule 8); else it was cut off."""
-        head = self._head.partition(b"\r\n\r\n")[0].lower()
+        head, _, rest = self._head.lstrip(b"\r\n").partition(b"\r\n\r\n")
+        while head.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1")):  # the heads of 1xx answers frame nothing
+            head, _, rest = rest.partition(b"\r\n\r\n")
+        head = head.lower()
         return b"\ncontent-length:" not in head and b"\ntransfer-encoding:" not in head
 
     def _died_idle(self) -> bool:

@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from hedgerow.replies import JSON, Reply, problem
 from hedgerow.requests import Request
 
-TEXT = b"text/plain; charset=utf-8"
 _PATHS = (b"/livez", b"/readyz", b"/metrics")
 
 
@@ -36,7 +35,7 @@ class Admin:
         readiness: Callable[[], Readiness],
         metrics: Callable[[], Awaitable[bytes]],
         metrics_type: bytes,
-        later: Callable[[Coroutine[object, object, None]], Cancellable],
+        later: Callable[[Coroutine[Any, Any, None]], Cancellable],
     ) -> None:
         self._readiness = readiness
         self._metrics = metrics

@@ -76,32 +76,19 @@ def problem(
 
 def reply_to(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Reply:
     """Turn the verdict of a race into what its caller is told."""
-    hedges = max(len(verdict.attempts) - 1, 0)
+    headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
+    timing = b', hedges;desc="%d"' % max(len(verdict.attempts) - 1, 0)
     match verdict:
         case Won():
-            return Reply(
-                200,
-                verdict.body,
-                content_type=JSON,
-                headers=b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms,
-                timing=b', hedges;desc="%d", winner;desc="%d"' % (hedges, verdict.winner.number),
-            )
+            timing += b', winner;desc="%d"' % verdict.winner.number
+            return Reply(200, verdict.body, content_type=JSON, headers=headers, timing=timing)
         case AllFailed(attempts):
-            reply = problem(
-                "all_failed",
-                f"{_counted(len(attempts))} to the upstream failed",
-                request_id,
-                attempts=[_told(attempt, arrived_at) for attempt in attempts],
-            )
+            code, detail = "all_failed", f"{_counted(len(attempts))} to the upstream failed"
         case OutOfTime(attempts):
-            reply = problem(
-                "out_of_time",
-                f"no success from the upstream within {timeout_ms} ms",
-                request_id,
-                attempts=[_told(attempt, arrived_at) for attempt in attempts],
-            )
-    reply.headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
-    reply.timing = b', hedges;desc="%d"' % hedges
+            code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
+    told = [_told(attempt, arrived_at) for attempt in attempts]
+    reply = problem(code, detail, request_id, headers=headers, attempts=told)
+    reply.timing = timing
     return reply
 
 

@@ -4,7 +4,7 @@
 class Request:
     """One request, its head read and found sound. `arrived_at` is an instant of the gateway's clock, in seconds."""
 
-    __slots__ = ("arrived_at", "method", "path", "query", "request_id", "traceparent")
+    __slots__ = ("arrived_at", "method", "path", "query", "request_id")
 
     def __init__(
         self,
@@ -14,11 +14,9 @@ class Request:
         *,
         request_id: bytes,
         arrived_at: float,
-        traceparent: bytes = b"",
     ) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.request_id = request_id
         self.arrived_at = arrived_at
-        self.traceparent = traceparent

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import uvloop
@@ -31,8 +32,6 @@ SNAPSHOT_WAIT_S = 0.1
 """How long `/metrics` waits for a worker; a stalled one is told as it last was."""
 KILL_AFTER_S = 2.0
 """A worker that has not ended this long after its drain was over is killed."""
-
-
 SIMULATOR_RESTART_S = 0.5
 """Between the death of the embedded testing server and its next start: no busy loop if it cannot live."""
 
@@ -212,8 +211,8 @@ class Supervisor:
             total = add(total, worker.last)
         return exposition(total)
 
-    def _later(self, answering: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(_awaited(answering))
+    def _later(self, answering: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(answering)
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
         return task
@@ -226,8 +225,7 @@ class Supervisor:
         target = await self._start_simulator(port=0)
         if target is None:
             raise CannotStart("the embedded testing server did not start")
-        task = asyncio.get_running_loop().create_task(self._keep_simulator(target.port))
-        self._simulator_watch = task
+        self._simulator_watch = asyncio.get_running_loop().create_task(self._keep_simulator(target.port))
         return target
 
     async def _start_simulator(self, port: int) -> Target | None:

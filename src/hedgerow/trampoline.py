@@ -38,9 +38,10 @@ class Trampoline:
         return tick
 
     def wake_due(self, now: float) -> None:
-        """Wake whatever is due. For I/O callbacks to call first: `if now >= trampoline.alarms.next_at`."""
-        for sleeper in self.alarms.pop_due(now):
-            sleeper.on_alarm()
+        """Answer what is due before doing anything else: each I/O callback calls this first."""
+        if now >= self.alarms.next_at:
+            for sleeper in self.alarms.pop_due(now):
+                sleeper.on_alarm()
 
     def close(self) -> None:
         """Leave no timer behind. Runs that still wait must have been cancelled."""

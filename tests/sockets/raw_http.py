@@ -76,6 +76,31 @@ class Asked:
         self.writer.transport.abort()
 
 
+def saying(answer: bytes, *, then_close: bool = False) -> Conversation:
+    """Answer every request of every connection with these bytes."""
+
+    async def conversation(asked: Asked) -> None:
+        while True:
+            await asked.request()
+            asked.say(answer)
+            if then_close:
+                return
+
+    return conversation
+
+
+class WhenReleased:
+    """A conversation: one request, answered once `release` is set."""
+
+    def __init__(self) -> None:
+        self.release = asyncio.Event()
+
+    async def __call__(self, asked: Asked) -> None:
+        await asked.request()
+        await self.release.wait()
+        asked.say(ok())
+
+
 class ScriptedUpstream:
     """An upstream whose every connection is a conversation of the test's."""
 

@@ -8,13 +8,9 @@ import pytest
 
 from hedgerow.settings import ClientLimits
 from sockets.conftest import Serve
-from sockets.raw_http import Asked, ok, scripted
+from sockets.raw_http import Asked, WhenReleased, ok, saying, scripted
 
-
-async def instantly(asked: Asked) -> None:
-    while True:
-        await asked.request()
-        asked.say(ok(b'{"time":160}'))
+instantly = saying(ok(b'{"time":160}'))
 
 
 async def silent(asked: Asked) -> None:
@@ -231,14 +227,8 @@ async def test_slow_idle_and_deaf_callers_are_ended(serve: Serve) -> None:
 
 async def test_each_head_has_its_own_deadline(serve: Serve) -> None:
     """The clock of a head that came in two pieces ran on into the request, and into the next head."""
-    release = asyncio.Event()
-
-    async def when_released(asked: Asked) -> None:
-        await asked.request()
-        await release.wait()
-        asked.say(ok())
-
-    async with scripted(when_released) as upstream:
+    slowly = WhenReleased()
+    async with scripted(slowly) as upstream:
         served = await serve(upstream.url)
         slow = served.worker.front._slow_heads
         caller = await served.caller()
@@ -247,7 +237,7 @@ async def test_each_head_has_its_own_deadline(serve: Serve) -> None:
         caller.send(b"\r\n" + GET)
         await served.until(lambda: served.counts.in_flight == 1)
         assert len(slow) == 0, "the head is whole"
-        release.set()
+        slowly.release.set()
         assert (await caller.answer())[0] == 200
         await served.until(lambda: len(slow) == 1)
         caller.close()
@@ -299,14 +289,8 @@ async def test_b11_beyond_the_cap_is_refused_at_once(serve: Serve) -> None:
 
 
 async def test_b13_draining_answers_what_is_in_flight_and_closes(serve: Serve) -> None:
-    release = asyncio.Event()
-
-    async def when_released(asked: Asked) -> None:
-        await asked.request()
-        await release.wait()
-        asked.say(ok())
-
-    async with scripted(when_released) as upstream:
+    slowly = WhenReleased()
+    async with scripted(slowly) as upstream:
         served = await serve(upstream.url)
         idle, busy = await served.caller(), await served.caller()
         busy.send(GET + b"\r\n")
@@ -315,7 +299,7 @@ async def test_b13_draining_answers_what_is_in_flight_and_closes(serve: Serve) -
         assert await idle.closed() == b""
         with pytest.raises(ConnectionRefusedError):
             await served.caller()
-        release.set()
+        slowly.release.set()
         status, headers, _ = await busy.answer()
         assert (status, headers["connection"]) == (200, "close")
         await draining

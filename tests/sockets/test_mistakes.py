@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from sockets.conftest import Serve
-from sockets.raw_http import Asked, ok, scripted
+from sockets.raw_http import Asked, ok, saying, scripted
 
 
 async def test_m04_requests_are_worked_on_at_the_same_time(serve: Serve) -> None:
@@ -27,12 +27,7 @@ async def test_m04_requests_are_worked_on_at_the_same_time(serve: Serve) -> None
 
 
 async def test_m05_connections_outlive_requests(serve: Serve) -> None:
-    async def conversation(asked: Asked) -> None:
-        while True:
-            await asked.request()
-            asked.say(ok())
-
-    async with scripted(conversation) as upstream:
+    async with scripted(saying(ok())) as upstream:
         served = await serve(upstream.url)
         for _ in range(20):
             await served.get()
@@ -42,22 +37,12 @@ async def test_m05_connections_outlive_requests(serve: Serve) -> None:
 async def test_m09_the_payload_is_the_upstreams_own(serve: Serve) -> None:
     body = b'{ "time" : 12345.5, "token": "\\u00e9" }\n'
 
-    async def conversation(asked: Asked) -> None:
-        await asked.request()
-        asked.say(ok(body))
-        await asked.reader.read()
-
-    async with scripted(conversation) as upstream:
+    async with scripted(saying(ok(body))) as upstream:
         assert (await (await serve(upstream.url)).get())[2] == body
 
 
 async def test_m10_the_timeout_that_counts_is_told(serve: Serve) -> None:
-    async def conversation(asked: Asked) -> None:
-        while True:
-            await asked.request()
-            asked.say(ok())
-
-    async with scripted(conversation) as upstream:
+    async with scripted(saying(ok())) as upstream:
         served = await serve(upstream.url, max_timeout_ms=50_000)
         for query, told in (("", "10000"), ("?timeout=7000", "7000"), ("?timeout=50001", "50000")):
             assert (await served.get("/api/smart" + query))[1]["hedgerow-timeout-ms"] == told

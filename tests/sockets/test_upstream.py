@@ -13,22 +13,9 @@ import trustme
 from hedgerow.settings import Losers, UpstreamLimits
 from hedgerow_simulator import Behaviour, running_simulator
 from sockets.conftest import Serve, Served
-from sockets.raw_http import Asked, Conversation, ok, scripted
+from sockets.raw_http import Asked, ok, saying, scripted
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def saying(answer: bytes, *, then_close: bool = False) -> Conversation:
-    """Answer every request of every connection with these bytes."""
-
-    async def conversation(asked: Asked) -> None:
-        while True:
-            await asked.request()
-            asked.say(answer)
-            if then_close:
-                return
-
-    return conversation
 
 
 async def reasons(served: Served, target: str = "/api/smart?timeout=250") -> list[str]:

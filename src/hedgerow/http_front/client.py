@@ -81,10 +81,8 @@ class ClientConnection(asyncio.Protocol):
     # -- what the event loop tells it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(
-            "asyncio.Transport", transport
-        )  # uvloop's transports have the methods, not the base class
-        self._transport = transport
+        # uvloop's transports have the methods of asyncio's, not the base class.
+        self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=self._server.limits.write_buffer_bytes)
         if self._server.connected(self):
             self._become_idle()

@@ -20,9 +20,7 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](
 """RFC 9110 section 7.2: uri-host and an optional port; empty is allowed."""
 
 
-_KEPT = frozenset(
-    {b"host", b"x-request-id", b"traceparent", b"expect", b"content-length", b"transfer-encoding"}
-)
+_KEPT = frozenset({b"host", b"x-request-id", b"expect", b"content-length", b"transfer-encoding"})
 """The headers that matter to us; the others cost a look into this set."""
 
 
@@ -57,7 +55,7 @@ class HeadReader:
     __slots__ = (
         "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_max_head_bytes",
         "_max_headers", "_max_pending_bytes", "_next_id", "_on_head", "_parser", "_pending", "_request_id", "_size",
-        "_target", "_traceparent", "partial",
+        "_target", "partial",
     )  # fmt: skip
 
     def __init__(
@@ -79,7 +77,6 @@ class HeadReader:
         self._target = b""
         self._host: bytes | None = None
         self._request_id = b""
-        self._traceparent = b""
         self._expects = b""
         self._headers = 0
         self._size = 0
@@ -166,7 +163,6 @@ class HeadReader:
             query,
             request_id=self.request_id,
             arrived_at=self._arrived_at,
-            traceparent=self._traceparent,
         )
         keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
         self._on_head(Head(request, keep_alive, version == "1.0"))
@@ -183,8 +179,6 @@ class HeadReader:
             case b"x-request-id":
                 if _REQUEST_ID.fullmatch(value) is not None:
                     self._request_id = value
-            case b"traceparent":
-                self._traceparent = value
             case b"expect":
                 self._expects = value
             case b"content-length":

@@ -23,7 +23,7 @@ class Pool(Protocol):
     clock: Callable[[], float]
     judge: Callable[[int, bytes], Outcome]
 
-    def wake_due(self) -> None: ...
+    def wake_due(self, now: float) -> None: ...
     def request_bytes(self, attempt: Attempt) -> bytes: ...
     def attempt_ended(self, connection: "Connection", attempt: Attempt) -> None: ...
     def abandoned(self, connection: "Connection") -> None: ...
@@ -123,17 +123,15 @@ class Connection(asyncio.Protocol):
     # -- what the event loop tells it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(
-            "asyncio.Transport", transport
-        )  # uvloop's transports have the methods, not the base class
-        self._transport = transport
+        # uvloop's transports have the methods of asyncio's, not the base class.
+        self._transport = transport = cast("asyncio.Transport", transport)
         if self.attempt is None or self.state is State.CLOSED:
             transport.abort()
         else:
             self.send(self.attempt)
 
     def data_received(self, data: bytes) -> None:
-        self._pool.wake_due()
+        self._pool.wake_due(self._pool.clock())
         if self.state is not State.BUSY:
             if self.state is State.IDLE:
                 self.close()  # bytes that nobody asked for: not a connection to send the next request on
@@ -185,8 +183,14 @@ class Connection(asyncio.Protocol):
             self._status = status
 
     def on_body(self, data: bytes) -> None:
-        if not self._complete:
-            self._body = self._body + data if self._body else data
+        if self._complete:
+            return
+        if not self._body:
+            self._body = data  # the usual answer has one piece, which need not be copied
+        elif isinstance(self._body, bytearray):
+            self._body += data
+        else:  # many small pieces: adding each to bytes would copy all the others every time
+            self._body = bytearray(self._body) + data
 
     def on_message_complete(self) -> None:
         if self._status and not self._complete:

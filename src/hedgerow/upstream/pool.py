@@ -41,6 +41,7 @@ class Upstream:
         self.limits = limits
         self.judge = judge
         self.clock = trampoline.clock
+        self.wake_due = trampoline.wake_due
         self.max_connections = max_connections
         self.connections: set[Connection] = set()
         self._idle: ExpiryQueue[Connection] = ExpiryQueue(limits.idle_timeout_s)
@@ -102,12 +103,6 @@ class Upstream:
         return {**counts, "loser": len(self._losers)}
 
     # -- what a connection asks of it
-
-    def wake_due(self) -> None:
-        """Answer what is due before doing anything else: called first in each I/O callback."""
-        now = self.clock()
-        if now >= self._trampoline.alarms.next_at:
-            self._trampoline.wake_due(now)
 
     def request_bytes(self, attempt: Attempt) -> bytes:
         """Write the request; the two ids let the upstream's log be joined with ours."""

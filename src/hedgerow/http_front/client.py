@@ -4,9 +4,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
+from math import inf
 from typing import Protocol, cast
 
-from hedgerow.http_front.heads import Head, HeadReader, Refused
+from hedgerow.http_front.heads import HeadReader, Refused
 from hedgerow.replies import Reply
 from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
@@ -38,11 +39,9 @@ class Server(Protocol):
 
     def wake_due(self, now: float) -> None: ...
     def next_id(self) -> bytes: ...
-    def date(self) -> bytes: ...
+    def date(self, now: float) -> bytes: ...
     def connected(self, client: "ClientConnection") -> bool: ...
     def disconnected(self, client: "ClientConnection") -> None: ...
-    def busy(self, client: "ClientConnection") -> None: ...
-    def idle(self, client: "ClientConnection") -> None: ...
     def slow_head(self, client: "ClientConnection", *, begins: bool) -> None: ...
     def deaf(self, client: "ClientConnection", *, begins: bool) -> None: ...
     def lingers(self, client: "ClientConnection") -> None: ...
@@ -56,22 +55,23 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_advancing", "_deaf", "_ended", "_head", "_held", "_held_at", "_idle", "_reader", "_reading_paused", "_run",
-        "_server", "_slow", "_transport", "_waiting",
+        "_advancing", "_deaf", "_ended", "_held", "_held_at", "_reader", "_reading_paused", "_request", "_run",
+        "_server", "_slow", "_transport", "_waiting", "idle_since",
     )  # fmt: skip
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._waiting: deque[Head | Refused] = deque()
+        self._waiting: deque[Request | Refused] = deque()
         self._reader = HeadReader(server.limits, self._waiting.append, server.next_id)
         self._transport: asyncio.Transport | None = None
-        self._head: Head | None = None
+        self._request: Request | None = None
         """The request that is being answered."""
         self._run: Cancellable | None = None
         self._held = b""
         self._held_at = 0.0
         self._advancing = False
-        self._idle = False
+        self.idle_since = inf
+        """No request has been under way since this instant; infinite while there is one."""
         self._slow = False
         self._deaf = False
         self._ended = False
@@ -99,7 +99,7 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._held = data
             self._held_at = now
-        if self._head is None and not self._deaf:
+        if self._request is None and not self._deaf:
             self._advance()
         elif (
             len(self._held) > self._server.limits.held_bytes and self._transport and not self._reading_paused
@@ -124,15 +124,10 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._deaf = False
         self._server.deaf(self, begins=False)
-        if self._head is None and not self._ended:
+        if self._request is None and not self._ended:
             self._advance()
 
     # -- what the server asks of it
-
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether no request is under way."""
-        return self._idle
 
     def close(self) -> None:
         """Close once all that was written has been sent."""
@@ -148,7 +143,7 @@ class ClientConnection(asyncio.Protocol):
 
     def refuse(self, refused: Refused) -> None:
         """Answer out of turn, and close: a head that took too long, or a connection too many."""
-        if self._head is None and not self._ended:
+        if self._request is None and not self._ended:
             self._refuse(refused)
 
     # -- its own
@@ -157,7 +152,7 @@ class ClientConnection(asyncio.Protocol):
         self._ended = True
         self._waiting.clear()
         self._held = b""
-        self._head = None
+        self._request = None
         run, self._run = self._run, None
         if run is not None:
             run.cancel()
@@ -166,7 +161,7 @@ class ClientConnection(asyncio.Protocol):
         """Answer what has been read and read what is held, until a request has to wait or nothing is left."""
         self._advancing = True
         try:
-            while self._head is None and not self._deaf and not self._ended:
+            while self._request is None and not self._deaf and not self._ended:
                 if self._waiting:
                     self._answer(self._waiting.popleft())
                 elif self._held:
@@ -191,32 +186,29 @@ class ClientConnection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
 
-    def _answer(self, item: Head | Refused) -> None:
+    def _answer(self, item: Request | Refused) -> None:
         if isinstance(item, Refused):
             self._refuse(item)
             return
-        if self._idle:
-            self._idle = False
-            self._server.busy(self)
+        self.idle_since = inf
         if self._slow:  # this head is whole; the next one has a clock of its own
             self._slow = False
             self._server.slow_head(self, begins=False)
-        self._head = item
-        run = self._server.handler(item.request, self._respond)
-        if self._head is not None:
+        self._request = item
+        run = self._server.handler(item, self._respond)
+        if self._request is not None:
             self._run = run
 
     def _respond(self, reply: Reply) -> None:
-        head = self._head
-        if head is None or self._transport is None:
+        request = self._request
+        if request is None or self._transport is None:
             return
-        self._head = self._run = None
-        request = head.request
-        keep_alive = head.keep_alive and not self._server.draining
+        self._request = self._run = None
+        keep_alive = request.keep_alive and not self._server.draining
         if not keep_alive:
             connection = b"Connection: close\r\n"
         else:
-            connection = b"Connection: keep-alive\r\n" if head.says_keep_alive else b""
+            connection = b"Connection: keep-alive\r\n" if request.says_keep_alive else b""
         body = b"" if request.method == b"HEAD" else reply.body
         self._write(reply, request.request_id, request.arrived_at, connection, body)
         if not keep_alive:
@@ -238,6 +230,7 @@ class ClientConnection(asyncio.Protocol):
         self, reply: Reply, request_id: bytes, arrived_at: float, connection: bytes, body: bytes
     ) -> None:
         server = self._server
+        now = server.clock()
         if self._transport is not None:
             self._transport.write(
                 b"%bContent-Type: %b\r\nContent-Length: %d\r\nCache-Control: no-store\r\nX-Request-Id: %b\r\n"
@@ -247,9 +240,9 @@ class ClientConnection(asyncio.Protocol):
                     reply.content_type,
                     len(reply.body),
                     request_id,
-                    (server.clock() - arrived_at) * 1000,
+                    (now - arrived_at) * 1000,
                     reply.timing,
-                    server.date(),
+                    server.date(now),
                     reply.headers,
                     connection,
                     body,
@@ -261,6 +254,5 @@ class ClientConnection(asyncio.Protocol):
         if self._reader.partial != self._slow:
             self._slow = self._reader.partial
             self._server.slow_head(self, begins=self._slow)
-        if not self._idle:
-            self._idle = True
-            self._server.idle(self)
+        if self.idle_since == inf:
+            self.idle_since = self._server.clock()

@@ -37,34 +37,22 @@ class Refused(Exception):  # noqa: N818 (a decision, not an error)
         self.status = status
 
 
-class Head:
-    """A request as it was read, and whether its connection may be used again."""
-
-    __slots__ = ("keep_alive", "request", "says_keep_alive")
-
-    def __init__(self, request: Request, keep_alive: bool, says_keep_alive: bool) -> None:
-        self.request = request
-        self.keep_alive = keep_alive
-        self.says_keep_alive = says_keep_alive
-        """HTTP/1.0 callers must be told (RFC 9112 section 9.3)."""
-
-
 class HeadReader:
     """Turns bytes of one connection into heads, in order. `feed` never raises anything but Refused."""
 
     __slots__ = (
         "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_max_head_bytes",
-        "_max_headers", "_max_pending_bytes", "_next_id", "_on_head", "_parser", "_pending", "_request_id", "_size",
+        "_max_headers", "_max_pending_bytes", "_next_id", "_on_request", "_parser", "_pending", "_request_id", "_size",
         "_target", "partial",
     )  # fmt: skip
 
     def __init__(
-        self, limits: ClientLimits, on_head: Callable[[Head], None], next_id: Callable[[], bytes]
+        self, limits: ClientLimits, on_request: Callable[[Request], None], next_id: Callable[[], bytes]
     ) -> None:
         self._max_headers = limits.max_headers
         self._max_head_bytes = limits.max_head_bytes
         self._max_pending_bytes = limits.max_head_bytes + limits.slice_bytes
-        self._on_head = on_head
+        self._on_request = on_request
         self._next_id = next_id
         self._parser = httptools.HttpRequestParser(self)
         self._last_host = b""
@@ -157,15 +145,17 @@ class HeadReader:
             )
         self.partial = False
         path, query = self._path_and_query()
-        request = Request(
-            parser.get_method(),
-            path,
-            query,
-            request_id=self.request_id,
-            arrived_at=self._arrived_at,
+        self._on_request(
+            Request(
+                parser.get_method(),
+                path,
+                query,
+                request_id=self.request_id,
+                arrived_at=self._arrived_at,
+                keep_alive=parser.should_keep_alive() and not parser.should_upgrade(),
+                says_keep_alive=version == "1.0",
+            )
         )
-        keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
-        self._on_head(Head(request, keep_alive, version == "1.0"))
 
     def _keep(self, name: bytes, value: bytes) -> None:
         """Take note of one of the headers that matter."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from itertools import count
+from math import inf
 from secrets import token_hex
 
 from hedgerow.deadlines import ExpiryQueue
@@ -55,7 +56,6 @@ class HttpFront:
         self._loop = loop
         self._sock: socket.socket | None = None
         self._opening: set[asyncio.Task[object]] = set()
-        self._idle: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.idle_timeout_s)
         self._slow_heads: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.head_timeout_s)
         self._deaf: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.write_timeout_s)
         self._lingering: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.linger_s)
@@ -100,7 +100,7 @@ class HttpFront:
         for _ in range(TURNS_TO_READ):
             await asyncio.sleep(0)
         for client in list(self.clients):
-            if client.is_idle:
+            if client.idle_since < inf:
                 client.close()
         await self._wait_until_empty()
 
@@ -167,18 +167,10 @@ class HttpFront:
     def disconnected(self, client: ClientConnection) -> None:
         """Forget the connection."""
         self.clients.discard(client)
-        for queue in (self._idle, self._slow_heads, self._deaf, self._lingering):
+        for queue in (self._slow_heads, self._deaf, self._lingering):
             queue.discard(client)
         if self._emptied is not None and not self.clients and not self._emptied.done():
             self._emptied.set_result(None)
-
-    def busy(self, client: ClientConnection) -> None:
-        """A request of it is under way."""
-        self._idle.discard(client)
-
-    def idle(self, client: ClientConnection) -> None:
-        """No request of it is under way."""
-        self._idle.add(client, self.clock())
 
     def slow_head(self, client: ClientConnection, *, begins: bool) -> None:
         """A head has begun and not ended; or now it has."""
@@ -204,9 +196,8 @@ class HttpFront:
         """Make a request id: unique, and cheap (a counter behind a random prefix, 0.2 µs; uuid4 takes 1.5 µs)."""
         return b"%b-%x" % (self._id_prefix, next(self._ids))
 
-    def date(self) -> bytes:
+    def date(self, now: float) -> bytes:
         """Tell the `Date` header (RFC 9110 section 6.6.1), made once a second."""
-        now = self.clock()
         if now - self._date_at >= 1.0:
             self._date_at = now
             self._date = formatdate(usegmt=True).encode()
@@ -214,7 +205,9 @@ class HttpFront:
 
     def _sweep(self) -> None:
         now = self.clock()
-        for client in self._idle.pop_expired(now):
+        # A look at each of 10 000 takes 0.3 ms, twice a second; a queue of them took 0.5 µs of every request.
+        long_ago = now - self.limits.idle_timeout_s
+        for client in [client for client in self.clients if client.idle_since <= long_ago]:
             if client not in self._slow_heads:
                 client.close()
         for client in self._slow_heads.pop_expired(now):

@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_complete", "_head", "_keep_alive", "_parser", "_pool", "_sent_at", "_status", "_transport",
+        "_body", "_complete", "_head", "_keep_alive", "_parser", "_pool", "_status", "_transport",
         "_wire_bytes", "alarm_tick", "attempt", "dial", "lost_race", "resent", "reused", "state",
     )  # fmt: skip
 
@@ -64,7 +64,6 @@ class Connection(asyncio.Protocol):
         self.reused = False
         self.resent = False
         """The attempt was sent before, on a reused connection that had just died."""
-        self._sent_at = 0.0
         self._begin_answer()
 
     def _begin_answer(self) -> None:
@@ -87,7 +86,6 @@ class Connection(asyncio.Protocol):
         self.attempt = attempt
         self.state = State.BUSY
         self._begin_answer()
-        self._sent_at = self._pool.clock()
         assert self._transport is not None  # noqa: S101 (for mypy)
         self._transport.write(self._pool.request_bytes(attempt))
 
@@ -103,7 +101,7 @@ class Connection(asyncio.Protocol):
     def fail(self, failure: Failure) -> None:
         """End the attempt as a failure, and this connection with it."""
         self.close()
-        self._end(failure)
+        self._end(failure, self._pool.clock())
 
     def close(self) -> None:
         """Close at once, dropping what is unsent."""
@@ -113,11 +111,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: Outcome, at: float) -> None:
         attempt = self.attempt
         if attempt is not None:
             self.attempt = None
-            attempt.end(outcome, self._pool.clock())
+            attempt.end(outcome, at)
             self._pool.attempt_ended(self, attempt)
 
     # -- what the event loop tells it
@@ -131,7 +129,8 @@ class Connection(asyncio.Protocol):
             self.send(self.attempt)
 
     def data_received(self, data: bytes) -> None:
-        self._pool.wake_due(self._pool.clock())
+        now = self._pool.clock()
+        self._pool.wake_due(now)
         if self.state is not State.BUSY:
             if self.state is State.IDLE:
                 self.close()  # bytes that nobody asked for: not a connection to send the next request on
@@ -150,13 +149,13 @@ class Connection(asyncio.Protocol):
         if len(self._body) > self._pool.limits.max_body_bytes or not self._complete:
             self._check_size()
         if self._complete and self.state is State.BUSY:
-            self._finish(reusable=sound and self._keep_alive)
+            self._finish(now, reusable=sound and self._keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self.state is State.BUSY:
             if exc is None and self._status and self._ends_at_close():
-                self._finish(reusable=False)
+                self._finish(self._pool.clock(), reusable=False)
             elif self._died_idle():
                 self.state = State.DIALING
                 self.reused = False
@@ -167,7 +166,7 @@ class Connection(asyncio.Protocol):
             else:
                 self.state = State.CLOSED
                 where = "in the middle of" if self._wire_bytes else "before"
-                self._end(Failure(Reason.RESET, f"connection lost {where} the answer"))
+                self._end(Failure(Reason.RESET, f"connection lost {where} the answer"), self._pool.clock())
         self.state = State.CLOSED
         self._pool.lost(self)
 
@@ -199,13 +198,13 @@ class Connection(asyncio.Protocol):
 
     # -- how an answer ends
 
-    def _finish(self, *, reusable: bool) -> None:
+    def _finish(self, now: float, *, reusable: bool) -> None:
         outcome = self._pool.judge(self._status, bytes(self._body))
         if reusable:
             self.state = State.IDLE
         else:
             self.close()
-        self._end(outcome)
+        self._end(outcome, now)
 
     def _check_size(self) -> None:
         limits = self._pool.limits
@@ -227,9 +226,10 @@ class Connection(asyncio.Protocol):
     def _died_idle(self) -> bool:
         """Tell whether a pooled connection lost the race with the upstream's idle close; see `UpstreamLimits`."""
         return (
-            self.reused
+            self.attempt is not None
+            and self.reused
             and not self._wire_bytes
             and not self.resent
             and not self.lost_race
-            and self._pool.clock() - self._sent_at <= self._pool.limits.stale_after_send_s
+            and self._pool.clock() - self.attempt.launched_at <= self._pool.limits.stale_after_send_s
         )

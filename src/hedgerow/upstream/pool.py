@@ -120,7 +120,7 @@ class Upstream:
         self._observer.attempt_ended(attempt, lost=connection.lost_race)
         connection.lost_race = connection.resent = False
         if connection.state is State.IDLE:
-            self._idle.add(connection, self.clock())
+            self._idle.add(connection, attempt.ended_at or self.clock())
             if self._sweeper is None:
                 self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 

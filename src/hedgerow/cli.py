@@ -149,6 +149,12 @@ def main() -> None:
 @_flag(
     "--max-in-flight", "auto", "Requests at once, per worker; auto: by open files.", callback=_max_in_flight
 )
+@_flag(
+    "--shedding",
+    "on",
+    "Refuse what cannot be answered in time when the CPU is short.",
+    click.Choice(["on", "off"]),
+)
 @_flag("--drain-ms", 30_000, "How long a stop may take.", _SPAN_MS_OR_NONE)
 @_flag("--log-format", "auto", "auto: console on a terminal, else json.", _choice(LogFormat))
 @_flag("--log-level", "info", "What is logged at the least.", _LEVELS)

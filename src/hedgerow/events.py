@@ -14,6 +14,9 @@ class Observer(Protocol):
     def request_ended(self, request_id: bytes, code: str, took_s: float, verdict: Verdict | None) -> None:
         """An admitted request was answered with `code`; there is no verdict when a bug of ours ended it."""
 
+    def answered(self, overshoot_s: float) -> None:
+        """An admitted request was answered so long after the end of its timeout; in time is 0 or less."""
+
     def request_abandoned(self, took_s: float) -> None:
         """The caller of an admitted request left before its answer."""
 

@@ -4,17 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from hedgerow.admission import Admission
+from hedgerow.admission import TOO_LATE, Admission, Refusal
 from hedgerow.deadlines import answer_by
 from hedgerow.events import Observer
 from hedgerow.hedging import HedgePlan, hedge
 from hedgerow.outcomes import Attempt, Carrier
 from hedgerow.query import BadTimeout, parse_timeout_ms
-from hedgerow.replies import Reply, problem, reply_to
+from hedgerow.replies import Reply, overloaded, problem, reply_to
 from hedgerow.requests import Request
 from hedgerow.trampoline import Run, Trampoline
 
 SMART_PATH = b"/api/smart"
+QUEUED_S = 0.005
+"""A request that is this old when we first look at it has lain in our queue, whatever its timeout."""
 _ALLOWED = (b"GET", b"HEAD")
 
 
@@ -88,21 +90,21 @@ class Gateway:
         )
         if isinstance(timeout_ms, BadTimeout):
             return self._reject(request, "bad_timeout", timeout_ms.detail)
+        queued_s = self._trampoline.clock() - request.arrived_at
+        if queued_s > QUEUED_S and queued_s * 1000 >= timeout_ms:
+            return self._refuse(request, TOO_LATE)
         refusal = self._admission.try_enter()
         if refusal is not None:
-            return self._reject(
-                request,
-                "overloaded",
-                "more requests are in flight than can be answered in time; try again later",
-                reason=refusal.reason,
-                headers=b"Retry-After: %d\r\n" % refusal.retry_after_s,
-            )
+            return self._refuse(request, refusal)
         return timeout_ms
 
-    def _reject(
-        self, request: Request, code: str, detail: str, *, reason: str = "", headers: bytes = b""
-    ) -> Reply:
-        self._observer.request_rejected(code, reason or code)
+    def _refuse(self, request: Request, refusal: Refusal) -> Reply:
+        """Say no to what could not be answered in time (B11). Under overload most answers are this one."""
+        self._observer.request_rejected("overloaded", refusal.reason)
+        return overloaded(request.request_id, refusal.retry_after_s)
+
+    def _reject(self, request: Request, code: str, detail: str, *, headers: bytes = b"") -> Reply:
+        self._observer.request_rejected(code, code)
         return problem(code, detail, request.request_id, headers=headers)
 
     def _bug(self, request: Request) -> Reply:
@@ -124,7 +126,7 @@ class Gateway:
             verdict = await hedge(
                 launch,
                 self._policy.plan,
-                deadline_at=answer_by(request.arrived_at, timeout_ms / 1000),
+                deadline_at=answer_by(request.arrived_at, timeout_ms / 1000, self._trampoline.turns.lag_s),
                 clock=clock,
             )
             reply = reply_to(
@@ -137,5 +139,7 @@ class Gateway:
             reply = self._bug(request)
         finally:
             self._admission.leave()
-        observer.request_ended(request.request_id, reply.code, clock() - request.arrived_at, verdict)
+        took_s = clock() - request.arrived_at
+        observer.request_ended(request.request_id, reply.code, took_s, verdict)
+        observer.answered(took_s - timeout_ms / 1000)
         return reply

@@ -74,6 +74,17 @@ def problem(
     return Reply(status.value, msgspec.json.encode(body), headers=headers, code=code)
 
 
+def overloaded(request_id: bytes, retry_after_s: int) -> Reply:
+    """Make the refusal of an overloaded gateway, which is ready but for the id: most answers are this one then."""
+    headers = b"Retry-After: %d\r\n" % retry_after_s
+    return Reply(503, _OVERLOADED % request_id, headers=headers, code="overloaded")
+
+
+_OVERLOADED = problem(
+    "overloaded", "more requests are in flight than can be answered in time; try again later", b"%b"
+).body
+
+
 def reply_to(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Reply:
     """Turn the verdict of a race into what its caller is told."""
     headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms

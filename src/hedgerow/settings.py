@@ -192,6 +192,7 @@ class Settings:
     losers: Losers = Losers.DRAIN
     loser_grace_ms: int = 1_000
     max_in_flight: int | None = None
+    shedding: str = "on"
     drain_ms: int = 30_000
     log_format: LogFormat = LogFormat.AUTO
     log_level: str = "info"

@@ -15,6 +15,7 @@ from math import ceil, inf
 from typing import Any, Generic, TypeVar
 
 from hedgerow.deadlines import Alarms, Sleeper
+from hedgerow.turns import Turns
 
 R = TypeVar("R")
 
@@ -25,6 +26,9 @@ class Trampoline:
     def __init__(self, loop: AbstractEventLoop, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.alarms = Alarms()
+        self.turns = Turns()
+        self.on_turn: Callable[[float, float], None] = _ignore
+        """Told the length and the end of each turn that had I/O."""
         self._loop = loop
         self._with_mail: deque[Run[Any]] = deque()
         self._timer: TimerHandle | None = None
@@ -39,6 +43,9 @@ class Trampoline:
 
     def wake_due(self, now: float) -> None:
         """Answer what is due before doing anything else: each I/O callback calls this first."""
+        if not self.turns.running:
+            self.turns.begin(now)
+            self._loop.call_soon(self._end_turn)
         if now >= self.alarms.next_at:
             for sleeper in self.alarms.pop_due(now):
                 sleeper.on_alarm()
@@ -68,24 +75,35 @@ class Trampoline:
                 self._arm()
 
     def post(self, run: "Run[Any]") -> None:
-        """Resume `run` once in this turn of the loop."""
-        if not self._with_mail:
-            self._loop.call_soon(self._deliver)
+        """Resume `run` once, before this turn of the loop ends."""
+        if not self.turns.running:  # no I/O brought this mail
+            self.turns.begin(self.clock())
+            self._loop.call_soon(self._end_turn)
         self._with_mail.append(run)
 
-    def _deliver(self) -> None:
-        runs = self._with_mail
+    def _end_turn(self) -> None:
+        """Deliver the mail of this turn; what is due goes first here, too."""
+        runs, alarms, clock = self._with_mail, self.alarms, self.clock
         try:
             while runs:
                 runs.popleft().resume()
+                if alarms.next_at < inf and clock() >= alarms.next_at:
+                    self.wake_due(clock())
         finally:
             if runs:  # a bug flew out of one run; the others shall not wait for ever
-                self._loop.call_soon(self._deliver)
+                self._loop.call_soon(self._end_turn)
+            else:
+                now = clock()
+                self.on_turn(self.turns.end(now), now)
 
     def after_io(self, run: "Run[Any]") -> None:
         """Resume `run` after the I/O that is ready has been read."""
         # Two hops: callbacks that are ready go before the poll for I/O, both in uvloop and in asyncio's own loop.
         self._loop.call_soon(self._loop.call_soon, run.resume)
+
+
+def _ignore(took_s: float, now: float) -> None:
+    """Nobody asked."""
 
 
 class Run(Generic[R]):

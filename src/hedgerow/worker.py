@@ -50,6 +50,10 @@ class Worker:
         budget = SocketBudget.of(descriptors, settings.hedges, settings.max_in_flight)
         self._drain_s = settings.drain_ms / 1000
         self.trampoline = Trampoline(loop, CLOCK)
+        self.trampoline.on_turn = self._on_turn
+        self.admission = Admission(
+            budget.max_in_flight, self.trampoline.turns, adapts=settings.shedding == "on"
+        )
         self.recorder = Recorder(logger(settings.log_format, settings.log_level), settings.access_log)
         self.upstream = Upstream(
             target,
@@ -72,7 +76,7 @@ class Worker:
                 settings.default_timeout_ms,
                 settings.max_timeout_ms,
             ),
-            admission=Admission(budget.max_in_flight),
+            admission=self.admission,
             trampoline=self.trampoline,
             observer=self.recorder,
         )
@@ -87,6 +91,10 @@ class Worker:
 
     def _on_refusal(self, code: str) -> None:
         self.recorder.request_rejected(code, "connections" if code == "overloaded" else code)
+
+    def _on_turn(self, took_s: float, now: float) -> None:
+        self.admission.turn_took(took_s, now)
+        self.recorder.turn_took(took_s)
 
     def start(self, sock: socket.socket) -> None:
         """Answer callers who connect to `sock`, which belongs to the worker from now on."""
@@ -106,7 +114,10 @@ class Worker:
 
     def snapshot(self) -> Snapshot:
         """Tell this worker's counts."""
-        return self.recorder.snapshot(self.upstream.connection_counts(), len(self.front.clients))
+        snapshot = self.recorder.snapshot(self.upstream.connection_counts(), len(self.front.clients))
+        snapshot.max_in_flight = self.admission.cap
+        snapshot.shedding = int(self.admission.shedding)
+        return snapshot
 
 
 def raise_descriptor_limit() -> int:

@@ -38,6 +38,9 @@ class Heard:
     def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
         raise AssertionError("the upstream's to say")
 
+    def answered(self, overshoot_s: float) -> None:
+        assert overshoot_s <= 0
+
     def reused_connection_died(self) -> None:
         raise AssertionError("the upstream's to say")
 
@@ -62,12 +65,13 @@ class Bench:
         self.carried: list[Carrying] = []
         self.broken = False
         self.replies: list[Reply] = []
-        self.admission = Admission(2)
+        trampoline = Trampoline(self.loop.as_loop(), self.loop.time)
+        self.admission = Admission(2, trampoline.turns)
         self.gateway = Gateway(
             self,
             Policy(HedgePlan(0.3, 2), 10_000, 60_000),
             admission=self.admission,
-            trampoline=Trampoline(self.loop.as_loop(), self.loop.time),
+            trampoline=trampoline,
             observer=self.heard,
         )
 

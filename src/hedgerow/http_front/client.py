@@ -1,6 +1,7 @@
 """One caller's connection: requests in, answers out, in order and one at a time."""
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from hedgerow.http_front.heads import HeadReader, Refused
 from hedgerow.replies import Reply
 from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
+from hedgerow.sockets import send_now
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -39,6 +41,7 @@ class Server(Protocol):
 
     def wake_due(self, now: float) -> None: ...
     def next_id(self) -> bytes: ...
+    def arrival(self, sock: socket.socket, now: float, *, first: bool) -> float: ...
     def date(self, now: float) -> bytes: ...
     def connected(self, client: "ClientConnection") -> bool: ...
     def disconnected(self, client: "ClientConnection") -> None: ...
@@ -55,12 +58,15 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_advancing", "_deaf", "_ended", "_held", "_held_at", "_reader", "_reading_paused", "_request", "_run",
-        "_server", "_slow", "_transport", "_waiting", "idle_since",
+        "_advancing", "_deaf", "_ended", "_fresh", "_held", "_held_at", "_reader", "_reading_paused", "_request",
+        "_run", "_server", "_slow", "_sock", "_transport", "_waiting", "idle_since",
     )  # fmt: skip
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, sock: socket.socket) -> None:
         self._server = server
+        self._sock = sock
+        self._fresh = True
+        """Nothing has been read from it yet."""
         self._waiting: deque[Request | Refused] = deque()
         self._reader = HeadReader(server.limits, self._waiting.append, server.next_id)
         self._transport: asyncio.Transport | None = None
@@ -98,7 +104,8 @@ class ClientConnection(asyncio.Protocol):
             self._held += data
         else:
             self._held = data
-            self._held_at = now
+            self._held_at = self._server.arrival(self._sock, now, first=self._fresh)
+            self._fresh = False
         if self._request is None and not self._deaf:
             self._advance()
         elif (
@@ -232,7 +239,9 @@ class ClientConnection(asyncio.Protocol):
         server = self._server
         now = server.clock()
         if self._transport is not None:
-            self._transport.write(
+            send_now(
+                self._sock,
+                self._transport,
                 b"%bContent-Type: %b\r\nContent-Length: %d\r\nCache-Control: no-store\r\nX-Request-Id: %b\r\n"
                 b"Server-Timing: total;dur=%.1f%b\r\nDate: %b\r\n%b%b\r\n%b"
                 % (
@@ -246,7 +255,7 @@ class ClientConnection(asyncio.Protocol):
                     reply.headers,
                     connection,
                     body,
-                )
+                ),
             )
 
     def _become_idle(self) -> None:

@@ -14,6 +14,7 @@ from hedgerow.deadlines import ExpiryQueue
 from hedgerow.http_front.client import ClientConnection, Handler
 from hedgerow.http_front.heads import Refused
 from hedgerow.settings import ClientLimits
+from hedgerow.sockets import unread_for_s
 from hedgerow.trampoline import Trampoline
 
 SWEEP_S = 0.5
@@ -26,6 +27,10 @@ the kernel where no deadline sees them; more than this would let a flood of conn
 TURNS_TO_READ = 3
 """A drain lets the loop turn so often before it takes a connection for idle: a request that has come is read by
 then, also one on a connection that has only just been accepted."""
+
+UNREAD_S = 0.004
+"""What may have lain unread for longer is asked after: a tick of the kernel's own clock. The answers' margin
+covers less."""
 
 ACCEPT_PAUSE_S = 0.1
 """No accepting for so long after the kernel refused us a descriptor. The budget of sockets should prevent it."""
@@ -51,6 +56,7 @@ class HttpFront:
         """Told the code of each answer that is given without asking the handler."""
         self.clock = trampoline.clock
         self.wake_due = trampoline.wake_due
+        self._turns = trampoline.turns
         self.draining = False
         self.clients: set[ClientConnection] = set()
         self._loop = loop
@@ -143,7 +149,7 @@ class HttpFront:
 
     async def _open(self, conn: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: ClientConnection(self), conn)
+            await self._loop.connect_accepted_socket(lambda: ClientConnection(self, conn), conn)
         except OSError:  # gone again before it was ours
             conn.close()
 
@@ -195,6 +201,18 @@ class HttpFront:
     def next_id(self) -> bytes:
         """Make a request id: unique, and cheap (a counter behind a random prefix, 0.2 µs; uuid4 takes 1.5 µs)."""
         return b"%b-%x" % (self._id_prefix, next(self._ids))
+
+    def arrival(self, sock: socket.socket, now: float, *, first: bool) -> float:
+        """Tell when the kernel had what is read now: our own lag is charged to us, not to the caller.
+
+        The first bytes of a connection may have waited for it to be accepted, so they are always asked after.
+        """
+        unread_at_most_s = self._turns.unread_at_most_s(now)
+        if first:
+            return now - unread_for_s(sock)
+        if unread_at_most_s > UNREAD_S:
+            return now - min(unread_for_s(sock), unread_at_most_s)
+        return now
 
     def date(self, now: float) -> bytes:
         """Tell the `Date` header (RFC 9110 section 6.6.1), made once a second."""

@@ -1,6 +1,6 @@
 """The counts in Prometheus' own words. Names and labels are part of the contract with whoever alerts on them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0, generate_latest
@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from hedgerow import __version__
-from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot
+from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, Histogram, Lag, Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0.encode()
 
@@ -84,6 +84,26 @@ class _Collector(Collector):
         yield GaugeMetricFamily(
             "hedgerow_client_connections", "Connections of callers", snap.client_connections
         )
+        yield _lag(
+            "hedgerow_deadline_overshoot_seconds",
+            "How long after the end of its timeout a request was answered; in time counts as 0",
+            snap.overshoot,
+        )
+        yield _lag(
+            "hedgerow_event_loop_lag_seconds",
+            "Length of the event loop's turns: how long what has come may wait to be looked at",
+            snap.lag,
+        )
+        yield GaugeMetricFamily(
+            "hedgerow_requests_in_flight_limit",
+            "The cap on requests in flight; it shrinks under overload",
+            snap.max_in_flight,
+        )
+        yield GaugeMetricFamily(
+            "hedgerow_shedding_workers",
+            "Workers that refuse every request: their loop is behind",
+            snap.shedding,
+        )
         info = GaugeMetricFamily("hedgerow_build_info", "Always 1", labels=("version",))
         info.add_metric((__version__,), 1)
         yield info
@@ -99,12 +119,18 @@ def _counters(name: str, text: str, label: str, counts: Mapping[str, int]) -> Me
 def _histograms(name: str, text: str, by_outcome: Mapping[str, Histogram]) -> Metric:
     family = HistogramMetricFamily(name, text, labels=("outcome",))
     for outcome, histogram in sorted(by_outcome.items()):
-        family.add_metric((outcome,), list(_cumulative(histogram)), histogram.sum_s)
+        family.add_metric((outcome,), list(_cumulative(BUCKETS_S, histogram.counts)), histogram.sum_s)
     return family
 
 
-def _cumulative(histogram: Histogram) -> Iterator[tuple[str, int]]:
+def _lag(name: str, text: str, lag: Lag) -> Metric:
+    family = HistogramMetricFamily(name, text)
+    family.add_metric((), list(_cumulative(LAG_BUCKETS_S, lag.counts)), lag.sum_s)
+    return family
+
+
+def _cumulative(bounds_s: Sequence[float], counts: Sequence[int]) -> Iterator[tuple[str, int]]:
     total = 0
-    for bound, times in zip((*map(str, BUCKETS_S), "+Inf"), histogram.counts, strict=True):
+    for bound, times in zip((*map(str, bounds_s), "+Inf"), counts, strict=True):
         total += times
         yield bound, total

@@ -7,7 +7,7 @@ from structlog.typing import FilteringBoundLogger
 
 from hedgerow.outcomes import Attempt, Failure, Verdict, Won
 from hedgerow.settings import AccessLog
-from hedgerow.telemetry.snapshot import Histogram, Snapshot
+from hedgerow.telemetry.snapshot import Histogram, Lag, Snapshot
 
 _OURS = frozenset({"all_failed", "out_of_time", "internal"})
 """Outcomes that are errors towards a caller who did nothing wrong."""
@@ -31,6 +31,8 @@ class Recorder:
         self._client_disconnects = 0
         self._reused_connection_retries = 0
         self._bugs = 0
+        self._overshoot = Lag()
+        self._lag = Lag()
 
     # -- the facts (see `events.Observer`)
 
@@ -76,6 +78,13 @@ class Recorder:
         if lost:
             self._wasted_s += took_s
 
+    def answered(self, overshoot_s: float) -> None:
+        self._overshoot.observe(overshoot_s)
+
+    def turn_took(self, took_s: float) -> None:
+        """Hear how long a turn of the event loop was."""
+        self._lag.observe(took_s)
+
     def reused_connection_died(self) -> None:
         self._reused_connection_retries += 1
 
@@ -100,6 +109,8 @@ class Recorder:
             bugs=self._bugs,
             upstream_connections=upstream_connections,
             client_connections=client_connections,
+            overshoot=self._overshoot,
+            lag=self._lag,
         )
 
     def _log_request(

@@ -42,6 +42,25 @@ class Histogram(msgspec.Struct):
         self.sum_s += seconds
 
 
+LAG_BUCKETS_S = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper bounds for what should be nothing; the first counts what was in time."""
+
+
+class Lag(msgspec.Struct):
+    """How late something was, by bucket; what was early counts as 0."""
+
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(LAG_BUCKETS_S) + 1))
+    sum_s: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one observation."""
+        if seconds <= 0:
+            self.counts[0] += 1
+        else:
+            self.counts[bisect_left(LAG_BUCKETS_S, seconds)] += 1
+            self.sum_s += seconds
+
+
 class Snapshot(msgspec.Struct):
     """All counts of a worker. Counters only grow; what is a gauge says so."""
 
@@ -63,10 +82,20 @@ class Snapshot(msgspec.Struct):
     """Gauge, by state."""
     client_connections: int = 0
     """Gauge."""
+    overshoot: Lag = msgspec.field(default_factory=Lag)
+    """How late answers were, past their timeout."""
+    lag: Lag = msgspec.field(default_factory=Lag)
+    """How long the turns of the event loop were."""
+    max_in_flight: int = 0
+    """Gauge: the cap on requests in flight, as it is now."""
+    shedding: int = 0
+    """Gauge: workers that admit nothing because their event loop is behind."""
 
     def without_gauges(self) -> "Snapshot":
         """Keep what a worker that has ended leaves behind: it has nothing in flight any more."""
-        return msgspec.structs.replace(self, in_flight=0, upstream_connections={}, client_connections=0)
+        return msgspec.structs.replace(
+            self, in_flight=0, upstream_connections={}, client_connections=0, max_in_flight=0, shedding=0
+        )
 
 
 T = TypeVar("T")

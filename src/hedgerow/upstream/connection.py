@@ -6,6 +6,7 @@ request).
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol, cast
@@ -14,6 +15,7 @@ import httptools
 
 from hedgerow.outcomes import Attempt, Failure, Outcome, Reason
 from hedgerow.settings import UpstreamLimits
+from hedgerow.sockets import send_now
 
 
 class Pool(Protocol):
@@ -48,13 +50,15 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_complete", "_head", "_keep_alive", "_parser", "_pool", "_status", "_transport",
-        "_wire_bytes", "alarm_tick", "attempt", "dial", "lost_race", "resent", "reused", "state",
+        "_wire_bytes", "alarm_tick", "attempt", "dial", "lost_race", "resent", "reused", "sock", "state",
     )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
+        self.sock: socket.socket | None = None
+        """What carries the plain bytes; None where TLS does."""
         self.state = State.DIALING
         self.attempt: Attempt | None = None
         self.dial: asyncio.Task[None] | None = None
@@ -87,7 +91,10 @@ class Connection(asyncio.Protocol):
         self.state = State.BUSY
         self._begin_answer()
         assert self._transport is not None  # noqa: S101 (for mypy)
-        self._transport.write(self._pool.request_bytes(attempt))
+        if self.sock is not None:
+            send_now(self.sock, self._transport, self._pool.request_bytes(attempt))
+        else:
+            self._transport.write(self._pool.request_bytes(attempt))
 
     def abandon(self) -> None:
         """The race is over and our attempt has not ended: it is a loser."""

@@ -11,6 +11,7 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 
 from hedgerow.outcomes import Failure, Reason
 from hedgerow.settings import Target, UpstreamLimits
+from hedgerow.upstream.connection import Connection
 
 
 class DialError(Exception):
@@ -44,19 +45,19 @@ class Dialer:
         self._looked_up_at = -limits.dns_ttl_s
         self._lookup: asyncio.Task[None] | None = None
 
-    async def dial(self, protocol: asyncio.Protocol) -> None:
-        """Connect `protocol` to the upstream, within `connect_timeout_s`; raises DialError.
+    async def dial(self, connection: Connection) -> None:
+        """Connect `connection` to the upstream, within `connect_timeout_s`; raises DialError.
 
         Cancelling closes whatever has been opened so far.
         """
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
-                await self._dial(protocol)
+                await self._dial(connection)
         except TimeoutError:
             detail = f"no connection within {self._limits.connect_timeout_s:g} s"
             raise DialError(Failure(Reason.CONNECT, detail)) from None
 
-    async def _dial(self, protocol: asyncio.Protocol) -> None:
+    async def _dial(self, connection: Connection) -> None:
         try:
             sock = await start_connection(
                 await self._look_up(),
@@ -67,9 +68,10 @@ class Dialer:
         except OSError as error:
             self._looked_up_at = -self._limits.dns_ttl_s  # the name may have moved
             raise DialError(Failure(Reason.CONNECT, _told(error))) from None
+        connection.sock = None if self._tls else sock
         try:
             await self._loop.create_connection(
-                lambda: protocol,
+                lambda: connection,
                 sock=sock,
                 ssl=self._tls,
                 server_hostname=self._target.host if self._tls else None,

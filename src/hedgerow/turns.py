@@ -1,0 +1,58 @@
+"""How long the turns of the event loop are: what an answer that is ready, or a byte that has come, may wait for.
+
+A turn is what happens between two polls for I/O. While the loop has time to spare a turn holds a few callbacks;
+once it has more work than time, each turn is longer than the one before. That makes its length the measure of
+overload (Node's and Envoy's choice as well), where CPU time would tell nothing between 90 % and 300 %.
+"""
+
+IDLE_S = 0.001
+"""A poll for I/O that took longer than this had nothing to find: the loop was idle."""
+WINDOW_S = 1.0
+"""The longest turn is remembered for one to two of these."""
+
+
+class Turns:
+    """The turns of one loop. Pure: instants come from whoever drives it."""
+
+    __slots__ = (
+        "_ended_at", "_longest", "_longest_before", "_window_ends_at", "after_idle", "began_at", "last_s", "running",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.running = False
+        self.began_at = 0.0
+        self.after_idle = True
+        """The loop had nothing to do before this turn."""
+        self.last_s = 0.0
+        """The length of the turn before this one."""
+        self._ended_at = 0.0
+        self._longest = self._longest_before = 0.0
+        self._window_ends_at = 0.0
+
+    def begin(self, now: float) -> None:
+        """The first callback of a turn runs."""
+        self.running = True
+        self.began_at = now
+        self.after_idle = now - self._ended_at > IDLE_S
+
+    def end(self, now: float) -> float:
+        """Nothing is left to do but to poll; tells the turn's length in seconds."""
+        self.running = False
+        self._ended_at = now
+        self.last_s = took_s = now - self.began_at
+        if now >= self._window_ends_at:
+            idle = now >= self._window_ends_at + WINDOW_S
+            self._longest_before = 0.0 if idle else self._longest
+            self._longest = 0.0
+            self._window_ends_at = now + WINDOW_S
+        self._longest = max(self._longest, took_s)
+        return took_s
+
+    def unread_at_most_s(self, now: float) -> float:
+        """Tell how long what is read now may have lain in the kernel, as far as this loop is to blame."""
+        return now - self.began_at + (0.0 if self.after_idle else self.last_s)
+
+    @property
+    def lag_s(self) -> float:
+        """The longest turn of the last one to two seconds."""
+        return max(self._longest, self._longest_before)

@@ -1,32 +1,38 @@
 """Admission: says no at once, and has no queue (tower's `load_shed` is the model).
 
 Three bounds, each with its own reason. What is admitted is never short of a socket: the cap counts what a
-request may need at the most. What is admitted can be served in time: under load the cap shrinks until the turns
-of the event loop are short. And if they stay long all the same, nothing is admitted until they are short again.
+request may need at the most. What is admitted can be served in time: under load the cap shrinks until requests
+are read soon after they came. And if they are not all the same, nothing is admitted until they are.
 
-The signal is CoDel's: the *shortest* turn of an interval. A burst makes one long turn, overload makes all of
-them long (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012). The answer is TCP's: shrink
-by a factor, grow by a step (Chiu and Jain 1989). Not a latency gradient: the upstream's latency says nothing
-about us.
+The signal is CoDel's: the *shortest* wait of an interval, here of requests in the kernel. A burst makes some of
+them wait, overload makes all of them wait (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012).
+The answer is TCP's: shrink by a share, grow by a smaller one (Chiu and Jain 1989). Not a latency gradient: the
+upstream's latency says nothing about us.
 """
 
 from dataclasses import dataclass
-from math import inf
 
 from hedgerow.turns import Turns
 
 INTERVAL_S = 0.1
-"""CoDel's interval: so long must turns stay long to count."""
-LONG_TURN_S = 0.010
-"""Turns longer than this: too much is in flight. Answers leave up to 25 ms before their deadline."""
-SHORT_TURN_S = 0.005
-"""Turns shorter than this: there is room for more."""
-SHED_TURN_S = 0.020
-"""Turns longer than this through an interval: admit nothing until an interval has had one below `LONG_TURN_S`."""
-SHRINK = 0.85
-GROW = 0.02
+"""CoDel's interval: so long must waits stay long to count."""
+LONG_WAIT_SHARE = 1 / 80
+"""Waits longer than this share of what callers give us (10 ms of 800 ms): too much is in flight."""
+LONG_WAIT_S = (0.010, 0.100)
+"""The bounds of that: below, a wait is not worth a refusal; above, callers would notice whatever they gave us."""
+SHRINK = 0.15
+"""The cap shrinks by this share where waits are just too long, by twice of it where they are twice too long. Two
+intervals in a row must say so: one may be a burst, or a moment in which the machine gave us no CPU."""
+SHRINK_AT_MOST = 0.35
+SHED_FACTOR = 10
+"""Waits this many times too long: shrinking the cap is not enough, nothing is admitted until they are short."""
 SETTLE_S = 0.3
 """From one shrinking to the next: what was admitted before keeps us busy for as long as it is in flight."""
+FULL_SHARE = 0.88
+"""A loop that is in its turns for this share of the time is used as well as can be; the rest is between them."""
+GROW = 0.25
+"""Growth of the cap in an interval in which it was met, times the share of the time that the loop could spare:
+what is admitted now costs most 100 ms to 600 ms later, so faster growth would overshoot."""
 LEAST_CAP = 64
 """The cap never shrinks below this, or a stalled machine could talk it down to nothing."""
 
@@ -50,61 +56,80 @@ class Admission:
     """Counts the requests in flight in one worker, up to a cap that follows the load."""
 
     __slots__ = (
-        "_bound", "_interval_ends_at", "_may_shrink_at", "_shortest", "_turns", "adapts", "cap", "in_flight",
-        "max_in_flight", "shedding",
+        "_busy_before_s", "_interval_ends_at", "_may_shrink_at", "_met", "_most_in_flight", "_patience_s", "_shortest",
+        "_shortest_before", "_turns", "adapts", "cap", "in_flight", "max_in_flight", "shedding",
     )  # fmt: skip
 
     def __init__(self, max_in_flight: int, turns: Turns, *, adapts: bool = True) -> None:
         self.max_in_flight = max_in_flight
         """What the sockets are enough for."""
         self.adapts = adapts
-        self._turns = turns
         self.cap = max_in_flight
         """What the CPU is enough for, as far as is known."""
         self.in_flight = 0
         self.shedding = False
-        self._bound = False
-        self._shortest = inf
+        self._turns = turns
+        self._patience_s = 1.0
+        # of the interval that runs
         self._interval_ends_at = 0.0
+        self._shortest = 0.0
+        self._shortest_before = 0.0
+        self._most_in_flight = 0
+        self._met = False
+        """Somebody was refused for the cap."""
+        self._busy_before_s = 0.0
         self._may_shrink_at = 0.0
 
-    def try_enter(self) -> Refusal | None:
+    def try_enter(self, timeout_s: float, arrived_at: float, now: float) -> Refusal | None:
         """Let a request in (None), or say why not. Whoever was let in must `leave` once."""
+        if self.adapts:
+            self._observe(timeout_s, arrived_at, now)
         if self.in_flight >= self.cap:
-            self._bound = True
+            self._met = True
             return _SOCKETS if self.cap == self.max_in_flight else _LOAD
-        if self.shedding and not self._turns.after_idle:
+        if self.shedding:
             return _LAG
         self.in_flight += 1
+        self._most_in_flight = max(self._most_in_flight, self.in_flight)
         return None
 
     def leave(self) -> None:
         """A request that was let in is over."""
         self.in_flight -= 1
 
-    def turn_took(self, took_s: float, now: float) -> None:
-        """Hear of one turn of the event loop, as it ends at the instant `now`."""
-        if self._turns.after_idle:
-            self._shortest = 0.0
-        elif took_s < self._shortest:
-            self._shortest = took_s
-        if now >= self._interval_ends_at:
-            if self.adapts:
-                self._adapt(self._shortest, now)
-            self._shortest = inf
-            self._bound = False
-            self._interval_ends_at = now + INTERVAL_S
+    @property
+    def long_wait_s(self) -> float:
+        """Tell how long a request may lie unread, for callers as patient as those of late."""
+        least, most = LONG_WAIT_S
+        return min(max(self._patience_s * LONG_WAIT_SHARE, least), most)
 
-    def _adapt(self, shortest_s: float, now: float) -> None:
-        if shortest_s > LONG_TURN_S:
-            if now >= self._may_shrink_at:
-                self.cap = max(
-                    int(min(self.cap, self.in_flight) * SHRINK), min(LEAST_CAP, self.max_in_flight)
-                )
+    def _observe(self, timeout_s: float, arrived_at: float, now: float) -> None:
+        # Falls fast and rises slowly: the least patient callers are those whom waiting harms.
+        self._patience_s += (timeout_s - self._patience_s) * (0.1 if timeout_s < self._patience_s else 0.002)
+        # On a loop that has time a request waits for its own connection's earlier ones, not for us.
+        waited_s = now - arrived_at if self._turns.is_behind(now) else 0.0
+        if now < self._interval_ends_at:
+            self._shortest = min(self._shortest, waited_s)
+            return
+        self._adapt(now)
+        self._interval_ends_at = now + INTERVAL_S
+        self._shortest_before, self._shortest = self._shortest, waited_s
+        self._most_in_flight = self.in_flight
+        self._met = False
+        self._busy_before_s = self._turns.busy_s(now)
+
+    def _adapt(self, now: float) -> None:
+        long_s = self.long_wait_s
+        too_long = min(self._shortest, self._shortest_before) / long_s
+        if too_long > 1:
+            if now >= self._may_shrink_at and not self.shedding:
+                left = 1 - min(SHRINK * too_long, SHRINK_AT_MOST)
+                shrunk = int(min(self.cap, self._most_in_flight) * left)
+                self.cap = max(shrunk, min(LEAST_CAP, self.max_in_flight))
                 self._may_shrink_at = now + SETTLE_S
-        elif shortest_s < SHORT_TURN_S and self._bound:
-            self.cap = min(self.cap + int(self.cap * GROW) + 1, self.max_in_flight)
-        if shortest_s > SHED_TURN_S:
-            self.shedding = True
-        elif shortest_s < LONG_TURN_S:
-            self.shedding = False
+        elif self._met and self._shortest < long_s / 2:
+            passed_s = now - self._interval_ends_at + INTERVAL_S
+            spare = FULL_SHARE - (self._turns.busy_s(now) - self._busy_before_s) / passed_s
+            if spare > 0:
+                self.cap = min(self.cap + int(self.cap * spare * GROW) + 1, self.max_in_flight)
+        self.shedding = too_long > SHED_FACTOR or (self.shedding and self._shortest > long_s)

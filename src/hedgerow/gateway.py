@@ -90,10 +90,11 @@ class Gateway:
         )
         if isinstance(timeout_ms, BadTimeout):
             return self._reject(request, "bad_timeout", timeout_ms.detail)
-        queued_s = self._trampoline.clock() - request.arrived_at
-        if queued_s > QUEUED_S and queued_s * 1000 >= timeout_ms:
+        now = self._trampoline.clock()
+        queued_s, timeout_s = now - request.arrived_at, timeout_ms / 1000
+        if queued_s > QUEUED_S and queued_s >= timeout_s:
             return self._refuse(request, TOO_LATE)
-        refusal = self._admission.try_enter()
+        refusal = self._admission.try_enter(timeout_s, request.arrived_at, now)
         if refusal is not None:
             return self._refuse(request, refusal)
         return timeout_ms

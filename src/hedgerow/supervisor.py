@@ -19,6 +19,7 @@ import uvloop
 from hedgerow.admin import Admin, Readiness
 from hedgerow.http_front import HttpFront
 from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
+from hedgerow.sockets import Outbox
 from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition
 from hedgerow.telemetry.logs import logger
 from hedgerow.telemetry.snapshot import Snapshot, add
@@ -79,12 +80,15 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, on_signal)
         trampoline = Trampoline(loop, CLOCK)
+        outbox = Outbox(trampoline.begin_turn)
+        trampoline.flush = outbox.flush
         admin = Admin(self._readiness, self._metrics, CONTENT_TYPE, self._later)
         front = HttpFront(
             admin.handle,
             settings.client_limits,
             max_clients=64,
             on_refusal=lambda _: None,
+            outbox=outbox,
             trampoline=trampoline,
             loop=loop,
         )

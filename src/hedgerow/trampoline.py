@@ -19,6 +19,10 @@ from hedgerow.turns import Turns
 
 R = TypeVar("R")
 
+MAIL_WAITS_S = 0.005
+"""Mail is delivered when a turn ends, or within this time: libuv goes on polling for as long as 1 024 sockets are
+ready (up to 48 times), so that a turn under overload lasts seconds. Successes would be overtaken by deadlines."""
+
 
 class Trampoline:
     """The alarms of one worker and the coroutines that wait for them."""
@@ -27,10 +31,13 @@ class Trampoline:
         self.clock = clock
         self.alarms = Alarms()
         self.turns = Turns()
-        self.on_turn: Callable[[float, float], None] = _ignore
-        """Told the length and the end of each turn that had I/O."""
+        self.on_turn: Callable[[float], None] = _ignore
+        """Told the length of each turn that had I/O, in seconds."""
+        self.flush: Callable[[], None] = _nothing
+        """Sends what has been written since the last call: when a turn ends, or in the middle of a long one."""
         self._loop = loop
         self._with_mail: deque[Run[Any]] = deque()
+        self._deliver_at = 0.0
         self._timer: TimerHandle | None = None
         self._timer_at = inf
 
@@ -45,7 +52,11 @@ class Trampoline:
         """Answer what is due before doing anything else: each I/O callback calls this first."""
         if not self.turns.running:
             self.turns.begin(now)
+            self._deliver_at = now + MAIL_WAITS_S
             self._loop.call_soon(self._end_turn)
+        elif now >= self._deliver_at:
+            self._deliver_at = now + MAIL_WAITS_S
+            self._deliver()
         if now >= self.alarms.next_at:
             for sleeper in self.alarms.pop_due(now):
                 sleeper.on_alarm()
@@ -76,25 +87,32 @@ class Trampoline:
 
     def post(self, run: "Run[Any]") -> None:
         """Resume `run` once, before this turn of the loop ends."""
-        if not self.turns.running:  # no I/O brought this mail
-            self.turns.begin(self.clock())
-            self._loop.call_soon(self._end_turn)
+        self.begin_turn()
         self._with_mail.append(run)
 
+    def begin_turn(self) -> None:
+        """Something is to be done before this turn ends, and perhaps no I/O began it."""
+        if not self.turns.running:
+            self.wake_due(self.clock())
+
     def _end_turn(self) -> None:
-        """Deliver the mail of this turn; what is due goes first here, too."""
-        runs, alarms, clock = self._with_mail, self.alarms, self.clock
         try:
-            while runs:
-                runs.popleft().resume()
-                if alarms.next_at < inf and clock() >= alarms.next_at:
-                    self.wake_due(clock())
+            self._deliver()
         finally:
-            if runs:  # a bug flew out of one run; the others shall not wait for ever
+            if self._with_mail:  # a bug flew out of one run; the others shall not wait for ever
                 self._loop.call_soon(self._end_turn)
             else:
-                now = clock()
-                self.on_turn(self.turns.end(now), now)
+                self.on_turn(self.turns.end(self.clock()))
+
+    def _deliver(self) -> None:
+        """Resume the runs that have mail; what is due goes first here, too."""
+        runs, alarms, clock = self._with_mail, self.alarms, self.clock
+        while runs:
+            runs.popleft().resume()
+            if alarms.next_at < inf and clock() >= alarms.next_at:
+                for sleeper in alarms.pop_due(clock()):
+                    sleeper.on_alarm()
+        self.flush()
 
     def after_io(self, run: "Run[Any]") -> None:
         """Resume `run` after the I/O that is ready has been read."""
@@ -102,7 +120,11 @@ class Trampoline:
         self._loop.call_soon(self._loop.call_soon, run.resume)
 
 
-def _ignore(took_s: float, now: float) -> None:
+def _nothing() -> None:
+    """Nothing is to be sent."""
+
+
+def _ignore(took_s: float) -> None:
     """Nobody asked."""
 
 

@@ -5,8 +5,12 @@ once it has more work than time, each turn is longer than the one before. That m
 overload (Node's and Envoy's choice as well), where CPU time would tell nothing between 90 % and 300 %.
 """
 
-IDLE_S = 0.001
-"""A poll for I/O that took longer than this had nothing to find: the loop was idle."""
+IDLE_SHARE = 0.25
+"""A pause of this share of the turn before it, or more, means that the loop had time to spare. Between two turns
+lie the poll itself and what is no I/O: tasks that connect, for instance."""
+BEHIND_S = 0.004
+"""Below a tick of the kernel's own clock (4 ms at 250 Hz), and below what the margin of an answer covers, nobody
+needs to know how long something lay unread."""
 WINDOW_S = 1.0
 """The longest turn is remembered for one to two of these."""
 
@@ -15,7 +19,8 @@ class Turns:
     """The turns of one loop. Pure: instants come from whoever drives it."""
 
     __slots__ = (
-        "_ended_at", "_longest", "_longest_before", "_window_ends_at", "after_idle", "began_at", "last_s", "running",
+        "_busy_s", "_ended_at", "_longest", "_longest_before", "_window_ends_at", "after_idle", "began_at", "last_s",
+        "running",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -26,6 +31,7 @@ class Turns:
         self.last_s = 0.0
         """The length of the turn before this one."""
         self._ended_at = 0.0
+        self._busy_s = 0.0
         self._longest = self._longest_before = 0.0
         self._window_ends_at = 0.0
 
@@ -33,13 +39,14 @@ class Turns:
         """The first callback of a turn runs."""
         self.running = True
         self.began_at = now
-        self.after_idle = now - self._ended_at > IDLE_S
+        self.after_idle = now - self._ended_at > self.last_s * IDLE_SHARE
 
     def end(self, now: float) -> float:
         """Nothing is left to do but to poll; tells the turn's length in seconds."""
         self.running = False
         self._ended_at = now
         self.last_s = took_s = now - self.began_at
+        self._busy_s += took_s
         if now >= self._window_ends_at:
             idle = now >= self._window_ends_at + WINDOW_S
             self._longest_before = 0.0 if idle else self._longest
@@ -48,9 +55,13 @@ class Turns:
         self._longest = max(self._longest, took_s)
         return took_s
 
-    def unread_at_most_s(self, now: float) -> float:
-        """Tell how long what is read now may have lain in the kernel, as far as this loop is to blame."""
-        return now - self.began_at + (0.0 if self.after_idle else self.last_s)
+    def is_behind(self, now: float) -> bool:
+        """Tell whether what is read now may have lain in the kernel for more than `BEHIND_S`."""
+        return now - self.began_at + (0.0 if self.after_idle else self.last_s) > BEHIND_S
+
+    def busy_s(self, now: float) -> float:
+        """Tell how much time was spent in turns so far."""
+        return self._busy_s + (now - self.began_at if self.running else 0.0)
 
     @property
     def lag_s(self) -> float:

@@ -25,6 +25,7 @@ from hedgerow.hedging import HedgePlan, OnFailure
 from hedgerow.http_front import HttpFront
 from hedgerow.payload import judge
 from hedgerow.settings import Settings, SocketBudget, Target
+from hedgerow.sockets import Outbox
 from hedgerow.telemetry.logs import logger
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
@@ -33,6 +34,10 @@ from hedgerow.upstream import Upstream
 
 CLOCK = monotonic
 """uvloop's own `time()` is cut to milliseconds."""
+
+
+GARBAGE = 500_000
+"""More live containers than any load that the sockets allow makes (20 a request in flight): 100 MB or so."""
 
 
 class Order(msgspec.Struct):
@@ -50,11 +55,13 @@ class Worker:
         budget = SocketBudget.of(descriptors, settings.hedges, settings.max_in_flight)
         self._drain_s = settings.drain_ms / 1000
         self.trampoline = Trampoline(loop, CLOCK)
-        self.trampoline.on_turn = self._on_turn
         self.admission = Admission(
             budget.max_in_flight, self.trampoline.turns, adapts=settings.shedding == "on"
         )
         self.recorder = Recorder(logger(settings.log_format, settings.log_level), settings.access_log)
+        outbox = Outbox(self.trampoline.begin_turn)
+        self.trampoline.flush = outbox.flush
+        self.trampoline.on_turn = self.recorder.turn_took
         self.upstream = Upstream(
             target,
             settings.upstream_limits,
@@ -62,6 +69,7 @@ class Worker:
             losers=settings.losers,
             loser_grace_s=settings.loser_grace_ms / 1000,
             judge=judge,
+            outbox=outbox,
             trampoline=self.trampoline,
             observer=self.recorder,
             loop=loop,
@@ -85,16 +93,13 @@ class Worker:
             settings.client_limits,
             max_clients=budget.max_clients,
             on_refusal=self._on_refusal,
+            outbox=outbox,
             trampoline=self.trampoline,
             loop=loop,
         )
 
     def _on_refusal(self, code: str) -> None:
         self.recorder.request_rejected(code, "connections" if code == "overloaded" else code)
-
-    def _on_turn(self, took_s: float, now: float) -> None:
-        self.admission.turn_took(took_s, now)
-        self.recorder.turn_took(took_s)
 
     def start(self, sock: socket.socket) -> None:
         """Answer callers who connect to `sock`, which belongs to the worker from now on."""
@@ -127,6 +132,17 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
+def tame_garbage_collection() -> None:
+    """Let collections be rare: each one stops the loop, for 60 ms with 4 000 requests in flight, and finds nothing.
+
+    What stands now stands for good, so no collection looks at it again. What a request leaves behind is free of
+    cycles and goes by itself; a collection is due when `GARBAGE` more objects live than did after the last one.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 10, 10)
+
+
 async def _run(order: Order, sock: socket.socket, channel: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=channel)
@@ -135,8 +151,7 @@ async def _run(order: Order, sock: socket.socket, channel: socket.socket) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     worker.start(sock)
-    gc.collect()
-    gc.freeze()  # what stands now stands for good: no collection needs to look at it again
+    tame_garbage_collection()
     writer.write(b'"ready"\n')
     asking = loop.create_task(_tell(reader, writer, worker, stop))
     await stop.wait()

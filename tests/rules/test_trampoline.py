@@ -3,7 +3,7 @@ from collections.abc import Coroutine
 import pytest
 
 from hedgerow.mailbox import mail
-from hedgerow.trampoline import Run, Trampoline
+from hedgerow.trampoline import MAIL_WAITS_S, Run, Trampoline
 from rules.manual_loop import ManualLoop
 
 
@@ -116,3 +116,45 @@ def test_closing_leaves_no_timer(driven: Driven) -> None:
     run.cancel()
     driven.trampoline.close()
     assert driven.loop.pending == 0
+
+
+def test_mail_does_not_wait_for_the_end_of_a_long_turn(driven: Driven) -> None:
+    """libuv polls on while 1 024 sockets are ready, so the end of a turn may be seconds away."""
+    driven.trampoline.flush = lambda: driven.log.append("flushed")
+    run = driven.begin(sleeper(driven.log, "a", 9.0))
+    driven.trampoline.wake_due(driven.loop.time())
+    run.post()
+    driven.loop.now += MAIL_WAITS_S / 2
+    driven.trampoline.wake_due(driven.loop.time())
+    assert driven.log == []
+    driven.loop.now += MAIL_WAITS_S
+    driven.trampoline.wake_due(driven.loop.time())
+    assert driven.log == ["a", "a returned", "flushed"]
+
+
+def test_what_is_due_goes_before_the_mail_that_waits(driven: Driven) -> None:
+    def pass_time() -> None:
+        driven.loop.now = 1.5
+
+    slow = driven.begin(sleeper(driven.log, "slow", 9.0, 9.0))
+    last = driven.begin(sleeper(driven.log, "last", 9.0, 9.0))
+    driven.begin(sleeper(driven.log, "due", 1.0))
+    slow.post()
+    last.post()
+    slow._on_return = driven.log.append
+    driven.loop.call_soon(pass_time)
+    driven.loop._soon.reverse()  # the time passes first, then the mail is delivered
+    driven.loop.turn()
+    assert driven.log == ["slow", "due", "due returned", "last"]
+
+
+def test_each_turn_is_measured(driven: Driven) -> None:
+    turns: list[float] = []
+    driven.trampoline.on_turn = turns.append
+    driven.trampoline.wake_due(driven.loop.time())
+    driven.trampoline.wake_due(driven.loop.time())
+    driven.loop.now += 0.25
+    driven.loop.turn()
+    driven.trampoline.begin_turn()
+    driven.loop.turn()
+    assert turns == [0.25, 0.0]

@@ -305,3 +305,27 @@ async def test_b13_draining_answers_what_is_in_flight_and_closes(serve: Serve) -
         await draining
         idle.close()
         busy.close()
+
+
+async def test_what_lay_unread_is_charged_to_us(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time counts from when the kernel had the request, not from when we looked."""
+    monkeypatch.setattr("hedgerow.http_front.server.unread_for_s", lambda _: 0.25)
+    async with scripted(saying(ok())) as upstream:
+        served = await serve(upstream.url)
+        status, headers, _ = await served.get("/api/smart?timeout=900")
+        assert status == 200
+        assert float(headers["server-timing"].split("dur=")[1].split(",")[0]) >= 250
+
+
+async def test_b11_what_lay_unread_for_longer_than_its_timeout_is_refused(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hedgerow.http_front.server.unread_for_s", lambda _: 0.25)
+    async with scripted(saying(ok())) as upstream:
+        served = await serve(upstream.url)
+        status, headers, body = await served.get("/api/smart?timeout=250")
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert json.loads(body)["code"] == "overloaded"
+        assert json.loads(body)["request_id"] == headers["x-request-id"]
+        assert served.counts.shed == {"too_late": 1}
+        assert not served.counts.attempts

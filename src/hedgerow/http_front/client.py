@@ -12,7 +12,7 @@ from hedgerow.http_front.heads import HeadReader, Refused
 from hedgerow.replies import Reply
 from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
-from hedgerow.sockets import send_now
+from hedgerow.sockets import Outbox
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -38,6 +38,7 @@ class Server(Protocol):
     handler: Handler
     draining: bool
     on_refusal: Callable[[str], None]
+    outbox: Outbox
 
     def wake_due(self, now: float) -> None: ...
     def next_id(self) -> bytes: ...
@@ -122,6 +123,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's)
         self._transport = None
         self._leave()
+        self._reader.close()
         self._server.disconnected(self)
 
     def pause_writing(self) -> None:
@@ -140,6 +142,7 @@ class ClientConnection(asyncio.Protocol):
         """Close once all that was written has been sent."""
         self._ended = True
         if self._transport is not None:
+            self._server.outbox.flush()
             self._transport.close()
 
     def abort(self) -> None:
@@ -230,6 +233,7 @@ class ClientConnection(asyncio.Protocol):
         self._server.on_refusal(reply.code)
         self._write(reply, self._reader.request_id, self._held_at, b"Connection: close\r\n", reply.body)
         if self._transport is not None and self._transport.can_write_eof():
+            self._server.outbox.flush()
             self._transport.write_eof()
         self._server.lingers(self)
 
@@ -239,7 +243,7 @@ class ClientConnection(asyncio.Protocol):
         server = self._server
         now = server.clock()
         if self._transport is not None:
-            send_now(
+            server.outbox.put(
                 self._sock,
                 self._transport,
                 b"%bContent-Type: %b\r\nContent-Length: %d\r\nCache-Control: no-store\r\nX-Request-Id: %b\r\n"

@@ -91,6 +91,10 @@ class HeadReader:
             if self._pending > self._max_pending_bytes:
                 raise self._too_large()
 
+    def close(self) -> None:
+        """Read no more. The parser holds us: without this only a garbage collection would free the two."""
+        self._parser = None  # type: ignore[assignment]
+
     @property
     def request_id(self) -> bytes:
         """The caller's id for the head that is being read, or one of ours."""

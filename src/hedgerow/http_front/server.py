@@ -14,7 +14,7 @@ from hedgerow.deadlines import ExpiryQueue
 from hedgerow.http_front.client import ClientConnection, Handler
 from hedgerow.http_front.heads import Refused
 from hedgerow.settings import ClientLimits
-from hedgerow.sockets import unread_for_s
+from hedgerow.sockets import Outbox, unread_for_s
 from hedgerow.trampoline import Trampoline
 
 SWEEP_S = 0.5
@@ -27,10 +27,6 @@ the kernel where no deadline sees them; more than this would let a flood of conn
 TURNS_TO_READ = 3
 """A drain lets the loop turn so often before it takes a connection for idle: a request that has come is read by
 then, also one on a connection that has only just been accepted."""
-
-UNREAD_S = 0.004
-"""What may have lain unread for longer is asked after: a tick of the kernel's own clock. The answers' margin
-covers less."""
 
 ACCEPT_PAUSE_S = 0.1
 """No accepting for so long after the kernel refused us a descriptor. The budget of sockets should prevent it."""
@@ -46,6 +42,7 @@ class HttpFront:
         *,
         max_clients: int,
         on_refusal: Callable[[str], None],
+        outbox: Outbox,
         trampoline: Trampoline,
         loop: AbstractEventLoop,
     ) -> None:
@@ -54,6 +51,7 @@ class HttpFront:
         self.max_clients = max_clients
         self.on_refusal = on_refusal
         """Told the code of each answer that is given without asking the handler."""
+        self.outbox = outbox
         self.clock = trampoline.clock
         self.wake_due = trampoline.wake_due
         self._turns = trampoline.turns
@@ -207,12 +205,7 @@ class HttpFront:
 
         The first bytes of a connection may have waited for it to be accepted, so they are always asked after.
         """
-        unread_at_most_s = self._turns.unread_at_most_s(now)
-        if first:
-            return now - unread_for_s(sock)
-        if unread_at_most_s > UNREAD_S:
-            return now - min(unread_for_s(sock), unread_at_most_s)
-        return now
+        return now - unread_for_s(sock) if first or self._turns.is_behind(now) else now
 
     def date(self, now: float) -> bytes:
         """Tell the `Date` header (RFC 9110 section 6.6.1), made once a second."""

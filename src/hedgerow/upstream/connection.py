@@ -15,7 +15,7 @@ import httptools
 
 from hedgerow.outcomes import Attempt, Failure, Outcome, Reason
 from hedgerow.settings import UpstreamLimits
-from hedgerow.sockets import send_now
+from hedgerow.sockets import Outbox
 
 
 class Pool(Protocol):
@@ -24,6 +24,7 @@ class Pool(Protocol):
     limits: UpstreamLimits
     clock: Callable[[], float]
     judge: Callable[[int, bytes], Outcome]
+    outbox: Outbox
 
     def wake_due(self, now: float) -> None: ...
     def request_bytes(self, attempt: Attempt) -> bytes: ...
@@ -92,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._begin_answer()
         assert self._transport is not None  # noqa: S101 (for mypy)
         if self.sock is not None:
-            send_now(self.sock, self._transport, self._pool.request_bytes(attempt))
+            self._pool.outbox.put(self.sock, self._transport, self._pool.request_bytes(attempt))
         else:
             self._transport.write(self._pool.request_bytes(attempt))
 
@@ -176,6 +177,7 @@ class Connection(asyncio.Protocol):
                 self._end(Failure(Reason.RESET, f"connection lost {where} the answer"), self._pool.clock())
         self.state = State.CLOSED
         self._pool.lost(self)
+        self._parser = None  # type: ignore[assignment] # it holds us: a cycle, which only a collection would free
 
     # -- what the parser tells it
 

@@ -13,6 +13,7 @@ from hedgerow.deadlines import ExpiryQueue
 from hedgerow.events import Observer
 from hedgerow.outcomes import Attempt, Carrier, Failure, Outcome, Reason
 from hedgerow.settings import Losers, Target, UpstreamLimits
+from hedgerow.sockets import Outbox
 from hedgerow.trampoline import Trampoline
 from hedgerow.upstream.connection import Connection, State
 from hedgerow.upstream.dialing import Dialer, DialError
@@ -33,6 +34,7 @@ class Upstream:
         losers: Losers,
         loser_grace_s: float,
         judge: Callable[[int, bytes], Outcome],
+        outbox: Outbox,
         trampoline: Trampoline,
         observer: Observer,
         loop: AbstractEventLoop,
@@ -40,6 +42,7 @@ class Upstream:
     ) -> None:
         self.limits = limits
         self.judge = judge
+        self.outbox = outbox
         self.clock = trampoline.clock
         self.wake_due = trampoline.wake_due
         self.max_connections = max_connections

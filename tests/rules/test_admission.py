@@ -1,0 +1,180 @@
+"""Admission in virtual time, against a model of a loop that has so much work and so much time."""
+
+from collections import deque
+
+import pytest
+
+from hedgerow.admission import INTERVAL_S, LEAST_CAP, Admission, Refusal
+from hedgerow.turns import Turns
+
+TURN_S = 0.002
+RESIDENCE_S = 0.35
+"""How long a request is in flight, if nothing has to wait for us."""
+
+
+class Served:
+    """A loop that can do `capacity` requests a second, and is offered `rate`; a refusal costs a tenth."""
+
+    def __init__(
+        self, capacity: float, max_in_flight: int, *, timeout_s: float = 0.8, adapts: bool = True
+    ) -> None:
+        self.turns = Turns()
+        self.admission = Admission(max_in_flight, self.turns, adapts=adapts)
+        self.now = 100.0
+        self.refused: list[str] = []
+        self.answered = 0
+        self.waits: list[float] = []
+        self._cost_s = 1 / capacity
+        self._timeout_s = timeout_s
+        self._ends: deque[float] = deque()
+        self._arrivals: deque[float] = deque()
+        self._next_at = self.now
+
+    def offer(self, rate: float, seconds: float) -> tuple[int, int]:
+        """Tell how many were answered and how many were refused."""
+        answered, refused = self.answered, len(self.refused)
+        end = self.now + seconds
+        while self.now < end:
+            self._one_turn(rate)
+        return self.answered - answered, len(self.refused) - refused
+
+    def _one_turn(self, rate: float) -> None:
+        began_at = self.now
+        while self._next_at <= began_at:
+            self._arrivals.append(self._next_at)
+            self._next_at += 1 / rate
+        self.turns.begin(began_at)
+        while self._ends and self._ends[0] <= began_at:  # half of the work is the answer
+            self._ends.popleft()
+            self.admission.leave()
+            self.answered += 1
+            self.now += self._cost_s / 2
+        while self._arrivals:
+            arrived_at = self._arrivals.popleft()
+            refusal = self.admission.try_enter(self._timeout_s, arrived_at, self.now)
+            if refusal is None:
+                self.waits.append(self.now - arrived_at)
+                self.now += self._cost_s / 2
+                self._ends.append(self.now + RESIDENCE_S)
+            else:
+                self.refused.append(refusal.reason)
+                self.now += self._cost_s / 10
+        self.turns.end(self.now)
+        if self.now < began_at + TURN_S:
+            self.now = began_at + TURN_S
+
+
+def test_below_capacity_nobody_is_refused() -> None:
+    served = Served(capacity=1000, max_in_flight=2000)
+    assert served.offer(rate=900, seconds=20)[1] == 0
+    assert served.admission.cap == 2000
+
+
+@pytest.mark.parametrize(("factor", "least_share"), [(2, 0.75), (3, 0.6)])
+def test_past_capacity_most_of_it_is_still_used(factor: int, least_share: float) -> None:
+    served = Served(capacity=1000, max_in_flight=2000)
+    served.offer(rate=1000 * factor, seconds=10)
+    answered, refused = served.offer(rate=1000 * factor, seconds=20)
+    assert answered >= 20 * 1000 * least_share
+    assert refused > 0
+    assert served.admission.in_flight <= served.admission.cap
+    assert sorted(served.waits)[len(served.waits) * 9 // 10] < 0.05
+
+
+def test_it_recovers_after_the_overload() -> None:
+    served = Served(capacity=1000, max_in_flight=2000)
+    served.offer(rate=3000, seconds=10)
+    served.offer(rate=700, seconds=1)
+    assert served.offer(rate=700, seconds=20)[1] == 0
+
+
+def test_unprotected_it_admits_whatever_the_sockets_allow() -> None:
+    served = Served(capacity=1000, max_in_flight=2000, adapts=False)
+    served.offer(rate=3000, seconds=5)
+    assert served.admission.in_flight == pytest.approx(2000, abs=200)
+    assert set(served.refused) == {"in_flight"}
+    assert served.waits[-1] > 0.2, "or the model of a loop models nothing"
+
+
+def test_a_burst_is_not_overload() -> None:
+    served = Served(capacity=10_000, max_in_flight=2000)
+    for _ in range(20):  # 1 500 at once take 150 ms; then there is rest
+        served.offer(rate=1e6, seconds=0.0015)
+        served._next_at = served.now + 0.8
+        served.offer(rate=1.0, seconds=0.8)
+        served._next_at = served.now
+    assert not served.refused
+
+
+def test_the_sockets_bound_it_whatever_the_loop_can_do() -> None:
+    admission = Admission(2, Turns())
+    assert [admission.try_enter(1.0, 5.0, 5.0) for _ in range(3)] == [None, None, Refusal("in_flight")]
+    admission.leave()
+    assert admission.try_enter(1.0, 5.0, 5.0) is None
+
+
+class Waiting:
+    """Admission under a loop that is behind all the time."""
+
+    def __init__(self, timeout_s: float, max_in_flight: int = 1000) -> None:
+        self.turns = Turns()
+        self.admission = Admission(max_in_flight, self.turns)
+        self.now = 100.0
+        self._timeout_s = timeout_s
+        self.turns.begin(self.now)
+
+    def wait(self, waited_s: float, seconds: float) -> None:
+        """Let requests arrive for so long that have each lain unread for `waited_s`."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 0.010
+            if self.admission.try_enter(self._timeout_s, self.now - waited_s, self.now) is None:
+                self.admission.leave()
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "waited_s", "shrinks"),
+    [
+        (0.8, 0.009, False),
+        (0.8, 0.012, True),
+        (8.0, 0.090, False),  # who gives us 8 s does not mind 90 ms
+        (8.0, 0.120, True),
+        (0.05, 0.009, False),
+        (0.05, 0.012, True),
+        (60.0, 0.120, True),
+    ],
+)
+def test_how_long_is_too_long_depends_on_the_callers_patience(
+    timeout_s: float, waited_s: float, shrinks: bool
+) -> None:
+    waiting = Waiting(timeout_s)
+    waiting.wait(0.0, seconds=60.0)  # until their patience is known
+    waiting.wait(waited_s, seconds=3 * INTERVAL_S)
+    assert (waiting.admission.cap < 1000) is shrinks
+
+
+def test_one_long_interval_does_not_shrink_it_and_two_do() -> None:
+    waiting = Waiting(0.8)
+    waiting.wait(0.0, INTERVAL_S)
+    waiting.wait(0.05, INTERVAL_S)
+    waiting.wait(0.0, 2 * INTERVAL_S)
+    assert waiting.admission.cap == 1000
+    waiting.wait(0.05, 3 * INTERVAL_S)
+    assert waiting.admission.cap < 1000
+
+
+def test_it_sheds_everything_when_waits_stay_very_long_and_admits_again_when_they_are_short() -> None:
+    waiting = Waiting(0.8)
+    waiting.wait(0.3, 1.0)
+    assert waiting.admission.try_enter(0.8, waiting.now, waiting.now) == Refusal("lag")
+    waiting.wait(0.001, 3 * INTERVAL_S)
+    assert waiting.admission.try_enter(0.8, waiting.now, waiting.now) is None
+
+
+def test_the_cap_never_shrinks_to_nothing() -> None:
+    waiting = Waiting(0.8)
+    waiting.wait(0.015, 60.0)
+    assert waiting.admission.cap == LEAST_CAP
+    few = Waiting(0.8, max_in_flight=3)
+    few.wait(0.015, 60.0)
+    assert few.admission.cap == 3

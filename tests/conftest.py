@@ -1,0 +1,9 @@
+"""What holds for every test."""
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let pytest-timeout end the process: uvloop, when idle, takes no notice of what a signal's handler raises."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(method="thread"))

@@ -1,6 +1,10 @@
 """What holds for every test."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("without a clock", settings(), deadline=None)
+settings.load_profile("without a clock")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -108,6 +108,7 @@ class ScriptedUpstream:
         self.conversation = conversation
         self.requests: list[bytes] = []
         self.connections = 0
+        self.address = ("", 0)
         self.url = ""
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,7 +122,7 @@ class ScriptedUpstream:
 
 
 @asynccontextmanager
-async def scripted(conversation: Conversation) -> AsyncIterator[ScriptedUpstream]:
+async def scripted(conversation: Conversation, host: str = "127.0.0.1") -> AsyncIterator[ScriptedUpstream]:
     upstream = ScriptedUpstream(conversation)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -130,8 +131,9 @@ async def scripted(conversation: Conversation) -> AsyncIterator[ScriptedUpstream
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(on_connect, "127.0.0.1", 0)
-    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/work"
+    server = await asyncio.start_server(on_connect, host, 0)
+    upstream.address = server.sockets[0].getsockname()[:2]
+    upstream.url = f"http://{host}:{upstream.address[1]}/work"
     try:
         yield upstream
     finally:

@@ -13,7 +13,7 @@ import trustme
 from hedgerow.settings import Losers, UpstreamLimits
 from hedgerow_simulator import Behaviour, running_simulator
 from sockets.conftest import Serve, Served
-from sockets.raw_http import Asked, ok, saying, scripted
+from sockets.raw_http import Asked, ScriptedUpstream, ok, saying, scripted
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -177,23 +177,47 @@ async def test_m18_late_bytes_close_an_idle_connection(serve: Serve) -> None:
         assert (await served.get())[2] == b'{"time":1}'
 
 
-async def test_a_reused_connection_that_just_died_is_replaced_and_is_no_attempt(serve: Serve) -> None:
+async def die_on_reuse(serve: Serve, *, after_s: float) -> tuple[Served, ScriptedUpstream, tuple[int, bytes]]:
+    """Ask twice; the connection is reset so long after the second request was written to it, by the pool's clock."""
+
     async def conversation(asked: Asked) -> None:
         await asked.request()
         if asked.upstream.connections == 1:
             asked.say(ok())
             await asked.request()
+            pool.clock = lambda: sent_at + after_s
             asked.reset()
         else:
             asked.say(ok(b'{"time":2}'))
             await asked.reader.read()
 
     async with scripted(conversation) as upstream:
-        served = await serve(upstream.url)
+        served = await serve(upstream.url, hedges=0)
+        pool = served.worker.upstream
         assert (await served.get())[2] == b'{"time":1}'
-        assert (await served.get("/api/smart?timeout=250"))[2] == b'{"time":2}'
-        assert served.counts.reused_connection_retries == 1
-        assert served.counts.attempts == {"1": {"success": 2}}
+        sent_at = pool.clock()
+        pool.clock = lambda: sent_at
+        status, _, body = await served.get()
+        await served.worker.close()
+        return served, upstream, (status, body)
+
+
+async def test_a_reused_connection_that_just_died_is_replaced_and_is_no_attempt(serve: Serve) -> None:
+    just_within_s = UpstreamLimits().stale_after_send_s - 0.001
+    served, upstream, answer = await die_on_reuse(serve, after_s=just_within_s)
+    assert answer == (200, b'{"time":2}')
+    assert (upstream.connections, len(upstream.requests)) == (2, 3)
+    assert served.counts.reused_connection_retries == 1
+    assert served.counts.attempts == {"1": {"success": 2}}
+
+
+async def test_a_reused_connection_that_dies_later_is_a_failed_attempt_and_not_repeated(serve: Serve) -> None:
+    just_beyond_s = UpstreamLimits().stale_after_send_s + 0.001
+    served, upstream, (status, body) = await die_on_reuse(serve, after_s=just_beyond_s)
+    assert (status, [attempt["outcome"] for attempt in json.loads(body)["attempts"]]) == (502, ["reset"])
+    assert (upstream.connections, len(upstream.requests)) == (1, 2), "the upstream may have worked on it"
+    assert served.counts.reused_connection_retries == 0
+    assert served.counts.attempts == {"1": {"success": 1, "reset": 1}}
 
 
 async def test_a_new_connection_that_dies_is_a_failed_attempt_and_not_repeated(serve: Serve) -> None:

@@ -1,0 +1,288 @@
+"""How a connection to the upstream comes about, and what is left of it if it does not."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from hedgerow.settings import UpstreamLimits
+from sockets.conftest import Serve
+from sockets.raw_http import Asked, ok, saying, scripted
+from sockets.test_upstream import reasons
+
+Address = tuple[str, int]
+Resolver = Callable[[], Awaitable[list[Address]]]
+
+NAME = "upstream.test"
+URL = f"http://{NAME}/"
+
+instantly = saying(ok())
+
+
+@pytest.fixture
+def resolve_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Resolver], None]:
+    """Let the loop look `upstream.test` up by a coroutine of the test's."""
+
+    def resolve_by(resolver: Resolver) -> None:
+        loop = asyncio.get_running_loop()
+        of_the_system = loop.getaddrinfo
+
+        async def getaddrinfo(host: str, port: int, **options: int) -> list[Any]:
+            if host != NAME:  # uvloop asks for the numbers of an address, too, as it connects
+                return await of_the_system(host, port, **options)
+            return [
+                (socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM, 0, "", address)
+                for address in await resolver()
+            ]
+
+        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo, raising=False)
+
+    return resolve_by
+
+
+@contextmanager
+def hanging(host: str) -> Iterator[Address]:
+    """An address where connecting hangs: a backlog of 0 holds one caller, and the kernel drops all further SYNs."""
+    with bound(host) as sock, socket.socket(sock.family) as first:
+        sock.listen(0)
+        first.connect(sock.getsockname())
+        yield sock.getsockname()[:2]
+
+
+@contextmanager
+def refusing(host: str) -> Iterator[Address]:
+    """An address where connecting is refused: it is bound, so nobody else gets it, and nobody listens."""
+    with bound(host) as sock:
+        yield sock.getsockname()[:2]
+
+
+def bound(host: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.bind((host, 0))
+    return sock
+
+
+class HangingResolver:
+    """A resolver that takes its time: each lookup waits for `release`."""
+
+    def __init__(self, *addresses: Address) -> None:
+        self.addresses = list(addresses)
+        self.release = asyncio.Event()
+        self.lookups = 0
+
+    async def __call__(self) -> list[Address]:
+        self.lookups += 1
+        await self.release.wait()
+        return self.addresses
+
+
+# -- name lookup
+
+
+async def test_a_lookup_that_hangs_holds_up_no_answer_and_is_made_once(
+    serve: Serve, resolve_by: Callable[[Resolver], None]
+) -> None:
+    resolver = HangingResolver()
+    resolve_by(resolver)
+    served = await serve(URL)
+    answers = await asyncio.gather(*(reasons(served, "/api/smart?timeout=50") for _ in range(5)))
+    assert answers == [["pending"]] * 5
+    assert resolver.lookups == 1
+    await served.worker.close()
+    assert not resolver.release.is_set(), "all this while it hung"
+
+
+async def test_a_lookup_that_hangs_counts_as_connecting(
+    serve: Serve, resolve_by: Callable[[Resolver], None]
+) -> None:
+    resolve_by(HangingResolver())
+    limits = UpstreamLimits(connect_timeout_s=0.05)
+    served = await serve(URL, hedges=0, upstream_limits=limits)
+    assert await reasons(served) == await reasons(served) == ["connect"]
+    assert not served.worker.upstream.connections
+
+
+async def test_a_lookup_that_hung_serves_those_who_still_wait_and_all_who_come_later(
+    serve: Serve, resolve_by: Callable[[Resolver], None]
+) -> None:
+    async with scripted(instantly) as upstream:
+        resolver = HangingResolver(upstream.address)
+        resolve_by(resolver)
+        served = await serve(URL, hedges=0, upstream_limits=UpstreamLimits(connect_timeout_s=60))
+        waiting = asyncio.ensure_future(served.get("/api/smart?timeout=60000"))
+        assert await reasons(served, "/api/smart?timeout=50") == ["pending"]
+        resolver.release.set()
+        assert (await waiting)[0] == 200
+        assert (await served.get())[0] == 200
+        assert resolver.lookups == 1, "an address is used again"
+
+
+async def test_a_name_that_does_not_exist_is_asked_for_again(
+    serve: Serve, resolve_by: Callable[[Resolver], None]
+) -> None:
+    async with scripted(instantly) as upstream:
+        lookups = 0
+
+        async def resolver() -> list[Address]:
+            nonlocal lookups
+            lookups += 1
+            if lookups == 1:
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+            return [upstream.address]
+
+        resolve_by(resolver)
+        served = await serve(URL, hedges=0)
+        assert await reasons(served) == ["connect"]
+        assert (await served.get())[0] == 200
+
+
+async def test_a_name_that_has_moved_is_followed_once_connecting_fails(
+    serve: Serve, resolve_by: Callable[[Resolver], None]
+) -> None:
+    with refusing("127.0.0.1") as old:
+        async with scripted(instantly) as upstream:
+            addresses = [old]
+
+            async def resolver() -> list[Address]:
+                return addresses
+
+            resolve_by(resolver)
+            served = await serve(URL, hedges=0)
+            assert await reasons(served) == ["connect"]
+            addresses = [upstream.address]
+            assert (await served.get())[0] == 200
+
+
+# -- several addresses
+
+
+@pytest.mark.parametrize("how", [refusing, hanging])
+@pytest.mark.parametrize(
+    ("bad_host", "host"), [("::1", "127.0.0.1"), ("127.0.0.1", "::1"), ("127.0.0.2", "127.0.0.1")]
+)
+async def test_the_next_address_is_tried_if_the_first_one_refuses_or_hangs(
+    serve: Serve,
+    resolve_by: Callable[[Resolver], None],
+    how: Callable[[str], AbstractContextManager[Address]],
+    bad_host: str,
+    host: str,
+) -> None:
+    limits = UpstreamLimits(happy_eyeballs_delay_s=0.02)
+    with how(bad_host) as bad:
+        async with scripted(instantly, host) as upstream:
+
+            async def resolver() -> list[Address]:
+                return [bad, upstream.address]
+
+            resolve_by(resolver)
+            served = await serve(URL, hedges=0, upstream_limits=limits)
+            assert (await served.get())[0] == 200
+            assert served.counts.attempts == {"1": {"success": 1}}, "two addresses are one attempt"
+            assert upstream.connections == 1
+
+
+async def test_a_first_address_that_works_has_no_rival(
+    serve: Serve, resolve_by: Callable[[Resolver], None]
+) -> None:
+    async with scripted(instantly, "::1") as first, scripted(instantly) as second:
+
+        async def resolver() -> list[Address]:
+            return [first.address, second.address]
+
+        resolve_by(resolver)
+        served = await serve(URL)
+        for _ in range(3):
+            assert (await served.get())[0] == 200
+        assert (first.connections, second.connections) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ((refusing, refusing), "Connection refused"),
+        ((refusing, hanging), "no connection within 0.1 s"),
+        ((hanging, hanging), "no connection within 0.1 s"),
+    ],
+)
+async def test_when_no_address_answers_the_attempt_fails_as_connect_and_says_why(
+    serve: Serve,
+    resolve_by: Callable[[Resolver], None],
+    how: tuple[Callable[[str], AbstractContextManager[Address]], ...],
+    told: str,
+) -> None:
+    limits = UpstreamLimits(happy_eyeballs_delay_s=0.02, connect_timeout_s=0.1)
+    with how[0]("::1") as first, how[1]("127.0.0.1") as second:
+
+        async def resolver() -> list[Address]:
+            return [first, second]
+
+        resolve_by(resolver)
+        served = await serve(URL, hedges=0, upstream_limits=limits)
+        status, _, body = await served.get()
+        (attempt,) = json.loads(body)["attempts"]
+        assert (status, attempt["outcome"], attempt["detail"]) == (502, "connect", told)
+        assert not served.worker.upstream.connections
+
+
+# -- stopping
+
+
+@pytest.mark.parametrize("stage", ["lookup", "tcp", "tls"])
+async def test_closing_the_pool_cancels_dials_at_whatever_stage_they_are(
+    serve: Serve, resolve_by: Callable[[Resolver], None], stage: str
+) -> None:
+    """The fixture looks for what is left: no socket, no task."""
+    resolver = HangingResolver()
+    reached = asyncio.Event()
+
+    async def says_nothing(asked: Asked) -> None:
+        await asked.reader.read(1)  # the first byte of a TLS handshake
+        reached.set()
+        await asked.reader.read()
+
+    async with scripted(says_nothing) as upstream:
+        with hanging("127.0.0.1") as (_, port):
+            match stage:
+                case "lookup":
+                    resolve_by(resolver)
+                    served = await serve(URL, hedges=0)
+                case "tcp":
+                    served = await serve(f"http://127.0.0.1:{port}/", hedges=0)
+                case _:
+                    served = await serve(upstream.url.replace("http:", "https:"), hedges=0)
+            asking = asyncio.ensure_future(served.get())
+            await served.until(lambda: served.counts.upstream_connections.get("dialing") == 1)
+            await {
+                "lookup": lambda: served.until(lambda: resolver.lookups == 1),
+                "tcp": lambda: served.until(lambda: syn_is_sent_to(port)),
+                "tls": reached.wait,
+            }[stage]()
+            await served.worker.upstream.close()
+            status, _, body = await asking
+            (attempt,) = json.loads(body)["attempts"]
+            assert (status, attempt["outcome"], attempt["detail"]) == (502, "reset", "the gateway stops")
+            assert served.counts.attempts == {"1": {"reset": 1}}
+
+
+async def test_the_worker_closes_while_it_dials(serve: Serve) -> None:
+    with hanging("127.0.0.1") as (_, port):
+        served = await serve(f"http://127.0.0.1:{port}/")
+        caller = await served.caller()
+        caller.send(b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n")
+        await served.until(lambda: syn_is_sent_to(port))
+        await served.worker.close()
+        assert await caller.closed() == b""
+        caller.close()
+        assert served.counts.requests == {"abandoned": 1}
+
+
+def syn_is_sent_to(port: int) -> bool:
+    return any(
+        connection.status == psutil.CONN_SYN_SENT and connection.raddr[1] == port
+        for connection in psutil.Process().net_connections(kind="tcp")
+    )

@@ -36,8 +36,8 @@ bench: $(INSTALLED_DEV)
 prove: $(INSTALLED_DEV)
 	$(BIN)/python -m prove $(ARGS)
 
-$(MADE): $(VENV)/.python-$(VERSION) requirements/run.txt pyproject.toml
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt
+$(MADE): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt -r requirements/build.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 

@@ -1,5 +1,6 @@
 """The command line: flags and environment variables to settings, settings to a running gateway."""
 
+import http.client
 import os
 import sys
 import tomllib
@@ -17,8 +18,11 @@ from hedgerow_simulator.cli import simulate
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+EXIT_UNHEALTHY = 1
 EXIT_USAGE = 2
 EXIT_CANNOT_START = 3
+HEALTHCHECK_TIMEOUT_S = 2.0
+"""The operations port answers in milliseconds; container engines give up on a check after a few seconds."""
 
 
 class OneLineErrors(click.Group):
@@ -179,6 +183,28 @@ def serve(**values: Any) -> None:
     except CannotStart as error:
         click.echo(f"hedgerow: {error}", err=True)
         sys.exit(EXIT_CANNOT_START)
+
+
+@main.command(context_settings={"show_default": True})
+@_flag("--admin-host", "127.0.0.1", "Address of the operations port.")
+@_flag("--admin-port", 8081, "The operations port.", _PORT)
+@click.option(
+    "--live", is_flag=True, help="Ask whether it is alive (/livez), not whether it is ready (/readyz)."
+)
+def healthcheck(admin_host: str, admin_port: int, live: bool) -> None:
+    """Ask a running gateway how it is; exit code 0: well, 1: not."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin_host, admin_host)  # noqa: S104 (nothing binds here)
+    connection = http.client.HTTPConnection(host, admin_port, timeout=HEALTHCHECK_TIMEOUT_S)
+    try:
+        connection.request("GET", "/livez" if live else "/readyz")
+        answer = connection.getresponse()
+        status, said = answer.status, answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        status, said = 0, f"no answer from {host}:{admin_port} ({error})"
+    finally:
+        connection.close()
+    click.echo(said)
+    sys.exit(0 if status == http.HTTPStatus.OK else EXIT_UNHEALTHY)
 
 
 main.add_command(simulate)

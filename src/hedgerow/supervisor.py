@@ -18,6 +18,7 @@ import uvloop
 
 from hedgerow.admin import Admin, Readiness
 from hedgerow.http_front import HttpFront
+from hedgerow.service_manager import READY, STOPPING, notify
 from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
 from hedgerow.sockets import Outbox
 from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition
@@ -104,8 +105,10 @@ class Supervisor:
             await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
             if not stop.is_set():
                 self._announce(sock, admin_sock, target)
+                notify(READY)
             ready.cancel()
             await stopped
+            notify(STOPPING)
             await self._stop_workers(sock, stop_at_once)
         finally:
             for watch in self._watches:

@@ -1,0 +1,42 @@
+# docker build -t hedgerow . && docker run --rm -p 8080:8080 hedgerow
+# docker run --rm -p 8080:8080 -e HEDGEROW_UPSTREAM=https://example.org/api/work hedgerow
+#
+# Any image with Debian's layout and Python 3.11 to 3.13 will do as BASE.
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
+WORKDIR /source
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# Dependencies come first: a change of the source alone does not install them again.
+COPY requirements/ requirements/
+RUN python3 -m venv /tools \
+    && python3 -m venv --without-pip /opt/hedgerow \
+    && /tools/bin/pip install --quiet --require-hashes -r requirements/build.txt \
+    && /tools/bin/pip --python /opt/hedgerow/bin/python install --quiet --require-hashes -r requirements/run.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY src/ src/
+RUN /tools/bin/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir /wheels . \
+    && /tools/bin/pip --python /opt/hedgerow/bin/python install --quiet --no-index --no-deps /wheels/*.whl
+
+FROM ${BASE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="hedgerow" \
+      org.opencontainers.image.description="A hedging HTTP gateway" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/hedgerow /opt/hedgerow
+# Every flag of `hedgerow serve` is such a variable. Inside a container the loopback address reaches nobody.
+ENV PATH=/opt/hedgerow/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HEDGEROW_HOST=0.0.0.0 \
+    HEDGEROW_ADMIN_HOST=0.0.0.0
+# A number, so that Kubernetes can tell that it is not root's. The image writes nothing, and needs no account.
+USER 10001:10001
+EXPOSE 8080 8081
+STOPSIGNAL SIGTERM
+# Alive, not ready: Swarm replaces a container that is unhealthy, and one that only refuses work for a while is not.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["hedgerow", "healthcheck", "--live"]
+ENTRYPOINT ["hedgerow"]
+CMD ["serve"]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hedgerow.outcomes import Attempt, Failure, Outcome, Reason, Success
 from hedgerow.settings import UpstreamLimits
+from hedgerow.sockets import Outbox
 from hedgerow.upstream.connection import Connection, State
 from rules.drawing import damaged, mostly
 
@@ -40,6 +41,7 @@ class OneConnection:
         self.status = 0
         self.clock: Callable[[], float] = lambda: 0.0
         self.judge: Callable[[int, bytes], Outcome] = self._note
+        self.outbox = Outbox(lambda: None)
 
     def _note(self, status: int, body: bytes) -> Outcome:
         self.status = status

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hedgerow.http_front.heads import Head, HeadReader, Refused
+from hedgerow.http_front.heads import HeadReader, Refused
+from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
 from rules.drawing import damaged, mostly
 
@@ -48,7 +49,7 @@ class Reading:
 def read_by_us(data: bytes, piece_bytes: int) -> Reading:
     """Read up to the first head that ends its connection; a head's border is known to the byte if pieces are bytes."""
     reading = Reading()
-    heads: list[Head] = []
+    heads: list[Request] = []
     ids = count(1)
     reader = HeadReader(ClientLimits(), heads.append, lambda: b"%d" % next(ids))
     begins_at = 0
@@ -59,9 +60,9 @@ def read_by_us(data: bytes, piece_bytes: int) -> Reading:
         except Refused as refused:
             reading.refused = refused
         for head in heads:
-            target = head.request.path + (b"?" + head.request.query if head.request.query else b"")
+            target = head.path + (b"?" + head.query if head.query else b"")
             wire = data[begins_at : at + len(piece)]
-            reading.accepted.append(Accepted(head.request.method, target, head.keep_alive, wire))
+            reading.accepted.append(Accepted(head.method, target, head.keep_alive, wire))
             begins_at = at + len(piece)
             if not head.keep_alive:
                 reading.refused = None

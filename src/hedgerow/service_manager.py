@@ -9,6 +9,7 @@ import socket
 from contextlib import suppress
 
 READY = "READY=1\nSTATUS=answering"
+RELOADING = "RELOADING=1\nSTATUS=replacing the workers"
 STOPPING = "STOPPING=1\nSTATUS=answering what is in flight"
 
 

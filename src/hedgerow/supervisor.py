@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,8 @@ import uvloop
 
 from hedgerow.admin import Admin, Readiness
 from hedgerow.http_front import HttpFront
-from hedgerow.service_manager import READY, STOPPING, notify
+from hedgerow.scoreboard import Scoreboard
+from hedgerow.service_manager import READY, RELOADING, STOPPING, notify
 from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
 from hedgerow.sockets import Outbox
 from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition
@@ -45,7 +46,12 @@ class CannotStart(Exception):  # noqa: N818
 class _Worker:
     """A worker's process, as the supervisor sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        """Its place on the scoreboard."""
+        self.retiring = False
+        """Another has taken over; it is not started again."""
+        self.watch: asyncio.Task[None] | None = None
         self.process: asyncio.subprocess.Process | None = None
         self.writer: asyncio.StreamWriter | None = None
         self.ready = False
@@ -66,7 +72,10 @@ class Supervisor:
         self._answers: set[asyncio.Task[None]] = set()
         self._simulator: asyncio.subprocess.Process | None = None
         self._simulator_watch: asyncio.Task[None] | None = None
-        self._some_ready = asyncio.Event()
+        self._changed = asyncio.Event()
+        """A worker has begun to serve, or has ended."""
+        self._board = Scoreboard.create(settings.workers + 1)
+        self._replacing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until a signal says otherwise. Raises CannotStart."""
@@ -78,8 +87,9 @@ class Supervisor:
         def on_signal() -> None:
             (stop_at_once if stop.is_set() else stop).set()
 
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
         trampoline = Trampoline(loop, CLOCK)
         outbox = Outbox(trampoline.begin_turn)
         trampoline.flush = outbox.flush
@@ -95,12 +105,11 @@ class Supervisor:
         )
         try:
             target = await self._target()
-            order = msgspec.json.encode(Order(settings, target)) + b"\n"
-            for _ in range(settings.workers):
-                self._workers.append(_Worker())
-                self._watch(self._workers[-1], sock, order)
+            for slot in range(settings.workers):
+                self._start_worker(slot, sock, target)
+            loop.add_signal_handler(signal.SIGHUP, self._replace_workers, sock, target)
             front.start(admin_sock)
-            ready = loop.create_task(self._some_ready.wait())
+            ready = loop.create_task(self._until(lambda: any(worker.ready for worker in self._workers)))
             stopped = loop.create_task(stop.wait())
             await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
             if not stop.is_set():
@@ -111,6 +120,10 @@ class Supervisor:
             notify(STOPPING)
             await self._stop_workers(sock, stop_at_once)
         finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+            if self._replacing is not None:
+                self._replacing.cancel()
+                await asyncio.wait([self._replacing])
             for watch in self._watches:
                 watch.cancel()
             if self._watches:
@@ -122,20 +135,53 @@ class Supervisor:
             await self._stop_simulator()
             sock.close()
             admin_sock.close()
+            self._board.close()
 
     # -- workers
 
-    def _watch(self, worker: _Worker, sock: socket.socket, order: bytes) -> None:
-        task = asyncio.get_running_loop().create_task(self._keep_running(worker, sock, order))
-        self._watches.add(task)
-        task.add_done_callback(self._watches.discard)
+    def _start_worker(self, slot: int, sock: socket.socket, target: Target) -> _Worker:
+        worker = _Worker(slot)
+        self._workers.append(worker)
+        order = msgspec.json.encode(Order(self._settings, target, self._settings.workers + 1, slot)) + b"\n"
+        worker.watch = asyncio.get_running_loop().create_task(self._keep_running(worker, sock, order))
+        self._watches.add(worker.watch)
+        worker.watch.add_done_callback(self._watches.discard)
+        return worker
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Wait for something that a worker's beginning or end brings about."""
+        while not holds():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _replace_workers(self, sock: socket.socket, target: Target) -> None:
+        """SIGHUP: put a new process in the place of each worker, one after the other."""
+        if not self._draining and (self._replacing is None or self._replacing.done()):
+            self._replacing = asyncio.get_running_loop().create_task(self._replace_each(sock, target))
+
+    async def _replace_each(self, sock: socket.socket, target: Target) -> None:
+        notify(RELOADING)
+        for old in list(self._workers):
+            free = set(range(self._settings.workers + 1)) - {worker.slot for worker in self._workers}
+            new = self._start_worker(free.pop(), sock, target)
+            await self._until(lambda new=new: new.ready)  # type: ignore[misc] # mypy knows no defaults here
+            old.retiring = True
+            _signal(old.process, signal.SIGTERM)
+            assert old.watch is not None  # noqa: S101 (for mypy)
+            drain_s = self._settings.drain_ms / 1000 + KILL_AFTER_S
+            await asyncio.wait([old.watch], timeout=drain_s)
+            _signal(old.process, signal.SIGKILL)
+            await asyncio.wait([old.watch])
+            self._workers.remove(old)
+        notify(READY)
+        self._log.info("workers replaced", workers=len(self._workers))
 
     async def _keep_running(self, worker: _Worker, sock: socket.socket, order: bytes) -> None:
         deaths = 0
         while True:
             began_at = CLOCK()
             await self._run_worker(worker, sock, order)
-            if self._draining:
+            if self._draining or worker.retiring:
                 return
             deaths = 1 if CLOCK() - began_at > STABLE_S else deaths + 1
             wait_s = RESTART_BACKOFF_S[min(deaths, len(RESTART_BACKOFF_S)) - 1]
@@ -147,10 +193,10 @@ class Supervisor:
         """Start one worker and listen to it until it has ended."""
         ours, theirs = socket.socketpair()
         with theirs:
-            theirs_fd, sock_fd = theirs.fileno(), sock.fileno()
+            passed = (sock.fileno(), theirs.fileno(), self._board.descriptor)
             worker.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "hedgerow.worker", str(sock_fd), str(theirs_fd),
-                pass_fds=(sock_fd, theirs_fd), stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+                sys.executable, "-m", "hedgerow.worker", *map(str, passed),
+                pass_fds=passed, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         ours.setblocking(False)
         reader, worker.writer = await asyncio.open_connection(sock=ours, limit=16 * 1024 * 1024)
@@ -162,11 +208,13 @@ class Supervisor:
                     worker.told.set()
                 else:
                     worker.ready = True
-                    self._some_ready.set()
+                    self._changed.set()
         except OSError:
             pass
         finally:
             worker.ready = False
+            self._board.leave(worker.slot)
+            self._changed.set()
             worker.writer.close()
             self._retired = add(self._retired, worker.last.without_gauges())
             worker.last = Snapshot()
@@ -176,6 +224,8 @@ class Supervisor:
     async def _stop_workers(self, sock: socket.socket, at_once: asyncio.Event) -> None:
         """Let the workers drain (B13); a second signal, or too long a drain, ends them."""
         self._draining = True
+        if self._replacing is not None:
+            self._replacing.cancel()
         sock.close()
         for worker in self._workers:
             _signal(worker.process, signal.SIGTERM)

@@ -22,8 +22,9 @@ from hedgerow import __version__
 from hedgerow.admission import Admission
 from hedgerow.gateway import Gateway, Policy
 from hedgerow.hedging import HedgePlan, OnFailure
-from hedgerow.http_front import HttpFront
+from hedgerow.http_front import IDLE_GRACE_S, HttpFront
 from hedgerow.payload import judge
+from hedgerow.scoreboard import Scoreboard, Seat
 from hedgerow.settings import Settings, SocketBudget, Target
 from hedgerow.sockets import Outbox
 from hedgerow.telemetry.logs import logger
@@ -45,12 +46,18 @@ class Order(msgspec.Struct):
 
     settings: Settings
     target: Target
+    slots: int
+    """Of the scoreboard."""
+    slot: int
+    """This worker's."""
 
 
 class Worker:
     """The parts of one worker; `start`, then `drain` or not, then `close`."""
 
-    def __init__(self, settings: Settings, target: Target, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self, settings: Settings, target: Target, loop: AbstractEventLoop, seat: Seat | None = None
+    ) -> None:
         descriptors = raise_descriptor_limit()
         budget = SocketBudget.of(descriptors, settings.hedges, settings.max_in_flight)
         self._drain_s = settings.drain_ms / 1000
@@ -96,6 +103,7 @@ class Worker:
             outbox=outbox,
             trampoline=self.trampoline,
             loop=loop,
+            seat=seat,
         )
 
     def _on_refusal(self, code: str) -> None:
@@ -109,7 +117,7 @@ class Worker:
         """Answer what is in flight, for `drain_ms` at the most (B13)."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_s):
-                await self.front.drain()
+                await self.front.drain(min(IDLE_GRACE_S, self._drain_s / 2))
 
     async def close(self) -> None:
         """Cut off what is left, and leave no connection, task or timer behind."""
@@ -143,10 +151,10 @@ def tame_garbage_collection() -> None:
     gc.set_threshold(GARBAGE, 10, 10)
 
 
-async def _run(order: Order, sock: socket.socket, channel: socket.socket) -> None:
+async def _run(order: Order, sock: socket.socket, channel: socket.socket, board: Scoreboard) -> None:
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=channel)
-    worker = Worker(order.settings, order.target, loop)
+    worker = Worker(order.settings, order.target, loop, Seat(board, order.slot))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -176,11 +184,14 @@ async def _tell(
 
 
 def main() -> None:
-    """Run a worker: `python -m hedgerow.worker LISTENING-DESCRIPTOR CHANNEL-DESCRIPTOR`, the order in the channel."""
+    """Run a worker: `python -m hedgerow.worker LISTENING-SOCKET CHANNEL SCOREBOARD`, its order in the channel.
+
+    The three are descriptors.
+    """
     sock, channel = (socket.socket(fileno=int(argument)) for argument in sys.argv[1:3])
     with channel.makefile("rb", buffering=0) as lines:
         order = msgspec.json.decode(lines.readline(), type=Order)
-    uvloop.run(_run(order, sock, channel))
+    uvloop.run(_run(order, sock, channel, Scoreboard(int(sys.argv[3]), order.slots)))
 
 
 if __name__ == "__main__":

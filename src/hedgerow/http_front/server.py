@@ -4,11 +4,13 @@ import asyncio
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from itertools import count
 from math import inf
 from secrets import token_hex
+from typing import Protocol
 
 from hedgerow.deadlines import ExpiryQueue
 from hedgerow.http_front.client import ClientConnection, Handler
@@ -28,8 +30,25 @@ TURNS_TO_READ = 3
 """A drain lets the loop turn so often before it takes a connection for idle: a request that has come is read by
 then, also one on a connection that has only just been accepted."""
 
+IDLE_GRACE_S = 1.0
+"""A drain leaves idle connections open for so long: a request may be on its way, and closing loses it. It is
+answered with `Connection: close`."""
+
+TURN_AWAY_S = 0.001
+"""A worker with more connections than others looks away from the listening socket for so long."""
+TURNS_AWAY = 4
+"""Then it takes what nobody else has taken: the others may be busy, or stopped."""
+
 ACCEPT_PAUSE_S = 0.1
 """No accepting for so long after the kernel refused us a descriptor. The budget of sockets should prevent it."""
+
+
+class Seat(Protocol):
+    """A worker's place among those that accept from the same socket."""
+
+    def note(self, connections: int) -> None: ...
+    def leave(self) -> None: ...
+    def may_accept(self) -> bool: ...
 
 
 class HttpFront:
@@ -45,6 +64,7 @@ class HttpFront:
         outbox: Outbox,
         trampoline: Trampoline,
         loop: AbstractEventLoop,
+        seat: Seat | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits
@@ -59,6 +79,10 @@ class HttpFront:
         self.clients: set[ClientConnection] = set()
         self._loop = loop
         self._sock: socket.socket | None = None
+        self._seat = seat
+        self._connections = 0
+        """Accepted and not yet gone, whether or not asyncio has them already."""
+        self._turned_away = 0
         self._opening: set[asyncio.Task[object]] = set()
         self._slow_heads: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.head_timeout_s)
         self._deaf: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.write_timeout_s)
@@ -78,6 +102,7 @@ class HttpFront:
         sock.listen(self.limits.listen_backlog)
         sock.setblocking(False)
         self._sock = sock
+        self._count(0)
         self._loop.add_reader(sock, self._accept)
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
@@ -89,11 +114,14 @@ class HttpFront:
             self._loop.remove_reader(self._sock)
             self._sock.close()
             self._sock = None
+            if self._seat is not None:
+                self._seat.leave()
 
-    async def drain(self) -> None:
+    async def drain(self, idle_grace_s: float = IDLE_GRACE_S) -> None:
         """Accept what the kernel has queued, then nothing more; close each connection as its last answer is out.
 
-        Cancelling leaves the connections to `close`.
+        Idle connections have a grace in which to bring one more request. Cancelling leaves the connections to
+        `close`.
         """
         self.draining = True
         while self._accept():
@@ -103,6 +131,9 @@ class HttpFront:
             await asyncio.wait(self._opening)
         for _ in range(TURNS_TO_READ):
             await asyncio.sleep(0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(idle_grace_s):
+                await self._wait_until_empty()
         for client in list(self.clients):
             if client.idle_since < inf:
                 client.close()
@@ -129,20 +160,23 @@ class HttpFront:
     def _accept(self) -> bool:
         """Accept some of the connections that wait; tell whether there may be more."""
         for _ in range(ACCEPTS_PER_TURN):
-            if self._sock is None:
+            if self._sock is None or self._is_for_others():
                 return False
             try:
                 conn, _ = self._sock.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                self._turned_away = 0
                 return False
             except OSError:  # EMFILE and its like: the socket stays readable, so look away for a while
                 self._loop.remove_reader(self._sock)
                 self._accept_again = self._loop.call_later(ACCEPT_PAUSE_S, self._resume_accepting)
                 return False
             conn.setblocking(False)
+            self._count(1)
             task = self._loop.create_task(self._open(conn))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
+        self._turned_away = 0
         return True
 
     async def _open(self, conn: socket.socket) -> None:
@@ -150,6 +184,22 @@ class HttpFront:
             await self._loop.connect_accepted_socket(lambda: ClientConnection(self, conn), conn)
         except OSError:  # gone again before it was ours
             conn.close()
+            self._count(-1)
+
+    def _is_for_others(self) -> bool:
+        """Tell whether another worker has fewer connections; if so, look away for a moment."""
+        if self._seat is None or self.draining or self._turned_away >= TURNS_AWAY or self._seat.may_accept():
+            return False
+        assert self._sock is not None  # noqa: S101 (for mypy)
+        self._turned_away += 1
+        self._loop.remove_reader(self._sock)
+        self._accept_again = self._loop.call_later(TURN_AWAY_S, self._resume_accepting)
+        return True
+
+    def _count(self, change: int) -> None:
+        self._connections += change
+        if self._seat is not None and self._sock is not None:
+            self._seat.note(self._connections)
 
     def _resume_accepting(self) -> None:
         self._accept_again = None
@@ -171,6 +221,7 @@ class HttpFront:
     def disconnected(self, client: ClientConnection) -> None:
         """Forget the connection."""
         self.clients.discard(client)
+        self._count(-1)
         for queue in (self._slow_heads, self._deaf, self._lingering):
             queue.discard(client)
         if self._emptied is not None and not self.clients and not self._emptied.done():

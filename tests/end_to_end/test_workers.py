@@ -1,0 +1,150 @@
+"""Several workers: evenly loaded, replaced one by one, and nothing lost."""
+
+import http.client
+import json
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from end_to_end.test_command import READ_TIMEOUT_S, Serve, ask, serve
+
+__all__ = ["serve"]
+
+NOWHERE = ("--upstream", "http://127.0.0.1:1/", "--hedges", "0", "--access-log", "off")
+"""An upstream that refuses: 502 at once."""
+
+
+def connections_of(worker: psutil.Process, port: int) -> int:
+    return sum(
+        connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port == port
+        for connection in worker.net_connections(kind="tcp")
+    )
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_64_keep_alive_connections_are_spread_evenly(serve: Serve, workers: int) -> None:
+    command = serve(f"--workers={workers}", *NOWHERE)
+    address = urlsplit(command.url)
+    command.all_ready()
+    with ExitStack() as stack:
+        for _ in range(64):
+            sock = stack.enter_context(socket.create_connection((address.hostname, address.port)))
+            sock.sendall(b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n")
+            sock.settimeout(READ_TIMEOUT_S)
+            assert sock.recv(12) == b"HTTP/1.1 404"
+        assert address.port is not None
+        shares = [connections_of(worker, address.port) for worker in command.family()]
+    assert sum(shares) == 64
+    assert max(shares) <= 1.5 * min(shares)
+
+
+def test_connections_are_accepted_though_a_worker_is_stopped(serve: Serve) -> None:
+    command = serve("--workers=2", *NOWHERE)
+    command.all_ready()
+    stopped = command.family()[0]
+    stopped.suspend()
+    try:
+        with ExitStack() as stack:
+            for _ in range(20):
+                connection = http.client.HTTPConnection(command.authority, timeout=READ_TIMEOUT_S)
+                stack.callback(connection.close)
+                connection.request("GET", "/nope")
+                assert connection.getresponse().status == 404
+    finally:
+        stopped.resume()
+
+
+class Asking:
+    """A caller that asks without a pause on one connection at a time, as pools do, until it is told to stop."""
+
+    def __init__(self, authority: str) -> None:
+        self.answered = 0
+        self.lost: list[str] = []
+        self._authority = authority
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        connection = http.client.HTTPConnection(self._authority, timeout=READ_TIMEOUT_S)
+        while not self._stop.is_set():
+            try:
+                connection.request("GET", "/api/smart?timeout=5000")
+                answer = connection.getresponse()
+                answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(repr(error))
+                connection.close()
+            else:
+                self.answered += answer.status == 502
+        connection.close()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def asking() -> Iterator[list[Asking]]:
+    callers: list[Asking] = []
+    yield callers
+    for caller in callers:
+        caller.stop()
+
+
+def test_sighup_replaces_each_worker_and_loses_nothing(serve: Serve, asking: list[Asking]) -> None:
+    command = serve("--workers=2", *NOWHERE)
+    command.all_ready()
+    before = command.family()
+    asking.extend(Asking(command.authority) for _ in range(4))
+    command.process.send_signal(signal.SIGHUP)
+    assert not psutil.wait_procs(before, timeout=READ_TIMEOUT_S)[1]
+    for caller in asking:
+        caller.stop()
+    assert [caller.lost for caller in asking] == [[]] * 4
+    assert len(command.family()) == 2
+    assert ask(command.admin + "/readyz")[0] == 200
+    answered = sum(caller.answered for caller in asking)
+    assert answered > 0
+    assert command.metrics()['hedgerow_requests_total{outcome="all_failed"}'] == answered
+
+
+def test_a_killed_worker_costs_only_its_own_requests(serve: Serve, asking: list[Asking]) -> None:
+    command = serve("--workers=2", *NOWHERE)
+    command.all_ready()
+    victim = command.family()[0]
+    asking.extend(Asking(command.authority) for _ in range(4))
+    victim.kill()
+    psutil.wait_procs([victim], timeout=READ_TIMEOUT_S)
+    command.all_ready()
+    for caller in asking:
+        caller.stop()
+    assert sum(len(caller.lost) for caller in asking) <= 4, (
+        "each caller had one request in flight at the most"
+    )
+
+
+def test_sigterm_answers_what_comes_on_connections_that_stand(serve: Serve) -> None:
+    """A drain does not close idle connections at once: a request may be on its way."""
+    command = serve("--workers=2", *NOWHERE)
+    command.all_ready()
+    connections = [http.client.HTTPConnection(command.authority, timeout=READ_TIMEOUT_S) for _ in range(8)]
+    for connection in connections:
+        connection.request("GET", "/api/smart")
+        assert connection.getresponse().read()
+    command.process.send_signal(signal.SIGTERM)
+    command.draining()
+    for connection in connections:
+        connection.auto_open = 0
+        connection.request("GET", "/api/smart")
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("Connection")) == (502, "close")
+        assert json.loads(answer.read())["code"] == "all_failed"
+    command.process.communicate(timeout=READ_TIMEOUT_S)
+    assert command.process.returncode == 0

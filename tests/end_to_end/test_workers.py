@@ -12,9 +12,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from end_to_end.test_command import READ_TIMEOUT_S, Serve, ask, serve
-
-__all__ = ["serve"]
+from end_to_end.conftest import READ_TIMEOUT_S, Serve, ask
 
 NOWHERE = ("--upstream", "http://127.0.0.1:1/", "--hedges", "0", "--access-log", "off")
 """An upstream that refuses: 502 at once."""

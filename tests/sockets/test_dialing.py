@@ -23,6 +23,9 @@ URL = f"http://{NAME}/"
 
 instantly = saying(ok())
 
+FOR_EVER = UpstreamLimits(connect_timeout_s=3_600)
+"""Nothing ends by itself within a test."""
+
 
 @pytest.fixture
 def resolve_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Resolver], None]:
@@ -89,7 +92,7 @@ async def test_a_lookup_that_hangs_holds_up_no_answer_and_is_made_once(
 ) -> None:
     resolver = HangingResolver()
     resolve_by(resolver)
-    served = await serve(URL)
+    served = await serve(URL, upstream_limits=FOR_EVER)
     answers = await asyncio.gather(*(reasons(served, "/api/smart?timeout=50") for _ in range(5)))
     assert answers == [["pending"]] * 5
     assert resolver.lookups == 1
@@ -110,15 +113,18 @@ async def test_a_lookup_that_hangs_counts_as_connecting(
 async def test_a_lookup_that_hung_serves_those_who_still_wait_and_all_who_come_later(
     serve: Serve, resolve_by: Callable[[Resolver], None]
 ) -> None:
-    async with scripted(instantly) as upstream:
+    async with scripted(saying(ok(b'{"time":1}', b"Connection: close"), then_close=True)) as upstream:
         resolver = HangingResolver(upstream.address)
         resolve_by(resolver)
-        served = await serve(URL, hedges=0, upstream_limits=UpstreamLimits(connect_timeout_s=60))
+        served = await serve(URL, hedges=0, upstream_limits=FOR_EVER)
         waiting = asyncio.ensure_future(served.get("/api/smart?timeout=60000"))
         assert await reasons(served, "/api/smart?timeout=50") == ["pending"]
         resolver.release.set()
         assert (await waiting)[0] == 200
+        await served.until(lambda: not served.worker.upstream.connections)
+        connections = upstream.connections
         assert (await served.get())[0] == 200
+        assert upstream.connections == connections + 1
         assert resolver.lookups == 1, "an address is used again"
 
 
@@ -250,11 +256,12 @@ async def test_closing_the_pool_cancels_dials_at_whatever_stage_they_are(
             match stage:
                 case "lookup":
                     resolve_by(resolver)
-                    served = await serve(URL, hedges=0)
+                    url = URL
                 case "tcp":
-                    served = await serve(f"http://127.0.0.1:{port}/", hedges=0)
+                    url = f"http://127.0.0.1:{port}/"
                 case _:
-                    served = await serve(upstream.url.replace("http:", "https:"), hedges=0)
+                    url = upstream.url.replace("http:", "https:")
+            served = await serve(url, hedges=0, upstream_limits=FOR_EVER)
             asking = asyncio.ensure_future(served.get())
             await served.until(lambda: served.counts.upstream_connections.get("dialing") == 1)
             await {
@@ -271,7 +278,7 @@ async def test_closing_the_pool_cancels_dials_at_whatever_stage_they_are(
 
 async def test_the_worker_closes_while_it_dials(serve: Serve) -> None:
     with hanging("127.0.0.1") as (_, port):
-        served = await serve(f"http://127.0.0.1:{port}/")
+        served = await serve(f"http://127.0.0.1:{port}/", upstream_limits=FOR_EVER)
         caller = await served.caller()
         caller.send(b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n")
         await served.until(lambda: syn_is_sent_to(port))

@@ -1,0 +1,149 @@
+"""The gateway and the testing server, each the real command: what the one counts, the other has seen."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from end_to_end.conftest import READ_TIMEOUT_S, Command, Serve, reasons
+
+REASONS_OF = {
+    "ok": {"success"},
+    "error": {"status_5xx"},
+    "too_many": {"status_429"},
+    "truncated": {"bad_json"},
+    "not_json": {"bad_json"},
+    "wrong_type": {"bad_payload"},
+    "reset": {"reset"},
+    "hang": {"timeout"},
+}
+"""What an attempt comes to whose request was answered by this fault."""
+
+
+@dataclass
+class Simulator:
+    """A testing server that runs."""
+
+    url: str
+
+    def by_fault(self) -> Counter[str]:
+        with urllib.request.urlopen(
+            self.url.replace("/api/work", "/stats"), timeout=READ_TIMEOUT_S
+        ) as answer:
+            return Counter(json.loads(answer.read())["by_fault"])
+
+
+@contextmanager
+def simulate(*arguments: str) -> Iterator[Simulator]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "hedgerow", "simulate", "--port=0", "--seed=7", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://\S+", process.stdout.readline())
+            assert found is not None
+            yield Simulator(found[0])
+        finally:
+            process.terminate()
+
+
+def attempts(metrics: dict[str, float]) -> Counter[str]:
+    """Add the attempts up by what they came to."""
+    counted: Counter[str] = Counter()
+    for name, value in metrics.items():
+        found = re.fullmatch(r'hedgerow_attempts_total\{attempt="[123]",outcome="(\w+)"\}', name)
+        if found is not None and value:
+            counted[found[1]] += int(value)
+    return counted
+
+
+def when_all_have_ended(command: Command, requests: int) -> dict[str, float]:
+    """Ask for the counts until no attempt runs any more: nobody tells when the last loser has ended."""
+    while True:
+        metrics = command.metrics()
+        counted = sum(value for name, value in metrics.items() if name.startswith("hedgerow_requests_total{"))
+        run_on = sum(
+            metrics[f'hedgerow_upstream_connections{{state="{state}"}}'] for state in ("dialing", "busy")
+        )
+        if counted == requests and not run_on:
+            return metrics
+
+
+def ask_and_leave(command: Command) -> int | None:
+    """Ask, hang up, and read what comes: nothing (None), unless the answer was faster."""
+    host, _, port = command.authority.partition(":")
+    with socket.create_connection((host, int(port)), timeout=READ_TIMEOUT_S) as caller:
+        caller.sendall(b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n")
+        caller.shutdown(socket.SHUT_WR)
+        with caller.makefile("rb") as reader:
+            line = reader.readline()
+    return int(line.split()[1]) if line else None
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "outcomes"),
+    [
+        ("error@0,hang,ok@0", 200, []),
+        ("too_many@0,reset@0,not_json@0", 502, ["status_429", "reset", "bad_json"]),
+    ],
+)
+def test_a_script_is_played_through_both_commands(
+    serve: Serve, script: str, status: int, outcomes: list[str]
+) -> None:
+    with simulate() as simulator:
+        command = serve("--upstream", f"{simulator.url}?script={script}", "--hedge-after-ms=20")
+        given, body = command.get("?timeout=60000")
+        assert given == status
+        assert (reasons(body) if given != 200 else []) == outcomes
+        assert sum(simulator.by_fault().values()) == 3
+
+
+def test_c14_attempts_counted_are_requests_seen_with_faults_and_with_callers_who_leave(serve: Serve) -> None:
+    shares = [
+        "--error-rate=0.2",
+        "--too-many-rate=0.1",
+        "--malformed-rate=0.1",
+        "--reset-rate=0.1",
+        "--hang-rate=0.02",
+    ]
+    with simulate("--latency-ms=1-40", *shares) as simulator:
+        command = serve(
+            "--upstream", simulator.url, "--hedge-after-ms=15", "--loser-grace-ms=1000", "--access-log=off"
+        )  # fmt: skip
+        with ThreadPoolExecutor(8) as callers:
+            answers = [callers.submit(command.get, "?timeout=500") for _ in range(160)]
+            leavers = [callers.submit(ask_and_leave, command) for _ in range(40)]
+        metrics, by_fault = when_all_have_ended(command, requests=200), simulator.by_fault()
+
+    outcomes = attempts(metrics)
+    assert outcomes.total() == by_fault.total() + metrics["hedgerow_upstream_reused_connection_retries_total"]
+    for reason in set(outcomes) | set().union(*REASONS_OF.values()):
+        assert outcomes[reason] == sum(
+            by_fault[fault] for fault, told in REASONS_OF.items() if reason in told
+        ), reason
+
+    answered = [each.result()[0] for each in answers] + [each.result() for each in leavers if each.result()]
+    left = len(answers) + len(leavers) - len(answered)
+    statuses = Counter(answered)
+    requests = {
+        outcome: metrics.get(f'hedgerow_requests_total{{outcome="{outcome}"}}', 0)
+        for outcome in ("success", "all_failed", "out_of_time", "abandoned")
+    }
+    assert requests == {
+        "success": statuses[200],
+        "all_failed": statuses[502],
+        "out_of_time": statuses[504],
+        "abandoned": left,
+    }
+    assert metrics["hedgerow_client_disconnects_total"] == left > 0

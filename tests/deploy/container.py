@@ -46,7 +46,11 @@ class Image:
             try:
                 yield Container(self, engine)
             finally:
-                engine.kill()
+                # The kernel ends a namespace with its first process; the engine's own end would not do.
+                first = psutil.Process(engine.pid).children() if engine.poll() is None else []
+                for process in first:
+                    process.kill()
+                engine.wait(BOUND_S)
 
 
 class Container:

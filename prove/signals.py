@@ -165,7 +165,7 @@ async def run(seed: int, terms: int, kills: int) -> bool:
         foreign += max(len(seen.lost) - in_flight, 0)
         slowest_s = max(slowest_s, took_s)
     fine = foreign == 0 and slowest_s <= 1.0
-    print(f"C09 kill -9 x{kills}: {answered} answered, {lost} lost, {own} of the killed worker's, {foreign} of others'; "
+    print(f"C09 kill -9 x{kills}: {answered} answered, {lost} lost, {own} of the killed, {foreign} of others'; "
           f"a new worker had callers within {slowest_s:.2f} s: {'holds' if fine else 'BROKEN'}")  # fmt: skip
     return holds and fine
 

@@ -58,7 +58,9 @@ class Worker:
         self.admission = Admission(
             budget.max_in_flight, self.trampoline.turns, adapts=settings.shedding == "on"
         )
-        self.recorder = Recorder(logger(settings.log_format, settings.log_level), settings.access_log)
+        self.recorder = Recorder(
+            logger(settings.log_format, settings.log_level), settings.access_log, settings.hedges
+        )
         outbox = Outbox(self.trampoline.begin_turn)
         self.trampoline.flush = outbox.flush
         self.trampoline.on_turn = self.recorder.turn_took

@@ -29,6 +29,9 @@ BUCKETS_S = (
 )
 """Upper bounds of the histograms: dense where the upstream of record answers, and about the mark at 300 ms."""
 
+UNKNOWN = "unknown"
+"""The outcome of a first attempt that was cut off before anybody could know what its caller would have got."""
+
 
 class Histogram(msgspec.Struct):
     """Observations by bucket; the last bucket is the one beyond all bounds."""
@@ -40,6 +43,11 @@ class Histogram(msgspec.Struct):
         """Count one observation."""
         self.counts[bisect_left(BUCKETS_S, seconds)] += 1
         self.sum_s += seconds
+
+    @property
+    def count(self) -> int:
+        """Tell how many observations there are."""
+        return sum(self.counts)
 
 
 LAG_BUCKETS_S = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -72,6 +80,8 @@ class Snapshot(msgspec.Struct):
     attempts: dict[str, dict[str, int]] = {}
     """By number, then by outcome."""
     attempt_duration: dict[str, Histogram] = {}
+    first_attempt_duration: dict[str, Histogram] = {}
+    """By what the callers would have got without hedges: in the words of `requests`, or UNKNOWN."""
     hedges: dict[str, int] = {}
     wasted_s: float = 0.0
     shed: dict[str, int] = {}

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable, Coroutine
 from math import inf
 
 import msgspec
@@ -8,10 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from hedgerow.admin import Admin, Readiness
 from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Won
-from hedgerow.replies import Reply
-from hedgerow.requests import Request
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.exposition import exposition
 from hedgerow.telemetry.logs import logger
@@ -175,46 +171,3 @@ def test_a_bug_is_logged_with_its_stack_on_one_line(capsys: pytest.CaptureFixtur
     (line,) = capsys.readouterr().err.splitlines()
     assert "ZeroDivisionError" in json.loads(line)["exception"]
     assert recorder.snapshot({}, 0).bugs == 1
-
-
-class Operations:
-    """The operations port without its socket."""
-
-    def __init__(self) -> None:
-        self.readiness = Readiness(ready=True, reason="1 of 1 workers serve")
-        self.later: list[Coroutine[object, object, None]] = []
-        self.admin = Admin(lambda: self.readiness, self._metrics, b"text/plain", self._later)
-
-    async def _metrics(self) -> bytes:
-        return b"metrics"
-
-    def _later(self, answering: Coroutine[object, object, None]) -> "Operations":
-        self.later.append(answering)
-        return self
-
-    def cancel(self) -> None:
-        raise AssertionError("nobody left")
-
-    def ask(self, path: bytes, method: bytes = b"GET") -> list[Reply]:
-        replies: list[Reply] = []
-        respond: Callable[[Reply], None] = replies.append
-        self.admin.handle(Request(method, path, b"", request_id=b"r", arrived_at=0.0), respond)
-        for answering in self.later:
-            with pytest.raises(StopIteration):
-                answering.send(None)
-        return replies
-
-
-def test_the_operations_port() -> None:
-    operations = Operations()
-    (live,) = operations.ask(b"/livez")
-    (ready,) = operations.ask(b"/readyz")
-    assert (live.status, ready.status) == (200, 200)
-    operations.readiness = Readiness(ready=False, reason="draining")
-    (ready,) = operations.ask(b"/readyz")
-    assert ready.status == 503
-    assert json.loads(ready.body) == {"ready": False, "reason": "draining"}
-    assert [reply.status for reply in operations.ask(b"/nothing")] == [404]
-    assert [reply.status for reply in operations.ask(b"/livez", b"POST")] == [405]
-    (metrics,) = operations.ask(b"/metrics")
-    assert (metrics.status, metrics.body) == (200, b"metrics")

@@ -8,6 +8,7 @@ from structlog.typing import FilteringBoundLogger
 
 from hedgerow.outcomes import Attempt, Failure, Reason, Verdict, Won
 from hedgerow.settings import AccessLog
+from hedgerow.telemetry.recent import Recent
 from hedgerow.telemetry.snapshot import BUCKETS_S, UNKNOWN, Histogram, Lag, Snapshot, add
 
 _OURS = frozenset({"all_failed", "out_of_time", "internal"})
@@ -29,6 +30,7 @@ class Recorder:
         self._log_all = access_log is AccessLog.ALL
         self._log_errors = access_log is not AccessLog.OFF
         self._hedges = hedges
+        self.recent = Recent(1 + hedges)
         self._durations: defaultdict[str, Histogram] = defaultdict(Histogram)
         self._attempts: defaultdict[tuple[int, str, str], Histogram] = defaultdict(Histogram)
         """By number, outcome and, for a first attempt that lost its race, its fate."""
@@ -57,8 +59,10 @@ class Recorder:
         durations.counts[bisect_left(BUCKETS_S, took_s)] += 1
         durations.sum_s += took_s
         attempts = verdict.attempts if verdict is not None else ()
+        winner = verdict.winner.number if isinstance(verdict, Won) else None
+        self.recent.request_ended(request_id, code, arrived_at, ended_at, winner, attempts)
         if code == "success":
-            if isinstance(verdict, Won) and verdict.winner.number > 1:
+            if winner != 1:
                 self._hedges_won += 1
                 if isinstance(attempts[0].outcome, Failure):
                     self._hedges_rescued += 1
@@ -69,10 +73,11 @@ class Recorder:
         if self._log_all or (self._log_errors and code in _OURS):
             self._log_request(request_id, code, took_s, attempts)
 
-    def request_abandoned(self, request_id: bytes, arrived_at: float, ended_at: float) -> None:  # noqa: ARG002
+    def request_abandoned(self, request_id: bytes, arrived_at: float, ended_at: float) -> None:
         self._in_flight -= 1
         self._durations["abandoned"].observe(ended_at - arrived_at)
         self._client_disconnects += 1
+        self.recent.request_ended(request_id, "abandoned", arrived_at, ended_at, None, ())
 
     def request_rejected(self, code: str, reason: str) -> None:
         self._rejected[code] += 1
@@ -91,6 +96,7 @@ class Recorder:
         fate = _IN_RACE
         if lost:
             self._wasted_s += took_s
+            self.recent.loser_ended(attempt)
             if attempt.number == 1:
                 fate = _fate_of_loser(attempt)
         durations = self._attempts[attempt.number, outcome, fate]

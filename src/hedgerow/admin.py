@@ -1,6 +1,6 @@
-"""The operations port: is it alive, is it ready, what does it count. Never shed, and not the callers' business."""
+"""The operations port: is it alive, is it ready, how does it do. Never shed, and not the callers' business."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,7 +9,8 @@ import msgspec
 from hedgerow.replies import JSON, Reply, problem
 from hedgerow.requests import Request
 
-_PATHS = (b"/livez", b"/readyz", b"/metrics")
+Answering = Callable[[Request], Awaitable[Reply]]
+"""Answers what takes a moment; raising is a bug."""
 
 
 class Cancellable(Protocol):
@@ -33,19 +34,18 @@ class Admin:
     def __init__(
         self,
         readiness: Callable[[], Readiness],
-        metrics: Callable[[], Awaitable[bytes]],
-        metrics_type: bytes,
+        answers: Mapping[bytes, Answering],
         later: Callable[[Coroutine[Any, Any, None]], Cancellable],
     ) -> None:
         self._readiness = readiness
-        self._metrics = metrics
-        self._metrics_type = metrics_type
+        self._answers = answers
         self._later = later
 
     def handle(self, request: Request, respond: Callable[[Reply], None]) -> Cancellable | None:
         """Answer by one call of `respond`; see `http_front.client.Handler`."""
-        if request.path not in _PATHS:
-            known = ", ".join(path.decode() for path in _PATHS)
+        paths = (b"/livez", b"/readyz", *self._answers)
+        if request.path not in paths:
+            known = ", ".join(path.decode() for path in paths)
             respond(problem("not_found", f"the paths here are {known}", request.request_id))
         elif request.method not in (b"GET", b"HEAD"):
             respond(
@@ -63,8 +63,13 @@ class Admin:
             body = msgspec.json.encode({"ready": readiness.ready, "reason": readiness.reason})
             respond(Reply(200 if readiness.ready else 503, body, content_type=JSON))
         else:
-            return self._later(self._answer_metrics(respond))
+            return self._later(self._answer(request, respond))
         return None
 
-    async def _answer_metrics(self, respond: Callable[[Reply], None]) -> None:
-        respond(Reply(200, await self._metrics(), content_type=self._metrics_type))
+    async def _answer(self, request: Request, respond: Callable[[Reply], None]) -> None:
+        try:
+            reply = await self._answers[request.path](request)
+        except Exception:
+            respond(problem("internal", "a bug of the gateway's", request.request_id))
+            raise
+        respond(reply)

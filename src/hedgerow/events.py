@@ -11,13 +11,15 @@ class Observer(Protocol):
     def request_began(self) -> None:
         """A request for the smart endpoint was admitted."""
 
-    def request_ended(self, request_id: bytes, code: str, took_s: float, verdict: Verdict | None) -> None:
+    def request_ended(
+        self, request_id: bytes, code: str, arrived_at: float, ended_at: float, verdict: Verdict | None
+    ) -> None:
         """An admitted request was answered with `code`; there is no verdict when a bug of ours ended it."""
 
     def answered(self, overshoot_s: float) -> None:
         """An admitted request was answered so long after the end of its timeout; in time is 0 or less."""
 
-    def request_abandoned(self, took_s: float) -> None:
+    def request_abandoned(self, request_id: bytes, arrived_at: float, ended_at: float) -> None:
         """The caller of an admitted request left before its answer."""
 
     def request_rejected(self, code: str, reason: str) -> None:

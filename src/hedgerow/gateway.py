@@ -117,30 +117,26 @@ class Gateway:
         clock, observer = self._trampoline.clock, self._observer
 
         def launch(number: int) -> Attempt:
-            attempt = Attempt(number, clock(), on_mail, request.request_id)
+            attempt = Attempt(number, clock(), on_mail, request.request_id, deadline_at)
             attempt.carrier = self._upstream.carry(attempt)
             return attempt
 
         observer.request_began()
         verdict = None
         try:
-            verdict = await hedge(
-                launch,
-                self._policy.plan,
-                deadline_at=answer_by(request.arrived_at, timeout_ms / 1000, self._trampoline.turns.lag_s),
-                clock=clock,
-            )
+            deadline_at = answer_by(request.arrived_at, timeout_ms / 1000, self._trampoline.turns.lag_s)
+            verdict = await hedge(launch, self._policy.plan, deadline_at=deadline_at, clock=clock)
             reply = reply_to(
                 verdict, request_id=request.request_id, arrived_at=request.arrived_at, timeout_ms=timeout_ms
             )
         except GeneratorExit:  # the run was cancelled: the caller has left
-            observer.request_abandoned(clock() - request.arrived_at)
+            observer.request_abandoned(request.request_id, request.arrived_at, clock())
             raise
         except Exception:  # noqa: BLE001 (B12: one request pays for our bug, the server lives)
             reply = self._bug(request)
         finally:
             self._admission.leave()
-        took_s = clock() - request.arrived_at
-        observer.request_ended(request.request_id, reply.code, took_s, verdict)
-        observer.answered(took_s - timeout_ms / 1000)
+        ended_at = clock()
+        observer.request_ended(request.request_id, reply.code, request.arrived_at, ended_at, verdict)
+        observer.answered(ended_at - request.arrived_at - timeout_ms / 1000)
         return reply

@@ -7,6 +7,7 @@ An exception is a bug of ours and flies to the border of the request (`gateway.p
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from typing import Protocol, TypeAlias
 
 
@@ -63,13 +64,21 @@ class Carrier(Protocol):
 class Attempt:
     """One request to the upstream, from its launch to its end; owned by the race that launched it.
 
-    `launched_at` and `ended_at` are instants of the gateway's clock, in seconds. `outcome` is None while it runs.
+    `launched_at`, `ended_at` and `deadline_at` (of the request) are instants of the gateway's clock, in seconds.
+    `outcome` is None while it runs.
     """
 
-    __slots__ = ("_on_end", "carrier", "ended_at", "launched_at", "number", "outcome", "request_id")
+    __slots__ = (
+        "_on_end", "carrier", "deadline_at", "ended_at", "launched_at", "number", "outcome", "request_id",
+    )  # fmt: skip
 
     def __init__(
-        self, number: int, launched_at: float, on_end: Callable[[], None], request_id: bytes = b""
+        self,
+        number: int,
+        launched_at: float,
+        on_end: Callable[[], None],
+        request_id: bytes = b"",
+        deadline_at: float = inf,
     ) -> None:
         self.number = number
         self.launched_at = launched_at
@@ -77,6 +86,7 @@ class Attempt:
         self.outcome: Outcome | None = None
         self.carrier: Carrier | None = None
         self.request_id = request_id
+        self.deadline_at = deadline_at
         self._on_end = on_end
 
     def end(self, outcome: Outcome, at: float) -> None:

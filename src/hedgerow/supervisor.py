@@ -11,28 +11,45 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from time import time
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 import uvloop
 
 from hedgerow.admin import Admin, Readiness
 from hedgerow.http_front import HttpFront
+from hedgerow.replies import JSON, Reply, problem
+from hedgerow.requests import Request
 from hedgerow.scoreboard import Scoreboard
 from hedgerow.service_manager import READY, RELOADING, STOPPING, notify
-from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
+from hedgerow.settings import EMBEDDED, Losers, Settings, Target, parse_target
 from hedgerow.sockets import Outbox
+from hedgerow.telemetry.channel import (
+    MAX_LINE_BYTES,
+    Answer,
+    AskCounts,
+    AskRecent,
+    Link,
+    Question,
+    RecentRequests,
+)
 from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition
+from hedgerow.telemetry.health import UNTOLD_S, Workers
+from hedgerow.telemetry.history import SAMPLE_S, History
 from hedgerow.telemetry.logs import logger
+from hedgerow.telemetry.recent import KEPT_REQUESTS
 from hedgerow.telemetry.snapshot import Snapshot, add
+from hedgerow.telemetry.status import RECENT, About
 from hedgerow.trampoline import Trampoline
 from hedgerow.worker import CLOCK, Order
 
 RESTART_BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Waits before a worker is replaced that keeps dying; a worker that stood for `STABLE_S` starts at the first."""
 STABLE_S = 10.0
-SNAPSHOT_WAIT_S = 0.1
-"""How long `/metrics` waits for a worker; a stalled one is told as it last was."""
+ANSWER_WAIT_S = 0.1
+"""How long the operations port waits for a worker; a stalled one is told as it last was."""
 KILL_AFTER_S = 2.0
 """A worker that has not ended this long after its drain was over is killed."""
 SIMULATOR_RESTART_S = 0.5
@@ -53,10 +70,12 @@ class _Worker:
         """Another has taken over; it is not started again."""
         self.watch: asyncio.Task[None] | None = None
         self.process: asyncio.subprocess.Process | None = None
-        self.writer: asyncio.StreamWriter | None = None
-        self.ready = False
-        self.last = Snapshot()
-        self.told = asyncio.Event()
+        self.link: Link | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether it serves."""
+        return self.link is not None and self.link.ready
 
 
 class Supervisor:
@@ -76,6 +95,14 @@ class Supervisor:
         """A worker has begun to serve, or has ended."""
         self._board = Scoreboard.create(settings.workers + 1)
         self._replacing: asyncio.Task[None] | None = None
+        self._history = History(
+            About(
+                upstream=settings.upstream,
+                hedge_after_ms=settings.hedge_after_ms,
+                hedges=settings.hedges,
+                losers_cut=settings.losers is Losers.CANCEL,
+            )
+        )
 
     async def run(self) -> None:
         """Serve until a signal says otherwise. Raises CannotStart."""
@@ -93,7 +120,8 @@ class Supervisor:
         trampoline = Trampoline(loop, CLOCK)
         outbox = Outbox(trampoline.begin_turn)
         trampoline.flush = outbox.flush
-        admin = Admin(self._readiness, self._metrics, CONTENT_TYPE, self._later)
+        answers = {b"/metrics": self._metrics, b"/status.json": self._status}
+        admin = Admin(self._readiness, answers, self._later)
         front = HttpFront(
             admin.handle,
             settings.client_limits,
@@ -109,6 +137,7 @@ class Supervisor:
                 self._start_worker(slot, sock, target)
             loop.add_signal_handler(signal.SIGHUP, self._replace_workers, sock, target)
             front.start(admin_sock)
+            self._later(self._keep_history())
             ready = loop.create_task(self._until(lambda: any(worker.ready for worker in self._workers)))
             stopped = loop.create_task(stop.wait())
             await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -124,6 +153,8 @@ class Supervisor:
             if self._replacing is not None:
                 self._replacing.cancel()
                 await asyncio.wait([self._replacing])
+            for answering in self._answers:
+                answering.cancel()
             for watch in self._watches:
                 watch.cancel()
             if self._watches:
@@ -199,26 +230,16 @@ class Supervisor:
                 pass_fds=passed, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         ours.setblocking(False)
-        reader, worker.writer = await asyncio.open_connection(sock=ours, limit=16 * 1024 * 1024)
-        worker.writer.write(order)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
+        writer.write(order)
+        worker.link = Link(reader, writer, self._changed.set)
         try:
-            while line := await reader.readline():
-                if worker.ready:
-                    worker.last = msgspec.json.decode(line, type=Snapshot)
-                    worker.told.set()
-                else:
-                    worker.ready = True
-                    self._changed.set()
-        except OSError:
-            pass
+            await worker.link.listen()
         finally:
-            worker.ready = False
+            self._retired = add(self._retired, worker.link.last.without_gauges())
+            worker.link = None
             self._board.leave(worker.slot)
             self._changed.set()
-            worker.writer.close()
-            self._retired = add(self._retired, worker.last.without_gauges())
-            worker.last = Snapshot()
-            worker.told.set()
             await worker.process.wait()
 
     async def _stop_workers(self, sock: socket.socket, at_once: asyncio.Event) -> None:
@@ -253,20 +274,57 @@ class Supervisor:
             return Readiness(ready=False, reason="starting")
         return Readiness(ready=True, reason=f"{ready} of {len(self._workers)} workers serve")
 
-    async def _metrics(self) -> bytes:
-        asked = [worker for worker in self._workers if worker.ready and worker.writer is not None]
-        for worker in asked:
-            worker.told.clear()
-            assert worker.writer is not None  # noqa: S101 (for mypy)
-            worker.writer.write(b"\n")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SNAPSHOT_WAIT_S):
-                for worker in asked:
-                    await worker.told.wait()
+    async def _ask(self, question: Question) -> list[Answer]:
+        """Ask every worker, and tell what came within `ANSWER_WAIT_S`."""
+        links = [worker.link for worker in self._workers if worker.link is not None]
+        answers = [answer for link in links if (answer := link.ask(question)) is not None]
+        if not answers:
+            return []
+        done, _ = await asyncio.wait(answers, timeout=ANSWER_WAIT_S)
+        return [answer.result() for answer in done if not answer.cancelled()]
+
+    async def _counts(self) -> Snapshot:
+        """Add up all workers, those that do not answer as they last told, and those that are no more."""
+        await self._ask(AskCounts())
         total = self._retired
         for worker in self._workers:
-            total = add(total, worker.last)
-        return exposition(total)
+            if worker.link is not None:
+                total = add(total, worker.link.last)
+        return total
+
+    async def _metrics(self, _: Request) -> Reply:
+        return Reply(200, exposition(await self._counts()), content_type=CONTENT_TYPE)
+
+    async def _keep_history(self) -> None:
+        """Look at the counts each second; a second's work is 0.3 ms."""
+        due_at = CLOCK()
+        while True:
+            self._history.sample(await self._counts(), CLOCK(), time())
+            due_at = max(due_at + SAMPLE_S, CLOCK())
+            await asyncio.sleep(due_at - CLOCK())
+
+    async def _status(self, request: Request) -> Reply:
+        wanted = parse_qs(request.query.decode("latin-1")).get("request_id")
+        answers = await self._ask(AskRecent(time() - CLOCK(), RECENT, wanted[0] if wanted else None))
+        recent = [
+            told for answer in answers if isinstance(answer, RecentRequests) for told in answer.requests
+        ]
+        recent.sort(key=lambda told: told.at, reverse=True)
+        if wanted:
+            if not recent:
+                detail = (
+                    f"it is not among the last {KEPT_REQUESTS} admitted requests of a worker that answers"
+                )
+                return problem("not_found", detail, request.request_id)
+            return Reply(200, msgspec.json.encode({"requests": recent}), content_type=JSON)
+        status = self._history.status(self._how_workers_are(), recent[:RECENT], time())
+        return Reply(200, msgspec.json.encode(status), content_type=JSON)
+
+    def _how_workers_are(self) -> Workers:
+        now = asyncio.get_running_loop().time()
+        links = [worker.link for worker in self._workers if worker.link is not None and worker.link.ready]
+        untold = sum(now - link.told_at > UNTOLD_S for link in links)
+        return Workers(wanted=len(self._workers), ready=len(links), untold=untold)
 
     def _later(self, answering: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(answering)
@@ -319,7 +377,7 @@ class Supervisor:
         print(  # noqa: T201 (what the user asked for)
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
             f"  upstream    {target.scheme}://{target.authority}{target.path}{kind}\n"
-            f"  operations  {_url(admin_sock)}/metrics /livez /readyz\n"
+            f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status.json\n"
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'",
             flush=True,
         )

@@ -27,6 +27,17 @@ from hedgerow.payload import judge
 from hedgerow.scoreboard import Scoreboard, Seat
 from hedgerow.settings import Settings, SocketBudget, Target
 from hedgerow.sockets import Outbox
+from hedgerow.telemetry.channel import (
+    Answer,
+    AskCounts,
+    Counts,
+    Farewell,
+    Question,
+    Ready,
+    RecentRequests,
+    answer_questions,
+    line,
+)
 from hedgerow.telemetry.logs import logger
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
@@ -65,7 +76,9 @@ class Worker:
         self.admission = Admission(
             budget.max_in_flight, self.trampoline.turns, adapts=settings.shedding == "on"
         )
-        self.recorder = Recorder(logger(settings.log_format, settings.log_level), settings.access_log)
+        self.recorder = Recorder(
+            logger(settings.log_format, settings.log_level), settings.access_log, settings.hedges
+        )
         outbox = Outbox(self.trampoline.begin_turn)
         self.trampoline.flush = outbox.flush
         self.trampoline.on_turn = self.recorder.turn_took
@@ -132,6 +145,15 @@ class Worker:
         snapshot.shedding = int(self.admission.shedding)
         return snapshot
 
+    def answer(self, question: Question) -> Answer:
+        """Tell the supervisor what it asks."""
+        if isinstance(question, AskCounts):
+            return Counts(self.snapshot())
+        recent, offset_s = self.recorder.recent, question.utc_offset_s
+        if question.request_id is not None:
+            return RecentRequests(recent.find(question.request_id.encode(), offset_s))
+        return RecentRequests(recent.newest(question.most, offset_s))
+
 
 def raise_descriptor_limit() -> int:
     """Raise the soft limit of open files to the hard one, and tell it."""
@@ -160,12 +182,12 @@ async def _run(order: Order, sock: socket.socket, channel: socket.socket, board:
         loop.add_signal_handler(number, stop.set)
     worker.start(sock)
     tame_garbage_collection()
-    writer.write(b'"ready"\n')
-    asking = loop.create_task(_tell(reader, writer, worker, stop))
+    writer.write(line(Ready()))
+    asking = loop.create_task(_answer(reader, writer, worker, stop))
     await stop.wait()
     await worker.drain()
     await worker.close()
-    writer.write(msgspec.json.encode(worker.snapshot()) + b"\n")
+    writer.write(line(Farewell(worker.snapshot())))
     asking.cancel()
     await asyncio.wait([asking])
     writer.close()
@@ -173,13 +195,11 @@ async def _run(order: Order, sock: socket.socket, channel: socket.socket, board:
         await writer.wait_closed()
 
 
-async def _tell(
+async def _answer(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, worker: Worker, stop: asyncio.Event
 ) -> None:
-    """Send a snapshot for each line of the supervisor's; its silence for good means that it is gone."""
-    with suppress(OSError):
-        while await reader.readline():
-            writer.write(msgspec.json.encode(worker.snapshot()) + b"\n")
+    """Answer the supervisor's questions; a channel that closes means that it is gone."""
+    await answer_questions(reader, writer, worker.answer)
     stop.set()
 
 

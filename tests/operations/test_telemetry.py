@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Coroutine
+from math import inf
 
 import msgspec
 import pytest
@@ -7,10 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from hedgerow.admin import Admin, Readiness
 from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Won
-from hedgerow.replies import Reply
-from hedgerow.requests import Request
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.exposition import exposition
 from hedgerow.telemetry.logs import logger
@@ -18,8 +15,10 @@ from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot, add
 
 
-def ended(number: int, outcome: Success | Failure, *, took_s: float = 0.25) -> Attempt:
-    attempt = Attempt(number, 10.0, lambda: None)
+def ended(
+    number: int, outcome: Success | Failure, *, took_s: float = 0.25, deadline_at: float = inf
+) -> Attempt:
+    attempt = Attempt(number, 10.0, lambda: None, b"x", deadline_at)
     attempt.end(outcome, 10.0 + took_s)
     return attempt
 
@@ -34,15 +33,16 @@ def a_busy_recorder(access_log: AccessLog = AccessLog.OFF) -> Recorder:
     for attempt in (failed, won):
         recorder.attempt_ended(attempt, lost=False)
     recorder.request_began()
-    recorder.request_ended(b"a", "success", 0.6, Won(won, b"{}", (failed, won, late)))
+    recorder.request_ended(b"a", "success", 10.0, 10.5, Won(won, b"{}", (failed, won, late)))
     late.end(Success(b"{}"), 10.5)
     recorder.attempt_ended(late, lost=True)
     recorder.request_began()
-    recorder.request_ended(b"b", "all_failed", 0.3, AllFailed((failed,)))
+    recorder.request_ended(b"b", "all_failed", 10.0, 10.25, AllFailed((failed,)))
     recorder.request_began()
-    recorder.request_ended(b"c", "out_of_time", 0.8, OutOfTime((Attempt(1, 0.0, lambda: None),)))
+    pending = tuple(Attempt(number, 10.0, lambda: None) for number in (1, 2, 3))
+    recorder.request_ended(b"c", "out_of_time", 10.0, 10.75, OutOfTime(pending))
     recorder.request_began()
-    recorder.request_abandoned(0.1)
+    recorder.request_abandoned(b"d", 10.0, 10.1)
     recorder.request_began()
     recorder.request_rejected("overloaded", "in_flight")
     recorder.request_rejected("not_found", "not_found")
@@ -59,17 +59,44 @@ def samples(snapshot: Snapshot) -> dict[str, float]:
     }
 
 
+def nonzero(told: dict[str, float], name: str) -> dict[str, float]:
+    named = {key.removeprefix(name + " "): value for key, value in told.items() if key.startswith(name + " ")}
+    return {label: value for label, value in named.items() if value}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "took_s", "lost", "fate"),
+    [
+        (Success(b"{}"), 0.5, False, "success"),
+        (Success(b"{}"), 0.75, False, "success"),
+        (Failure(Reason.RESET), 0.5, False, "all_failed"),
+        (Success(b"{}"), 0.5, True, "success"),
+        (Success(b"{}"), 0.75, True, "out_of_time"),
+        (Failure(Reason.STATUS_5XX), 0.5, True, "all_failed"),
+        (Failure(Reason.STATUS_5XX), 0.75, True, "out_of_time"),
+        (Failure(Reason.TIMEOUT), 0.5, True, "unknown"),
+        (Failure(Reason.TIMEOUT), 0.75, True, "out_of_time"),
+    ],
+)
+def test_what_a_caller_would_have_got_without_hedging(
+    outcome: Success | Failure, took_s: float, lost: bool, fate: str
+) -> None:
+    """The deadline is 0.625 s after the launch; a success that the race saw was in time, whatever the clock said."""
+    recorder = Recorder(logger(LogFormat.JSON, "info"), AccessLog.OFF)
+    recorder.attempt_ended(ended(1, outcome, took_s=took_s, deadline_at=10.625), lost=lost)
+    recorder.attempt_ended(ended(2, outcome, took_s=took_s, deadline_at=10.625), lost=lost)
+    durations = recorder.snapshot({}, 0).first_attempt_duration
+    assert {name: (histogram.count, histogram.sum_s) for name, histogram in durations.items()} == {
+        fate: (1, took_s)
+    }
+
+
 def test_counts_reach_the_exposition_and_conserve() -> None:
     told = samples(a_busy_recorder().snapshot({"idle": 2, "busy": 1}, 7))
-    outcomes = {name: value for name, value in told.items() if name.startswith("hedgerow_requests_total ")}
-    assert outcomes == {
-        "hedgerow_requests_total success": 1,
-        "hedgerow_requests_total all_failed": 1,
-        "hedgerow_requests_total out_of_time": 1,
-        "hedgerow_requests_total abandoned": 1,
-        "hedgerow_requests_total overloaded": 1,
-        "hedgerow_requests_total not_found": 1,
-    }
+    assert nonzero(told, "hedgerow_requests_total") == {
+        "success": 1, "all_failed": 1, "out_of_time": 1, "abandoned": 1, "overloaded": 1, "not_found": 1
+    }  # fmt: skip
+    assert told["hedgerow_requests_total internal"] == 0, "told from the start, so that rate() sees the first"
     assert told["hedgerow_requests_in_flight"] == 1
     assert told["hedgerow_attempts_total 1 reset"] == 1
     assert told["hedgerow_attempts_total 2 success"] == 1
@@ -77,6 +104,9 @@ def test_counts_reach_the_exposition_and_conserve() -> None:
     assert told["hedgerow_hedges_total fired"] == 2
     assert told["hedgerow_hedges_total won"] == 1
     assert told["hedgerow_hedges_total rescued"] == 1
+    assert told["hedgerow_hedges_total suppressed"] == 2, "of the request that failed with one attempt alone"
+    assert nonzero(told, "hedgerow_first_attempt_total") == {"all_failed": 1}
+    assert told["hedgerow_first_attempt_duration_seconds_bucket 0.25 all_failed"] == 1
     assert told["hedgerow_wasted_seconds_total"] == 0.5
     assert told["hedgerow_shed_total in_flight"] == 1
     assert told["hedgerow_client_disconnects_total"] == 1
@@ -84,9 +114,9 @@ def test_counts_reach_the_exposition_and_conserve() -> None:
     assert told["hedgerow_upstream_connections idle"] == 2
     assert told["hedgerow_client_connections"] == 7
     assert told["hedgerow_request_duration_seconds_count success"] == 1
-    assert told["hedgerow_request_duration_seconds_sum success"] == 0.6
-    assert told["hedgerow_request_duration_seconds_bucket 0.5 success"] == 0
-    assert told["hedgerow_request_duration_seconds_bucket 0.6 success"] == 1
+    assert told["hedgerow_request_duration_seconds_sum success"] == 0.5
+    assert told["hedgerow_request_duration_seconds_bucket 0.4 success"] == 0
+    assert told["hedgerow_request_duration_seconds_bucket 0.5 success"] == 1
     assert told["hedgerow_request_duration_seconds_bucket +Inf success"] == 1
 
 
@@ -114,6 +144,7 @@ def test_snapshots_add_up_and_travel_as_json() -> None:
 def test_a_worker_that_has_ended_leaves_its_counters_but_no_gauge() -> None:
     left = a_busy_recorder().snapshot({"idle": 2}, 3).without_gauges()
     assert left.requests["success"] == 1
+    assert left.first_attempt_duration["all_failed"].count == 1
     assert left.in_flight == left.client_connections == 0
     assert left.upstream_connections == {}
 
@@ -140,46 +171,3 @@ def test_a_bug_is_logged_with_its_stack_on_one_line(capsys: pytest.CaptureFixtur
     (line,) = capsys.readouterr().err.splitlines()
     assert "ZeroDivisionError" in json.loads(line)["exception"]
     assert recorder.snapshot({}, 0).bugs == 1
-
-
-class Operations:
-    """The operations port without its socket."""
-
-    def __init__(self) -> None:
-        self.readiness = Readiness(ready=True, reason="1 of 1 workers serve")
-        self.later: list[Coroutine[object, object, None]] = []
-        self.admin = Admin(lambda: self.readiness, self._metrics, b"text/plain", self._later)
-
-    async def _metrics(self) -> bytes:
-        return b"metrics"
-
-    def _later(self, answering: Coroutine[object, object, None]) -> "Operations":
-        self.later.append(answering)
-        return self
-
-    def cancel(self) -> None:
-        raise AssertionError("nobody left")
-
-    def ask(self, path: bytes, method: bytes = b"GET") -> list[Reply]:
-        replies: list[Reply] = []
-        respond: Callable[[Reply], None] = replies.append
-        self.admin.handle(Request(method, path, b"", request_id=b"r", arrived_at=0.0), respond)
-        for answering in self.later:
-            with pytest.raises(StopIteration):
-                answering.send(None)
-        return replies
-
-
-def test_the_operations_port() -> None:
-    operations = Operations()
-    (live,) = operations.ask(b"/livez")
-    (ready,) = operations.ask(b"/readyz")
-    assert (live.status, ready.status) == (200, 200)
-    operations.readiness = Readiness(ready=False, reason="draining")
-    (ready,) = operations.ask(b"/readyz")
-    assert ready.status == 503
-    assert json.loads(ready.body) == {"ready": False, "reason": "draining"}
-    assert [reply.status for reply in operations.ask(b"/nothing")] == [404]
-    assert [reply.status for reply in operations.ask(b"/livez", b"POST")] == [405]
-    (metrics,) = operations.ask(b"/metrics")
-    assert (metrics.status, metrics.body) == (200, b"metrics")

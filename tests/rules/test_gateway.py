@@ -23,10 +23,12 @@ class Heard:
     def request_began(self) -> None:
         self.facts.append("began")
 
-    def request_ended(self, request_id: bytes, code: str, took_s: float, verdict: Verdict | None) -> None:
+    def request_ended(
+        self, request_id: bytes, code: str, arrived_at: float, ended_at: float, verdict: Verdict | None
+    ) -> None:
         self.facts.append(f"ended {code}")
 
-    def request_abandoned(self, took_s: float) -> None:
+    def request_abandoned(self, request_id: bytes, arrived_at: float, ended_at: float) -> None:
         self.facts.append("abandoned")
 
     def request_rejected(self, code: str, reason: str) -> None:

@@ -1,4 +1,7 @@
-"""The counts in Prometheus' own words. Names and labels are part of the contract with whoever alerts on them."""
+"""The counts in Prometheus' own words. Names and labels are part of the contract with whoever alerts on them.
+
+Label values that can come are told from the start, as 0: `rate()` does not see a series' first step from nothing.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -13,9 +16,18 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from hedgerow import __version__
-from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, Histogram, Lag, Snapshot
+from hedgerow.outcomes import Reason
+from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, Lag, Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0.encode()
+
+_REQUESTS = (
+    "success", "all_failed", "out_of_time", "abandoned", "overloaded", "internal",
+    "bad_timeout", "bad_request", "not_found", "method_not_allowed", "too_large",
+)  # fmt: skip
+_FIRST_ATTEMPTS = ("success", "all_failed", "out_of_time", UNKNOWN)
+_HEDGES = ("fired", "won", "rescued", "suppressed")
+_SHED = ("in_flight", "load", "lag", "too_late", "connections")
 
 
 def exposition(snapshot: Snapshot) -> bytes:
@@ -32,57 +44,117 @@ class _Collector(Collector):
         self._snapshot = snapshot
 
     def collect(self) -> Iterable[Metric]:
+        yield from self._requests()
+        yield from self._attempts()
+        yield from self._first_attempts()
+        yield from self._hedges()
+        yield from self._edges()
+
+    def _requests(self) -> Iterator[Metric]:
         snap = self._snapshot
-        yield _counters("hedgerow_requests", "Requests by what their caller got", "outcome", snap.requests)
+        yield _counters(
+            "hedgerow_requests",
+            "Requests by what their caller got: success; all_failed (502) and out_of_time (504) are the upstream's"
+            " doing; overloaded (503) and internal (500) are ours; abandoned: the caller left; the rest were refused"
+            " for what they asked",
+            "outcome",
+            snap.requests,
+            _REQUESTS,
+        )
         yield _histograms(
             "hedgerow_request_duration_seconds",
-            "From a request's arrival to its answer",
+            "From the arrival of an admitted request to its answer: what callers waited, with hedging",
             snap.request_duration,
         )
         yield GaugeMetricFamily(
-            "hedgerow_requests_in_flight", "Admitted and not yet answered", snap.in_flight
+            "hedgerow_requests_in_flight", "Requests that were admitted and not yet answered", snap.in_flight
         )
+        yield _counters(
+            "hedgerow_shed",
+            "Requests refused with 503 to protect the others: in_flight and connections (no descriptor for more); load,"
+            " lag and too_late (too little CPU: the cap shrank, the event loop is behind, it was read too late)",
+            "reason",
+            snap.shed,
+            _SHED,
+        )
+        yield CounterMetricFamily(
+            "hedgerow_client_disconnects",
+            "Callers who left before their answer, perhaps because they give up sooner than their timeout says",
+            snap.client_disconnects,
+        )
+        yield CounterMetricFamily(
+            "hedgerow_bugs", "Requests that a bug of the gateway's ended; its stack is in the log", snap.bugs
+        )
+
+    def _attempts(self) -> Iterator[Metric]:
+        snap = self._snapshot
         attempts = CounterMetricFamily(
             "hedgerow_attempts",
-            "Requests to the upstream that have ended, losers included, by number and outcome",
+            "Requests to the upstream that have ended, losers too, by number (1: first, 2 and up: hedges) and"
+            " outcome (success or why it failed; timeout: we gave up on it, because its race was over)",
             labels=("attempt", "outcome"),
         )
         for number, by_outcome in sorted(snap.attempts.items()):
-            for outcome, times in sorted(by_outcome.items()):
-                attempts.add_metric((number, outcome), times)
+            for outcome in ("success", *Reason):
+                attempts.add_metric((number, outcome), by_outcome.get(outcome, 0))
         yield attempts
         yield _histograms(
             "hedgerow_attempt_duration_seconds",
-            "What the upstream took, losers included",
+            "From an attempt's launch to its end, losers too: how fast the upstream itself is",
             snap.attempt_duration,
         )
+
+    def _first_attempts(self) -> Iterator[Metric]:
+        by_outcome = self._snapshot.first_attempt_duration
+        yield _counters(
+            "hedgerow_first_attempt",
+            "What callers would have got WITHOUT hedging, to be set against hedgerow_requests_total: first attempts"
+            " by their own end, also when it came after the answer; unknown: cut off before it could be known",
+            "outcome",
+            {outcome: histogram.count for outcome, histogram in by_outcome.items()},
+            _FIRST_ATTEMPTS,
+        )
+        yield _histograms(
+            "hedgerow_first_attempt_duration_seconds",
+            "What callers would have waited WITHOUT hedging, to be set against hedgerow_request_duration_seconds:"
+            " from a first attempt's launch to its own end",
+            by_outcome,
+        )
+
+    def _hedges(self) -> Iterator[Metric]:
+        snap = self._snapshot
         yield _counters(
             "hedgerow_hedges",
-            "Hedges: fired (sent), won (gave the answer), rescued (gave it after the first attempt had failed)",
+            "Hedges: fired (sent, and ended by now), won (gave the answer), rescued (gave it after the first attempt"
+            " had failed), suppressed (not sent: the caller's timeout left no time for it)",
             "event",
             snap.hedges,
+            _HEDGES,
         )
         yield CounterMetricFamily(
-            "hedgerow_wasted_seconds", "Time that the upstream worked on losers", snap.wasted_s
+            "hedgerow_wasted_seconds",
+            "Time that the upstream worked on attempts whose race was over: the price of hedging",
+            snap.wasted_s,
         )
-        yield _counters("hedgerow_shed", "Requests refused with 503, by reason", "reason", snap.shed)
-        yield CounterMetricFamily(
-            "hedgerow_client_disconnects", "Callers who left before their answer", snap.client_disconnects
-        )
-        yield CounterMetricFamily(
-            "hedgerow_upstream_reused_connection_retries",
-            "Attempts that met a pooled connection which the upstream had just closed",
-            snap.reused_connection_retries,
-        )
-        yield CounterMetricFamily("hedgerow_bugs", "Requests that a bug of the gateway's ended", snap.bugs)
+
+    def _edges(self) -> Iterator[Metric]:
+        snap = self._snapshot
         connections = GaugeMetricFamily(
-            "hedgerow_upstream_connections", "Connections to the upstream", labels=("state",)
+            "hedgerow_upstream_connections",
+            "Connections to the upstream: dialing, busy, idle; loser counts those that carry a loser once more",
+            labels=("state",),
         )
         for state, standing in sorted(snap.upstream_connections.items()):
             connections.add_metric((state,), standing)
         yield connections
+        yield CounterMetricFamily(
+            "hedgerow_upstream_reused_connection_retries",
+            "Attempts sent again because the upstream had just closed their pooled connection; many: its idle timeout"
+            " is shorter than ours",
+            snap.reused_connection_retries,
+        )
         yield GaugeMetricFamily(
-            "hedgerow_client_connections", "Connections of callers", snap.client_connections
+            "hedgerow_client_connections", "Callers' connections to the main port", snap.client_connections
         )
         yield _lag(
             "hedgerow_deadline_overshoot_seconds",
@@ -109,9 +181,9 @@ class _Collector(Collector):
         yield info
 
 
-def _counters(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+def _counters(name: str, text: str, label: str, counts: Mapping[str, int], known: Iterable[str]) -> Metric:
     family = CounterMetricFamily(name, text, labels=(label,))
-    for value, times in sorted(counts.items()):
+    for value, times in sorted({**dict.fromkeys(known, 0), **counts}.items()):
         family.add_metric((value,), times)
     return family
 

@@ -1,32 +1,43 @@
 """Turns facts into counts and log lines."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.outcomes import Attempt, Failure, Verdict, Won
+from hedgerow.outcomes import Attempt, Failure, Reason, Verdict, Won
 from hedgerow.settings import AccessLog
-from hedgerow.telemetry.snapshot import Histogram, Lag, Snapshot
+from hedgerow.telemetry.recent import Recent
+from hedgerow.telemetry.snapshot import BUCKETS_S, UNKNOWN, Histogram, Lag, Snapshot, add
 
 _OURS = frozenset({"all_failed", "out_of_time", "internal"})
 """Outcomes that are errors towards a caller who did nothing wrong."""
 
+_IN_RACE = ""
+"""The fate of an attempt whose outcome alone tells it: it ended while its race was on."""
+
 
 class Recorder:
-    """The observer of one worker: plain numbers on the hot path, added up when somebody asks."""
+    """The observer of one worker: plain numbers on the hot path, added up when somebody asks.
 
-    def __init__(self, log: FilteringBoundLogger, access_log: AccessLog) -> None:
+    What a request costs here is two observations of a histogram, one for itself and one for its attempt; all
+    counts by outcome are sums of those histograms.
+    """
+
+    def __init__(self, log: FilteringBoundLogger, access_log: AccessLog, hedges: int = 2) -> None:
         self._log = log
         self._log_all = access_log is AccessLog.ALL
         self._log_errors = access_log is not AccessLog.OFF
-        self._requests: defaultdict[str, int] = defaultdict(int)
+        self._hedges = hedges
+        self.recent = Recent(1 + hedges)
         self._durations: defaultdict[str, Histogram] = defaultdict(Histogram)
-        self._attempts: defaultdict[tuple[int, str], int] = defaultdict(int)
-        self._attempt_durations: defaultdict[str, Histogram] = defaultdict(Histogram)
+        self._attempts: defaultdict[tuple[int, str, str], Histogram] = defaultdict(Histogram)
+        """By number, outcome and, for a first attempt that lost its race, its fate."""
+        self._rejected: defaultdict[str, int] = defaultdict(int)
         self._shed: defaultdict[str, int] = defaultdict(int)
         self._in_flight = 0
-        self._hedges_fired = self._hedges_won = self._hedges_rescued = 0
+        self._hedges_won = self._hedges_rescued = self._hedges_suppressed = 0
         self._wasted_s = 0.0
         self._client_disconnects = 0
         self._reused_connection_retries = 0
@@ -39,28 +50,37 @@ class Recorder:
     def request_began(self) -> None:
         self._in_flight += 1
 
-    def request_ended(self, request_id: bytes, code: str, took_s: float, verdict: Verdict | None) -> None:
+    def request_ended(
+        self, request_id: bytes, code: str, arrived_at: float, ended_at: float, verdict: Verdict | None
+    ) -> None:
         self._in_flight -= 1
-        self._requests[code] += 1
-        self._durations[code].observe(took_s)
+        took_s = ended_at - arrived_at
+        durations = self._durations[code]
+        durations.counts[bisect_left(BUCKETS_S, took_s)] += 1
+        durations.sum_s += took_s
         attempts = verdict.attempts if verdict is not None else ()
-        if len(attempts) > 1:
-            self._hedges_fired += len(attempts) - 1
-            if isinstance(verdict, Won) and verdict.winner.number > 1:
+        winner = verdict.winner.number if isinstance(verdict, Won) else None
+        self.recent.request_ended(request_id, code, arrived_at, ended_at, winner, attempts)
+        if code == "success":
+            if winner != 1:
                 self._hedges_won += 1
                 if isinstance(attempts[0].outcome, Failure):
                     self._hedges_rescued += 1
+            if not self._log_all:
+                return
+        elif len(attempts) <= 1 and verdict is not None:
+            self._hedges_suppressed += self._hedges
         if self._log_all or (self._log_errors and code in _OURS):
             self._log_request(request_id, code, took_s, attempts)
 
-    def request_abandoned(self, took_s: float) -> None:
+    def request_abandoned(self, request_id: bytes, arrived_at: float, ended_at: float) -> None:
         self._in_flight -= 1
-        self._requests["abandoned"] += 1
-        self._durations["abandoned"].observe(took_s)
+        self._durations["abandoned"].observe(ended_at - arrived_at)
         self._client_disconnects += 1
+        self.recent.request_ended(request_id, "abandoned", arrived_at, ended_at, None, ())
 
     def request_rejected(self, code: str, reason: str) -> None:
-        self._requests[code] += 1
+        self._rejected[code] += 1
         if code == "overloaded":
             self._shed[reason] += 1
         if self._log_all:
@@ -73,10 +93,15 @@ class Recorder:
     def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
         outcome = attempt.outcome.reason if isinstance(attempt.outcome, Failure) else "success"
         took_s = (attempt.ended_at or attempt.launched_at) - attempt.launched_at
-        self._attempts[attempt.number, outcome] += 1
-        self._attempt_durations[outcome].observe(took_s)
+        fate = _IN_RACE
         if lost:
             self._wasted_s += took_s
+            self.recent.loser_ended(attempt)
+            if attempt.number == 1:
+                fate = _fate_of_loser(attempt)
+        durations = self._attempts[attempt.number, outcome, fate]
+        durations.counts[bisect_left(BUCKETS_S, took_s)] += 1
+        durations.sum_s += took_s
 
     def answered(self, overshoot_s: float) -> None:
         self._overshoot.observe(overshoot_s)
@@ -92,16 +117,33 @@ class Recorder:
 
     def snapshot(self, upstream_connections: dict[str, int], client_connections: int) -> Snapshot:
         """Tell all counts as they are now."""
+        requests = {code: durations.count for code, durations in self._durations.items()}
         attempts: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        for (number, outcome), times in self._attempts.items():
-            attempts[str(number)][outcome] = times
+        attempt_duration: dict[str, Histogram] = {}
+        first_attempt_duration: dict[str, Histogram] = {}
+        fired = 0
+        for (number, outcome, fate), durations in self._attempts.items():
+            by_outcome = attempts[str(number)]
+            by_outcome[outcome] = by_outcome.get(outcome, 0) + durations.count
+            attempt_duration[outcome] = add(attempt_duration.get(outcome, Histogram()), durations)
+            if number == 1:
+                got = fate or ("success" if outcome == "success" else "all_failed")
+                first_attempt_duration[got] = add(first_attempt_duration.get(got, Histogram()), durations)
+            else:
+                fired += durations.count
         return Snapshot(
-            requests=dict(self._requests),
+            requests=add(requests, dict(self._rejected)),
             request_duration=dict(self._durations),
             in_flight=self._in_flight,
             attempts=dict(attempts),
-            attempt_duration=dict(self._attempt_durations),
-            hedges={"fired": self._hedges_fired, "won": self._hedges_won, "rescued": self._hedges_rescued},
+            attempt_duration=attempt_duration,
+            first_attempt_duration=first_attempt_duration,
+            hedges={
+                "fired": fired,
+                "won": self._hedges_won,
+                "rescued": self._hedges_rescued,
+                "suppressed": self._hedges_suppressed,
+            },
             wasted_s=self._wasted_s,
             shed=dict(self._shed),
             client_disconnects=self._client_disconnects,
@@ -130,3 +172,16 @@ class Recorder:
             took_ms=round(took_s * 1000, 1),
             attempts=told,
         )
+
+
+def _fate_of_loser(first: Attempt) -> str:
+    """Tell what the caller would have got from a first attempt alone, which ended after its race.
+
+    One that we cut off before its request's deadline might have succeeded yet: nobody knows.
+    """
+    in_time = first.ended_at is not None and first.ended_at <= first.deadline_at
+    if not isinstance(first.outcome, Failure):
+        return "success" if in_time else "out_of_time"
+    if not in_time:
+        return "out_of_time"
+    return UNKNOWN if first.outcome.reason is Reason.TIMEOUT else "all_failed"

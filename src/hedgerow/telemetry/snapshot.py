@@ -29,6 +29,9 @@ BUCKETS_S = (
 )
 """Upper bounds of the histograms: dense where the upstream of record answers, and about the mark at 300 ms."""
 
+UNKNOWN = "unknown"
+"""The outcome of a first attempt that was cut off before anybody could know what its caller would have got."""
+
 
 class Histogram(msgspec.Struct):
     """Observations by bucket; the last bucket is the one beyond all bounds."""
@@ -40,6 +43,11 @@ class Histogram(msgspec.Struct):
         """Count one observation."""
         self.counts[bisect_left(BUCKETS_S, seconds)] += 1
         self.sum_s += seconds
+
+    @property
+    def count(self) -> int:
+        """Tell how many observations there are."""
+        return sum(self.counts)
 
 
 LAG_BUCKETS_S = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -61,6 +69,10 @@ class Lag(msgspec.Struct):
             self.sum_s += seconds
 
 
+GAUGES = ("in_flight", "upstream_connections", "client_connections", "max_in_flight", "shedding")
+"""What of a snapshot tells the moment; all else only grows."""
+
+
 class Snapshot(msgspec.Struct):
     """All counts of a worker. Counters only grow; what is a gauge says so."""
 
@@ -72,6 +84,8 @@ class Snapshot(msgspec.Struct):
     attempts: dict[str, dict[str, int]] = {}
     """By number, then by outcome."""
     attempt_duration: dict[str, Histogram] = {}
+    first_attempt_duration: dict[str, Histogram] = {}
+    """By what the callers would have got without hedges: in the words of `requests`, or UNKNOWN."""
     hedges: dict[str, int] = {}
     wasted_s: float = 0.0
     shed: dict[str, int] = {}
@@ -93,9 +107,8 @@ class Snapshot(msgspec.Struct):
 
     def without_gauges(self) -> "Snapshot":
         """Keep what a worker that has ended leaves behind: it has nothing in flight any more."""
-        return msgspec.structs.replace(
-            self, in_flight=0, upstream_connections={}, client_connections=0, max_in_flight=0, shedding=0
-        )
+        nothing = Snapshot()
+        return msgspec.structs.replace(self, **{name: getattr(nothing, name) for name in GAUGES})
 
 
 T = TypeVar("T")
@@ -117,3 +130,27 @@ def add(left: T, right: T) -> T:
     else:
         total = left + right  # type: ignore[operator]
     return total  # type: ignore[no-any-return]
+
+
+def since(earlier: Snapshot, later: Snapshot) -> Snapshot:
+    """Tell what was counted between two snapshots of the same gateway; gauges are the later one's."""
+    counted = _minus(later, earlier)
+    for name in GAUGES:
+        setattr(counted, name, getattr(later, name))
+    return counted
+
+
+def _minus(left: T, right: T) -> T:
+    difference: Any
+    if isinstance(left, msgspec.Struct):
+        fields = left.__struct_fields__
+        difference = type(left)(
+            **{name: _minus(getattr(left, name), getattr(right, name)) for name in fields}
+        )
+    elif isinstance(left, dict) and isinstance(right, dict):
+        difference = {key: _minus(left[key], right[key]) if key in right else left[key] for key in left}
+    elif isinstance(left, list) and isinstance(right, list):
+        difference = [_minus(one, other) for one, other in zip(left, right, strict=True)]
+    else:
+        difference = left - right  # type: ignore[operator]
+    return difference  # type: ignore[no-any-return]

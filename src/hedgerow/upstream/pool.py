@@ -8,6 +8,7 @@ its hedges (grpc/grpc-java#7222: a hedge that was held back hung its request).
 import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from functools import partial
 
 from hedgerow.deadlines import ExpiryQueue
 from hedgerow.events import Observer
@@ -150,19 +151,21 @@ class Upstream:
     # -- its own
 
     def _dial(self, connection: Connection) -> None:
-        connection.dial = self._loop.create_task(self._connect(connection))
+        connection.dial = self._loop.create_task(self._dialer.dial(connection))
+        # A callback, for a task that is cancelled before its first step never gets to a `finally`.
+        connection.dial.add_done_callback(partial(self._dialed, connection))
 
-    async def _connect(self, connection: Connection) -> None:
-        failure = None
-        try:
-            await self._dialer.dial(connection)
-        except DialError as error:
-            failure = error.failure
-        finally:
-            connection.dial = None
-            if not connection.connected:
-                connection.fail(failure or Failure(Reason.CONNECT, "cancelled while connecting"))
-                self.lost(connection)
+    def _dialed(self, connection: Connection, dial: asyncio.Task[None]) -> None:
+        connection.dial = None
+        # Cancelled just as the connection came about, uvloop closes it without a `connection_lost`.
+        if connection.connected and connection.state is not State.CLOSED:
+            return
+        error = None if dial.cancelled() else dial.exception()
+        cancelled = Failure(Reason.CONNECT, "cancelled while connecting")
+        connection.fail(error.failure if isinstance(error, DialError) else cancelled)
+        self.lost(connection)
+        if error is not None and not isinstance(error, DialError):
+            raise error
 
     def _drop_oldest_loser(self) -> bool:
         """Make way for an attempt that can still win."""

@@ -1,0 +1,89 @@
+"""`/status.json` of real processes."""
+
+import json
+import signal
+
+from hedgerow.telemetry.status import RECENT
+from operations.conftest import Serve, Simulate
+from operations.processes import FAULTLESS
+
+
+def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, simulate: Simulate) -> None:
+    upstream = simulate("--latency-ms=1-5", *FAULTLESS)
+    served = serve("--workers=2", "--upstream", upstream.url)
+    served.status_when(lambda status: status["workers"]["ready"] == 2)
+    ids = [f"mine-{number}" for number in range(40)]
+    assert [served.ask(request_id=request_id) for request_id in ids] == [200] * 40
+    status = served.status_when(lambda status: status["requests"]["total"] == 40)
+
+    assert status["verdict"]["state"] == "healthy"
+    assert status["verdict"]["reason"].startswith(
+        "100 % of 40 attempts and 100 % of 40 requests succeeded in"
+    )
+    assert status["workers"] == {"wanted": 2, "ready": 2, "untold": 0}
+    assert (
+        status["attempts"]["total"]
+        == served.metrics()['hedgerow_attempts_total{attempt="1",outcome="success"}']
+    )
+    assert status["hedging"]["without_hedging"]["success_rate"] == 1.0
+    assert status["load"]["late"] == 0
+    assert sum(status["series"]["requests_per_s"]) > 0
+    recent = {request["request_id"] for request in status["recent"]}
+    assert len(recent) == RECENT
+    assert recent <= set(ids)
+    arrivals = [request["at"] for request in status["recent"]]
+    assert arrivals == sorted(arrivals, reverse=True), "of all workers, newest first"
+    for request_id in ids:
+        (request,) = served.status(f"?request_id={request_id}")["requests"]
+        assert (request["request_id"], request["code"], request["winner"]) == (request_id, "success", 1)
+        assert [attempt["outcome"] for attempt in request["attempts"]] == ["success"]
+
+
+def test_an_id_that_nobody_knows_is_404(serve: Serve) -> None:
+    served = serve("--upstream", "http://127.0.0.1:1/")
+    status, body = served.fetch("/status.json?request_id=nobodys%20id")
+    assert (status, json.loads(body)["code"]) == (404, "not_found")
+    assert served.status()["verdict"]["state"] == "silent"
+    assert served.status("?nonsense=%ff&&&=")["recent"] == []
+
+
+def test_an_upstream_that_fails_is_said_to_fail(serve: Serve) -> None:
+    served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
+    assert [served.ask() for _ in range(5)] == [502] * 5
+    status = served.status_when(lambda status: status["attempts"]["total"] == 5)
+    assert status["verdict"]["state"] == "failing"
+    assert "most by connect" in status["verdict"]["reason"]
+    assert status["attempts"]["failures"] == {"connect": 5}
+
+
+def test_a_worker_that_stands_still_does_not_hold_up_the_status(serve: Serve) -> None:
+    served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
+    assert served.ask() == 502
+    served.status_when(lambda status: status["requests"]["total"] == 1)
+    (worker,) = served.workers()
+    worker.send_signal(signal.SIGSTOP)
+    status = served.status_when(lambda status: status["workers"]["untold"] == 1)
+    assert status["verdict"] == {"state": "degraded", "reason": "1 of 1 workers do not tell their counts."}
+    assert served.metrics()['hedgerow_requests_total{outcome="all_failed"}'] == 1
+    worker.send_signal(signal.SIGCONT)
+    served.status_when(lambda status: status["workers"]["untold"] == 0)
+
+
+def test_counters_never_go_down_when_a_worker_is_replaced(serve: Serve) -> None:
+    served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
+    for replaced in range(3):
+        assert served.ask() == 502
+        before = served.metrics()
+        assert before['hedgerow_requests_total{outcome="all_failed"}'] == replaced + 1
+        (worker,) = served.workers()
+        worker.kill()
+        worker.wait()
+        between = served.metrics()
+        while worker in served.workers():
+            pass
+        served.status_when(lambda status: status["workers"]["ready"] == 1)
+        after = served.metrics()
+        counters = [name for name in before if "_total" in name or "_bucket" in name or "_count" in name]
+        assert len(counters) > 50
+        for name in counters:
+            assert before[name] <= between[name] <= after[name]

@@ -129,11 +129,13 @@ class HttpFront:
         self.stop_accepting()
         if self._opening:
             await asyncio.wait(self._opening)
-        for _ in range(TURNS_TO_READ):
-            await asyncio.sleep(0)
+        await self._read_what_has_come()
         with suppress(TimeoutError):
             async with asyncio.timeout(idle_grace_s):
                 await self._wait_until_empty()
+        await (
+            self._read_what_has_come()
+        )  # timers ring before I/O, and on a busy machine all of the grace may be one turn
         for client in list(self.clients):
             if client.idle_since < inf:
                 client.close()
@@ -149,6 +151,10 @@ class HttpFront:
         await self._wait_until_empty()
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    async def _read_what_has_come(self) -> None:
+        for _ in range(TURNS_TO_READ):
+            await asyncio.sleep(0)
 
     async def _wait_until_empty(self) -> None:
         if self.clients:

@@ -4,13 +4,15 @@
 #   make test      every test            make check   format, lint, types, layers
 #   make bench     the benchmarks        make prove   the long campaigns, at full size
 # PYTHON=... chooses the interpreter (3.11 or newer), VENV=... where it is installed, ARGS=... adds arguments.
+# COMPILED=1 compiles the hot path to C (needs a C compiler): an eighth less CPU for each request.
 PYTHON ?= python3
-VENV ?= .venv
+VENV ?= $(if $(COMPILED),.venv-compiled,.venv)
 BIN := $(VENV)/bin
 # The interpreter's version is part of the stamps' names: another PYTHON=... makes the environment anew.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
 MADE := $(VENV)/.made-$(VERSION)
 INSTALLED_DEV := $(VENV)/.dev-$(VERSION)
+COMPILED_FROM := $(if $(COMPILED),$(shell find src -name '*.py'))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -36,9 +38,15 @@ bench: $(INSTALLED_DEV)
 prove: $(INSTALLED_DEV)
 	$(BIN)/python -m prove $(ARGS)
 
-$(MADE): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml
+$(MADE): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml $(COMPILED_FROM)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt -r requirements/build.txt
+ifdef COMPILED
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/compile.txt
+	deploy/compiled-wheel.sh $(BIN)/python $(VENV)/wheel
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $(VENV)/wheel/*.whl
+else
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+endif
 	@touch $@
 
 $(VENV)/.python-$(VERSION):

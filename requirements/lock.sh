@@ -10,4 +10,5 @@ lock() { # NAME SOURCE...: what is installed where is in the Makefile and the Do
 }
 lock run pyproject.toml                         # what the running gateway needs
 lock build --group build                        # what makes the package
+lock compile --group build --group compile       # and what compiles it
 lock dev pyproject.toml --group build --group dev # both, and what the tests and checks need

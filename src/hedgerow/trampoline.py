@@ -8,11 +8,11 @@ at once, inside whatever I/O callback notices it first, for a turn of the loop w
 Why it is not one `asyncio.Task` per request: docs/decisions/0002-a-trampoline-of-our-own.md.
 """
 
-from asyncio import AbstractEventLoop, TimerHandle
+from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable, Coroutine
 from math import ceil, inf
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from hedgerow.deadlines import Alarms, Sleeper
 from hedgerow.turns import Turns
@@ -38,7 +38,7 @@ class Trampoline:
         self._loop = loop
         self._with_mail: deque[Run[Any]] = deque()
         self._deliver_at = 0.0
-        self._timer: TimerHandle | None = None
+        self._timer: _Timer | None = None
         self._timer_at = inf
 
     def set_alarm(self, at: float, sleeper: Sleeper) -> int:
@@ -82,7 +82,7 @@ class Trampoline:
         try:
             self.wake_due(self.clock())
         finally:
-            if self.alarms.next_at < inf and self._timer is None:
+            if self.alarms.next_at < self._timer_at:
                 self._arm()
 
     def post(self, run: "Run[Any]") -> None:
@@ -118,6 +118,12 @@ class Trampoline:
         """Resume `run` after the I/O that is ready has been read."""
         # Two hops: callbacks that are ready go before the poll for I/O, both in uvloop and in asyncio's own loop.
         self._loop.call_soon(self._loop.call_soon, run.resume)
+
+
+class _Timer(Protocol):
+    """A timer of the event loop."""
+
+    def cancel(self) -> None: ...
 
 
 def _nothing() -> None:

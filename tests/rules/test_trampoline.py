@@ -141,7 +141,6 @@ def test_what_is_due_goes_before_the_mail_that_waits(driven: Driven) -> None:
     driven.begin(sleeper(driven.log, "due", 1.0))
     slow.post()
     last.post()
-    slow._on_return = driven.log.append
     driven.loop.call_soon(pass_time)
     driven.loop._soon.reverse()  # the time passes first, then the mail is delivered
     driven.loop.turn()

@@ -138,6 +138,11 @@ class ClientConnection(asyncio.Protocol):
 
     # -- what the server asks of it
 
+    @property
+    def is_answering(self) -> bool:
+        """Tell whether a request waits for its answer."""
+        return self._request is not None
+
     def close(self) -> None:
         """Close once all that was written has been sent."""
         self._ended = True
@@ -206,7 +211,7 @@ class ClientConnection(asyncio.Protocol):
             self._server.slow_head(self, begins=False)
         self._request = item
         run = self._server.handler(item, self._respond)
-        if self._request is not None:
+        if self.is_answering:
             self._run = run
 
     def _respond(self, reply: Reply) -> None:

@@ -19,6 +19,9 @@ from sockets.raw_http import Caller
 TURNS_TO_CLOSE = 20
 """A transport that was told to close does so within so many turns of the loop."""
 
+CLOSES_WITHIN_S = 20
+"""A worker that has not closed by then never will. After a failure pytest-timeout does not look any more."""
+
 SETTINGS = Settings(access_log=AccessLog.OFF, drain_ms=2_000)
 
 
@@ -80,7 +83,8 @@ async def serve() -> AsyncIterator[Serve]:
 
     yield start
     for worker in started:
-        await worker.close()
+        async with asyncio.timeout(CLOSES_WITHIN_S):
+            await worker.close()
         assert not worker.front.clients
         assert not worker.upstream.connections
         assert not len(worker.trampoline.alarms)

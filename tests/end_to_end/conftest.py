@@ -90,10 +90,11 @@ def serve() -> Iterator[Serve]:
     for command in started:
         family = command.family() if command.process.poll() is None else []
         command.process.kill()
+        _, left = psutil.wait_procs(family, timeout=READ_TIMEOUT_S)
+        for process in left:  # they would hold the pipes that are read here
+            process.kill()
         command.process.communicate()
-        assert not psutil.wait_procs(family, timeout=READ_TIMEOUT_S)[1], (
-            "whatever happens to the gateway, nothing of it stays"
-        )
+        assert not left, "whatever happens to the gateway, nothing of it stays"
 
 
 def reasons(problem: dict[str, object]) -> list[str]:

@@ -29,7 +29,6 @@ def test_kill_9_of_the_supervisor_leaves_no_process(serve: Serve) -> None:
     command = serve()
     family = command.family()
     command.process.kill()
-    command.process.communicate()
     assert not psutil.wait_procs(family, timeout=READ_TIMEOUT_S)[1]
 
 

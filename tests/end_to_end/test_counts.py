@@ -118,9 +118,8 @@ def test_c14_attempts_counted_are_requests_seen_with_faults_and_with_callers_who
         "--hang-rate=0.02",
     ]
     with simulate("--latency-ms=1-40", *shares) as simulator:
-        command = serve(
-            "--upstream", simulator.url, "--hedge-after-ms=15", "--loser-grace-ms=1000", "--access-log=off"
-        )  # fmt: skip
+        flags = ["--hedge-after-ms=15", "--loser-grace-ms=1000", "--access-log=off", "--shedding=off"]
+        command = serve("--upstream", simulator.url, *flags)
         with ThreadPoolExecutor(8) as callers:
             answers = [callers.submit(command.get, "?timeout=500") for _ in range(160)]
             leavers = [callers.submit(ask_and_leave, command) for _ in range(40)]

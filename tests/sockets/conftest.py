@@ -6,8 +6,8 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-import psutil
 import pytest
 import uvloop
 
@@ -19,7 +19,11 @@ from sockets.raw_http import Caller
 TURNS_TO_CLOSE = 20
 """A transport that was told to close does so within so many turns of the loop."""
 
-SETTINGS = Settings(access_log=AccessLog.OFF, drain_ms=2_000)
+CLOSES_WITHIN_S = 20
+"""A worker that has not closed by then never will. After a failure pytest-timeout does not look any more."""
+
+SETTINGS = Settings(access_log=AccessLog.OFF, drain_ms=2_000, shedding="off")
+"""No test is to depend on how much CPU there happens to be."""
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -56,9 +60,18 @@ class Served:
 Serve = Callable[..., Awaitable[Served]]
 
 
-def open_sockets() -> set[int]:
-    """Tell the descriptors of this process' TCP sockets; the event loop's own pair is none."""
-    return {connection.fd for connection in psutil.Process().net_connections(kind="tcp")}
+def open_sockets() -> dict[int, int]:
+    """Tell this process' TCP sockets by descriptor, each with its state; the event loop's own pair is none.
+
+    By asking the descriptors: the kernel's list of connections is that of the whole machine, and may be long.
+    """
+    found: dict[int, int] = {}
+    for link in Path("/proc/self/fd").iterdir():
+        if link.is_socket():
+            with socket.socket(fileno=os.dup(int(link.name))) as sock:
+                if sock.family in (socket.AF_INET, socket.AF_INET6):
+                    found[int(link.name)] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return found
 
 
 @pytest.fixture
@@ -80,7 +93,8 @@ async def serve() -> AsyncIterator[Serve]:
 
     yield start
     for worker in started:
-        await worker.close()
+        async with asyncio.timeout(CLOSES_WITHIN_S):
+            await worker.close()
         assert not worker.front.clients
         assert not worker.upstream.connections
         assert not len(worker.trampoline.alarms)
@@ -90,5 +104,5 @@ async def serve() -> AsyncIterator[Serve]:
         await asyncio.sleep(0)
     gc.collect()
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    left = open_sockets() - sockets_before
+    left = open_sockets().keys() - sockets_before.keys()
     assert not left, f"{len(left)} sockets left in process {os.getpid()}"

@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import psutil
 import pytest
 
 from hedgerow.settings import UpstreamLimits
-from sockets.conftest import Serve
+from sockets.conftest import Serve, open_sockets
 from sockets.raw_http import Asked, ok, saying, scripted
 from sockets.test_upstream import reasons
 
@@ -22,6 +21,9 @@ NAME = "upstream.test"
 URL = f"http://{NAME}/"
 
 instantly = saying(ok())
+
+TCP_SYN_SENT = 2
+"""The number of the state in Linux' `tcp_states.h`."""
 
 FOR_EVER = UpstreamLimits(connect_timeout_s=3_600)
 """Nothing ends by itself within a test."""
@@ -266,7 +268,7 @@ async def test_closing_the_pool_cancels_dials_at_whatever_stage_they_are(
             await served.until(lambda: served.counts.upstream_connections.get("dialing") == 1)
             await {
                 "lookup": lambda: served.until(lambda: resolver.lookups == 1),
-                "tcp": lambda: served.until(lambda: syn_is_sent_to(port)),
+                "tcp": lambda: served.until(lambda: TCP_SYN_SENT in open_sockets().values()),
                 "tls": reached.wait,
             }[stage]()
             await served.worker.upstream.close()
@@ -281,15 +283,8 @@ async def test_the_worker_closes_while_it_dials(serve: Serve) -> None:
         served = await serve(f"http://127.0.0.1:{port}/", upstream_limits=FOR_EVER)
         caller = await served.caller()
         caller.send(b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n")
-        await served.until(lambda: syn_is_sent_to(port))
+        await served.until(lambda: TCP_SYN_SENT in open_sockets().values())
         await served.worker.close()
         assert await caller.closed() == b""
         caller.close()
         assert served.counts.requests == {"abandoned": 1}
-
-
-def syn_is_sent_to(port: int) -> bool:
-    return any(
-        connection.status == psutil.CONN_SYN_SENT and connection.raddr[1] == port
-        for connection in psutil.Process().net_connections(kind="tcp")
-    )

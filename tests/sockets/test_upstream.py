@@ -18,7 +18,7 @@ from sockets.raw_http import Asked, ScriptedUpstream, ok, saying, scripted
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-async def reasons(served: Served, target: str = "/api/smart?timeout=250") -> list[str]:
+async def reasons(served: Served, target: str = "/api/smart?timeout=60000") -> list[str]:
     status, _, body = await served.get(target)
     assert status in (502, 504), body
     return [attempt["outcome"] for attempt in json.loads(body)["attempts"]]
@@ -90,7 +90,7 @@ async def test_m11_m07_failures_that_leave_the_connection_sound(
     serve: Serve, reason: str, answer: bytes
 ) -> None:
     async with scripted(saying(answer)) as upstream:
-        served = await serve(upstream.url)
+        served = await serve(upstream.url, hedges=0)
         assert await reasons(served) == await reasons(served) == [reason]
         assert upstream.connections == 1
         assert served.counts.attempts == {"1": {reason: 2}}
@@ -123,7 +123,7 @@ async def test_m08_answers_that_cost_their_connection(
     serve: Serve, name: str, reason: str, answer: bytes
 ) -> None:
     async with scripted(saying(answer, then_close=True)) as upstream:
-        served = await serve(upstream.url)
+        served = await serve(upstream.url, hedges=0)
         assert await reasons(served) == [reason], name
         await served.until(lambda: not served.worker.upstream.connections)
         assert served.counts.attempts == {"1": {reason: 1}}
@@ -178,14 +178,17 @@ async def test_m18_late_bytes_close_an_idle_connection(serve: Serve) -> None:
 
 
 async def die_on_reuse(serve: Serve, *, after_s: float) -> tuple[Served, ScriptedUpstream, tuple[int, bytes]]:
-    """Ask twice; the connection is reset so long after the second request was written to it, by the pool's clock."""
+    """Ask twice; the connection is reset so long after the second attempt's launch, by the pool's clock."""
 
     async def conversation(asked: Asked) -> None:
         await asked.request()
         if asked.upstream.connections == 1:
             asked.say(ok())
             await asked.request()
-            pool.clock = lambda: sent_at + after_s
+            (connection,) = pool.connections
+            assert connection.attempt is not None
+            died_at = connection.attempt.launched_at + after_s
+            pool.clock = lambda: died_at
             asked.reset()
         else:
             asked.say(ok(b'{"time":2}'))
@@ -195,8 +198,6 @@ async def die_on_reuse(serve: Serve, *, after_s: float) -> tuple[Served, Scripte
         served = await serve(upstream.url, hedges=0)
         pool = served.worker.upstream
         assert (await served.get())[2] == b'{"time":1}'
-        sent_at = pool.clock()
-        pool.clock = lambda: sent_at
         status, _, body = await served.get()
         await served.worker.close()
         return served, upstream, (status, body)
@@ -226,7 +227,7 @@ async def test_a_new_connection_that_dies_is_a_failed_attempt_and_not_repeated(s
         asked.reset()
 
     async with scripted(conversation) as upstream:
-        served = await serve(upstream.url)
+        served = await serve(upstream.url, hedges=0)
         assert await reasons(served) == ["reset"]
         assert len(upstream.requests) == 1
 
@@ -240,7 +241,7 @@ async def test_a_retry_happens_once(serve: Serve) -> None:
         asked.reset()
 
     async with scripted(conversation) as upstream:
-        served = await serve(upstream.url)
+        served = await serve(upstream.url, hedges=0)
         await served.get()
         assert await reasons(served) == ["reset"]
         assert len(upstream.requests) == 3
@@ -365,7 +366,7 @@ async def test_tls_verifies_and_sends_sni(
     with (authority if trusted else stranger).cert_pem.tempfile() as bundle:
         monkeypatch.setenv("SSL_CERT_FILE", bundle)
         async with tls_upstream(authority, name, names_seen) as url:
-            served = await serve(url)
+            served = await serve(url, hedges=0)
             if outcome == "success":
                 for _ in range(2):
                     assert (await served.get())[0] == 200
@@ -383,5 +384,5 @@ async def test_connecting_is_bounded(serve: Serve) -> None:
         await asked.reader.read()
 
     async with scripted(silent) as upstream:
-        served = await serve(upstream.url.replace("http:", "https:"), upstream_limits=limits)
+        served = await serve(upstream.url.replace("http:", "https:"), hedges=0, upstream_limits=limits)
         assert await reasons(served) == ["connect"]

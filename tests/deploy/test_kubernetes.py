@@ -12,7 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.prometheus_rule import RULES, groups
 from deploy.settings_of import settings_of
+from deploy.tools import missing
 from hedgerow import __version__
 from hedgerow.supervisor import KILL_AFTER_S
 
@@ -120,6 +122,12 @@ def test_a_field_that_the_operator_does_not_know_would_be_found() -> None:
     mistaken["spec"]["endpoints"][0]["intervall"] = "5s"
     with pytest.raises(jsonschema.ValidationError, match="intervall"):
         jsonschema.Draft202012Validator(SERVICE_MONITOR).validate(mistaken)
+
+
+def test_the_operator_gets_the_rules_that_prometheus_reads() -> None:
+    if not RULES.exists():
+        missing("deploy/prometheus/rules is not there")
+    assert the("PrometheusRule")["spec"]["groups"] == groups()
 
 
 def test_the_demo_needs_no_operator() -> None:

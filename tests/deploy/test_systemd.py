@@ -28,9 +28,7 @@ def listener(address: str) -> socket.socket:
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_the_service_manager_hears_ready_when_it_answers_and_stopping_when_it_drains(
-    tmp_path: Path, abstract: bool
-) -> None:
+def test_the_service_manager_hears_of_every_change(tmp_path: Path, abstract: bool) -> None:
     path = str(tmp_path / "notify")
     with (
         listener(f"\0{path}" if abstract else path) as manager,
@@ -46,6 +44,9 @@ def test_the_service_manager_hears_ready_when_it_answers_and_stopping_when_it_dr
             ready = lines[2].split()[1].replace("/metrics", "/readyz")
             with urllib.request.urlopen(ready, timeout=BOUND_S) as answer:
                 assert answer.status == 200
+            process.send_signal(signal.SIGHUP)  # what the unit's ExecReload sends
+            assert manager.recv(4096).decode().splitlines()[0] == "RELOADING=1"
+            assert manager.recv(4096).decode().splitlines() == ["READY=1", "STATUS=answering"]
             process.send_signal(signal.SIGTERM)
             assert manager.recv(4096).decode().splitlines()[0] == "STOPPING=1"
             assert process.wait(BOUND_S) == 0
@@ -124,6 +125,7 @@ def test_the_unit_gives_a_drain_its_time() -> None:
     assert unit()["TimeoutStopSec"] == "40s"
     assert unit()["KillMode"] == "mixed", "SIGTERM to the supervisor alone"
     assert unit()["RestartPreventExitStatus"] == "2"
+    assert unit()["ExecReload"] == "/bin/kill -HUP $MAINPID"
 
 
 def expanded(name: str) -> set[str]:

@@ -57,6 +57,9 @@ class ClientLimits:
     """A caller that does not read its answer holds it in our memory for so long."""
     write_buffer_bytes: int = 64 * 1024
     """Answers that wait for a caller to read; beyond, no further pipelined request of it is begun."""
+    send_buffer_bytes: int = 64 * 1024
+    """Answers that the kernel holds for a caller, who may not be reading. By itself it would take up to 4 MB of each,
+    and nobody would notice before the connection is idle for long (C10)."""
     held_bytes: int = 64 * 1024
     """Pipelined bytes kept while a request is answered; beyond, the socket is not read."""
     slice_bytes: int = 2 * 1024

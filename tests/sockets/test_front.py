@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from typing import cast
 
 import pytest
@@ -223,6 +224,26 @@ async def test_slow_idle_and_deaf_callers_are_ended(serve: Serve) -> None:
     await served.until(lambda: not served.worker.front.clients)
     for caller in (slow, idle, deaf):
         caller.writer.transport.abort()
+
+
+async def test_the_kernel_keeps_no_answers_for_a_caller_that_does_not_read(serve: Serve) -> None:
+    """C10: it took 450 KB without a word, and went on offering them when the connection was long closed."""
+    served = await serve("http://127.0.0.1:1/", client_limits=ClientLimits(write_timeout_s=0.1))
+    loop = asyncio.get_running_loop()
+    with socket.socket() as deaf:
+        deaf.setblocking(False)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(deaf, ("127.0.0.1", served.port))
+        await loop.sock_sendall(deaf, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        await served.until(lambda: served.counts.client_connections == 1)
+        await served.until(lambda: served.counts.client_connections == 0)
+
+        async def read_to_the_end() -> None:
+            while await loop.sock_recv(deaf, 65_536):
+                pass
+
+        with pytest.raises(ConnectionResetError):
+            await read_to_the_end()
 
 
 async def test_each_head_has_its_own_deadline(serve: Serve) -> None:

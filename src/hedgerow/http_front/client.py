@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
+from struct import pack
 from typing import Protocol, cast
 
 from hedgerow.http_front.heads import HeadReader, Refused
@@ -17,6 +18,9 @@ from hedgerow.sockets import Outbox
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+
+_LINGER_ZERO = pack("ii", 1, 0)
+"""`SO_LINGER`, on, 0 seconds: closing sends RST and drops what is unsent (socket(7))."""
 
 
 class Cancellable(Protocol):
@@ -155,6 +159,11 @@ class ClientConnection(asyncio.Protocol):
         self._ended = True
         if self._transport is not None:
             self._transport.abort()
+
+    def reset(self) -> None:
+        """Close at once by RST: otherwise the kernel keeps what is unread for minutes, and offers it on and on."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        self.abort()
 
     def refuse(self, refused: Refused) -> None:
         """Answer out of turn, and close: a head that took too long, or a connection too many."""

@@ -99,6 +99,9 @@ class HttpFront:
 
     def start(self, sock: socket.socket) -> None:
         """Accept callers from a bound socket, which belongs to the front from now on."""
+        sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes
+        )  # connections inherit it
         sock.listen(self.limits.listen_backlog)
         sock.setblocking(False)
         self._sock = sock
@@ -284,7 +287,7 @@ class HttpFront:
                 Refused("bad_request", f"no whole head within {timeout_s:g} s", HTTPStatus.REQUEST_TIMEOUT)
             )
         for client in self._deaf.pop_expired(now):
-            client.abort()
+            client.reset()
         for client in self._lingering.pop_expired(now):
             client.abort()
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)

@@ -1,0 +1,119 @@
+"""C03: bugs planted in copies of the gateway, each of which a campaign must find: a campaign that cannot fail
+proves nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from prove import ROOT
+from prove.campaign import Campaign, Findings, counted
+
+TIMEOUT_S = 300
+"""A planted bug may make a campaign hang; that, too, is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One edit of one source file, and the campaign that is to notice it."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    campaign: str
+    share: float
+
+
+BUGS = (
+    Bug(
+        "disconnects are not seen",
+        "http_front/client.py", "            run.cancel()\n", "            pass\n",
+        "C08", 0.01,
+    ),
+    Bug(
+        "a half-closed connection is kept",
+        "http_front/client.py",
+        "        self._leave()\n\n    def connection_lost",
+        "        return True\n\n    def connection_lost",
+        "C08", 0.005,
+    ),
+    Bug(
+        "callers' connections are not forgotten",
+        "http_front/server.py", "        self.clients.discard(client)\n", "",
+        "C08", 0.01,
+    ),
+    Bug(
+        "a parser and its connection hold each other",
+        "http_front/client.py", "        self._reader.close()\n", "",
+        "C08", 0.1,
+    ),
+    Bug(
+        "an abandoned race is still in flight",
+        "telemetry/recorder.py",
+        '        self._in_flight -= 1\n        self._requests["abandoned"]',
+        '        self._requests["abandoned"]',
+        "C08", 0.01,
+    ),
+)  # fmt: skip
+
+
+def plant(bug: Bug, folder: Path) -> None:
+    """Copy the gateway and put the bug in. Raises if its place is not there, or not alone."""
+    shutil.copytree(ROOT / "src", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / "hedgerow" / bug.file
+    source = path.read_text()
+    if source.count(bug.right) != 1:
+        raise ValueError(f"{bug.name}: its place in {bug.file} has moved")
+    path.write_text(source.replace(bug.right, bug.wrong))
+
+
+def broken_laws(bug: Bug, seed: int) -> list[str]:
+    """Run the campaign against the bug; tell which laws it found broken."""
+    with tempfile.TemporaryDirectory() as folder:
+        plant(bug, Path(folder))
+        try:
+            done = subprocess.run(
+                [
+                    sys.executable, "-m", "prove",
+                    f"--only={bug.campaign}", f"--share={bug.share}", f"--seed={seed}",
+                ],
+                cwd=ROOT, env=os.environ | {"PYTHONPATH": folder}, timeout=TIMEOUT_S,
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return ["it ends"]
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    laws = [line.partition(": ")[2] for line in lines if line.startswith("BROKEN")]
+    if not laws and done.returncode:
+        return [f"it does not break down ({done.stderr.strip().splitlines()[-1]})"]
+    return laws
+
+
+def run(seed: int, share: float) -> Findings:
+    """Plant each bug, or the first few, and see that its campaign notices."""
+    bugs = BUGS[: counted(len(BUGS), share)]
+    findings = Findings(count=len(bugs))
+    caught: Counter[str] = Counter()
+    for bug in bugs:
+        laws = broken_laws(bug, seed)
+        findings.check(bool(laws), "every planted bug is found", f"{bug.name} ({bug.file}) by {bug.campaign}")
+        if laws:
+            caught[bug.campaign] += 1
+            findings.figures[f"{bug.campaign}: {bug.name}"] = "; ".join(laws)
+    findings.figures["caught by"] = ", ".join(f"{name} {times}" for name, times in sorted(caught.items()))
+    return findings
+
+
+CAMPAIGN = Campaign(
+    id="C03",
+    title="planted bugs",
+    proves="Each campaign can fail: bugs are put into copies of the gateway, and each is noticed.",
+    must_reach="at least 20 planted bugs, all found",
+    run=run,
+)

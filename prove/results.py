@@ -1,0 +1,72 @@
+"""What the campaigns came to at full size: a file for each, and `RESULTS.md` for people."""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+from bench.machine import cpu_model, first_line
+
+from prove.campaign import Campaign, Findings
+
+PROVE = Path(__file__).resolve().parent
+RESULTS = PROVE / "RESULTS.md"
+
+
+def save(campaign: Campaign, findings: Findings, *, seed: int, took_s: float) -> None:
+    """Write a campaign's result over the one before, with where and from what it comes."""
+    result = {
+        "id": campaign.id,
+        "title": campaign.title,
+        "must_reach": campaign.must_reach,
+        "commit": first_line(["git", "describe", "--always", "--dirty"]) or "unknown",
+        "machine": machine(),
+        "seed": None if campaign.exhaustive else seed,
+        "count": findings.count,
+        "figures": findings.figures,
+        "broken": dict(findings.broken),
+        "verdict": verdict(findings),
+        "took_s": round(took_s),
+    }
+    (PROVE / "results").mkdir(exist_ok=True)
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    (PROVE / "results" / f"{campaign.id}.json").write_text(text + "\n")
+
+
+def render() -> str:
+    """Tell all results that there are."""
+    lines = [
+        "# Results of `make prove`",
+        "",
+        "Written by `make prove`, each part when its campaign has run at full size. How to run one alone is told in",
+        "[README.md](README.md).",
+    ]
+    for path in sorted((PROVE / "results").glob("*.json")):
+        result = json.loads(path.read_text())
+        seed = "exhaustive, no seed" if result["seed"] is None else f"seed {result['seed']}"
+        figures = [f"{name}: {value}" for name, value in result["figures"].items()]
+        broken = [f"broken {times} times: {law}" for law, times in result["broken"].items()]
+        lines += [
+            "",
+            f"## {result['id']} {result['title']}: {result['verdict']}",
+            "",
+            f"Must reach: {result['must_reach']}.",
+            "",
+            f"- count: {result['count']:_}".replace("_", " "),
+            *(f"- {line}" for line in figures + broken),
+            f"- {seed}, commit {result['commit']}, {result['took_s']} s on {result['machine']}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def verdict(findings: Findings) -> str:
+    """Say it in a word."""
+    return "holds" if findings.holds else "BROKEN"
+
+
+def machine() -> str:
+    """Name the machine and the interpreter."""
+    return (
+        f"{cpu_model()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )

@@ -218,6 +218,7 @@ class Supervisor:
             wait_s = RESTART_BACKOFF_S[min(deaths, len(RESTART_BACKOFF_S)) - 1]
             code = worker.process.returncode if worker.process else None
             self._log.error("worker died", exit_code=code, restart_in_s=wait_s)
+            self._retired = add(self._retired, Snapshot(worker_restarts=1))
             await asyncio.sleep(wait_s)
 
     async def _run_worker(self, worker: _Worker, sock: socket.socket, order: bytes) -> None:

@@ -40,7 +40,9 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(serve: Serve) -> None:
     worker.kill()
     psutil.wait_procs([worker], timeout=READ_TIMEOUT_S)
     assert command.get()[0] == 502, "the listening socket stands; the request waits for the new worker"
-    assert command.metrics()['hedgerow_requests_total{outcome="all_failed"}'] == 2
+    metrics = command.metrics()
+    assert metrics['hedgerow_requests_total{outcome="all_failed"}'] == 2
+    assert metrics["hedgerow_worker_restarts_total"] == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -110,7 +110,9 @@ def test_sighup_replaces_each_worker_and_loses_nothing(serve: Serve, asking: lis
     assert ask(command.admin + "/readyz")[0] == 200
     answered = sum(caller.answered for caller in asking)
     assert answered > 0
-    assert command.metrics()['hedgerow_requests_total{outcome="all_failed"}'] == answered
+    metrics = command.metrics()
+    assert metrics['hedgerow_requests_total{outcome="all_failed"}'] == answered
+    assert metrics["hedgerow_worker_restarts_total"] == 0, "nothing that alarms"
 
 
 def test_a_killed_worker_costs_only_its_own_requests(serve: Serve, asking: list[Asking]) -> None:

@@ -176,6 +176,12 @@ class _Collector(Collector):
             "Workers that refuse every request: their loop is behind",
             snap.shedding,
         )
+        yield CounterMetricFamily(
+            "hedgerow_worker_restarts",
+            "Workers that died and were replaced, each with the requests that it had in flight; those that SIGHUP"
+            " replaces are not counted",
+            snap.worker_restarts,
+        )
         info = GaugeMetricFamily("hedgerow_build_info", "Always 1", labels=("version",))
         info.add_metric((__version__,), 1)
         yield info

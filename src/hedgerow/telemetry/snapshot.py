@@ -104,6 +104,8 @@ class Snapshot(msgspec.Struct):
     """Gauge: the cap on requests in flight, as it is now."""
     shedding: int = 0
     """Gauge: workers that admit nothing because their event loop is behind."""
+    worker_restarts: int = 0
+    """Counted by the supervisor, not by the workers: those that died and were replaced."""
 
     def without_gauges(self) -> "Snapshot":
         """Keep what a worker that has ended leaves behind: it has nothing in flight any more."""

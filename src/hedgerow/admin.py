@@ -35,17 +35,19 @@ class Admin:
         self,
         readiness: Callable[[], Readiness],
         answers: Mapping[bytes, Answering],
+        pages: Mapping[bytes, Reply],
         later: Callable[[Coroutine[Any, Any, None]], Cancellable],
     ) -> None:
         self._readiness = readiness
         self._answers = answers
+        self._pages = pages
+        self._paths = (b"/livez", b"/readyz", *answers, *pages)
         self._later = later
 
     def handle(self, request: Request, respond: Callable[[Reply], None]) -> Cancellable | None:
         """Answer by one call of `respond`; see `http_front.client.Handler`."""
-        paths = (b"/livez", b"/readyz", *self._answers)
-        if request.path not in paths:
-            known = ", ".join(path.decode() for path in paths)
+        if request.path not in self._paths:
+            known = ", ".join(path.decode() for path in self._paths if path.count(b"/") == 1)
             respond(problem("not_found", f"the paths here are {known}", request.request_id))
         elif request.method not in (b"GET", b"HEAD"):
             respond(
@@ -62,6 +64,8 @@ class Admin:
             readiness = self._readiness()
             body = msgspec.json.encode({"ready": readiness.ready, "reason": readiness.reason})
             respond(Reply(200 if readiness.ready else 503, body, content_type=JSON))
+        elif request.path in self._pages:
+            respond(self._pages[request.path])
         else:
             return self._later(self._answer(request, respond))
         return None

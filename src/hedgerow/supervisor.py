@@ -26,6 +26,7 @@ from hedgerow.scoreboard import Scoreboard
 from hedgerow.service_manager import READY, RELOADING, STOPPING, notify
 from hedgerow.settings import EMBEDDED, Losers, Settings, Target, parse_target
 from hedgerow.sockets import Outbox
+from hedgerow.status_page import pages
 from hedgerow.telemetry.channel import (
     MAX_LINE_BYTES,
     Answer,
@@ -50,6 +51,8 @@ RESTART_BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 STABLE_S = 10.0
 ANSWER_WAIT_S = 0.1
 """How long the operations port waits for a worker; a stalled one is told as it last was."""
+TIME_WAS_SET_S = 0.05
+"""The time of day moves against our clock by more than this only when somebody has set it."""
 KILL_AFTER_S = 2.0
 """A worker that has not ended this long after its drain was over is killed."""
 SIMULATOR_RESTART_S = 0.5
@@ -95,6 +98,7 @@ class Supervisor:
         """A worker has begun to serve, or has ended."""
         self._board = Scoreboard.create(settings.workers + 1)
         self._replacing: asyncio.Task[None] | None = None
+        self._utc_offset_s = 0.0
         self._history = History(
             About(
                 upstream=settings.upstream,
@@ -121,7 +125,7 @@ class Supervisor:
         outbox = Outbox(trampoline.begin_turn)
         trampoline.flush = outbox.flush
         answers = {b"/metrics": self._metrics, b"/status.json": self._status}
-        admin = Admin(self._readiness, answers, self._later)
+        admin = Admin(self._readiness, answers, pages(), self._later)
         front = HttpFront(
             admin.handle,
             settings.client_limits,
@@ -306,7 +310,7 @@ class Supervisor:
 
     async def _status(self, request: Request) -> Reply:
         wanted = parse_qs(request.query.decode("latin-1")).get("request_id")
-        answers = await self._ask(AskRecent(time() - CLOCK(), RECENT, wanted[0] if wanted else None))
+        answers = await self._ask(AskRecent(self._utc_offset(), RECENT, wanted[0] if wanted else None))
         recent = [
             told for answer in answers if isinstance(answer, RecentRequests) for told in answer.requests
         ]
@@ -320,6 +324,13 @@ class Supervisor:
             return Reply(200, msgspec.json.encode({"requests": recent}), content_type=JSON)
         status = self._history.status(self._how_workers_are(), recent[:RECENT], time())
         return Reply(200, msgspec.json.encode(status), content_type=JSON)
+
+    def _utc_offset(self) -> float:
+        """Tell what makes UTC of the clock, in seconds; the same each time, unless the time of day was set."""
+        offset_s = time() - CLOCK()
+        if abs(offset_s - self._utc_offset_s) > TIME_WAS_SET_S:
+            self._utc_offset_s = offset_s
+        return self._utc_offset_s
 
     def _how_workers_are(self) -> Workers:
         now = asyncio.get_running_loop().time()
@@ -378,7 +389,7 @@ class Supervisor:
         print(  # noqa: T201 (what the user asked for)
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
             f"  upstream    {target.scheme}://{target.authority}{target.path}{kind}\n"
-            f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status.json\n"
+            f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status /status.json\n"
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'",
             flush=True,
         )

@@ -15,7 +15,7 @@ class Operations:
         self.readiness = Readiness(ready=True, reason="1 of 1 workers serve")
         self.later: list[Coroutine[object, object, None]] = []
         answers = {b"/metrics": self._metrics, b"/broken": self._broken}
-        self.admin = Admin(lambda: self.readiness, answers, self._later)
+        self.admin = Admin(lambda: self.readiness, answers, {b"/page": Reply(200, b"page")}, self._later)
 
     async def _metrics(self, _: Request) -> Reply:
         return Reply(200, b"metrics")
@@ -54,6 +54,7 @@ def test_the_operations_port() -> None:
     assert json.loads(ready.body) == {"ready": False, "reason": "draining"}
     assert [reply.status for reply in operations.ask(b"/nothing")] == [404]
     assert [reply.status for reply in operations.ask(b"/livez", b"POST")] == [405]
+    assert [reply.body for reply in operations.ask(b"/page")] == [b"page"]
     (metrics,) = operations.ask(b"/metrics")
     assert (metrics.status, metrics.body) == (200, b"metrics")
 

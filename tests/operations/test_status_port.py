@@ -39,6 +39,14 @@ def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, sim
         assert [attempt["outcome"] for attempt in request["attempts"]] == ["success"]
 
 
+def test_a_request_is_told_the_same_each_time(serve: Serve) -> None:
+    """The page knows by it which rows it shows already."""
+    served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
+    assert served.ask("?timeout=400", request_id="mine") == 502
+    told = [json.dumps(served.status("?request_id=mine")) for _ in range(20)]
+    assert set(told) == {told[0]}
+
+
 def test_an_id_that_nobody_knows_is_404(serve: Serve) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/")
     status, body = served.fetch("/status.json?request_id=nobodys%20id")

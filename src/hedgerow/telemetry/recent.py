@@ -113,7 +113,7 @@ def _describe(noted: _Noted, losers: Iterable[tuple[bytes, _Told]], offset_s: fl
     return RequestTold(
         request_id=request_id.decode("ascii"),
         code=code,
-        at=arrived_at + offset_s,
+        at=round(arrived_at + offset_s, 3),
         took_ms=_milliseconds(ended_at - arrived_at),
         deadline_ms=None if deadline_at is None else _milliseconds(deadline_at - arrived_at),
         winner=winner,

@@ -1,0 +1,33 @@
+"""The page `/status`: its files, as answers of the operations port. What it shows comes from `/status.json`.
+
+The page loads nothing from elsewhere, and says so to the browser (Content-Security-Policy). Charts are drawn by
+uPlot, which lies here as npm ships it, with its licence.
+"""
+
+from importlib.resources import files
+
+from hedgerow.replies import Reply
+
+_POLICY = (
+    b"Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+    b" connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+    b"X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
+)
+_FILES = {
+    b"/status": ("index.html", b"text/html; charset=utf-8"),
+    b"/status/status.css": ("status.css", b"text/css; charset=utf-8"),
+    b"/status/status.js": ("status.js", b"text/javascript; charset=utf-8"),
+    b"/status/icon.svg": ("icon.svg", b"image/svg+xml"),
+    b"/status/uPlot.js": ("uPlot.iife.min.js", b"text/javascript; charset=utf-8"),
+    b"/status/uPlot.css": ("uPlot.min.css", b"text/css; charset=utf-8"),
+    b"/status/uPlot.LICENSE.txt": ("uPlot.LICENSE.txt", b"text/plain; charset=utf-8"),
+}
+
+
+def pages() -> dict[bytes, Reply]:
+    """Read the files once, by the path that each has on the operations port."""
+    here = files(__name__)
+    return {
+        path: Reply(200, (here / name).read_bytes(), content_type=content_type, headers=_POLICY)
+        for path, (name, content_type) in _FILES.items()
+    }

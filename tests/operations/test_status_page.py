@@ -1,0 +1,349 @@
+"""The page `/status` in a real Chromium: what it shows is what `/status.json` says, for everybody, without internet."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
+
+from deploy.tools import tool
+from hedgerow.telemetry.health import State, Workers
+from hedgerow.telemetry.history import History
+from hedgerow.telemetry.recent import AttemptTold, RequestTold
+from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.telemetry.status import About
+from operations.conftest import Serve, Simulate
+from operations.processes import Served
+
+DESKTOP: ViewportSize = {"width": 1240, "height": 900}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = tool("chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])  # CI is root
+        yield chromium
+        chromium.close()
+
+
+class Shown:
+    """The page in a tab, and all that it asked for and complained about."""
+
+    def __init__(
+        self, browser: Browser, url: str, *, scheme: Any = "light", viewport: ViewportSize = DESKTOP
+    ) -> None:
+        self.page: Page = browser.new_page(color_scheme=scheme, viewport=viewport)
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        self.told: list[dict[str, Any]] = []
+        self.url = url
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open(self, status: dict[str, Any] | None = None) -> Page:
+        """Show the page; with `status` in place of the gateway's own, if given."""
+
+        def pass_on(route: Route) -> None:
+            if status is None:
+                answer = route.fetch()
+                self.told.append(answer.json())
+                route.fulfill(response=answer)
+            else:
+                self.told.append(status)
+                route.fulfill(json=status)
+
+        self.page.route("**/status.json", pass_on)
+        self.page.goto(self.url + "/status")
+        expect(self.page.locator("#verdict")).not_to_have_attribute("data-state", "unknown")
+        return self.page
+
+
+@pytest.fixture
+def show(browser: Browser) -> Iterator[Callable[..., Shown]]:
+    shown: list[Shown] = []
+
+    def start(url: str, **how: Any) -> Shown:
+        shown.append(Shown(browser, url, **how))
+        return shown[-1]
+
+    yield start
+    for one in shown:
+        one.page.unroute_all(behavior="ignoreErrors")
+        one.page.close()
+
+
+Show = Callable[..., Shown]
+
+
+@pytest.fixture
+def busy(serve: Serve, simulate: Simulate) -> Served:
+    """A gateway that has had requests of all kinds."""
+    upstream = simulate(
+        "--latency-ms=5-60", "--error-rate=0.2", "--malformed-rate=0.1", "--hang-rate=0.05", "--seed=5"
+    )
+    served = serve("--upstream", upstream.url, "--hedge-after-ms=30", "--loser-grace-ms=100")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(served.ask, ["?timeout=200", "?timeout=400", "?timeout=20", "?timeout=soon"] * 30))
+    served.status_when(lambda status: status["requests"]["total"] == 120)
+    return served
+
+
+@pytest.fixture
+def idle(serve: Serve) -> Served:
+    return serve("--upstream", "http://127.0.0.1:1/")
+
+
+def written(value: Any, form: str) -> str:
+    """Write a value as the page should: the same rules, told a second time."""
+    if value is None:
+        return "\N{EN DASH}"
+    match form:
+        case "text" | "count":
+            return str(value)
+        case "plain":
+            return f"{value:.2f}"
+        case "per_s":
+            return f"{value:.1f} /s"
+        case "s":
+            return f"{int(value + 0.5)} s"
+        case "ms":
+            if value >= 10_000:
+                return f"{value / 1000:.1f} s"
+            return f"{int(value + 0.5) if value >= 100 else value:g} ms"
+        case "percent":
+            tenths = int(value * 1000 + 0.5)
+            return f"{(min(max(tenths, 1), 999) if 0 < value < 1 else tenths) / 10:.1f} %"
+    raise AssertionError(form)
+
+
+def at(status: Any, path: str) -> Any:
+    for name in path.split("."):
+        status = status[name]
+    return status
+
+
+def bars(page: Page, name: str) -> dict[str, int]:
+    rows = page.locator(f"#{name} tr[data-name]")
+    return {
+        str(rows.nth(index).get_attribute("data-name")): int(rows.nth(index).locator(".times").inner_text())
+        for index in range(rows.count())
+    }
+
+
+def test_each_value_shown_is_the_one_of_status_json(busy: Served, show: Show) -> None:
+    shown = show(busy.admin)
+    page = shown.open()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#live")).to_have_text("paused")
+    status = shown.told[-1]
+    values = page.locator("[data-value]").evaluate_all(
+        "elements => elements.map(e => [e.dataset.value, e.dataset.format, e.textContent])"
+    )
+    assert len(values) > 30
+    for path, form, text in values:
+        assert text == written(at(status, path), form), path
+    assert page.locator("#verdict").get_attribute("data-state") == status["verdict"]["state"]
+    assert bars(page, "failures") == status["attempts"]["failures"]
+    assert bars(page, "outcomes") == status["requests"]["by_outcome"]
+    assert set(status["requests"]["by_outcome"]) >= {"success", "out_of_time", "bad_timeout"}
+    charts = page.locator("[role=img]")
+    assert charts.count() == 6
+    for index in range(6):
+        label = charts.nth(index).get_attribute("aria-label")
+        assert label
+        assert "undefined" not in label
+    success_by = page.locator("#success-by").get_attribute("aria-label") or ""
+    assert written(status["hedging"]["without_hedging"]["success_rate"], "percent") in success_by
+    drawn = page.evaluate("[charts['success-by'].data, charts.rates.data]")
+    assert drawn[0][1][1:] == status["hedging"]["with_hedging"]["success_by"][: len(drawn[0][1]) - 1]
+    assert drawn[0][2][1:] == status["hedging"]["without_hedging"]["success_by"][: len(drawn[0][2]) - 1]
+    assert drawn[1][1:] == [
+        status["series"][name] for name in ("request_success_rate", "attempt_success_rate")
+    ]
+
+    items = page.locator("#recent > li")
+    assert items.count() == len(status["recent"]) == 25
+    for index, request in enumerate(status["recent"]):
+        item = items.nth(index)
+        assert item.locator(".id").inner_text() == request["request_id"]
+        assert item.locator(".code").inner_text() == request["code"]
+        assert item.locator(".took").inner_text() == written(request["took_ms"], "ms")
+        assert item.locator("svg rect").count() == len(request["attempts"])
+    assert shown.complaints == []
+
+
+def test_it_is_live_and_says_so_when_it_is_not(idle: Served, show: Show) -> None:
+    shown = show(idle.admin)
+    page = shown.open()
+    expect(page.locator("#live")).to_have_text("live, each second")
+    assert idle.ask("?timeout=50") == 502
+    expect(page.locator("#outcomes tr[data-name=all_failed] .times")).to_have_text("1")
+    expect(page.locator("#recent > li")).to_have_count(1)
+    page.unroute_all(behavior="wait")
+    idle.process.terminate()
+    expect(page.locator("#live")).to_contain_text("✕ no answer from the gateway since")
+    assert "asked" not in page.title()
+
+
+def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: Served, show: Show) -> None:
+    shown = show(idle.admin)
+    page = shown.open()
+    assert {urlsplit(url).netloc for url in shown.asked} == {urlsplit(idle.admin).netloc}
+    policy = page.request.get(idle.admin + "/status").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    blocked = (
+        "window.ran = false; const s = document.createElement('script'); s.textContent = 'window.ran = true';"
+    )
+    assert page.evaluate(blocked + "document.head.append(s); window.ran") is False
+    assert "Content Security Policy" in " ".join(shown.complaints)
+    for name in ("status.js", "status.css", "index.html"):
+        source = (Path(__file__).parents[2] / "src/hedgerow/status_page" / name).read_text()
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", source)
+        assert "style=" not in source
+
+
+def a_request(request_id: str, code: str = "success") -> RequestTold:
+    attempts = [
+        AttemptTold(1, 0.1, 120.0, "status_5xx"),
+        AttemptTold(2, 300.0, 80.0, "success"),
+        AttemptTold(3, 300.0, None, "pending", lost=True),
+    ]
+    return RequestTold(request_id, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
+
+
+def a_status(counts: Snapshot, *recent: RequestTold) -> dict[str, Any]:
+    history = History(About(upstream="http://127.0.0.1:1/", hedge_after_ms=300, hedges=2, losers_cut=False))
+    history.sample(Snapshot(), 1.0, 1_700_000_000.0)
+    history.sample(counts, 2.0, 1_700_000_001.0)
+    status: dict[str, Any] = json.loads(
+        msgspec.json.encode(history.status(Workers(1, 1), list(recent), 1_700_000_001.0))
+    )
+    return status
+
+
+STATES = {
+    State.HEALTHY: Snapshot(attempts={"1": {"success": 90, "reset": 10}}, requests={"success": 100}),
+    State.DEGRADED: Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}),
+    State.FAILING: Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}),
+    State.SILENT: Snapshot(),
+}
+
+
+def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: Served, show: Show) -> None:
+    seen: dict[str, set[str]] = {"word": set(), "sign": set(), "title": set(), "colour": set()}
+    for state, counts in STATES.items():
+        page = show(idle.admin).open(a_status(counts))
+        verdict = page.locator("#verdict")
+        expect(verdict).to_have_attribute("data-state", state)
+        assert verdict.locator("h2").inner_text().lower() == state
+        seen["word"].add(verdict.locator("h2").inner_text())
+        seen["sign"].add(str(verdict.locator(".mark").get_attribute("d")))
+        seen["title"].add(page.title())
+        seen["colour"].add(verdict.locator("h2").evaluate("e => getComputedStyle(e).color"))
+    assert {name: len(values) for name, values in seen.items()} == dict.fromkeys(seen, len(STATES))
+
+
+def contrast(one: str, other: str) -> float:
+    """Tell the contrast of two colours like `rgb(1, 2, 3)` (WCAG 2.1, relative luminance)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        red, green, blue = [
+            part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        ]
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_it_is_legible_in_light_and_dark_at_any_width(
+    idle: Served, show: Show, scheme: str, viewport: ViewportSize
+) -> None:
+    for counts in STATES.values():
+        assert_legible(show(idle.admin, scheme=scheme, viewport=viewport), counts, dark=scheme == "dark")
+
+
+def assert_legible(shown: Shown, counts: Snapshot, *, dark: bool) -> None:
+    page = shown.open(a_status(counts, a_request("a" * 128), a_request("b", "out_of_time")))
+    width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert width[0] <= width[1], "nothing to scroll sideways"
+    cut = page.evaluate(
+        "[...document.querySelectorAll('h2, h3, p, dt, dd, td, th')]"
+        ".filter(e => e.scrollWidth > e.clientWidth + 1 && !e.closest('.uplot')).map(e => e.textContent)"
+    )
+    assert cut == []
+    texts = page.evaluate(
+        "[...document.querySelectorAll('h1, h2, h3, h4, p, dt, dd, td, th, a, button, label, summary span')].map(e => {"
+        " let back = e; while (getComputedStyle(back).backgroundColor === 'rgba(0, 0, 0, 0)' && back.parentElement)"
+        " back = back.parentElement;"
+        " return [e.textContent, getComputedStyle(e).color, getComputedStyle(back).backgroundColor]; })"
+    )
+    assert len(texts) > 50
+    for text, ink, paper in texts:
+        assert contrast(ink, paper) >= 4.5, f"{text}: {ink} on {paper} (WCAG 2.1, AA)"
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (contrast(paper, "rgb(0, 0, 0)") < 2) is dark
+    assert shown.complaints == []
+
+
+def test_it_can_be_used_by_keyboard_alone(idle: Served, show: Show) -> None:
+    assert idle.ask("?timeout=50", request_id="mine") == 502
+    shown = show(idle.admin)
+    page = shown.open()
+    expect(page.locator("#recent > li")).to_have_count(1)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Pause")).to_be_focused()
+    page.keyboard.press("Tab")
+    search = page.get_by_label("Find by X-Request-Id")
+    expect(search).to_be_focused()
+    page.keyboard.type("nobody")
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_contain_text("Not found")
+    expect(page.locator("#recent > li")).to_have_count(0)
+    search.fill("mine")
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_have_text("1 found.")
+    expect(page.locator("#recent details[open] td").first).to_have_text("1")
+    for name in ("Find", "Show all"):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name=name)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_have_text("")
+    expect(search).to_be_focused()
+    for _ in range(2):  # past Find; Show all is gone again
+        page.keyboard.press("Tab")
+    expect(page.locator("#recent summary")).to_be_focused()
+    expect(page.locator("#recent details")).to_have_attribute("open", "")
+    page.keyboard.press("Enter")
+    expect(page.locator("#recent details")).not_to_have_attribute("open", "")
+    page.keyboard.press("Enter")
+    expect(page.locator("#recent details")).to_have_attribute("open", "")
+    outline = page.locator("#recent summary").evaluate("e => getComputedStyle(e).outlineStyle")
+    assert outline == "solid", "the focus is seen"
+
+
+def test_what_is_open_stays_open_while_the_page_lives_on(idle: Served, show: Show) -> None:
+    first, second = a_request("first"), a_request("second")
+    status = a_status(STATES[State.HEALTHY], first)
+    shown = show(idle.admin)
+    page = shown.open(status)
+    page.locator("#recent summary").click()
+    status["recent"] = [*a_status(Snapshot(), second, first)["recent"]]
+    status["recent"][1]["attempts"][2] |= {"took_ms": 400.0, "outcome": "reset"}
+    expect(page.locator("#recent > li")).to_have_count(2)
+    expect(page.locator("#recent details[open] .id")).to_have_text("first")
+    expect(page.locator("#recent details[open] tbody tr").nth(2)).to_contain_text("reset, after the race")
+    expect(page.locator("#recent details[open] summary")).to_be_focused()

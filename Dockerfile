@@ -13,7 +13,7 @@ RUN python3 -m venv /tools \
     && python3 -m venv --without-pip /opt/hedgerow \
     && /tools/bin/pip install --quiet --require-hashes -r requirements/build.txt \
     && /tools/bin/pip --python /opt/hedgerow/bin/python install --quiet --require-hashes -r requirements/run.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE THIRD-PARTY.md ./
 COPY src/ src/
 RUN /tools/bin/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir /wheels . \
     && /tools/bin/pip --python /opt/hedgerow/bin/python install --quiet --no-index --no-deps /wheels/*.whl

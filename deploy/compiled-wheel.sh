@@ -9,5 +9,5 @@ folder=$(readlink -f "$2")
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cd "$(dirname "$0")/.."
-cp -r src pyproject.toml README.md LICENSE "$copy"
+cp -r src pyproject.toml README.md LICENSE THIRD-PARTY.md "$copy"
 HATCH_BUILD_HOOK_ENABLE_MYPYC=1 "$python" -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir "$folder" "$copy"

@@ -70,6 +70,15 @@ def test_nothing_of_the_build_is_left(image: Image) -> None:
     assert not installed & {"pip", "hatchling", "setuptools", "editables"}
 
 
+def test_the_licences_of_all_that_it_adds_are_in_it(image: Image) -> None:
+    added = list(Path(image.root).glob("opt/hedgerow/lib/python3*/site-packages/*.dist-info"))
+    assert added
+    for about in added:
+        assert list(about.glob("licenses/**/LICENSE*")), about.name
+    (ours,) = Path(image.root).glob("opt/hedgerow/lib/python3*/site-packages/hedgerow-*.dist-info")
+    assert (ours / "licenses/THIRD-PARTY.md").exists()
+
+
 def test_docker_run_answers_before_the_embedded_upstream(image: Image) -> None:
     with image.run() as container:
         assert container.said[0] == "hedgerow: answering on http://0.0.0.0:8080/api/smart\n", container.said

@@ -53,6 +53,9 @@ ANSWER_WAIT_S = 0.1
 """How long the operations port waits for a worker; a stalled one is told as it last was."""
 TIME_WAS_SET_S = 0.05
 """The time of day moves against our clock by more than this only when somebody has set it."""
+HUNG_S = 10.0
+"""A worker that serves and says nothing for so long (it is asked each second) hangs: it is killed and replaced. Turns
+of the event loop under the heaviest load that was tried took 5 s."""
 KILL_AFTER_S = 2.0
 """A worker that has not ended this long after its drain was over is killed."""
 SIMULATOR_RESTART_S = 0.5
@@ -274,10 +277,28 @@ class Supervisor:
     def _readiness(self) -> Readiness:
         if self._draining:
             return Readiness(ready=False, reason="draining")
-        ready = sum(worker.ready for worker in self._workers)
-        if not ready:
+        if not any(worker.ready for worker in self._workers):
             return Readiness(ready=False, reason="starting")
-        return Readiness(ready=True, reason=f"{ready} of {len(self._workers)} workers serve")
+        answering = [link for link in self._links() if not self._is_silent(link, UNTOLD_S)]
+        if not answering:
+            return Readiness(ready=False, reason="no worker answers")
+        if all(link.last.shedding for link in answering):
+            return Readiness(ready=False, reason="shedding: more is asked than can be answered in time")
+        return Readiness(ready=True, reason=f"{len(answering)} of {len(self._workers)} workers serve")
+
+    def _links(self) -> list[Link]:
+        """Tell the channels to the workers that serve."""
+        return [worker.link for worker in self._workers if worker.link is not None and worker.link.ready]
+
+    @staticmethod
+    def _is_silent(link: Link, for_s: float) -> bool:
+        return asyncio.get_running_loop().time() - link.told_at > for_s
+
+    def _kill_the_hung(self) -> None:
+        for worker in self._workers:
+            if worker.link is not None and worker.link.ready and self._is_silent(worker.link, HUNG_S):
+                self._log.error("worker hangs", silent_s=HUNG_S)
+                _signal(worker.process, signal.SIGKILL)
 
     async def _ask(self, question: Question) -> list[Answer]:
         """Ask every worker, and tell what came within `ANSWER_WAIT_S`."""
@@ -305,6 +326,7 @@ class Supervisor:
         due_at = CLOCK()
         while True:
             self._history.sample(await self._counts(), CLOCK(), time())
+            self._kill_the_hung()
             due_at = max(due_at + SAMPLE_S, CLOCK())
             await asyncio.sleep(due_at - CLOCK())
 
@@ -333,9 +355,8 @@ class Supervisor:
         return self._utc_offset_s
 
     def _how_workers_are(self) -> Workers:
-        now = asyncio.get_running_loop().time()
-        links = [worker.link for worker in self._workers if worker.link is not None and worker.link.ready]
-        untold = sum(now - link.told_at > UNTOLD_S for link in links)
+        links = self._links()
+        untold = sum(self._is_silent(link, UNTOLD_S) for link in links)
         return Workers(wanted=len(self._workers), ready=len(links), untold=untold)
 
     def _later(self, answering: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -382,6 +403,10 @@ class Supervisor:
             await asyncio.wait([self._simulator_watch])
         if self._simulator is not None:
             _signal(self._simulator, signal.SIGTERM)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(KILL_AFTER_S):
+                    await self._simulator.wait()
+            _signal(self._simulator, signal.SIGKILL)  # it may have been stopped
             await self._simulator.wait()
 
     def _announce(self, sock: socket.socket, admin_sock: socket.socket, target: Target) -> None:

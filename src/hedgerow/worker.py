@@ -52,6 +52,10 @@ GARBAGE = 500_000
 """More live containers than any load that the sockets allow makes (20 a request in flight): 100 MB or so."""
 
 
+CLOSE_S = 1.0
+"""Closing what is left after the drain takes some turns of the loop; nobody may be there to kill us if it hangs."""
+
+
 class Order(msgspec.Struct):
     """What the supervisor tells a worker at its start."""
 
@@ -186,7 +190,9 @@ async def _run(order: Order, sock: socket.socket, channel: socket.socket, board:
     asking = loop.create_task(_answer(reader, writer, worker, stop))
     await stop.wait()
     await worker.drain()
-    await worker.close()
+    with suppress(TimeoutError):  # whatever hangs here ends with this process
+        async with asyncio.timeout(CLOSE_S):
+            await worker.close()
     writer.write(line(Farewell(worker.snapshot())))
     asking.cancel()
     await asyncio.wait([asking])

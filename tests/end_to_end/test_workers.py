@@ -148,3 +148,23 @@ def test_sigterm_answers_what_comes_on_connections_that_stand(serve: Serve) -> N
         assert json.loads(answer.read())["code"] == "all_failed"
     command.process.communicate(timeout=READ_TIMEOUT_S)
     assert command.process.returncode == 0
+
+
+def test_a_gateway_whose_only_worker_stands_still_is_not_ready_and_gets_a_new_one(serve: Serve) -> None:
+    command = serve(*NOWHERE)
+    command.all_ready()
+    (hung,) = command.family()
+    hung.suspend()
+    command.until_readiness(lambda reason: reason == "no worker answers")
+    assert ask(command.admin + "/readyz")[0] == 503
+    assert not psutil.wait_procs([hung], timeout=READ_TIMEOUT_S)[1]
+    command.all_ready()
+    assert command.get()[0] == 502
+
+
+def test_a_testing_server_that_was_stopped_does_not_keep_the_gateway_from_ending(serve: Serve) -> None:
+    command = serve()
+    simulator = next(process for process in command.family() if "hedgerow_simulator" in process.cmdline())
+    simulator.suspend()
+    assert command.stop() == 0
+    assert not psutil.wait_procs([simulator], timeout=READ_TIMEOUT_S)[1]

@@ -33,6 +33,7 @@ check: $(INSTALLED_DEV)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED_DEV)
+	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory install COMPILED=1 VENV=.venv-compiled; fi
 	$(BIN)/python -m bench $(ARGS)
 
 prove: $(INSTALLED_DEV)

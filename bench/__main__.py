@@ -12,18 +12,21 @@ import click
 
 from bench import report
 from bench.machine import provenance
-from bench.servers import known_servers
+from bench.servers import COMPILED, known_servers
 from bench.toolchain import BENCH, build_go, ensure_peers
 from bench.workloads import LOAD_CORE, WORKLOADS, Settings
 
 PEER_NAMES = ("nginx", "envoy", "go-cancel", "go-drain", "aiohttp")
+OWN_AND_PEERS = ("hedgerow", *(("compiled",) if COMPILED.exists() else ()), *PEER_NAMES)
 RATES = ",".join(str(rate) for rate in range(1000, 10_001, 1000))
 
 
 def names(_: click.Context, parameter: click.Parameter, value: str) -> list[str]:
     """Split a list with commas and refuse what does not exist."""
     chosen = [name.strip() for name in value.split(",") if name.strip()]
-    known = list(WORKLOADS) if parameter.name == "workloads" else ["hedgerow", "other", *PEER_NAMES]
+    known = (
+        list(WORKLOADS) if parameter.name == "workloads" else ["hedgerow", "compiled", "other", *PEER_NAMES]
+    )
     if unknown := [name for name in chosen if name not in known]:
         raise click.BadParameter(f"{', '.join(unknown)}; there are {', '.join(known)}")
     return chosen
@@ -31,7 +34,7 @@ def names(_: click.Context, parameter: click.Parameter, value: str) -> list[str]
 
 @click.command()
 @click.option("--workloads", default="W1,W2", show_default=True, callback=names, help="Which, in this order.")
-@click.option("--servers", default=",".join(("hedgerow", *PEER_NAMES)), show_default=True, callback=names)
+@click.option("--servers", default=",".join(OWN_AND_PEERS), show_default=True, callback=names)
 @click.option("--rounds", default=5, show_default=True, help="Every server runs once in each round.")
 @click.option("--seconds", default=8.0, show_default=True, help="Length of a measured window.")
 @click.option("--settle", default=3.0, show_default=True, help="Seconds of load before it.")

@@ -41,6 +41,22 @@ def load(
     arguments: Sequence[str], *, core: int, at_begin: Callable[[], None], at_end: Callable[[int], None]
 ) -> Report:
     """Run bench/load with one step; call `at_begin` and `at_end(answered)` as its window opens and closes."""
+    report = run_load(arguments, core=core, at_begin=at_begin, at_end=at_end)
+    step: Report = report["steps"][0]
+    return step | {"kernel_time": report["kernel_time"], "connections_opened": report["connections_opened"]}
+
+
+def steps(arguments: Sequence[str], *, core: int) -> list[Report]:
+    """Run bench/load with several steps, and tell what it saw in each."""
+    report = run_load(arguments, core=core, at_begin=lambda: None, at_end=lambda _: None)
+    seen: list[Report] = report["steps"]
+    return seen
+
+
+def run_load(
+    arguments: Sequence[str], *, core: int, at_begin: Callable[[], None], at_end: Callable[[int], None]
+) -> Report:
+    """Run bench/load to its end and return all that it told."""
     report: Report | None = None
     with child([str(build_go("load")), *arguments], core) as process:
         for line in process.stdout or ():
@@ -54,8 +70,7 @@ def load(
                     report = event
         if process.wait() or report is None:
             raise RuntimeError(f"load {' '.join(arguments)}: exit {process.returncode}")
-    step: Report = report["steps"][0]
-    return step | {"kernel_time": report["kernel_time"], "connections_opened": report["connections_opened"]}
+    return report
 
 
 def warm_up(address: str, *, in_flight: int, seconds: float, core: int) -> None:

@@ -11,6 +11,8 @@ from bench.processes import free_port
 from bench.toolchain import PEERS, VENV_BIN, build_go
 
 HEDGEROW = Path(sys.executable).parent / "hedgerow"
+COMPILED = Path(__file__).resolve().parent.parent / ".venv-compiled" / "bin" / "hedgerow"
+"""Made by `make bench`, where there is a C compiler."""
 
 Command = list[str | Path]
 
@@ -109,6 +111,8 @@ PEER_SERVERS = (
 def known_servers(gateway_args: str, other: Path | None) -> Mapping[str, Server]:
     """Return hedgerow, another build of it if one is given, and the peers, by name."""
     servers = [Server("hedgerow", "this repository", gateway(HEDGEROW, gateway_args))]
+    if COMPILED.exists():
+        servers.append(Server("compiled", "hedgerow, its hot path compiled", gateway(COMPILED, gateway_args)))
     if other is not None:
         servers.append(Server("other", f"hedgerow at {other}", gateway(other, gateway_args)))
     return {server.name: server for server in (*servers, *PEER_SERVERS)}

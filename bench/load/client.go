@@ -323,6 +323,9 @@ func (c *client) observe(r request, a answer, arrivedAt int64) {
 	if what == good && !isLate && r.tally != nil {
 		r.tally.goodOnly.addNs(arrivedAt - r.sendingAt)
 	}
+	if what == status503 && r.tally != nil {
+		r.tally.refused.addNs(arrivedAt - r.sendingAt)
+	}
 	if isLate {
 		what = late
 	}

@@ -45,6 +45,7 @@ type tally struct {
 	fromSend    histogram // answers of any kind
 	fromPlan    histogram
 	goodOnly    histogram // good answers, from send
+	refused     histogram // answers with status 503, from send
 	sendLag     histogram // own lag: actual minus planned departure
 	tickerLag   histogram // own lag: how late the event loop came round to a due tick
 	answered    int64     // answers that arrived inside the window, whenever they were asked
@@ -92,6 +93,7 @@ type stepReport struct {
 	FromSend    summary          `json:"latency_from_send"`
 	FromPlan    summary          `json:"latency_from_plan"`
 	GoodLatency summary          `json:"latency_of_good"`
+	Refused     summary          `json:"latency_of_refused"`
 	InFlightMax int              `json:"in_flight_max"`
 	Own         ownReport        `json:"own"`
 }
@@ -114,6 +116,7 @@ func (t *tally) report() stepReport {
 		FromSend:    t.fromSend.summary(),
 		FromPlan:    t.fromPlan.summary(),
 		GoodLatency: t.goodOnly.summary(),
+		Refused:     t.refused.summary(),
 		InFlightMax: t.inFlightMax,
 		Own: ownReport{
 			SendLag:   t.sendLag.summary(),

@@ -1,0 +1,58 @@
+"""The gateway under the load of `bench/load`: an open loop that judges lateness on its own clock.
+
+One core for the gateway, the other for the upstream and the load, as in `bench`. The generator tells its own lag, so
+that nobody is blamed for it: an answer is late if it came past its timeout by more than the generator was late itself.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bench import loads
+from bench.servers import COMPILED, HEDGEROW, Server, gateway
+from bench.toolchain import ensure_peers
+from bench.workloads import LOAD_CORE, Settings, standing
+
+from prove.campaign import Findings
+
+KNEE = 7_000
+"""Requests a second of the workload of record that one core of the machine of today answers (issue 3)."""
+WARM_S = 4.0
+"""Load before anything is counted: a cold gateway opens three connections for each request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What `bench/load` is told."""
+
+    rates: tuple[int, ...]
+    seconds: float
+    timeout: str = "800"
+    seed: int = 1
+    burst: int = 0
+
+
+def under_load(load: Load, *, gateway_args: str = "") -> list[dict[str, Any]]:
+    """Run a fresh gateway under a load; tell what was seen in each step, the first of which warms it up."""
+    ensure_peers()
+    program = COMPILED if COMPILED.exists() else HEDGEROW
+    server = Server("hedgerow", "", gateway(program, gateway_args))
+    settings = Settings(load.seconds, WARM_S, 0, 800, load.rates, "go")
+    rates = ",".join(map(str, (KNEE // 2, *load.rates)))
+    arguments = [
+        *("-rate", rates, "-timeout", load.timeout, "-seconds", str(load.seconds), "-settle", "0"),
+        *("-seed", str(load.seed), "-burst", str(load.burst), "-burst-at", str(load.seconds + 1)),
+    ]
+    with standing(server, settings) as stand:
+        steps: list[dict[str, Any]] = loads.steps(["-addr", stand.address, *arguments], core=LOAD_CORE)
+    return steps
+
+
+def tell(findings: Findings, name: str, step: dict[str, Any]) -> None:
+    """Note what one step came to."""
+    outcomes, own = step["outcomes"], step["own"]["ticker_lag"]
+    findings.count += step["planned"]
+    findings.figures[name] = (
+        f"{outcomes['good'] / step['planned']:.2%} good ({outcomes['good'] / step['seconds']:.0f}/s), "
+        f"{outcomes['503']} refused (p99 {step['latency_of_refused']['p99_ms']:.1f} ms), {step['late']['count']} late "
+        f"of {step['planned']} (worst {step['late']['worst_ms']:.1f} ms; own lag {own['max_ms']:.1f} ms)"
+    )

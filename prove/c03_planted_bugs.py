@@ -56,21 +56,52 @@ BUGS = (
     Bug(
         "an abandoned race is still in flight",
         "telemetry/recorder.py",
-        '        self._in_flight -= 1\n        self._requests["abandoned"]',
-        '        self._requests["abandoned"]',
+        '        self._in_flight -= 1\n        self._durations["abandoned"]',
+        '        self._durations["abandoned"]',
         "C08", 0.01,
+    ),
+    Bug(
+        "the clock of a head starts anew with each byte",
+        "http_front/client.py",
+        "        if self._reader.partial != self._slow:\n", "        if self._reader.partial:\n",
+        "C10", 0.01,
+    ),
+    Bug(
+        "idle connections are kept",
+        "http_front/server.py", "client.idle_since <= long_ago]", "client.idle_since <= 0.0]",
+        "C10", 0.01,
+    ),
+    Bug(
+        "who does not read is never cut off",
+        "http_front/client.py", "        self._server.deaf(self, begins=True)\n", "",
+        "C10", 0.01,
+    ),
+    Bug(
+        "the kernel holds as many answers as it likes",
+        "http_front/server.py", "socket.SOL_SOCKET, socket.SO_SNDBUF",
+        "socket.SOL_SOCKET, socket.SO_DEBUG",
+        "C10", 0.01,
+    ),
+    Bug(
+        "after a refusal it reads on for good",
+        "http_front/client.py", "        self._server.lingers(self)\n", "",
+        "C10", 0.01,
     ),
 )  # fmt: skip
 
 
-def plant(bug: Bug, folder: Path) -> None:
-    """Copy the gateway and put the bug in. Raises if its place is not there, or not alone."""
-    shutil.copytree(ROOT / "src", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    path = folder / "hedgerow" / bug.file
-    source = path.read_text()
+def planted(bug: Bug) -> str:
+    """Give the source of the bug's file with the bug in it. Raises if its place is not there, or not alone."""
+    source = (ROOT / "src" / "hedgerow" / bug.file).read_text()
     if source.count(bug.right) != 1:
         raise ValueError(f"{bug.name}: its place in {bug.file} has moved")
-    path.write_text(source.replace(bug.right, bug.wrong))
+    return source.replace(bug.right, bug.wrong)
+
+
+def plant(bug: Bug, folder: Path) -> None:
+    """Copy the gateway and put the bug in."""
+    shutil.copytree(ROOT / "src", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "hedgerow" / bug.file).write_text(planted(bug))
 
 
 def broken_laws(bug: Bug, seed: int) -> list[str]:

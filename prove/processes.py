@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import msgspec
 import psutil
+
+from hedgerow.settings import ClientLimits
+from prove import ROOT
 
 READ_TIMEOUT_S = 30
 """For what answers at once unless something is broken."""
@@ -91,19 +95,23 @@ def sum_of(metrics: dict[str, float], name: str) -> float:
 
 
 @contextmanager
-def gateway(*flags: str, by: Sequence[str] = (), stderr: IO[str] | int | None = None) -> Iterator[Gateway]:
+def gateway(
+    *flags: str, by: Sequence[str] = (), limits: ClientLimits | None = None, stderr: IO[str] | None = None
+) -> Iterator[Gateway]:
     """Run `hedgerow serve` on free ports, with one worker unless told otherwise; end it at the end.
 
-    `by` are the words before the command, like those of `prlimit`, which becomes the command.
+    `by` are words before the command, like those of `prlimit`, which becomes the command. With `limits` it has
+    these in place of its own, for which there are no flags.
     """
+    serve = ["-m", "hedgerow"] if limits is None else ["-m", "prove.limited", msgspec.json.encode(limits)]
     with tempfile.NamedTemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [
-                *by, sys.executable, "-m", "hedgerow", "serve",
+                *by, sys.executable, *serve, "serve",
                 "--port=0", "--admin-port=0", "--workers=1", "--access-log=off", *flags,
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr or errors, text=True,
-            start_new_session=True,
+            start_new_session=True, cwd=ROOT,
         )  # fmt: skip
         try:
             assert process.stdout is not None

@@ -2,10 +2,12 @@
 
 import pytest
 from prove.__main__ import campaigns
+from prove.c03_planted_bugs import BUGS, Bug, planted
 
 SHARES = {
     "C08": 0.004,
     "C09": 0.01,
+    "C10": 0.01,
 }
 """Of the full size. C01 has its own test (tests/race), C03 plants bugs and is too long. C04 to C06 need a
 machine of their own and a load generator in Go; tests/rules/test_admission.py proves their law in virtual time."""
@@ -22,3 +24,10 @@ def test_a_quick_share(campaign: str) -> None:
 
 def test_every_campaign_is_run_somewhere() -> None:
     assert set(campaigns()) == {*SHARES, "C01", "C03", "C04", "C05", "C06"}
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_c03_each_bug_can_be_planted(bug: Bug) -> None:
+    """Else it would be found out only in the long run of `make prove`."""
+    compile(planted(bug), bug.file, "exec")
+    assert bug.campaign in campaigns()

@@ -99,9 +99,8 @@ class HttpFront:
 
     def start(self, sock: socket.socket) -> None:
         """Accept callers from a bound socket, which belongs to the front from now on."""
-        sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes
-        )  # connections inherit it
+        # What it accepts inherits this.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes)
         sock.listen(self.limits.listen_backlog)
         sock.setblocking(False)
         self._sock = sock

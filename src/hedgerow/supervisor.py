@@ -37,9 +37,9 @@ from hedgerow.telemetry.channel import (
     RecentRequests,
 )
 from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition
-from hedgerow.telemetry.health import UNTOLD_S, Workers
+from hedgerow.telemetry.health import UNTOLD_S, Watch, Workers, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
-from hedgerow.telemetry.logs import logger
+from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recent import KEPT_REQUESTS
 from hedgerow.telemetry.snapshot import Snapshot, add
 from hedgerow.telemetry.status import RECENT, About
@@ -89,7 +89,9 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._log = logger(settings.log_format, settings.log_level)
+        self._logs = Logs(settings.log_format, settings.log_level)
+        self._log = self._logs.log
+        self._upstream_watch = Watch()
         self._workers: list[_Worker] = []
         self._retired = Snapshot()
         self._draining = False
@@ -114,6 +116,7 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until a signal says otherwise. Raises CannotStart."""
         settings, loop = self._settings, asyncio.get_running_loop()
+        self._logs.catch_all()
         sock = _bind(settings.host, settings.port, "--port")
         admin_sock = _bind(settings.admin_host, settings.admin_port, "--admin-port")
         stop, stop_at_once = asyncio.Event(), asyncio.Event()
@@ -174,6 +177,7 @@ class Supervisor:
             sock.close()
             admin_sock.close()
             self._board.close()
+            self._logs.close()
 
     # -- workers
 
@@ -316,7 +320,7 @@ class Supervisor:
         for worker in self._workers:
             if worker.link is not None:
                 total = add(total, worker.link.last)
-        return total
+        return add(total, Snapshot(log_lines_dropped=self._logs.dropped))
 
     async def _metrics(self, _: Request) -> Reply:
         return Reply(200, exposition(await self._counts()), content_type=CONTENT_TYPE)
@@ -327,8 +331,22 @@ class Supervisor:
         while True:
             self._history.sample(await self._counts(), CLOCK(), time())
             self._kill_the_hung()
+            self._tell_how_the_upstream_is()
+            self._logs.summarise()
             due_at = max(due_at + SAMPLE_S, CLOCK())
             await asyncio.sleep(due_at - CLOCK())
+
+    def _tell_how_the_upstream_is(self) -> None:
+        """Log when the upstream turns bad, and when it is well again."""
+        now, bad_since = CLOCK(), self._upstream_watch.bad_since
+        shares, span_s = self._history.shares()
+        turned = self._upstream_watch.look(shares, now)
+        if turned == "unhealthy":
+            reason = self._history.verdict(self._how_workers_are()).reason
+            self._log.warning("upstream unhealthy", reason=reason)
+        elif turned == "recovered" and bad_since is not None:
+            reason = what_succeeded(shares, span_s)
+            self._log.warning("upstream recovered", reason=reason, unhealthy_for_s=round(now - bad_since))
 
     async def _status(self, request: Request) -> Reply:
         wanted = parse_qs(request.query.decode("latin-1")).get("request_id")
@@ -357,7 +375,7 @@ class Supervisor:
     def _how_workers_are(self) -> Workers:
         links = self._links()
         untold = sum(self._is_silent(link, UNTOLD_S) for link in links)
-        return Workers(wanted=len(self._workers), ready=len(links), untold=untold)
+        return Workers(wanted=self._settings.workers, ready=len(links), untold=untold)
 
     def _later(self, answering: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(answering)

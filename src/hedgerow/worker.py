@@ -38,7 +38,7 @@ from hedgerow.telemetry.channel import (
     answer_questions,
     line,
 )
-from hedgerow.telemetry.logs import logger
+from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
 from hedgerow.trampoline import Trampoline
@@ -80,9 +80,8 @@ class Worker:
         self.admission = Admission(
             budget.max_in_flight, self.trampoline.turns, adapts=settings.shedding == "on"
         )
-        self.recorder = Recorder(
-            logger(settings.log_format, settings.log_level), settings.access_log, settings.hedges
-        )
+        self.logs = Logs(settings.log_format, settings.log_level)
+        self.recorder = Recorder(self.logs.log, settings.access_log, settings.hedges)
         outbox = Outbox(self.trampoline.begin_turn)
         self.trampoline.flush = outbox.flush
         self.trampoline.on_turn = self.recorder.turn_took
@@ -147,11 +146,13 @@ class Worker:
         snapshot = self.recorder.snapshot(self.upstream.connection_counts(), len(self.front.clients))
         snapshot.max_in_flight = self.admission.cap
         snapshot.shedding = int(self.admission.shedding)
+        snapshot.log_lines_dropped = self.logs.dropped
         return snapshot
 
     def answer(self, question: Question) -> Answer:
         """Tell the supervisor what it asks."""
         if isinstance(question, AskCounts):
+            self.logs.summarise()
             return Counts(self.snapshot())
         recent, offset_s = self.recorder.recent, question.utc_offset_s
         if question.request_id is not None:
@@ -181,6 +182,7 @@ async def _run(order: Order, sock: socket.socket, channel: socket.socket, board:
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=channel)
     worker = Worker(order.settings, order.target, loop, Seat(board, order.slot))
+    worker.logs.catch_all()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -199,6 +201,7 @@ async def _run(order: Order, sock: socket.socket, channel: socket.socket, board:
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
+    worker.logs.close()
 
 
 async def _answer(

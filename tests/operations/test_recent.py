@@ -3,7 +3,7 @@ from math import inf
 
 from hedgerow.outcomes import Attempt, Failure, Reason, Success, Won
 from hedgerow.settings import AccessLog, LogFormat
-from hedgerow.telemetry.logs import logger
+from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recent import KEPT_REQUESTS, AttemptTold, Recent, RequestTold
 from hedgerow.telemetry.recorder import Recorder
 
@@ -48,7 +48,7 @@ def test_a_loser_is_joined_to_its_request_when_it_ends() -> None:
 
 
 def test_the_attempts_of_a_caller_who_left_are_known_by_their_ends() -> None:
-    recorder = Recorder(logger(LogFormat.JSON, "info"), AccessLog.OFF)
+    recorder = Recorder(Logs(LogFormat.JSON, "info").log, AccessLog.OFF)
     recorder.request_began()
     recorder.request_abandoned(b"a", 10.0, 10.125)
     lost = attempt(1, 10.0)
@@ -77,7 +77,7 @@ def test_callers_may_give_one_id_twice() -> None:
 
 def test_nothing_that_is_kept_keeps_more_alive() -> None:
     """A body has up to 64 KiB, an attempt knows its connection: neither may live on in what is kept."""
-    recorder = Recorder(logger(LogFormat.JSON, "info"), AccessLog.OFF, hedges=1)
+    recorder = Recorder(Logs(LogFormat.JSON, "info").log, AccessLog.OFF, hedges=1)
     winner, loser = attempt(1, 10.0, deadline_at=inf), attempt(2, 10.0)
     winner.end(Success(b"x" * 65_536), 10.25)
     recorder.attempt_ended(winner, lost=False)

@@ -99,7 +99,7 @@ def busy(serve: Serve, simulate: Simulate) -> Served:
 
 @pytest.fixture
 def idle(serve: Serve) -> Served:
-    return serve("--upstream", "http://127.0.0.1:1/")
+    return serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
 
 
 def written(value: Any, form: str) -> str:
@@ -185,7 +185,7 @@ def test_it_is_live_and_says_so_when_it_is_not(idle: Served, show: Show) -> None
     shown = show(idle.admin)
     page = shown.open()
     expect(page.locator("#live")).to_have_text("live, each second")
-    assert idle.ask("?timeout=50") == 502
+    assert idle.ask() == 502
     expect(page.locator("#outcomes tr[data-name=all_failed] .times")).to_have_text("1")
     expect(page.locator("#recent > li")).to_have_count(1)
     page.unroute_all(behavior="wait")
@@ -300,7 +300,7 @@ def assert_legible(shown: Shown, counts: Snapshot, *, dark: bool) -> None:
 
 
 def test_it_can_be_used_by_keyboard_alone(idle: Served, show: Show) -> None:
-    assert idle.ask("?timeout=50", request_id="mine") == 502
+    assert idle.ask(request_id="mine") == 502
     shown = show(idle.admin)
     page = shown.open()
     expect(page.locator("#recent > li")).to_have_count(1)

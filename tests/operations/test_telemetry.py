@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Won
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.exposition import exposition
-from hedgerow.telemetry.logs import logger
+from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot, add
 
@@ -23,8 +23,8 @@ def ended(
     return attempt
 
 
-def a_busy_recorder(access_log: AccessLog = AccessLog.OFF) -> Recorder:
-    recorder = Recorder(logger(LogFormat.JSON, "info"), access_log)
+def a_busy_recorder(access_log: AccessLog = AccessLog.OFF, logs: Logs | None = None) -> Recorder:
+    recorder = Recorder((logs or Logs(LogFormat.JSON, "info")).log, access_log)
     failed, won, late = (
         ended(1, Failure(Reason.RESET)),
         ended(2, Success(b"{}")),
@@ -82,7 +82,7 @@ def test_what_a_caller_would_have_got_without_hedging(
     outcome: Success | Failure, took_s: float, lost: bool, fate: str
 ) -> None:
     """The deadline is 0.625 s after the launch; a success that the race saw was in time, whatever the clock said."""
-    recorder = Recorder(logger(LogFormat.JSON, "info"), AccessLog.OFF)
+    recorder = Recorder(Logs(LogFormat.JSON, "info").log, AccessLog.OFF)
     recorder.attempt_ended(ended(1, outcome, took_s=took_s, deadline_at=10.625), lost=lost)
     recorder.attempt_ended(ended(2, outcome, took_s=took_s, deadline_at=10.625), lost=lost)
     durations = recorder.snapshot({}, 0).first_attempt_duration
@@ -154,20 +154,24 @@ def test_a_worker_that_has_ended_leaves_its_counters_but_no_gauge() -> None:
     [(AccessLog.OFF, []), (AccessLog.ERRORS, ["b", "c"]), (AccessLog.ALL, ["a", "b", "c", None, None])],
 )
 def test_the_access_log_has_the_requests_that_were_asked_for(
-    capsys: pytest.CaptureFixture[str], access_log: AccessLog, ids: list[str | None]
+    capfd: pytest.CaptureFixture[str], access_log: AccessLog, ids: list[str | None]
 ) -> None:
-    a_busy_recorder(access_log)
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    logs = Logs(LogFormat.JSON, "info")
+    a_busy_recorder(access_log, logs)
+    logs.flush(30)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert [line.get("request_id") for line in lines] == ids
     assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
 
 
-def test_a_bug_is_logged_with_its_stack_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    recorder = Recorder(logger(LogFormat.JSON, "error"), AccessLog.OFF)
+def test_a_bug_is_logged_with_its_stack_on_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    logs = Logs(LogFormat.JSON, "error")
+    recorder = Recorder(logs.log, AccessLog.OFF)
     try:
         _ = 1 // 0
     except ZeroDivisionError:
         recorder.bug(b"x")
-    (line,) = capsys.readouterr().err.splitlines()
+    logs.flush(30)
+    (line,) = capfd.readouterr().err.splitlines()
     assert "ZeroDivisionError" in json.loads(line)["exception"]
     assert recorder.snapshot({}, 0).bugs == 1

@@ -85,6 +85,11 @@ class _Collector(Collector):
         yield CounterMetricFamily(
             "hedgerow_bugs", "Requests that a bug of the gateway's ended; its stack is in the log", snap.bugs
         )
+        yield CounterMetricFamily(
+            "hedgerow_log_lines_dropped",
+            "Log lines that were lost because nobody reads the log, or its disk is full",
+            snap.log_lines_dropped,
+        )
 
     def _attempts(self) -> Iterator[Metric]:
         snap = self._snapshot

@@ -122,11 +122,15 @@ def assess(counts: Snapshot, span_s: float, workers: Workers, *, losers_cut: boo
         return Verdict(State.DEGRADED, " ".join(worries))
     if shares.attempts < FEWEST and shares.requests < FEWEST:
         return Verdict(State.SILENT, _silence(counts, shares, last))
-    well = _percent(1 - shares.attempts_failed)
-    return Verdict(
-        State.HEALTHY,
-        f"{well} of {shares.attempts} attempts and {_percent(1 - shares.requests_unserved)} of {shares.requests}"
-        f" requests succeeded {last}.",
+    return Verdict(State.HEALTHY, what_succeeded(shares, span_s))
+
+
+def what_succeeded(shares: Shares, span_s: float) -> str:
+    """Say the shares of success in words."""
+    return (
+        f"{_percent(1 - shares.attempts_failed)} of {shares.attempts} attempts and"
+        f" {_percent(1 - shares.requests_unserved)} of {shares.requests} requests succeeded"
+        f" in the last {span_s:.0f} s."
     )
 
 
@@ -183,3 +187,24 @@ def _percent(share: float) -> str:
 
 def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+class Watch:
+    """Notices when the upstream turns bad, and when it is well again. Between the two bounds nothing is news."""
+
+    def __init__(self) -> None:
+        self.bad_since: float | None = None
+
+    def look(self, shares: Shares, now: float) -> str | None:
+        """Tell `unhealthy` or `recovered` when that is news; `now` is an instant, in seconds."""
+        failed = shares.attempts_failed if shares.attempts >= FEWEST else 0.0
+        unserved = shares.requests_unserved if shares.requests >= FEWEST else 0.0
+        worst = max(failed, unserved)
+        if self.bad_since is None and worst >= FAILING:
+            self.bad_since = now
+            return "unhealthy"
+        known = shares.attempts >= FEWEST
+        if self.bad_since is not None and known and worst < DEGRADED_ATTEMPTS:
+            self.bad_since = None
+            return "recovered"
+        return None

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any
 
-from hedgerow.telemetry.health import Shares, Workers
+from hedgerow.telemetry.health import Shares, Verdict, Workers, assess
 from hedgerow.telemetry.recent import RequestTold
 from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, Histogram, Snapshot, since
 from hedgerow.telemetry.status import About, SeriesTold, Status, per_s, quantile_ms, rate, tell
@@ -37,6 +37,16 @@ class History:
             return Snapshot(), 0.0
         (began_at, earliest), (ended_at, latest) = self._samples[0], self._samples[-1]
         return since(earliest, latest), ended_at - began_at
+
+    def shares(self) -> tuple[Shares, float]:
+        """Tell what went well in the window, and how long that is in seconds."""
+        counts, span_s = self.window()
+        return Shares.of(counts, losers_cut=self._about.losers_cut), span_s
+
+    def verdict(self, workers: Workers) -> Verdict:
+        """Judge the window."""
+        counts, span_s = self.window()
+        return assess(counts, span_s, workers, losers_cut=self._about.losers_cut)
 
     def status(self, workers: Workers, recent: list[RequestTold], at: float) -> Status:
         """Tell everything."""

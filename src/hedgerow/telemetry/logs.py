@@ -1,25 +1,213 @@
-"""Log lines: JSON for machines, a readable line on a terminal; UTC, on stderr."""
+"""Log lines: JSON for machines, a readable line on a terminal; UTC, on stderr.
+
+Logging never waits. A thread writes the lines, and if nobody reads them, or the disk is full, the gateway goes on
+and counts what it drops. And a flood of the same line is told as a few of them and a number.
+"""
 
 import logging
+import os
+import select
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from queue import Full, Queue
+from threading import Thread
+from time import monotonic
+from types import TracebackType
+from typing import Any
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from hedgerow.settings import LogFormat
 
+MAX_WAITING_LINES = 1_000
+"""Lines that wait to be written; more are dropped. A pipe that nobody reads holds 64 KiB besides."""
+MAX_LINE_CHARACTERS = 32 * 1024
+"""Of one line: the stack of a bug has about 4 KiB. So what waits has 32 MiB at the most, and 300 KiB usually."""
+ALIKE_PER_S = 10
+"""Lines of one event, and one code, that are written in a second; of the others only the number."""
+FLUSH_S = 0.5
+"""How long the end of a process waits for its last lines to be written."""
 
-def logger(log_format: LogFormat, level: str) -> FilteringBoundLogger:
-    """Make the logger of this process. `level` is one of logging's own names, in any case."""
-    shared: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.EventRenamer("event"),
-    ]
-    as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not sys.stderr.isatty())
-    if as_json:
-        processors = [*shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        processors = [*shared, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    wrapper = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
-    return wrapper(structlog.PrintLogger(sys.stderr), processors=processors, context={})  # type: ignore[call-arg]
+_UNGATED = "ungated"
+
+
+class Sink:
+    """Writes lines to a descriptor by a thread of its own, which begins with the first of them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waiting: Queue[str] = Queue(MAX_WAITING_LINES)
+        self._thread: Thread | None = None
+        self._refused = 0
+        self._unwritten = 0
+        self._works = True
+
+    @property
+    def dropped(self) -> int:
+        """Tell how many lines were lost: no room to wait, or the descriptor would not have them."""
+        return self._refused + self._unwritten
+
+    @property
+    def caught_up(self) -> bool:
+        """Tell whether all lines are written, the last one with success."""
+        return self._works and not self._waiting.unfinished_tasks
+
+    def write(self, line: str) -> None:
+        """Have a line written, or drop it. Never waits and never raises."""
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="log", daemon=True)
+            self._thread.start()
+        try:
+            self._waiting.put_nowait(line[:MAX_LINE_CHARACTERS])
+        except Full:
+            self._refused += 1
+
+    def flush(self, timeout_s: float = FLUSH_S) -> None:
+        """Wait until all lines are written, or dropped; for `timeout_s` at the most."""
+        with self._waiting.all_tasks_done:
+            self._waiting.all_tasks_done.wait_for(lambda: not self._waiting.unfinished_tasks, timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            line = self._waiting.get()
+            try:
+                self._write((line + "\n").encode(errors="backslashreplace"))
+                self._works = True
+            except OSError:  # a full disk, a pipe whose reader has gone
+                self._works = False
+                self._unwritten += 1
+            finally:
+                self._waiting.task_done()
+
+    def _write(self, data: bytes) -> None:
+        """Write one line by one call where possible, so that lines of several processes do not mix."""
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:  # somebody who shares our stderr has made it non-blocking
+                poll = select.poll()
+                poll.register(self._descriptor, select.POLLOUT)
+                poll.poll()
+
+
+@dataclass(slots=True)
+class _Window:
+    """The lines of one kind in one second."""
+
+    ends_at: float
+    level: str
+    written: int = 0
+    held_back: int = 0
+
+
+class Gate:
+    """A processor that holds back what floods the log, and tells how much that was."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._windows: dict[tuple[str, str], _Window] = {}
+
+    def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        if event.pop(_UNGATED, False):
+            return event
+        kind = str(event.get("event")), str(event.get("code", ""))
+        window = self._windows.get(kind)
+        if window is None:
+            window = self._windows[kind] = _Window(self._clock() + 1.0, level)
+        if window.written < ALIKE_PER_S:
+            window.written += 1
+            return event
+        window.held_back += 1
+        raise structlog.DropEvent
+
+    def over(self, *, at_the_end: bool = False) -> list[tuple[str, str, _Window]]:
+        """Take the windows that are over, or all; those in which lines were held back are to be told."""
+        now = inf if at_the_end else self._clock()
+        ended = [(event, code) for (event, code), window in self._windows.items() if window.ends_at <= now]
+        windows = [(event, code, self._windows.pop((event, code))) for event, code in ended]
+        return [(event, code, window) for event, code, window in windows if window.held_back]
+
+
+class Logs:
+    """The log of one process."""
+
+    def __init__(self, log_format: LogFormat, level: str, descriptor: int = 2) -> None:
+        """`level` is one of logging's own names, in any case."""
+        self._sink = Sink(descriptor)
+        self._gate = Gate()
+        self._told_dropped = 0
+        terminal = os.isatty(descriptor)
+        as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not terminal)
+        processors: list[Processor] = [
+            self._gate,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *(
+                (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
+                if as_json
+                else (structlog.dev.ConsoleRenderer(colors=terminal),)
+            ),
+        ]
+        wrapper = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
+        self.log: FilteringBoundLogger = wrapper(_Lines(self._sink), processors=processors, context={})  # type: ignore[call-arg]
+
+    @property
+    def dropped(self) -> int:
+        """Tell how many lines were lost."""
+        return self._sink.dropped
+
+    def summarise(self, *, at_the_end: bool = False) -> None:
+        """Tell how many lines were held back, or lost; whoever owns the log calls this about once a second."""
+        lost = self._sink.dropped - self._told_dropped
+        if lost and self._sink.caught_up:
+            self._told_dropped += lost
+            self.log.warning("log lines dropped", lines=lost)
+        for event, code, window in self._gate.over(at_the_end=at_the_end):
+            fields = {"code": code} if code else {}
+            write = getattr(self.log, window.level)
+            write(event, **fields, suppressed=window.held_back, **{_UNGATED: True})
+
+    def close(self) -> None:
+        """Write what waits, for a moment; then the process may end."""
+        self.summarise(at_the_end=True)
+        self._sink.flush()
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until what was logged is written."""
+        self._sink.flush(timeout_s)
+
+    def catch_all(self) -> None:
+        """Have what libraries log by `logging`, asyncio above all, written in the same way."""
+        logging.basicConfig(handlers=[_FromLogging(self.log)], level=logging.WARNING, force=True)
+        sys.excepthook = self._last_words
+
+    def _last_words(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        self.log.critical("a bug ends the process", exc_info=(kind, error, trace))
+        self.close()
+
+
+def ungated(log: FilteringBoundLogger) -> FilteringBoundLogger:
+    """Have each line written, however many there are: for those that somebody has asked for one by one."""
+    return log.bind(**{_UNGATED: True})
+
+
+class _Lines:
+    """What structlog wraps: each of its methods writes a line."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.debug = self.info = self.warning = self.error = self.critical = self.exception = sink.write
+
+
+class _FromLogging(logging.Handler):
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        more: dict[str, Any] = {"exc_info": record.exc_info} if record.exc_info else {}
+        self._log.log(record.levelno, record.getMessage(), logger=record.name, **more)

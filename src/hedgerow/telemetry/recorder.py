@@ -8,6 +8,7 @@ from structlog.typing import FilteringBoundLogger
 
 from hedgerow.outcomes import Attempt, Failure, Reason, Verdict, Won
 from hedgerow.settings import AccessLog
+from hedgerow.telemetry.logs import ungated
 from hedgerow.telemetry.recent import Recent
 from hedgerow.telemetry.snapshot import BUCKETS_S, UNKNOWN, Histogram, Lag, Snapshot, add
 
@@ -28,6 +29,7 @@ class Recorder:
     def __init__(self, log: FilteringBoundLogger, access_log: AccessLog, hedges: int = 2) -> None:
         self._log = log
         self._log_all = access_log is AccessLog.ALL
+        self._access_log = ungated(log) if self._log_all else log
         self._log_errors = access_log is not AccessLog.OFF
         self._hedges = hedges
         self.recent = Recent(1 + hedges)
@@ -84,7 +86,7 @@ class Recorder:
         if code == "overloaded":
             self._shed[reason] += 1
         if self._log_all:
-            self._log.info("request rejected", code=code, reason=reason)
+            self._access_log.info("request rejected", code=code, reason=reason)
 
     def bug(self, request_id: bytes) -> None:
         self._bugs += 1
@@ -164,7 +166,7 @@ class Recorder:
             else "success"
             for attempt in attempts
         ]  # fmt: skip
-        write: Callable[..., object] = self._log.warning if code in _OURS else self._log.info
+        write: Callable[..., object] = self._access_log.warning if code in _OURS else self._access_log.info
         write(
             "request",
             request_id=request_id.decode("ascii"),

@@ -94,6 +94,7 @@ class Snapshot(msgspec.Struct):
     client_disconnects: int = 0
     reused_connection_retries: int = 0
     bugs: int = 0
+    log_lines_dropped: int = 0
     upstream_connections: dict[str, int] = {}
     """Gauge, by state."""
     client_connections: int = 0

@@ -3,10 +3,11 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 Answer = tuple[int, dict[str, str], bytes]
+Address = tuple[str, int]
 
 
 class Caller:
@@ -147,3 +148,25 @@ async def scripted(conversation: Conversation, host: str = "127.0.0.1") -> Async
 def ok(body: bytes = b'{"time":1}', *headers: bytes) -> bytes:
     lines = b"".join(header + b"\r\n" for header in headers)
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n%b" % (len(body), lines, body)
+
+
+@contextmanager
+def hanging(host: str) -> Iterator[Address]:
+    """An address where connecting hangs: a backlog of 0 holds one caller, and the kernel drops all further SYNs."""
+    with bound(host) as sock, socket.socket(sock.family) as first:
+        sock.listen(0)
+        first.connect(sock.getsockname())
+        yield sock.getsockname()[:2]
+
+
+@contextmanager
+def refusing(host: str) -> Iterator[Address]:
+    """An address where connecting is refused: it is bound, so nobody else gets it, and nobody listens."""
+    with bound(host) as sock:
+        yield sock.getsockname()[:2]
+
+
+def bound(host: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.bind((host, 0))
+    return sock

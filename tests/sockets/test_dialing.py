@@ -3,18 +3,17 @@
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
 from hedgerow.settings import UpstreamLimits
 from sockets.conftest import Serve, open_sockets
-from sockets.raw_http import Asked, ok, saying, scripted
+from sockets.raw_http import Address, Asked, hanging, ok, refusing, saying, scripted
 from sockets.test_upstream import reasons
 
-Address = tuple[str, int]
 Resolver = Callable[[], Awaitable[list[Address]]]
 
 NAME = "upstream.test"
@@ -50,28 +49,6 @@ def resolve_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Resolver], None]:
     return resolve_by
 
 
-@contextmanager
-def hanging(host: str) -> Iterator[Address]:
-    """An address where connecting hangs: a backlog of 0 holds one caller, and the kernel drops all further SYNs."""
-    with bound(host) as sock, socket.socket(sock.family) as first:
-        sock.listen(0)
-        first.connect(sock.getsockname())
-        yield sock.getsockname()[:2]
-
-
-@contextmanager
-def refusing(host: str) -> Iterator[Address]:
-    """An address where connecting is refused: it is bound, so nobody else gets it, and nobody listens."""
-    with bound(host) as sock:
-        yield sock.getsockname()[:2]
-
-
-def bound(host: str) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    sock.bind((host, 0))
-    return sock
-
-
 class HangingResolver:
     """A resolver that takes its time: each lookup waits for `release`."""
 
@@ -94,8 +71,8 @@ async def test_a_lookup_that_hangs_holds_up_no_answer_and_is_made_once(
 ) -> None:
     resolver = HangingResolver()
     resolve_by(resolver)
-    served = await serve(URL, upstream_limits=FOR_EVER)
-    answers = await asyncio.gather(*(reasons(served, "/api/smart?timeout=50") for _ in range(5)))
+    served = await serve(URL, hedges=0, upstream_limits=FOR_EVER)
+    answers = await asyncio.gather(*(reasons(served, "/api/smart?timeout=500") for _ in range(5)))
     assert answers == [["pending"]] * 5
     assert resolver.lookups == 1
     await served.worker.close()
@@ -120,7 +97,7 @@ async def test_a_lookup_that_hung_serves_those_who_still_wait_and_all_who_come_l
         resolve_by(resolver)
         served = await serve(URL, hedges=0, upstream_limits=FOR_EVER)
         waiting = asyncio.ensure_future(served.get("/api/smart?timeout=60000"))
-        assert await reasons(served, "/api/smart?timeout=50") == ["pending"]
+        assert await reasons(served, "/api/smart?timeout=500") == ["pending"]
         resolver.release.set()
         assert (await waiting)[0] == 200
         await served.until(lambda: not served.worker.upstream.connections)

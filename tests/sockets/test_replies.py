@@ -2,16 +2,16 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import format_datetime, parsedate_to_datetime
 
 import pytest
 
-from hedgerow.settings import ClientLimits
+from hedgerow.settings import ClientLimits, UpstreamLimits
 from sockets.conftest import Serve
-from sockets.raw_http import Caller, ok, saying, scripted
+from sockets.raw_http import Caller, hanging, ok, saying, scripted
 
-NOBODY = "http://127.0.0.1:1/"
 HOST = b"Host: x\r\nX-Request-Id: mine-1\r\n"
 
 
@@ -27,8 +27,8 @@ class Kind:
     method: bytes = b"GET"
     closes: bool = False
 
-    async def ask(self, serve: Serve, method: bytes) -> Caller:
-        served = await serve(NOBODY, **self.settings)
+    async def ask(self, serve: Serve, upstream: str, method: bytes) -> Caller:
+        served = await serve(upstream, **self.settings)
         caller = await served.caller()
         caller.send(method + b" " + self.rest)
         return caller
@@ -54,11 +54,20 @@ KINDS = [
     Kind(414, "too_large", smart(b"?" + b"x" * 9_000), closes=True),
     Kind(417, "bad_request", smart(headers=b"Expect: more\r\n"), closes=True),
     Kind(431, "too_large", smart(headers=b"X: " + b"x" * 9_000 + b"\r\n"), closes=True),
-    Kind(502, "all_failed", smart(), {"hedges": 0}),
+    Kind(
+        502, "all_failed", smart(), {"hedges": 0, "upstream_limits": UpstreamLimits(connect_timeout_s=0.01)}
+    ),
     Kind(503, "overloaded", smart(), {"max_in_flight": 0}),
-    Kind(504, "out_of_time", smart(b"?timeout=1")),
+    Kind(504, "out_of_time", smart(b"?timeout=300")),
     Kind(505, "bad_request", b"/api/smart HTTP/2.0\r\n" + HOST + b"\r\n", closes=True),
 ]
+
+
+@pytest.fixture
+def silence() -> Iterator[str]:
+    """An upstream that does not even take connections."""
+    with hanging("127.0.0.1") as (host, port):
+        yield f"http://{host}:{port}/"
 
 
 def name(kind: Kind) -> str:
@@ -72,8 +81,10 @@ def check_common_headers(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
-async def test_every_error_has_the_common_headers_and_is_a_problem(serve: Serve, kind: Kind) -> None:
-    caller = await kind.ask(serve, kind.method)
+async def test_every_error_has_the_common_headers_and_is_a_problem(
+    serve: Serve, silence: str, kind: Kind
+) -> None:
+    caller = await kind.ask(serve, silence, kind.method)
     status, headers, body = await caller.answer()
     problem = json.loads(body)
     assert (status, problem["status"], problem["code"]) == (kind.status, kind.status, kind.code)
@@ -91,8 +102,8 @@ async def test_every_error_has_the_common_headers_and_is_a_problem(serve: Serve,
 @pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if kind.method == b"GET" and not kind.closes], ids=name
 )
-async def test_head_has_the_headers_of_get_and_no_body(serve: Serve, kind: Kind) -> None:
-    caller = await kind.ask(serve, b"HEAD")
+async def test_head_has_the_headers_of_get_and_no_body(serve: Serve, silence: str, kind: Kind) -> None:
+    caller = await kind.ask(serve, silence, b"HEAD")
     status, headers, _ = await caller.answer(head_only=True)
     assert status == kind.status
     check_common_headers(headers)
@@ -139,8 +150,8 @@ async def test_a_sound_request_id_is_kept(serve: Serve, given: str) -> None:
         assert request_id(upstream.requests[0]) == given
 
 
-async def test_a_request_id_counts_for_its_own_request_alone(serve: Serve) -> None:
-    served = await serve(NOBODY)
+async def test_a_request_id_counts_for_its_own_request_alone(serve: Serve, silence: str) -> None:
+    served = await serve(silence)
     caller = await served.caller()
     assert (await caller.get("/", X_Request_Id="mine-1"))[1]["x-request-id"] == "mine-1"
     assert OURS.fullmatch((await caller.get("/"))[1]["x-request-id"])

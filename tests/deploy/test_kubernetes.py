@@ -83,6 +83,7 @@ SERVICE_MONITOR = {
             "required": ["selector", "endpoints"],
             "additionalProperties": False,
             "properties": {
+                "jobLabel": {"type": "string"},
                 "selector": {
                     "type": "object",
                     "additionalProperties": False,
@@ -253,3 +254,11 @@ def test_it_scales_by_cpu_and_by_requests_in_flight() -> None:
 def test_the_demo_has_two_replicas_and_no_autoscaler() -> None:
     assert the("Deployment", "demo")["spec"]["replicas"] == 2
     assert "HorizontalPodAutoscaler" not in {manifest["kind"] for manifest in rendered("demo")}
+
+
+def test_the_rules_are_ours_and_go_by_the_monitors_job() -> None:
+    ours = yaml.safe_load((ROOT / "deploy/prometheus/rules/hedgerow.yml").read_text())
+    assert the("PrometheusRule")["spec"] == ours
+    label = the("ServiceMonitor")["spec"]["jobLabel"]
+    assert the("Service", name="hedgerow-operations")["metadata"]["labels"][label] == "hedgerow"
+    assert 'up{job="hedgerow"}' in str(ours)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from hedgerow.outcomes import Attempt, Verdict
+from hedgerow.outcomes import Attempt, Trace, Verdict
 
 
 class Observer(Protocol):
@@ -12,20 +12,28 @@ class Observer(Protocol):
         """A request for the smart endpoint was admitted."""
 
     def request_ended(
-        self, request_id: bytes, code: str, arrived_at: float, ended_at: float, verdict: Verdict | None
+        self,
+        request_id: bytes,
+        code: str,
+        arrived_at: float,
+        ended_at: float,
+        verdict: Verdict | None,
+        trace: Trace | None,
     ) -> None:
         """An admitted request was answered with `code`; there is no verdict when a bug of ours ended it."""
 
     def answered(self, overshoot_s: float) -> None:
         """An admitted request was answered so long after the end of its timeout; in time is 0 or less."""
 
-    def request_abandoned(self, request_id: bytes, arrived_at: float, ended_at: float) -> None:
+    def request_abandoned(
+        self, request_id: bytes, arrived_at: float, ended_at: float, trace: Trace | None
+    ) -> None:
         """The caller of an admitted request left before its answer."""
 
     def request_rejected(self, code: str, reason: str) -> None:
         """A request was answered without any work upstream; `reason` is the refusal's, or the code again."""
 
-    def bug(self, request_id: bytes) -> None:
+    def bug(self, request_id: bytes, trace: Trace | None) -> None:
         """An exception of ours ended a request; it is the one being handled."""
 
     def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:

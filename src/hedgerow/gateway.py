@@ -8,7 +8,7 @@ from hedgerow.admission import TOO_LATE, Admission, Refusal
 from hedgerow.deadlines import answer_by
 from hedgerow.events import Observer
 from hedgerow.hedging import HedgePlan, hedge
-from hedgerow.outcomes import Attempt, Carrier
+from hedgerow.outcomes import Attempt, Carrier, Trace
 from hedgerow.query import BadTimeout, parse_timeout_ms
 from hedgerow.replies import Reply, overloaded, problem, reply_to
 from hedgerow.requests import Request
@@ -25,6 +25,13 @@ class Upstream(Protocol):
 
     def carry(self, attempt: Attempt) -> Carrier:
         """Send the attempt's request; report by `attempt.end`, perhaps before returning. Never raises."""
+
+
+class Tracer(Protocol):
+    """Decides which requests are recorded."""
+
+    def begin(self, request: Request, timeout_ms: int) -> Trace | None:
+        """Tell the trace that an admitted request is part of; perhaps a new one, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +54,14 @@ class Gateway:
         admission: Admission,
         trampoline: Trampoline,
         observer: Observer,
+        tracer: Tracer | None = None,
     ) -> None:
         self._upstream = upstream
         self._policy = policy
         self._admission = admission
         self._trampoline = trampoline
         self._observer = observer
+        self._tracer = tracer
 
     @property
     def in_flight(self) -> int:
@@ -67,7 +76,7 @@ class Gateway:
         try:
             timeout_ms = self._admit(request)
         except Exception:  # noqa: BLE001 (B12)
-            timeout_ms = self._bug(request)
+            timeout_ms = self._bug(request, request.trace)
             self._observer.request_rejected("internal", "internal")
         if isinstance(timeout_ms, Reply):
             respond(timeout_ms)
@@ -108,35 +117,40 @@ class Gateway:
         self._observer.request_rejected(code, code)
         return problem(code, detail, request.request_id, headers=headers)
 
-    def _bug(self, request: Request) -> Reply:
-        self._observer.bug(request.request_id)
+    def _bug(self, request: Request, trace: Trace | None) -> Reply:
+        self._observer.bug(request.request_id, trace)
         return problem("internal", "a bug of the gateway's, it has been logged", request.request_id)
 
     async def _answer(self, request: Request, timeout_ms: int, on_mail: Callable[[], None]) -> Reply:
         """Run the race and tell its verdict. This is the border of the request: our own bugs end here, as a 500."""
         clock, observer = self._trampoline.clock, self._observer
+        trace: Trace | None = request.trace
 
         def launch(number: int) -> Attempt:
             attempt = Attempt(number, clock(), on_mail, request.request_id, deadline_at)
+            if trace is not None:
+                attempt.span = trace.attempt_began(attempt)
             attempt.carrier = self._upstream.carry(attempt)
             return attempt
 
         observer.request_began()
         verdict = None
         try:
+            if self._tracer is not None:
+                trace = self._tracer.begin(request, timeout_ms)
             deadline_at = answer_by(request.arrived_at, timeout_ms / 1000, self._trampoline.turns.lag_s)
             verdict = await hedge(launch, self._policy.plan, deadline_at=deadline_at, clock=clock)
             reply = reply_to(
                 verdict, request_id=request.request_id, arrived_at=request.arrived_at, timeout_ms=timeout_ms
             )
         except GeneratorExit:  # the run was cancelled: the caller has left
-            observer.request_abandoned(request.request_id, request.arrived_at, clock())
+            observer.request_abandoned(request.request_id, request.arrived_at, clock(), trace)
             raise
         except Exception:  # noqa: BLE001 (B12: one request pays for our bug, the server lives)
-            reply = self._bug(request)
+            reply = self._bug(request, trace)
         finally:
             self._admission.leave()
         ended_at = clock()
-        observer.request_ended(request.request_id, reply.code, request.arrived_at, ended_at, verdict)
+        observer.request_ended(request.request_id, reply.code, request.arrived_at, ended_at, verdict, trace)
         observer.answered(ended_at - request.arrived_at - timeout_ms / 1000)
         return reply

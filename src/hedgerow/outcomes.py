@@ -61,6 +61,16 @@ class Carrier(Protocol):
         """The race is over and this attempt is still running: it is a loser now. Never raises."""
 
 
+class Span(Protocol):
+    """The part of one attempt in a trace."""
+
+    headers: bytes
+    """Whole header lines that tell the upstream of it."""
+
+    def attempt_ended(self, attempt: "Attempt", *, lost: bool) -> None:
+        """Its attempt has an outcome; see `events.Observer`."""
+
+
 class Attempt:
     """One request to the upstream, from its launch to its end; owned by the race that launched it.
 
@@ -69,7 +79,7 @@ class Attempt:
     """
 
     __slots__ = (
-        "_on_end", "carrier", "deadline_at", "ended_at", "launched_at", "number", "outcome", "request_id",
+        "_on_end", "carrier", "deadline_at", "ended_at", "launched_at", "number", "outcome", "request_id", "span",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +95,7 @@ class Attempt:
         self.ended_at: float | None = None
         self.outcome: Outcome | None = None
         self.carrier: Carrier | None = None
+        self.span: Span | None = None
         self.request_id = request_id
         self.deadline_at = deadline_at
         self._on_end = on_end
@@ -122,3 +133,19 @@ class OutOfTime:
 
 
 Verdict: TypeAlias = Won | AllFailed | OutOfTime
+
+
+class Trace(Protocol):
+    """The trace that a request is part of, recorded by us or not. None of these may raise or wait."""
+
+    trace_id: str
+    """32 hexadecimal digits."""
+
+    def attempt_began(self, attempt: Attempt) -> Span:
+        """Tell the attempt's part in the trace."""
+
+    def request_ended(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
+        """The request was answered; attempts that have no outcome yet are losers, and tell their end themselves."""
+
+    def request_abandoned(self, ended_at: float) -> None:
+        """The caller has left."""

@@ -1,5 +1,7 @@
 """A caller's request, as the HTTP edge hands it to whoever answers it."""
 
+from hedgerow.traces import TraceContext
+
 
 class Request:
     """One request, its head read and found sound. `arrived_at` is an instant of the gateway's clock, in seconds.
@@ -8,7 +10,16 @@ class Request:
     so: callers who speak HTTP/1.0 must (RFC 9112 section 9.3).
     """
 
-    __slots__ = ("arrived_at", "keep_alive", "method", "path", "query", "request_id", "says_keep_alive")
+    __slots__ = (
+        "arrived_at",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "request_id",
+        "says_keep_alive",
+        "trace",
+    )
 
     def __init__(
         self,
@@ -20,6 +31,7 @@ class Request:
         arrived_at: float,
         keep_alive: bool = True,
         says_keep_alive: bool = False,
+        trace: TraceContext | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -28,3 +40,4 @@ class Request:
         self.arrived_at = arrived_at
         self.keep_alive = keep_alive
         self.says_keep_alive = says_keep_alive
+        self.trace = trace

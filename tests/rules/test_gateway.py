@@ -7,7 +7,7 @@ import pytest
 from hedgerow.admission import Admission
 from hedgerow.gateway import Gateway, Policy
 from hedgerow.hedging import HedgePlan
-from hedgerow.outcomes import Attempt, Carrier, Failure, Reason, Success, Verdict
+from hedgerow.outcomes import Attempt, Carrier, Failure, Reason, Success, Trace, Verdict
 from hedgerow.replies import Reply
 from hedgerow.requests import Request
 from hedgerow.trampoline import Run, Trampoline
@@ -26,11 +26,19 @@ class Heard:
         self.facts.append("began")
 
     def request_ended(
-        self, request_id: bytes, code: str, arrived_at: float, ended_at: float, verdict: Verdict | None
+        self,
+        request_id: bytes,
+        code: str,
+        arrived_at: float,
+        ended_at: float,
+        verdict: Verdict | None,
+        trace: Trace | None,
     ) -> None:
         self.facts.append(f"ended {code}")
 
-    def request_abandoned(self, request_id: bytes, arrived_at: float, ended_at: float) -> None:
+    def request_abandoned(
+        self, request_id: bytes, arrived_at: float, ended_at: float, trace: Trace | None
+    ) -> None:
         self.facts.append("abandoned")
 
     def request_rejected(self, code: str, reason: str) -> None:
@@ -39,7 +47,7 @@ class Heard:
             raise ZeroDivisionError
         self.facts.append(f"rejected {code} {reason}")
 
-    def bug(self, request_id: bytes) -> None:
+    def bug(self, request_id: bytes, trace: Trace | None) -> None:
         self.facts.append("bug")
 
     def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:

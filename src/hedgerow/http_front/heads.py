@@ -14,13 +14,24 @@ import httptools
 from hedgerow.replies import Reply, problem
 from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
+from hedgerow.traces import parse_trace_context
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
 """RFC 9110 section 7.2: uri-host and an optional port; empty is allowed."""
 
 
-_KEPT = frozenset({b"host", b"x-request-id", b"expect", b"content-length", b"transfer-encoding"})
+_KEPT = frozenset(
+    {
+        b"host",
+        b"x-request-id",
+        b"expect",
+        b"content-length",
+        b"transfer-encoding",
+        b"traceparent",
+        b"tracestate",
+    }
+)
 """The headers that matter to us; the others cost a look into this set."""
 
 
@@ -43,7 +54,7 @@ class HeadReader:
     __slots__ = (
         "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_max_head_bytes",
         "_max_headers", "_max_pending_bytes", "_next_id", "_on_request", "_parser", "_pending", "_request_id", "_size",
-        "_target", "partial",
+        "_target", "_traceparent", "_tracestate", "partial",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +77,8 @@ class HeadReader:
         self._host: bytes | None = None
         self._request_id = b""
         self._expects = b""
+        self._traceparent = b""
+        self._tracestate = b""
         self._headers = 0
         self._size = 0
         self._pending = 0
@@ -158,6 +171,7 @@ class HeadReader:
                 arrived_at=self._arrived_at,
                 keep_alive=parser.should_keep_alive() and not parser.should_upgrade(),
                 says_keep_alive=version == "1.0",
+                trace=parse_trace_context(self._traceparent, self._tracestate) if self._traceparent else None,
             )
         )
 
@@ -179,6 +193,10 @@ class HeadReader:
                 self._has_body = self._has_body or value.strip(b"0") != b""
             case b"transfer-encoding":
                 self._has_body = True
+            case b"traceparent":
+                self._traceparent = self._traceparent + b"," + value if self._traceparent else value
+            case b"tracestate":
+                self._tracestate = self._tracestate + b"," + value if self._tracestate else value
 
     # -- small parts
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.outcomes import Attempt, Failure, Reason, Verdict, Won
+from hedgerow.outcomes import Attempt, Failure, Reason, Trace, Verdict, Won
 from hedgerow.settings import AccessLog
 from hedgerow.telemetry.logs import ungated
 from hedgerow.telemetry.recent import Recent
@@ -53,7 +53,13 @@ class Recorder:
         self._in_flight += 1
 
     def request_ended(
-        self, request_id: bytes, code: str, arrived_at: float, ended_at: float, verdict: Verdict | None
+        self,
+        request_id: bytes,
+        code: str,
+        arrived_at: float,
+        ended_at: float,
+        verdict: Verdict | None,
+        trace: Trace | None = None,
     ) -> None:
         self._in_flight -= 1
         took_s = ended_at - arrived_at
@@ -62,7 +68,11 @@ class Recorder:
         durations.sum_s += took_s
         attempts = verdict.attempts if verdict is not None else ()
         winner = verdict.winner.number if isinstance(verdict, Won) else None
-        self.recent.request_ended(request_id, code, arrived_at, ended_at, winner, attempts)
+        trace_id = None
+        if trace is not None:
+            trace_id = trace.trace_id
+            trace.request_ended(code, ended_at, verdict)
+        self.recent.request_ended(request_id, code, arrived_at, ended_at, winner, attempts, trace_id)
         if code == "success":
             if winner != 1:
                 self._hedges_won += 1
@@ -73,13 +83,19 @@ class Recorder:
         elif len(attempts) <= 1 and verdict is not None:
             self._hedges_suppressed += self._hedges
         if self._log_all or (self._log_errors and code in _OURS):
-            self._log_request(request_id, code, took_s, attempts)
+            self._log_request(request_id, code, took_s, attempts, trace_id)
 
-    def request_abandoned(self, request_id: bytes, arrived_at: float, ended_at: float) -> None:
+    def request_abandoned(
+        self, request_id: bytes, arrived_at: float, ended_at: float, trace: Trace | None = None
+    ) -> None:
         self._in_flight -= 1
         self._durations["abandoned"].observe(ended_at - arrived_at)
         self._client_disconnects += 1
-        self.recent.request_ended(request_id, "abandoned", arrived_at, ended_at, None, ())
+        trace_id = None
+        if trace is not None:
+            trace_id = trace.trace_id
+            trace.request_abandoned(ended_at)
+        self.recent.request_ended(request_id, "abandoned", arrived_at, ended_at, None, (), trace_id)
 
     def request_rejected(self, code: str, reason: str) -> None:
         self._rejected[code] += 1
@@ -88,9 +104,10 @@ class Recorder:
         if self._log_all:
             self._access_log.info("request rejected", code=code, reason=reason)
 
-    def bug(self, request_id: bytes) -> None:
+    def bug(self, request_id: bytes, trace: Trace | None = None) -> None:
         self._bugs += 1
-        self._log.exception("a bug of the gateway's ended a request", request_id=request_id.decode("ascii"))
+        ids = _ids(request_id, trace.trace_id if trace is not None else None)
+        self._log.exception("a bug of the gateway's ended a request", **ids)
 
     def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
         outcome = attempt.outcome.reason if isinstance(attempt.outcome, Failure) else "success"
@@ -104,6 +121,8 @@ class Recorder:
         durations = self._attempts[attempt.number, outcome, fate]
         durations.counts[bisect_left(BUCKETS_S, took_s)] += 1
         durations.sum_s += took_s
+        if attempt.span is not None:
+            attempt.span.attempt_ended(attempt, lost=lost)
 
     def answered(self, overshoot_s: float) -> None:
         self._overshoot.observe(overshoot_s)
@@ -158,7 +177,12 @@ class Recorder:
         )
 
     def _log_request(
-        self, request_id: bytes, code: str, took_s: float, attempts: tuple[Attempt, ...]
+        self,
+        request_id: bytes,
+        code: str,
+        took_s: float,
+        attempts: tuple[Attempt, ...],
+        trace_id: str | None,
     ) -> None:
         told = [
             "pending" if attempt.outcome is None
@@ -169,11 +193,17 @@ class Recorder:
         write: Callable[..., object] = self._access_log.warning if code in _OURS else self._access_log.info
         write(
             "request",
-            request_id=request_id.decode("ascii"),
+            **_ids(request_id, trace_id),
             code=code,
             took_ms=round(took_s * 1000, 1),
             attempts=told,
         )
+
+
+def _ids(request_id: bytes, trace_id: str | None) -> dict[str, str]:
+    """Tell what a log line calls the request."""
+    ids = {"request_id": request_id.decode("ascii")}
+    return ids if trace_id is None else {**ids, "trace_id": trace_id}
 
 
 def _fate_of_loser(first: Attempt) -> str:

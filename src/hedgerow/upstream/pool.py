@@ -109,11 +109,12 @@ class Upstream:
     # -- what a connection asks of it
 
     def request_bytes(self, attempt: Attempt) -> bytes:
-        """Write the request; the two ids let the upstream's log be joined with ours."""
-        return b"%bX-Request-Id: %b\r\nHedgerow-Attempt: %d\r\n\r\n" % (
+        """Write the request; the ids let the upstream's log and traces be joined with ours."""
+        return b"%bX-Request-Id: %b\r\nHedgerow-Attempt: %d\r\n%b\r\n" % (
             self._head,
             attempt.request_id,
             attempt.number,
+            attempt.span.headers if attempt.span is not None else b"",
         )
 
     def attempt_ended(self, connection: Connection, attempt: Attempt) -> None:

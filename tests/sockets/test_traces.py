@@ -1,0 +1,64 @@
+"""The caller's trace on its way through a worker that records nothing: to each attempt, and into what is told."""
+
+import json
+import re
+
+import pytest
+
+from hedgerow.settings import AccessLog, LogFormat
+from sockets.conftest import Serve
+from sockets.raw_http import Asked, ok, saying, scripted
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACE_ID = TRACEPARENT.split("-")[1]
+
+
+def trace_lines(head: bytes) -> list[str]:
+    return [line for line in head.decode("latin-1").split("\r\n") if line.lower().startswith("trace")]
+
+
+async def test_the_callers_trace_reaches_each_attempt(serve: Serve) -> None:
+    fails = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+    async with scripted(saying(fails)) as upstream:
+        served = await serve(upstream.url, hedge_after_ms=1)
+        caller = await served.caller()
+        for lines, passed_on in (
+            ([f"TraceParent:\t{TRACEPARENT} ", "tracestate: a=1", "Tracestate: b=2,"],
+             [f"traceparent: {TRACEPARENT}", "tracestate: a=1,b=2"]),
+            (["tracestate: a=1"], []),
+            ([f"traceparent: {TRACEPARENT}", "tracestate: A=1"], [f"traceparent: {TRACEPARENT}"]),
+            ([f"traceparent: {TRACEPARENT}"] * 2, []),
+            ([f"traceparent: {TRACEPARENT.upper()}", "tracestate: a=1"], []),
+            ([], []),
+        ):  # fmt: skip
+            upstream.requests.clear()
+            head = "\r\n".join(["GET /api/smart HTTP/1.1", "Host: x", *lines])
+            caller.send(f"{head}\r\n\r\n".encode())
+            assert (await caller.answer())[0] == 502
+            assert [trace_lines(head) for head in upstream.requests] == [passed_on] * 3
+        caller.close()
+
+
+async def test_the_traces_id_is_told_of_the_request(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    async def answers_all_but_one(asked: Asked) -> None:
+        while b"left" not in await asked.request():
+            asked.say(ok())
+        await asked.request()  # which never comes
+
+    async with scripted(answers_all_but_one) as upstream:
+        served = await serve(upstream.url, access_log=AccessLog.ALL, log_format=LogFormat.JSON)
+        await served.get(traceparent=TRACEPARENT, X_Request_Id="traced")
+        await served.get(X_Request_Id="untraced")
+        caller = await served.caller()
+        caller.send(
+            f"GET /api/smart HTTP/1.1\r\nHost: x\r\nX-Request-Id: left\r\ntraceparent: {TRACEPARENT}\r\n\r\n".encode()
+        )
+        await served.until(lambda: len(upstream.requests) == 3)
+        caller.close()
+        recent = served.worker.recorder.recent
+        await served.until(lambda: len(recent.newest(3, 0.0)) == 3)
+    told = {request.request_id: request.trace_id for request in recent.newest(3, 0.0)}
+    assert told == {"traced": TRACE_ID, "untraced": None, "left": TRACE_ID}
+    lines = [json.loads(line) for line in re.findall(r"^{.*}$", capsys.readouterr().err, re.MULTILINE)]
+    logged = {line["request_id"]: line.get("trace_id") for line in lines if line["event"] == "request"}
+    assert {"traced": TRACE_ID, "untraced": None}.items() <= logged.items()

@@ -5,6 +5,7 @@ from prove.__main__ import campaigns
 
 SHARES = {
     "C08": 0.004,
+    "C16": 0.004,
 }
 """Of the full size. C01 has its own test (tests/race), C03 plants bugs and is too long."""
 

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 import msgspec
 import uvloop
 
+from hedgerow import openapi
 from hedgerow.admin import Admin, Readiness
 from hedgerow.http_front import HttpFront
 from hedgerow.replies import JSON, Reply, problem
@@ -130,10 +131,8 @@ class Supervisor:
         trampoline = Trampoline(loop, CLOCK)
         outbox = Outbox(trampoline.begin_turn)
         trampoline.flush = outbox.flush
-        answers = {b"/metrics": self._metrics, b"/status.json": self._status}
-        admin = Admin(self._readiness, answers, pages(), self._later)
         front = HttpFront(
-            admin.handle,
+            self.operations(sock.getsockname()[1]).handle,
             settings.client_limits,
             max_clients=64,
             on_refusal=lambda _: None,
@@ -178,6 +177,16 @@ class Supervisor:
             admin_sock.close()
             self._board.close()
             self._logs.close()
+
+    def operations(self, port: int) -> Admin:
+        """Make what answers the operations port of a gateway whose main port is `port`."""
+        document = Reply(200, openapi.document(self._settings, port), content_type=JSON)
+        return Admin(
+            self._readiness,
+            answers={b"/metrics": self._metrics, b"/status.json": self._status},
+            pages={**pages(), openapi.PATH: document},
+            later=self._later,
+        )
 
     # -- workers
 
@@ -432,7 +441,7 @@ class Supervisor:
         print(  # noqa: T201 (what the user asked for)
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
             f"  upstream    {target.scheme}://{target.authority}{target.path}{kind}\n"
-            f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status /status.json\n"
+            f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'",
             flush=True,
         )

@@ -245,7 +245,8 @@ class ClientConnection(asyncio.Protocol):
         self._ended = True
         reply = self._reader.refusal(refused)
         self._server.on_refusal(reply.code)
-        self._write(reply, self._reader.request_id, self._held_at, b"Connection: close\r\n", reply.body)
+        body = b"" if self._reader.is_head else reply.body
+        self._write(reply, self._reader.request_id, self._held_at, b"Connection: close\r\n", body)
         if self._transport is not None and self._transport.can_write_eof():
             self._server.outbox.flush()
             self._transport.write_eof()

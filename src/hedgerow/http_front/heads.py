@@ -115,6 +115,11 @@ class HeadReader:
             self._request_id = self._next_id()
         return self._request_id
 
+    @property
+    def is_head(self) -> bool:
+        """Tell whether what is being read is a HEAD request, as far as it has come: its answer has no body."""
+        return self._target != b"" and self._parser.get_method() == b"HEAD"
+
     def refusal(self, refused: Refused) -> Reply:
         """Put a refusal into words."""
         return problem(

@@ -1,0 +1,71 @@
+"""`/openapi.json` of a real gateway: it is OpenAPI 3.1, names every path, and tells where they are.
+
+What it says of each answer is held by tests/sockets/test_openapi.py and by the campaign C16.
+"""
+
+import json
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from hedgerow.openapi import document
+from hedgerow.settings import Settings
+from operations.conftest import Serve, Simulate
+from operations.processes import FAULTLESS, Served
+
+
+def document_of(served: Served) -> dict[str, Any]:
+    status, body = served.fetch("/openapi.json")
+    assert status == 200
+    told: dict[str, Any] = json.loads(body)
+    return told
+
+
+def test_it_is_an_openapi_document_of_every_path(serve: Serve) -> None:
+    served = serve("--upstream", "http://127.0.0.1:1/")
+    told = document_of(served)
+    OpenAPIV31SpecValidator(told).validate()
+    known = re.findall(r"/[a-z./]+", json.loads(served.fetch("/nothing")[1])["detail"])
+    assert set(told["paths"]) == {urlsplit(served.url).path, *known}
+    operations = [item[method] for item in told["paths"].values() for method in ("get", "head")]
+    names = {operation["operationId"] for operation in operations}
+    assert len(names) == len(operations)
+
+
+def test_it_tells_where_each_path_is(serve: Serve) -> None:
+    served = serve("--upstream", "http://127.0.0.1:1/")
+    told = document_of(served)
+    (main,) = told["servers"]
+    values = {name: variable["default"] for name, variable in main["variables"].items()}
+    assert main["url"].format(**values) + "/api/smart" == served.url
+    for path, item in told["paths"].items():
+        here = [server["url"] for server in item.get("servers", [])]
+        assert here == ([] if path == "/api/smart" else ["/"]), "/ is where the document was found"
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]"), ("gate.example", "gate.example")],
+)
+def test_an_address_that_nobody_can_ask_is_not_told(host: str, told: str) -> None:
+    (main,) = json.loads(document(Settings(host=host), 80))["servers"]
+    assert main["variables"]["host"]["default"] == told
+
+
+def test_the_status_after_some_traffic_is_as_described(serve: Serve, simulate: Simulate) -> None:
+    upstream = simulate("--latency-ms=1-30", *FAULTLESS)
+    served = serve("--upstream", upstream.url, "--hedge-after-ms=10")
+    assert {served.ask(request_id="mine") for _ in range(20)} == {200}
+    told = document_of(served)
+    answers = told["paths"]["/status.json"]["get"]["responses"]["200"]["content"]["application/json"]
+    schema = Draft202012Validator({**answers["schema"], "components": told["components"]})
+    busy = served.status_when(lambda status: status["requests"]["total"] == 20)
+    found = served.status("?request_id=mine")
+    assert len(found["requests"]) == 20
+    for body in (busy, found):
+        schema.validate(body)
+        assert not schema.is_valid({**body, "more": 1})

@@ -25,7 +25,9 @@ def names(_: click.Context, parameter: click.Parameter, value: str) -> list[str]
     """Split a list with commas and refuse what does not exist."""
     chosen = [name.strip() for name in value.split(",") if name.strip()]
     known = (
-        list(WORKLOADS) if parameter.name == "workloads" else ["hedgerow", "compiled", "other", *PEER_NAMES]
+        list(WORKLOADS)
+        if parameter.name == "workloads"
+        else ["hedgerow", "compiled", "unprotected", "other", *PEER_NAMES]
     )
     if unknown := [name for name in chosen if name not in known]:
         raise click.BadParameter(f"{', '.join(unknown)}; there are {', '.join(known)}")

@@ -15,6 +15,8 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 130, 40, 45
 BAR_LEFT, BAR_HEIGHT, BAR_STEP = 110, 20, 30
 COLOURS = {
     "hedgerow": "#1a7f37",
+    "compiled": "#2da44e",
+    "unprotected": "#9a6700",
     "other": "#7ac28f",
     "nginx": "#888888",
     "envoy": "#8250df",

@@ -113,6 +113,14 @@ def known_servers(gateway_args: str, other: Path | None) -> Mapping[str, Server]
     servers = [Server("hedgerow", "this repository", gateway(HEDGEROW, gateway_args))]
     if COMPILED.exists():
         servers.append(Server("compiled", "hedgerow, its hot path compiled", gateway(COMPILED, gateway_args)))
+    best = COMPILED if COMPILED.exists() else HEDGEROW
+    servers.append(
+        Server(
+            "unprotected",
+            "hedgerow, bounded by its sockets alone",
+            gateway(best, "--shedding off " + gateway_args),
+        )
+    )
     if other is not None:
         servers.append(Server("other", f"hedgerow at {other}", gateway(other, gateway_args)))
     return {server.name: server for server in (*servers, *PEER_SERVERS)}

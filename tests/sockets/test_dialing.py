@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hedgerow.settings import UpstreamLimits
+from hedgerow.upstream.connection import Connection, State
 from sockets.conftest import Serve, open_sockets
 from sockets.raw_http import Address, Asked, hanging, ok, refusing, saying, scripted
 from sockets.test_upstream import reasons
@@ -212,6 +213,46 @@ async def test_when_no_address_answers_the_attempt_fails_as_connect_and_says_why
         (attempt,) = json.loads(body)["attempts"]
         assert (status, attempt["outcome"], attempt["detail"]) == (502, "connect", told)
         assert not served.worker.upstream.connections
+
+
+# -- what uvloop and a long turn of the loop make of it
+
+
+async def test_an_earlier_dials_end_says_nothing_of_a_later_one(serve: Serve) -> None:
+    """C13: in one long turn a connection came about, was used, died and was dialed anew; then came the word that its
+    first dial had ended. The second one ran on unknown to the pool, and its attempt failed."""
+
+    async def ends_at_once() -> None:
+        pass
+
+    first = asyncio.ensure_future(ends_at_once())
+    await first
+    with hanging("127.0.0.1") as (_, port):
+        served = await serve(f"http://127.0.0.1:{port}/", hedges=0, upstream_limits=FOR_EVER)
+        asking = asyncio.ensure_future(served.get())
+        await served.until(lambda: served.counts.upstream_connections.get("dialing") == 1)
+        pool = served.worker.upstream
+        (connection,) = pool.connections
+        second = connection.dial
+        pool._dialed(connection, first)
+        assert (connection.dial, connection.state) == (second, State.DIALING)
+        assert connection in pool.connections
+        await pool.close()
+        assert second is not None
+        assert second.cancelled()
+        await asking
+
+
+async def test_a_connection_that_nobody_wants_any_more_gives_its_descriptor_back_once(serve: Serve) -> None:
+    """C13: uvloop closed what was aborted within `connection_made`, and left its number with the socket. That closed
+    it again when it was freed; by then it was another connection's."""
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        pool = served.worker.upstream
+        unwanted = Connection(pool)
+        await pool._dialer.dial(unwanted)
+        assert unwanted.sock is not None
+        assert unwanted.sock.fileno() == -1
 
 
 # -- stopping

@@ -70,7 +70,7 @@ class Dialer:
             raise DialError(Failure(Reason.CONNECT, _told(error))) from None
         connection.sock = None if self._tls else sock
         try:
-            await self._loop.create_connection(
+            transport, _ = await self._loop.create_connection(
                 lambda: connection,
                 sock=sock,
                 ssl=self._tls,
@@ -83,6 +83,10 @@ class Dialer:
         except BaseException:
             sock.close()
             raise
+        if transport.is_closing():
+            # uvloop 0.22 closes what is aborted within `connection_made`, yet lets the socket keep its number. That is
+            # another connection's by the time the socket is freed, which would close it (cf. uvloop#645, #738).
+            sock.detach()
 
     async def _look_up(self) -> Sequence[AddrInfoType]:
         """Tell the upstream's addresses. One lookup at a time, shared: a resolver that hangs costs one thread."""

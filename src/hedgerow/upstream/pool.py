@@ -157,6 +157,8 @@ class Upstream:
         connection.dial.add_done_callback(partial(self._dialed, connection))
 
     def _dialed(self, connection: Connection, dial: asyncio.Task[None]) -> None:
+        if connection.dial is not dial:
+            return  # in one turn it connected, was used, died, and is being connected anew: `resend`
         connection.dial = None
         # Cancelled just as the connection came about, uvloop closes it without a `connection_lost`.
         if connection.connected and connection.state is not State.CLOSED:

@@ -9,6 +9,7 @@ lock() { # NAME SOURCE...: what is installed where is in the Makefile and the Do
         --upgrade --quiet -o "requirements/$name.txt"
 }
 lock run pyproject.toml                         # what the running gateway needs
+lock otel pyproject.toml --extra otel           # and with traces
 lock build --group build                        # what makes the package
 lock compile --group build --group compile       # and what compiles it
-lock dev pyproject.toml --group build --group dev # both, and what the tests and checks need
+lock dev pyproject.toml --extra otel --group build --group dev # all, and what the tests and checks need

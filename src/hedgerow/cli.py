@@ -58,9 +58,27 @@ def _max_in_flight(_: click.Context, __: click.Parameter, value: str) -> int | N
 
 
 def _trace_sample(_: click.Context, __: click.Parameter, value: object) -> float:
-    if value in {"0", "0.0", 0}:
-        return 0.0
-    raise click.BadParameter(f"{value!r} is not accepted; this version traces nothing: give 0")
+    try:
+        share = float(str(value))
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise click.BadParameter(f"{value!r} is not accepted; give a share from 0 to 1, like 0.01")
+    return share
+
+
+def _check_tracing(share: float) -> None:
+    """Raise BadSetting if a worker could not record traces."""
+    try:
+        # It takes 0.15 s, and may not be there; and the SDK looks at some of its variables when it is loaded.
+        from hedgerow.telemetry.tracing import check  # noqa: PLC0415
+
+        check()
+    except ImportError as error:
+        accepted = f"0, or install what traces need: pip install 'hedgerow[otel]' ({error})"
+        raise BadSetting("--trace-sample", share, accepted) from None
+    except ValueError as error:
+        raise BadSetting("--trace-sample", share, f"OTEL_* variables that can be used ({error})") from None
 
 
 def _settings_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -164,7 +182,10 @@ def main() -> None:
 @_flag("--log-level", "info", "What is logged at the least.", _LEVELS)
 @_flag("--access-log", "errors", "Which requests get a line.", _choice(AccessLog))
 @_flag(
-    "--trace-sample", "0", "Share of requests traced; this version accepts only 0.", callback=_trace_sample
+    "--trace-sample",
+    "0",
+    "Share of requests traced, 0 to 1; more than 0 needs the extra hedgerow[otel].",
+    callback=_trace_sample,
 )
 def serve(**values: Any) -> None:
     """Serve GET /api/smart?timeout=MS before the upstream."""
@@ -176,6 +197,8 @@ def serve(**values: Any) -> None:
     settings = Settings(**values)
     try:
         settings.check()
+        if settings.trace_sample:
+            _check_tracing(settings.trace_sample)
         SocketBudget.of(raise_descriptor_limit(), settings.hedges, settings.max_in_flight)
         run(settings)
     except BadSetting as error:

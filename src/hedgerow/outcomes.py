@@ -138,8 +138,9 @@ Verdict: TypeAlias = Won | AllFailed | OutOfTime
 class Trace(Protocol):
     """The trace that a request is part of, recorded by us or not. None of these may raise or wait."""
 
-    trace_id: str
-    """32 hexadecimal digits."""
+    @property
+    def trace_id(self) -> str:
+        """Tell the trace's id: 32 hexadecimal digits."""
 
     def attempt_began(self, attempt: Attempt) -> Span:
         """Tell the attempt's part in the trace."""

@@ -50,6 +50,11 @@ _STATUS_OF = {
 }
 
 
+def status_of(code: str) -> int:
+    """Tell the HTTP status that goes with an outcome."""
+    return 200 if code == "success" else _STATUS_OF[code].value
+
+
 def problem(
     code: str,
     detail: str,

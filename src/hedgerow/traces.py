@@ -12,10 +12,11 @@ MAX_TRACESTATE_MEMBERS = 32
 """Section 3.3.1.1."""
 
 _TRACEPARENT = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-[!-+\--~]*)?"
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-+\--~]*)?"
 )
 """Sections 3.2.2 and 3.2.4: version, trace id, id of the parent span, flags. Only versions after 00 may have more; a
 comma would be where a second `traceparent` was joined to the first, and two are as good as none."""
+_VERSION_00_BYTES = 55
 
 _MEMBER = re.compile(rb"([a-z0-9][a-z0-9_\-*/@]{0,255})=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
 """Section 3.3.1.3: a key, and a value that does not end with a blank."""
@@ -26,18 +27,35 @@ _SAMPLED = 0x01
 class TraceContext:
     """What a caller told of its trace; passed on unchanged, it is the whole of the trace for us (`outcomes.Trace`)."""
 
-    __slots__ = ("headers", "parent_id", "sampled", "trace_id", "tracestate")
+    __slots__ = ("_fields", "headers", "tracestate")
 
-    def __init__(self, trace_id: str, parent_id: str, flags: bytes, tracestate: bytes) -> None:
-        self.trace_id = trace_id
-        self.parent_id = parent_id
-        """The caller's span."""
-        self.sampled = bool(int(flags, 16) & _SAMPLED)
-        """The caller records it."""
+    def __init__(self, fields: bytes, tracestate: bytes) -> None:
+        self._fields = fields
+        """Trace id, id of the parent and flags, as they are written in version 00. Taken apart only where needed."""
         self.tracestate = tracestate
-        self.headers = trace_headers(
-            b"00-%b-%b-%b" % (trace_id.encode(), parent_id.encode(), flags), tracestate
+        self.headers = (
+            trace_headers(b"00-" + fields, tracestate) if tracestate else b"traceparent: 00-%b\r\n" % fields
         )
+
+    @property
+    def trace_id(self) -> str:
+        """Tell the id of the trace."""
+        return self._fields[:32].decode()
+
+    @property
+    def parent_id(self) -> str:
+        """Tell the id of the caller's span."""
+        return self._fields[33:49].decode()
+
+    @property
+    def flags(self) -> int:
+        """Tell the flags (section 3.2.2.5)."""
+        return int(self._fields[50:], 16)
+
+    @property
+    def sampled(self) -> bool:
+        """Tell whether the caller records it."""
+        return bool(self.flags & _SAMPLED)
 
     def attempt_began(self, attempt: object) -> "TraceContext":  # noqa: ARG002
         """Tell the part of an attempt in the trace: all have the caller's span as their parent."""
@@ -65,13 +83,13 @@ def parse_trace_context(traceparent: bytes, tracestate: bytes) -> TraceContext |
 
     A `tracestate` that is not valid is left out; it does not make the `traceparent` invalid (section 3.3.1).
     """
-    found = _TRACEPARENT.fullmatch(traceparent)
-    if found is None:
+    if _TRACEPARENT.fullmatch(traceparent) is None:
         return None
-    trace_id, parent_id, flags, more = found.groups()
-    if more is not None and traceparent[:2] == b"00":
+    if len(traceparent) > _VERSION_00_BYTES and traceparent.startswith(b"00"):
         return None
-    return TraceContext(trace_id.decode(), parent_id.decode(), flags, _valid_tracestate(tracestate))
+    return TraceContext(
+        traceparent[3:_VERSION_00_BYTES], _valid_tracestate(tracestate) if tracestate else b""
+    )
 
 
 def _valid_tracestate(value: bytes) -> bytes:

@@ -14,9 +14,11 @@ import sys
 from asyncio import AbstractEventLoop
 from contextlib import suppress
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
+from structlog.typing import FilteringBoundLogger
 
 from hedgerow import __version__
 from hedgerow.admission import Admission
@@ -44,6 +46,9 @@ from hedgerow.telemetry.snapshot import Snapshot
 from hedgerow.trampoline import Trampoline
 from hedgerow.upstream import Upstream
 
+if TYPE_CHECKING:
+    from hedgerow.telemetry.tracing import Tracing
+
 CLOCK = monotonic
 """uvloop's own `time()` is cut to milliseconds."""
 
@@ -67,6 +72,15 @@ class Order(msgspec.Struct):
     """This worker's."""
 
 
+def begin_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":
+    """Record traces if it is wanted. OpenTelemetry is loaded only then: it takes 0.15 s and 13 MB."""
+    if not settings.trace_sample:
+        return None
+    from hedgerow.telemetry.tracing import begin  # noqa: PLC0415
+
+    return begin(settings.trace_sample, target, CLOCK, log)
+
+
 class Worker:
     """The parts of one worker; `start`, then `drain` or not, then `close`."""
 
@@ -82,6 +96,7 @@ class Worker:
         )
         self.logs = Logs(settings.log_format, settings.log_level)
         self.recorder = Recorder(self.logs.log, settings.access_log, settings.hedges)
+        self.tracing = begin_tracing(settings, target, self.logs.log)
         outbox = Outbox(self.trampoline.begin_turn)
         self.trampoline.flush = outbox.flush
         self.trampoline.on_turn = self.recorder.turn_took
@@ -110,6 +125,7 @@ class Worker:
             admission=self.admission,
             trampoline=self.trampoline,
             observer=self.recorder,
+            tracer=self.tracing.sampler if self.tracing is not None else None,
         )
         self.front = HttpFront(
             self.gateway.handle,
@@ -140,6 +156,8 @@ class Worker:
         await self.front.close()
         await self.upstream.close()
         self.trampoline.close()
+        if self.tracing is not None:
+            await self.tracing.close()
 
     def snapshot(self) -> Snapshot:
         """Tell this worker's counts."""
@@ -147,12 +165,16 @@ class Worker:
         snapshot.max_in_flight = self.admission.cap
         snapshot.shedding = int(self.admission.shedding)
         snapshot.log_lines_dropped = self.logs.dropped
+        if self.tracing is not None:
+            snapshot.spans = self.tracing.counts()
         return snapshot
 
     def answer(self, question: Question) -> Answer:
         """Tell the supervisor what it asks."""
         if isinstance(question, AskCounts):
             self.logs.summarise()
+            if self.tracing is not None:
+                self.tracing.report()
             return Counts(self.snapshot())
         recent, offset_s = self.recorder.recent, question.utc_offset_s
         if question.request_id is not None:

@@ -105,12 +105,18 @@ def packages(python: Path) -> dict[str, Package]:
     return {normal(package.name): package for package in found if package.name not in INSTALLERS}
 
 
-def table() -> dict[str, tuple[str, set[str]]]:
-    """Read the table of THIRD-PARTY.md: name to version and licences."""
-    rows = re.findall(
-        r"^\| \[(.+?)\]\(.+?\) \| (.+?) \| (.+?) \|", (ROOT / "THIRD-PARTY.md").read_text(), re.MULTILINE
-    )
+def table(heading: str = "# Third-party software") -> dict[str, tuple[str, set[str]]]:
+    """Read a table of THIRD-PARTY.md: name to version and licences."""
+    text = (ROOT / "THIRD-PARTY.md").read_text()
+    section = text.partition(heading + "\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \[(.+?)\]\(.+?\) \| (.+?) \| (.+?) \|", section, re.MULTILINE)
     return {name: (version, set(re.split(r" AND | OR ", licence))) for name, version, licence in rows}
+
+
+def locked(name: str) -> dict[str, str]:
+    """Read a lock file: name to version."""
+    text = (ROOT / f"requirements/{name}.txt").read_text()
+    return dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", text, re.MULTILINE))
 
 
 def test_the_wheel_has_the_program_its_types_and_its_licences_and_nothing_else(wheel: Path) -> None:
@@ -144,11 +150,26 @@ def test_the_command_is_there_and_tells_its_version(python: Path) -> None:
 
 
 def test_it_needs_what_the_lock_file_names_and_nothing_else(packages: dict[str, Package]) -> None:
-    locked = re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE)
     assert {(name, package.version) for name, package in packages.items()} == {
-        *locked,
+        *locked("run").items(),
         ("hedgerow", __version__),
     }
+
+
+def test_without_the_extra_traces_are_refused_in_one_line(python: Path) -> None:
+    done = subprocess.run(
+        [python.parent / "hedgerow", "serve", "--trace-sample", "0.01"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "hedgerow[otel]" in done.stderr
+
+
+def test_what_the_extra_brings_is_told_with_its_licence() -> None:
+    extra = {name: version for name, version in locked("otel").items() if name not in locked("run")}
+    told = table("## With the extra `otel`")
+    assert {name: version for name, (version, _) in told.items()} == extra
+    assert set().union(*(licences for _, licences in told.values())) <= COMMERCIAL_USE | {"MPL-2.0"}
 
 
 def test_every_licence_allows_commercial_use_and_is_the_one_we_tell(packages: dict[str, Package]) -> None:

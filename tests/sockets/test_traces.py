@@ -6,6 +6,7 @@ import re
 import pytest
 
 from hedgerow.settings import AccessLog, LogFormat
+from hedgerow.telemetry.logs import FLUSH_S
 from sockets.conftest import Serve
 from sockets.raw_http import Asked, ok, saying, scripted
 
@@ -39,7 +40,7 @@ async def test_the_callers_trace_reaches_each_attempt(serve: Serve) -> None:
         caller.close()
 
 
-async def test_the_traces_id_is_told_of_the_request(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_traces_id_is_told_of_the_request(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
     async def answers_all_but_one(asked: Asked) -> None:
         while b"left" not in await asked.request():
             asked.say(ok())
@@ -59,6 +60,7 @@ async def test_the_traces_id_is_told_of_the_request(serve: Serve, capsys: pytest
         await served.until(lambda: len(recent.newest(3, 0.0)) == 3)
     told = {request.request_id: request.trace_id for request in recent.newest(3, 0.0)}
     assert told == {"traced": TRACE_ID, "untraced": None, "left": TRACE_ID}
-    lines = [json.loads(line) for line in re.findall(r"^{.*}$", capsys.readouterr().err, re.MULTILINE)]
+    served.worker.logs.flush(FLUSH_S)
+    lines = [json.loads(line) for line in re.findall(r"^{.*}$", capfd.readouterr().err, re.MULTILINE)]
     logged = {line["request_id"]: line.get("trace_id") for line in lines if line["event"] == "request"}
     assert {"traced": TRACE_ID, "untraced": None}.items() <= logged.items()

@@ -27,6 +27,7 @@ _REQUESTS = (
 )  # fmt: skip
 _FIRST_ATTEMPTS = ("success", "all_failed", "out_of_time", UNKNOWN)
 _HEDGES = ("fired", "won", "rescued", "suppressed")
+_SPANS = ("exported", "failed", "dropped")
 _SHED = ("in_flight", "load", "lag", "too_late", "connections")
 
 
@@ -186,6 +187,14 @@ class _Collector(Collector):
             "Workers that died and were replaced, each with the requests that it had in flight; those that SIGHUP"
             " replaces are not counted",
             snap.worker_restarts,
+        )
+        yield _counters(
+            "hedgerow_spans",
+            "Spans of traces: exported; failed (the receiver did not take them); dropped (too many waited, or the"
+            " process ended first)",
+            "outcome",
+            snap.spans,
+            _SPANS,
         )
         info = GaugeMetricFamily("hedgerow_build_info", "Always 1", labels=("version",))
         info.add_metric((__version__,), 1)

@@ -107,6 +107,8 @@ class Snapshot(msgspec.Struct):
     """Gauge: the cap on requests in flight, as it is now."""
     shedding: int = 0
     """Gauge: workers that admit nothing because their event loop is behind."""
+    spans: dict[str, int] = {}
+    """Of traces, by what became of them."""
     worker_restarts: int = 0
     """Counted by the supervisor, not by the workers: those that died and were replaced."""
 

@@ -1,0 +1,75 @@
+"""What traces cost a request, in µs of CPU: `python -m bench.tracing`; see docs/decisions/0010-tracing.md."""
+
+import time
+from collections.abc import Callable
+from timeit import repeat
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+from hedgerow.outcomes import Attempt, Success, Trace, Won
+from hedgerow.requests import Request
+from hedgerow.settings import parse_target
+from hedgerow.telemetry.tracing import Recording, Sampler
+from hedgerow.traces import parse_trace_context
+
+TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+TRACESTATE = b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
+TARGET = parse_target("http://127.0.0.1:1/work")
+
+
+def best_us(work: Callable[[], object], times: int = 200_000) -> float:
+    """Tell the least of nine means."""
+    return min(repeat(work, number=times, repeat=9, timer=time.process_time)) / times * 1e6
+
+
+def request(traceparent: bytes = b"") -> Request:
+    trace = parse_trace_context(traceparent, b"")
+    return Request(b"GET", b"/api/smart", b"", request_id=b"x", arrived_at=0.0, trace=trace)
+
+
+def never(_: Request, __: int) -> Trace:
+    raise AssertionError("it is not sampled")
+
+
+def main() -> None:
+    """Print the table."""
+    sampler, plain, traced = Sampler(0.0, never), request(), request(TRACEPARENT)
+    context = traced.trace
+    assert context is not None
+
+    def attempt() -> Attempt:
+        return Attempt(1, 0.0, lambda: None, b"x")
+
+    def passed_on() -> None:
+        one = attempt()
+        one.span = context.attempt_began(one)
+        one.span.attempt_ended(one, lost=False)
+        context.request_ended("success", 0.0, None)
+
+    off = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("bench")
+    on = TracerProvider(shutdown_on_exit=False).get_tracer("bench")
+
+    def recorded() -> None:
+        recording = Recording(plain, 900, tracer=on, target=TARGET, clock=time.monotonic)
+        one = attempt()
+        one.span = recording.attempt_began(one)
+        one.end(Success(b""), 1.0)
+        one.span.attempt_ended(one, lost=False)
+        recording.request_ended("success", 1.0, Won(one, b"", (one,)))
+
+    nothing = best_us(lambda: None)
+    for what, took in (
+        ("no traceparent: decide", best_us(lambda: sampler.begin(plain, 900)) - nothing),
+        ("traceparent: decide", best_us(lambda: sampler.begin(traced, 900)) - nothing),
+        ("traceparent: read it", best_us(lambda: parse_trace_context(TRACEPARENT, b"")) - nothing),
+        ("and tracestate", best_us(lambda: parse_trace_context(TRACEPARENT, TRACESTATE)) - nothing),
+        ("pass it on with one attempt", best_us(passed_on) - best_us(attempt)),
+        ("the SDK's sampler, one span", best_us(lambda: off.start_span("x"), 20_000) - nothing),
+        ("recorded, with one attempt", best_us(recorded, 5_000) - nothing),
+    ):
+        print(f"{what:30} {took:6.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Spans on their way out: a bounded queue, a thread of the SDK's that exports them, and what became of each.
+
+Whatever is wrong with the receiver, it costs spans and nothing else; those are counted. docs/decisions/0010-tracing.md
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from threading import Lock, Thread
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Tracer
+from structlog.typing import FilteringBoundLogger
+
+from hedgerow import __version__
+from hedgerow.settings import BadSetting
+
+FLUSH_S = 0.5
+"""How long the end of a worker waits for its last spans to be exported: a receiver that works takes milliseconds."""
+
+
+def _whole(variable: str, default: int) -> int:
+    given = os.environ.get(variable, "")
+    if not given:
+        return default
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= 10_000_000):
+        raise BadSetting(variable, given, "a whole number from 1 to 10000000")
+    return int(given)
+
+
+class BatchLimits:
+    """The batch exporter's settings, by the standard's variables and with its defaults.
+
+    https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor
+    """
+
+    def __init__(self) -> None:
+        """Read the environment; raises BadSetting."""
+        self.queue = _whole("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
+        """Spans that wait or are being exported; more are dropped. A span has about 3 KB."""
+        self.batch = _whole("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(512, self.queue))
+        self.delay_ms = _whole("OTEL_BSP_SCHEDULE_DELAY", 5_000)
+        if self.batch > self.queue:
+            accepted = f"at most OTEL_BSP_MAX_QUEUE_SIZE ({self.queue})"
+            raise BadSetting("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", self.batch, accepted)
+
+
+def disabled() -> bool:
+    """Tell whether the standard's variable says to record nothing."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
+class _Counts:
+    """What became of the spans; the exporter's thread counts too."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._pending = self._exported = self._failed = self._dropped = 0
+        self._over = False
+
+    def admit(self, most: int) -> bool:
+        """Count one more span that waits; or drop it, when as many wait as may."""
+        with self._lock:
+            if self._over or self._pending >= most:
+                self._dropped += 1
+                return False
+            self._pending += 1
+            return True
+
+    def leave(self, spans: int, *, exported: bool) -> None:
+        """Count what the receiver took, or did not."""
+        with self._lock:
+            if self._over:
+                return
+            self._pending -= spans
+            if exported:
+                self._exported += spans
+            else:
+                self._failed += spans
+
+    def end(self) -> None:
+        """Count what still waits as dropped: nothing is exported from now on."""
+        with self._lock:
+            self._over = True
+            self._dropped += self._pending
+            self._pending = 0
+
+    def told(self) -> dict[str, int]:
+        with self._lock:
+            return {"exported": self._exported, "failed": self._failed, "dropped": self._dropped}
+
+
+class _CountingExporter(SpanExporter):
+    """The OTLP exporter; notes whether it works. Its methods are called by the SDK's thread."""
+
+    def __init__(self, counts: _Counts, words: "_LastWords") -> None:
+        self._exporter = OTLPSpanExporter()
+        self._counts = counts
+        self._words = words
+        self.trouble: str | None = None
+        """Why the last batch was not exported; None if it was."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            exported = result is SpanExportResult.SUCCESS
+            self.trouble = None if exported else self._words.last or "for no stated reason"
+            self._counts.leave(len(spans), exported=exported)
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()  # type: ignore[no-untyped-call] # the SDK's
+
+
+class _LastWords(logging.Handler):
+    """Keeps the last thing that the SDK logged: its thread does not write to our log, the event loop does."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage()
+
+
+class _Admission(SpanProcessor):
+    """Lets no more spans to the batch processor than its queue can hold: it would drop them without counting."""
+
+    def __init__(self, most: int, counts: _Counts, batches: BatchSpanProcessor) -> None:
+        self._most = most
+        self._counts = counts
+        self._batches = batches
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if self._counts.admit(self._most):
+            self._batches.on_end(span)
+
+    def shutdown(self) -> None:
+        self._batches.shutdown()  # type: ignore[no-untyped-call] # the SDK's
+
+
+class Spans:
+    """Makes spans and exports them; one for each worker."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        """Begin by the OTEL_* variables; raises BadSetting, and ValueError from the SDK for its own."""
+        limits = BatchLimits()
+        self._log = log
+        words = _LastWords()
+        libraries = logging.getLogger("opentelemetry")
+        libraries.handlers, libraries.propagate = [words], False
+        self._counts = _Counts()
+        self._exporter = _CountingExporter(self._counts, words)
+        self._told_trouble = False
+        ours = Resource.create(
+            {"service.name": "hedgerow", "service.version": __version__, "process.pid": os.getpid()}
+        )
+        self._provider = TracerProvider(
+            sampler=ALWAYS_ON,  # what is not sampled never comes here
+            resource=ours.merge(OTELResourceDetector().detect()),
+            shutdown_on_exit=False,
+        )
+        batches = BatchSpanProcessor(
+            self._exporter,
+            max_queue_size=limits.queue,
+            max_export_batch_size=limits.batch,
+            schedule_delay_millis=limits.delay_ms,
+        )
+        self._provider.add_span_processor(_Admission(limits.queue, self._counts, batches))
+        self.tracer: Tracer = self._provider.get_tracer("hedgerow", __version__)
+
+    def counts(self) -> dict[str, int]:
+        """Tell what became of the spans so far."""
+        return self._counts.told()
+
+    def report(self) -> None:
+        """Log when the receiver fails, and when it is well again; called about once a second."""
+        trouble = self._exporter.trouble
+        if trouble is not None and not self._told_trouble:
+            self._log.warning("spans cannot be exported", reason=trouble)
+        elif trouble is None and self._told_trouble:
+            self._log.info("spans are exported again")
+        self._told_trouble = trouble is not None
+
+    async def close(self, timeout_s: float = FLUSH_S) -> None:
+        """Export what waits, for `timeout_s` at the most; the rest is dropped."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut_down() -> None:
+            self._provider.shutdown()
+            with suppress(RuntimeError):  # the loop has not waited for us
+                loop.call_soon_threadsafe(done.set)
+
+        Thread(target=shut_down, name="spans", daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await done.wait()
+        self._counts.end()
+        self.report()

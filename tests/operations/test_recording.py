@@ -1,0 +1,193 @@
+"""What the spans of one request say, by the SDK's own exporter for tests; and who is recorded."""
+
+import gc
+from collections.abc import Callable, Iterator
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Trace, Verdict, Won
+from hedgerow.requests import Request
+from hedgerow.settings import parse_target
+from hedgerow.telemetry.tracing import Recording, Sampler
+from hedgerow.traces import TraceContext, parse_trace_context
+
+NOW = 100.0
+
+
+def request(trace: TraceContext | None = None) -> Request:
+    return Request(b"GET", b"/api/smart", b"", request_id=b"mine", arrived_at=NOW, trace=trace)
+
+
+def caller(flags: str) -> TraceContext:
+    context = parse_trace_context(f"00-{'a' * 32}-{'b' * 16}-{flags}".encode(), b"")
+    assert context is not None
+    return context
+
+
+@pytest.mark.parametrize(
+    ("flags", "chance", "recorded"),
+    [
+        (None, 0.0, True),
+        (None, 0.249, True),
+        (None, 0.25, False),
+        ("00", 0.0, False),
+        ("02", 0.0, False),
+        ("01", 0.9, True),
+        ("03", 0.9, True),
+    ],
+)
+def test_the_caller_decides_and_else_chance(flags: str | None, chance: float, recorded: bool) -> None:
+    sentinel, context = caller("ff"), caller(flags) if flags is not None else None
+    sampler = Sampler(0.25, lambda request, timeout_ms: sentinel, lambda: chance)
+    assert sampler.begin(request(context), 900) is (sentinel if recorded else context)
+
+
+class Traced:
+    """One recorded request, its attempts launched 0, 1, 2, … seconds after it came."""
+
+    def __init__(self, attempts: int, trace: TraceContext | None = None) -> None:
+        self.exporter = InMemorySpanExporter()
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        target = parse_target("http://example.org/work")
+        self.recording = Recording(
+            request(trace), 900, tracer=provider.get_tracer("test"), target=target, clock=lambda: NOW
+        )
+        self.attempts = [self.launch(number) for number in range(1, attempts + 1)]
+
+    def launch(self, number: int) -> Attempt:
+        attempt = Attempt(number, NOW + number - 1, lambda: None, b"mine")
+        attempt.span = self.recording.attempt_began(attempt)
+        return attempt
+
+    def end(self, number: int, outcome: Success | Failure, *, lost: bool = False) -> None:
+        attempt = self.attempts[number - 1]
+        attempt.end(outcome, NOW + 10 + number)
+        assert attempt.span is not None
+        attempt.span.attempt_ended(attempt, lost=lost)
+
+    @property
+    def told(self) -> dict[int, tuple[object, object, object, StatusCode]]:
+        """Tell outcome, winner, lost and status of each attempt whose span has ended; 0 is the request."""
+        told: dict[int, tuple[object, object, object, StatusCode]] = {}
+        for span in self.exporter.get_finished_spans():
+            found = span.attributes or {}
+            number = found.get("hedgerow.attempt.number", 0)
+            assert isinstance(number, int)
+            assert number not in told, "a span ends once"
+            kind = "hedgerow.attempt." if number else "hedgerow."
+            told[number] = (
+                found.get(kind + "outcome"),
+                found.get(kind + "winner"),
+                found.get(kind + "lost"),
+                span.status.status_code,
+            )
+        return told
+
+
+SUCCESS = Success(b"{}")
+FAILED = Failure(Reason.RESET, "connection lost")
+
+
+def test_an_attempts_span_waits_for_the_verdict_for_only_then_its_part_is_known() -> None:
+    traced = Traced(3)
+    traced.end(1, FAILED)
+    traced.end(3, SUCCESS)
+    traced.end(2, SUCCESS)
+    assert traced.told == {}
+    attempts = tuple(traced.attempts)
+    traced.recording.request_ended("success", NOW + 14, Won(attempts[1], b"{}", attempts))
+    assert traced.told == {
+        0: ("success", 2, None, StatusCode.UNSET),
+        1: ("reset", False, False, StatusCode.ERROR),
+        2: ("success", True, False, StatusCode.UNSET),
+        3: ("success", False, False, StatusCode.UNSET),
+    }
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILED])
+def test_a_loser_ends_its_span_itself_before_or_after_the_request(outcome: Success | Failure) -> None:
+    told = "success" if outcome is SUCCESS else "reset"
+    traced = Traced(3)
+    traced.end(1, SUCCESS)
+    traced.end(2, outcome, lost=True)  # as `--losers cancel` does: cut off within the race's own end
+    attempts = tuple(traced.attempts)
+    traced.recording.request_ended("success", NOW + 14, Won(attempts[0], b"{}", attempts))
+    assert traced.told.keys() == {0, 1, 2}
+    traced.end(3, outcome, lost=True)
+    assert traced.told[2] == traced.told[3] == (told, False, True, StatusCode.UNSET)
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict", "status"),
+    [
+        ("all_failed", AllFailed, 502),
+        ("out_of_time", OutOfTime, 504),
+        ("internal", lambda _: None, 500),
+    ],
+)
+def test_a_request_without_a_success_is_an_error(
+    code: str, verdict: Callable[[tuple[Attempt, ...]], Verdict | None], status: int
+) -> None:
+    traced = Traced(1)
+    traced.end(1, FAILED)
+    traced.recording.request_ended(code, NOW + 14, verdict(tuple(traced.attempts)))
+    assert traced.told[0] == (code, None, None, StatusCode.ERROR)
+    span = traced.exporter.get_finished_spans()[-1]
+    assert span.attributes is not None
+    assert span.attributes["http.response.status_code"] == status
+    assert traced.told[1] == ("reset", False, False, StatusCode.ERROR)
+
+
+def test_when_the_caller_leaves_what_has_ended_is_told_and_what_runs_is_a_loser() -> None:
+    traced = Traced(2)
+    traced.end(1, FAILED)
+    traced.recording.request_abandoned(NOW + 14)
+    assert traced.told == {
+        0: ("abandoned", None, None, StatusCode.UNSET),
+        1: ("reset", False, False, StatusCode.ERROR),
+    }
+    traced.end(2, Failure(Reason.TIMEOUT), lost=True)
+    assert traced.told[2] == ("timeout", False, True, StatusCode.UNSET)
+
+
+def test_spans_have_the_times_of_the_facts() -> None:
+    traced = Traced(1)
+    traced.end(1, SUCCESS)
+    traced.recording.request_ended("success", NOW + 14, Won(traced.attempts[0], b"", tuple(traced.attempts)))
+    attempt, whole = traced.exporter.get_finished_spans()
+
+    def span_s(span: ReadableSpan) -> float:
+        assert span.start_time is not None
+        assert span.end_time is not None
+        return (span.end_time - span.start_time) / 1e9
+
+    assert (span_s(attempt), span_s(whole)) == (11, 14)
+    assert attempt.start_time == whole.start_time
+
+
+@pytest.fixture
+def collected() -> Iterator[Callable[[], int]]:
+    """Tell how many objects only a garbage collection could free since the last call."""
+    gc.collect()
+    gc.disable()
+    yield gc.collect
+    gc.enable()
+
+
+def test_a_recorded_request_leaves_no_cycles_behind(collected: Callable[[], int]) -> None:
+    traced = Traced(0)
+    recordings: list[Trace] = [traced.recording]
+    collected()
+    for _ in range(10):
+        attempt = traced.launch(1)
+        attempt.end(SUCCESS, NOW + 1)
+        assert attempt.span is not None
+        attempt.span.attempt_ended(attempt, lost=True)
+        del attempt
+    recordings.clear()
+    assert collected() == 0

@@ -32,6 +32,21 @@ class Bug:
 
 BUGS = (
     Bug(
+        "a timeout may have a sign",
+        "query.py", '_DIGITS = re.compile(rb"[0-9]+")', '_DIGITS = re.compile(rb"[+-]?[0-9]+")',
+        "C16", 0.004,
+    ),
+    Bug(
+        "other methods ask, too",
+        "gateway.py", '_ALLOWED = (b"GET", b"HEAD")', '_ALLOWED = (b"GET", b"HEAD", b"POST")',
+        "C16", 0.004,
+    ),
+    Bug(
+        "a problem does not tell its detail",
+        "replies.py", '        "detail": detail,\n', "",
+        "C16", 0.004,
+    ),
+    Bug(
         "disconnects are not seen",
         "http_front/client.py", "            run.cancel()\n", "            pass\n",
         "C08", 0.01,

@@ -158,6 +158,12 @@ def _smart(settings: Settings) -> Node:
         " else the gateway makes one.",
         "schema": {"type": "string"},
     }
+    trace: Node = {
+        "name": "traceparent",
+        "in": "header",
+        "description": "W3C Trace Context, as is `tracestate`: passed on to each attempt where valid.",
+        "schema": {"type": "string"},
+    }
     text = (
         f"Asks the upstream once, {settings.hedges} more times if there is no success within"
         f" {settings.hedge_after_ms} ms, and passes on the first success. Other parameters are ignored."
@@ -168,7 +174,7 @@ def _smart(settings: Settings) -> Node:
         responses,
         tag="main",
         description=text,
-        parameters=[timeout, request_id],
+        parameters=[timeout, request_id, trace],
     )
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from hedgerow.settings import UpstreamLimits
+from hedgerow.outcomes import Attempt
+from hedgerow.settings import Losers, UpstreamLimits
+from hedgerow.upstream import dialing
 from hedgerow.upstream.connection import Connection, State
 from sockets.conftest import Serve, open_sockets
 from sockets.raw_http import Address, Asked, hanging, ok, refusing, saying, scripted
@@ -253,6 +255,39 @@ async def test_a_connection_that_nobody_wants_any_more_gives_its_descriptor_back
         await pool._dialer.dial(unwanted)
         assert unwanted.sock is not None
         assert unwanted.sock.fileno() == -1
+
+
+# -- dials that nobody waits for any more
+
+
+async def test_an_answer_that_comes_before_the_dial_has_returned_leaves_no_connection(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer, which ends its connection, lies there as we begin to read. A cancelled dial then had uvloop close the
+    transport without a `connection_lost`: each one took a place in the pool for good, and no worker could end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+        theirs.sendall(ok(b'{"time":1}', b"Connection: close"))
+        ours.setblocking(False)
+
+        async def start_connection(*_: object, **__: object) -> socket.socket:
+            return ours
+
+        monkeypatch.setattr(dialing, "start_connection", start_connection)
+        with theirs:
+            served = await serve("http://127.0.0.1:1/", hedges=0)
+            assert (await served.get())[0] == 200
+            await served.until(lambda: not served.worker.upstream.connections)
+
+
+async def test_an_attempt_that_is_abandoned_as_it_is_launched_leaves_no_connection(serve: Serve) -> None:
+    """A task that is cancelled before its first step never gets to a `finally`."""
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url, losers=Losers.CANCEL)
+        pool = served.worker.upstream
+        pool.carry(Attempt(1, pool.clock(), lambda: None, b"x")).abandon()
+        await served.until(lambda: not pool.connections)
 
 
 # -- stopping

@@ -102,6 +102,34 @@ BUGS = (
         "http_front/client.py", "        self._server.lingers(self)\n", "",
         "C10", 0.01,
     ),
+    Bug(
+        "a negative time is a success",
+        "payload.py", "    if work.time < 0:\n", "    if work.time < -9:\n",
+        "C13", 0.003,
+    ),
+    Bug(
+        "M11 any 2xx is a success",
+        "payload.py", "    if status != 200:\n", "    if not 200 <= status <= 299:\n",
+        "C13", 0.003,
+    ),
+    Bug(
+        "what is no HTTP raises",
+        "upstream/connection.py",
+        "except (httptools.HttpParserError, httptools.HttpParserUpgrade) as", "except httptools.HttpParserUpgrade as",
+        "C13", 0.003,
+    ),
+    Bug(
+        "nesting that is too deep raises",
+        "payload.py",
+        "RecursionError) as error:\n        return Failure(Reason.BAD_JSON, str(error))\n    if",
+        "KeyError) as error:\n        return Failure(Reason.BAD_JSON, str(error))\n    if",
+        "C13", 0.003,
+    ),
+    Bug(
+        "answers have no limit",
+        "upstream/connection.py", "            self._check_size()\n", "            pass\n",
+        "C13", 0.003,
+    ),
 )  # fmt: skip
 
 

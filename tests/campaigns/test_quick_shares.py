@@ -8,6 +8,7 @@ SHARES = {
     "C08": 0.004,
     "C09": 0.01,
     "C10": 0.01,
+    "C13": 0.0005,
     "C16": 0.004,
 }
 """Of the full size. C01 has its own test (tests/race), C03 plants bugs and is too long. C04 to C06 need a

@@ -1,6 +1,7 @@
 """How a connection to the upstream comes about, and what is left of it if it does not."""
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import Awaitable, Callable
@@ -288,6 +289,29 @@ async def test_an_attempt_that_is_abandoned_as_it_is_launched_leaves_no_connecti
         pool = served.worker.upstream
         pool.carry(Attempt(1, pool.clock(), lambda: None, b"x")).abandon()
         await served.until(lambda: not pool.connections)
+
+
+@pytest.mark.parametrize("fate", ["refused", "cut off", "no room"])
+async def test_a_connection_that_never_came_about_is_freed_without_a_collection(
+    serve: Serve, fate: str
+) -> None:
+    """C13: parser and connection held each other, and a worker collects only after 500 000 objects: 100 MB."""
+    kinds = {"refused": refusing, "cut off": hanging, "no room": refusing}
+    gc.collect()
+    gc.disable()
+    try:
+        with kinds[fate]("127.0.0.1") as (_, port):
+            served = await serve(f"http://127.0.0.1:{port}/", hedges=0, losers=Losers.CANCEL)
+            if fate == "no room":
+                served.worker.upstream.max_connections = 0
+            status, *_ = await served.get(
+                "/api/smart?timeout=20" if fate == "cut off" else "/api/smart?timeout=250"
+            )
+            assert status == (504 if fate == "cut off" else 502)
+            await served.until(lambda: not served.worker.upstream.connections)
+            await served.until(lambda: not any(isinstance(each, Connection) for each in gc.get_objects()))
+    finally:
+        gc.enable()
 
 
 # -- stopping

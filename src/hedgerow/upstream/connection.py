@@ -119,6 +119,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def release(self) -> None:
+        """Let go of parser and transport, which hold us: only a collection would free such a cycle, and it is rare."""
+        self._parser = None  # type: ignore[assignment]
+        self._transport = None
+
     def _end(self, outcome: Outcome, at: float) -> None:
         attempt = self.attempt
         if attempt is not None:
@@ -177,7 +182,6 @@ class Connection(asyncio.Protocol):
                 self._end(Failure(Reason.RESET, f"connection lost {where} the answer"), self._pool.clock())
         self.state = State.CLOSED
         self._pool.lost(self)
-        self._parser = None  # type: ignore[assignment] # it holds us: a cycle, which only a collection would free
 
     # -- what the parser tells it
 

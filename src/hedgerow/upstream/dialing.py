@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+import traceback
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 
@@ -66,6 +67,8 @@ class Dialer:
                 loop=self._loop,
             )
         except OSError as error:
+            # aiohappyeyeballs 2.6 lets a frame and the exception in it hold each other, and us with them.
+            traceback.clear_frames(error.__traceback__)
             self._looked_up_at = -self._limits.dns_ttl_s  # the name may have moved
             raise DialError(Failure(Reason.CONNECT, _told(error))) from None
         connection.sock = None if self._tls else sock

@@ -79,6 +79,7 @@ class Upstream:
         connection.attempt = attempt
         if len(self.connections) >= self.max_connections and not self._drop_oldest_loser():
             connection.fail(Failure(Reason.CONNECT, f"all {self.max_connections} connections are in use"))
+            self.lost(connection)
         else:
             self.connections.add(connection)
             self._dial(connection)
@@ -143,9 +144,10 @@ class Upstream:
         self._dial(connection)
 
     def lost(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
+        """Forget a connection that is closed, or never came about."""
         self._idle.discard(connection)
         self.connections.discard(connection)
+        connection.release()
         if self._gone is not None and not self.connections and not self._gone.done():
             self._gone.set_result(None)
 

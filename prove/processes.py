@@ -15,6 +15,7 @@ from typing import IO
 import msgspec
 import psutil
 
+from end_to_end.conftest import listening_ports
 from hedgerow.settings import ClientLimits
 from prove import ROOT
 

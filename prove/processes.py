@@ -15,7 +15,6 @@ from typing import IO
 import msgspec
 import psutil
 
-from end_to_end.conftest import listening_ports
 from hedgerow.settings import ClientLimits
 from prove import ROOT
 

@@ -9,7 +9,7 @@ SHARES = {
     "C09": 0.01,
     "C10": 0.01,
     "C13": 0.0005,
-    "C16": 0.004,
+    "C16": 0.002,
 }
 """Of the full size. C01 has its own test (tests/race), C03 plants bugs and is too long. C04 to C06 need a
 machine of their own and a load generator in Go; tests/rules/test_admission.py proves their law in virtual time."""
@@ -17,6 +17,7 @@ machine of their own and a load generator in Go; tests/rules/test_admission.py p
 SEED = 1
 
 
+@pytest.mark.timeout(300)  # schemathesis alone takes 3 s of CPU, of which a busy machine may give it little
 @pytest.mark.parametrize("campaign", SHARES)
 def test_a_quick_share(campaign: str) -> None:
     findings = campaigns()[campaign].run(SEED, SHARES[campaign])

@@ -25,10 +25,25 @@ HEALTHCHECK_TIMEOUT_S = 2.0
 """The operations port answers in milliseconds; container engines give up on a check after a few seconds."""
 
 
+def claim_standard_descriptors() -> None:
+    """Open /dev/null as 0, 1 and 2 where we were started without them.
+
+    The next thing opened would get the number, and log lines would be written into it: into the scoreboard that the
+    workers share, for instance.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the least number that is free
+            os.set_inheritable(descriptor, True)
+
+
 class OneLineErrors(click.Group):
     """Says what is wrong in one line, and ends with the exit code of the contract."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        claim_standard_descriptors()
         try:
             return super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.exceptions.NoArgsIsHelpError as error:

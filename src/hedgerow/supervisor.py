@@ -40,7 +40,7 @@ from hedgerow.telemetry.channel import (
 from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition
 from hedgerow.telemetry.health import UNTOLD_S, Watch, Workers, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
-from hedgerow.telemetry.logs import Logs
+from hedgerow.telemetry.logs import Logs, Sink
 from hedgerow.telemetry.recent import KEPT_REQUESTS
 from hedgerow.telemetry.snapshot import Snapshot, add
 from hedgerow.telemetry.status import RECENT, About
@@ -61,6 +61,9 @@ KILL_AFTER_S = 2.0
 """A worker that has not ended this long after its drain was over is killed."""
 SIMULATOR_RESTART_S = 0.5
 """Between the death of the embedded testing server and its next start: no busy loop if it cannot live."""
+
+
+STANDARD_OUTPUT = 1
 
 
 class CannotStart(Exception):  # noqa: N818
@@ -92,6 +95,8 @@ class Supervisor:
         self._settings = settings
         self._logs = Logs(settings.log_format, settings.log_level)
         self._log = self._logs.log
+        self._output = Sink(STANDARD_OUTPUT)
+        """For the lines at the start: like the log it may have no reader, or a full disk."""
         self._upstream_watch = Watch()
         self._workers: list[_Worker] = []
         self._retired = Snapshot()
@@ -177,6 +182,7 @@ class Supervisor:
             admin_sock.close()
             self._board.close()
             self._logs.close()
+            self._output.flush()
 
     def operations(self, port: int) -> Admin:
         """Make what answers the operations port of a gateway whose main port is `port`."""
@@ -438,12 +444,11 @@ class Supervisor:
 
     def _announce(self, sock: socket.socket, admin_sock: socket.socket, target: Target) -> None:
         kind = " (the embedded testing server)" if self._settings.upstream == EMBEDDED else ""
-        print(  # noqa: T201 (what the user asked for)
+        self._output.write(
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
             f"  upstream    {target.scheme}://{target.authority}{target.path}{kind}\n"
             f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
-            f"  try         curl '{_url(sock)}/api/smart?timeout=900'",
-            flush=True,
+            f"  try         curl '{_url(sock)}/api/smart?timeout=900'"
         )
 
 

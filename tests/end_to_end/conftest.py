@@ -14,7 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -95,6 +95,35 @@ def serve() -> Iterator[Serve]:
             process.kill()
         command.process.communicate()
         assert not left, "whatever happens to the gateway, nothing of it stays"
+
+
+def listening_ports(pid: int) -> list[int]:
+    """Tell where a process accepts connections; for one that cannot say it itself."""
+    sockets = psutil.Process(pid).net_connections("tcp")
+    return [each.laddr[1] for each in sockets if each.status == psutil.CONN_LISTEN]
+
+
+@contextmanager
+def full_disk() -> Iterator[int]:
+    """A descriptor to which nothing can be written, for want of room."""
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        yield full.fileno()
+
+
+@contextmanager
+def unread_pipe() -> Iterator[int]:
+    """A descriptor to which nothing can be written without waiting for ever: a full pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x")
+    os.set_blocking(writer, True)
+    try:
+        yield writer
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def reasons(problem: dict[str, object]) -> list[str]:

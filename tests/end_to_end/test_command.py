@@ -4,14 +4,23 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 
 import psutil
 import pytest
 
-from end_to_end.conftest import READ_TIMEOUT_S, Command, Serve, ask
+from end_to_end.conftest import (
+    READ_TIMEOUT_S,
+    Command,
+    Serve,
+    ask,
+    full_disk,
+    listening_ports,
+    unread_pipe,
+)
 
 
 def test_the_command_answers_before_the_embedded_testing_server_and_stops(serve: Serve) -> None:
@@ -43,6 +52,39 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(serve: Serve) -> None:
     metrics = command.metrics()
     assert metrics['hedgerow_requests_total{outcome="all_failed"}'] == 2
     assert metrics["hedgerow_worker_restarts_total"] == 1
+
+
+def test_without_a_standard_error_nothing_else_takes_its_number() -> None:
+    """C15: started with `2>&-`, as some supervisors do, it wrote log lines into the scoreboard of its workers."""
+    serve = [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1"]
+    shell = ["sh", "-c", 'exec "$@" 2>&-', "sh", *serve, "--upstream=http://127.0.0.1:1/"]
+    with subprocess.Popen(shell, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"hedgerow: answering")
+        (worker,) = psutil.Process(process.pid).children()
+        for pid in (process.pid, worker.pid):
+            assert Path(f"/proc/{pid}/fd/2").readlink() == Path("/dev/null")
+        process.terminate()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("output", [full_disk, unread_pipe])
+def test_a_standard_output_that_takes_nothing_holds_nothing_up(
+    output: Callable[[], AbstractContextManager[int]],
+) -> None:
+    """C15: the lines at the start were written by the event loop, which stood still, or died of it."""
+    serve = [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1"]
+    upstream = "--upstream=http://127.0.0.1:1/"
+    with (
+        output() as stdout,
+        subprocess.Popen([*serve, upstream], stdout=stdout, stderr=subprocess.DEVNULL) as process,
+    ):
+        while not any(
+            ask(f"http://127.0.0.1:{port}/readyz")[1].get("ready") for port in listening_ports(process.pid)
+        ):
+            assert process.poll() is None
+        process.terminate()
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

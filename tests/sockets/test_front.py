@@ -7,9 +7,10 @@ from typing import cast
 
 import pytest
 
+from hedgerow.http_front.server import BEYOND_MAY_LINGER
 from hedgerow.settings import ClientLimits
 from sockets.conftest import Serve
-from sockets.raw_http import Asked, WhenReleased, ok, saying, scripted
+from sockets.raw_http import Answer, Asked, WhenReleased, ok, saying, scripted
 
 instantly = saying(ok(b'{"time":160}'))
 
@@ -244,6 +245,50 @@ async def test_the_kernel_keeps_no_answers_for_a_caller_that_does_not_read(serve
 
         with pytest.raises(ConnectionResetError):
             await read_to_the_end()
+
+
+async def test_refused_connections_do_not_use_up_the_descriptors(serve: Serve) -> None:
+    """C15: each was read on from for a second, so a flood of them met the limit of open files, and nobody was
+    accepted for a while."""
+    served = await serve("http://127.0.0.1:1/", client_limits=ClientLimits(linger_s=3_600))
+    front = served.worker.front
+    front.max_clients = 1
+    callers = [await served.caller() for _ in range(1 + BEYOND_MAY_LINGER + 50)]
+    for caller in callers[1:]:
+        assert (await caller.answer())[0] == 503
+    await served.until(lambda: len(front.clients) <= 1 + BEYOND_MAY_LINGER)
+    for caller in callers:
+        caller.close()
+
+
+async def test_accepting_waits_for_refused_connections_to_be_closed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else descriptors might run out before the loop gets to closing what it has refused."""
+    monkeypatch.setattr("hedgerow.http_front.server.BEYOND", 2)
+    monkeypatch.setattr("hedgerow.http_front.server.BEYOND_MAY_LINGER", 0)
+    served = await serve("http://127.0.0.1:1/")
+    front = served.worker.front
+    front.max_clients = 1
+    most = 0
+    opening = [asyncio.ensure_future(served.caller()) for _ in range(20)]
+    answers: list[asyncio.Future[Answer]] = []
+
+    def all_but_one_are_refused() -> bool:
+        nonlocal most
+        most = max(most, front._connections)
+        if not answers and all(caller.done() for caller in opening):
+            answers.extend(asyncio.ensure_future(caller.result().answer()) for caller in opening)
+        return sum(answer.done() for answer in answers) == 19
+
+    await served.until(all_but_one_are_refused)
+    assert {answer.result()[0] for answer in answers if answer.done()} == {503}
+    assert most <= 3
+    for caller, answer in zip(opening, answers, strict=True):
+        caller.result().close()
+        if not answer.done():
+            with pytest.raises(asyncio.IncompleteReadError):
+                await answer
 
 
 async def test_each_head_has_its_own_deadline(serve: Serve) -> None:

@@ -39,6 +39,13 @@ TURN_AWAY_S = 0.001
 TURNS_AWAY = 4
 """Then it takes what nobody else has taken: the others may be busy, or stopped."""
 
+BEYOND = 96
+"""Connections that may stand for a moment beyond `max_clients`, to be told that they are refused: with what a worker
+needs anyway (20 or so) they have room in `SocketBudget.RESERVE`. More are accepted when these are gone."""
+BEYOND_MAY_LINGER = 32
+"""So many of them are read on from after the refusal, for `linger_s`; a flood of others is closed at once, or their
+lingering would use up the descriptors."""
+
 ACCEPT_PAUSE_S = 0.1
 """No accepting for so long after the kernel refused us a descriptor. The budget of sockets should prevent it."""
 
@@ -170,6 +177,8 @@ class HttpFront:
         for _ in range(ACCEPTS_PER_TURN):
             if self._sock is None or self._is_for_others():
                 return False
+            if self._connections >= self.max_clients + BEYOND:  # the next turn has closed some
+                return False
             try:
                 conn, _ = self._sock.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
@@ -224,6 +233,8 @@ class HttpFront:
         client.refuse(
             Refused("overloaded", "more connections than can be served", headers=b"Retry-After: 1\r\n")
         )
+        if len(self.clients) > self.max_clients + BEYOND_MAY_LINGER:
+            client.close()
         return False
 
     def disconnected(self, client: ClientConnection) -> None:

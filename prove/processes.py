@@ -1,6 +1,7 @@
 """The gateway and the testing server as processes, and what the system says of them."""
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from typing import IO
 import msgspec
 import psutil
 
+from end_to_end.conftest import listening_ports
 from hedgerow.settings import ClientLimits
 from prove import ROOT
 
@@ -96,12 +98,16 @@ def sum_of(metrics: dict[str, float], name: str) -> float:
 
 @contextmanager
 def gateway(
-    *flags: str, by: Sequence[str] = (), limits: ClientLimits | None = None, stderr: IO[str] | None = None
+    *flags: str,
+    by: Sequence[str] = (),
+    limits: ClientLimits | None = None,
+    stdout: int = subprocess.PIPE,
+    stderr: int | None = None,
 ) -> Iterator[Gateway]:
     """Run `hedgerow serve` on free ports, with one worker unless told otherwise; end it at the end.
 
     `by` are words before the command, like those of `prlimit`, which becomes the command. With `limits` it has
-    these in place of its own, for which there are no flags.
+    these in place of its own, for which there are no flags. `stdout` and `stderr` are descriptors to write to.
     """
     serve = ["-m", "hedgerow"] if limits is None else ["-m", "prove.limited", msgspec.json.encode(limits)]
     with tempfile.NamedTemporaryFile("w+") as errors:
@@ -110,18 +116,38 @@ def gateway(
                 *by, sys.executable, *serve, "serve",
                 "--port=0", "--admin-port=0", "--workers=1", "--access-log=off", *flags,
             ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr or errors, text=True,
+            stdin=subprocess.DEVNULL, stdout=stdout, stderr=errors if stderr is None else stderr, text=True,
             start_new_session=True, cwd=ROOT,
         )  # fmt: skip
         try:
-            assert process.stdout is not None
-            lines = [process.stdout.readline() for _ in range(4)]
-            if not lines[-1]:
+            port, admin_port = told_ports(process) if process.stdout is not None else found_ports(process)
+            if not port:
                 raise RuntimeError(f"the gateway does not start: {Path(errors.name).read_text()}")
-            port = int(lines[0].split()[-1].split("/")[2].rsplit(":", 1)[1])
-            yield Gateway(process, port, lines[2].split()[1].removesuffix("/metrics"), errors)
+            yield Gateway(process, port, f"http://127.0.0.1:{admin_port}", errors)
         finally:
             end(process)
+
+
+def told_ports(process: subprocess.Popen[str]) -> tuple[int, int]:
+    """Read the ports of the gateway, main and operations, from the lines that it prints; 0 if it prints none."""
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(4)]
+    ports = [
+        int(port) for line in (lines[0], lines[2]) for port in re.findall(r"127\.0\.0\.1:([0-9]+)/", line)
+    ]
+    return (ports[0], ports[1]) if ports else (0, 0)
+
+
+def found_ports(process: subprocess.Popen[str]) -> tuple[int, int]:
+    """Ask the system for the ports of a gateway that cannot print them, and wait until it serves; 0 if it ends."""
+    while process.poll() is None:
+        ports = listening_ports(process.pid)
+        for port in ports:
+            url = f"http://127.0.0.1:{port}/readyz"
+            with suppress(OSError), urllib.request.urlopen(url, timeout=READ_TIMEOUT_S):
+                return next(each for each in ports if each != port), port
+        time.sleep(LOOK_AGAIN_S)
+    return 0, 0
 
 
 @dataclass(slots=True)

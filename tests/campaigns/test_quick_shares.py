@@ -9,6 +9,7 @@ SHARES = {
     "C09": 0.01,
     "C10": 0.01,
     "C13": 0.0005,
+    "C15": 0.01,
     "C16": 0.002,
 }
 """Of the full size. C01 has its own test (tests/race), C03 plants bugs and is too long. C04 to C06 need a

@@ -2,6 +2,7 @@
 
 import pkgutil
 import secrets
+import signal
 import sys
 import time
 from importlib import import_module
@@ -43,6 +44,9 @@ def chosen(_: click.Context, __: click.Parameter, value: str | None) -> list[Cam
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Drawn without it, and told.")
 def main(only: list[Campaign], share: float, seed: int | None) -> None:
     """Run the campaigns one after the other; exit code 1 if a claim does not hold."""
+    signal.signal(
+        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
+    )  # so that what was started is ended
     seed = secrets.randbelow(MAX_SEED + 1) if seed is None else seed
     all_hold = True
     for campaign in only:

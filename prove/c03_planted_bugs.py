@@ -13,6 +13,7 @@ from pathlib import Path
 
 from prove import ROOT
 from prove.campaign import Campaign, Findings, counted
+from prove.processes import end
 
 TIMEOUT_S = 300
 """A planted bug may make a campaign hang; that, too, is noticed."""
@@ -150,6 +151,16 @@ BUGS = (
         "supervisor.py", "Sink(STANDARD_OUTPUT)", "open(1, 'w', buffering=1, closefd=False)",
         "C15", 0.05,
     ),
+    Bug(
+        "losers' alarms are kept",
+        "upstream/pool.py", "            self._trampoline.alarms.cancel(connection.alarm_tick, connection)\n", "",
+        "C07", 0.02,
+    ),
+    Bug(
+        "a request that has ended is still counted",
+        "gateway.py", "            self._admission.leave()\n", "            pass\n",
+        "C07", 0.02,
+    ),
 )  # fmt: skip
 
 
@@ -171,21 +182,24 @@ def broken_laws(bug: Bug, seed: int) -> list[str]:
     """Run the campaign against the bug; tell which laws it found broken."""
     with tempfile.TemporaryDirectory() as folder:
         plant(bug, Path(folder))
+        campaign = subprocess.Popen(
+            [
+                sys.executable, "-m", "prove",
+                f"--only={bug.campaign}", f"--share={bug.share}", f"--seed={seed}",
+            ],
+            cwd=ROOT, env=os.environ | {"PYTHONPATH": folder}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
         try:
-            done = subprocess.run(
-                [
-                    sys.executable, "-m", "prove",
-                    f"--only={bug.campaign}", f"--share={bug.share}", f"--seed={seed}",
-                ],
-                cwd=ROOT, env=os.environ | {"PYTHONPATH": folder}, timeout=TIMEOUT_S,
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
+            told, errors = campaign.communicate(timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:
             return ["it ends"]
-    lines = [line.strip() for line in done.stdout.splitlines()]
+        finally:
+            end(campaign)
+    lines = [line.strip() for line in told.splitlines()]
     laws = [line.partition(": ")[2] for line in lines if line.startswith("BROKEN")]
-    if not laws and done.returncode:
-        return [f"it does not break down ({done.stderr.strip().splitlines()[-1]})"]
+    if not laws and campaign.returncode:
+        return [f"it does not break down ({errors.strip().splitlines()[-1]})"]
     return laws
 
 

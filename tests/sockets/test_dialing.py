@@ -4,17 +4,17 @@ import asyncio
 import gc
 import json
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
-from hedgerow.outcomes import Attempt
+from hedgerow.outcomes import Attempt, Failure, Reason
 from hedgerow.settings import Losers, UpstreamLimits
 from hedgerow.upstream import dialing
 from hedgerow.upstream.connection import Connection, State
-from sockets.conftest import Serve, open_sockets
+from sockets.conftest import Serve, Served, open_sockets
 from sockets.raw_http import Address, Asked, hanging, ok, refusing, saying, scripted
 from sockets.test_upstream import reasons
 
@@ -218,6 +218,154 @@ async def test_when_no_address_answers_the_attempt_fails_as_connect_and_says_why
         assert not served.worker.upstream.connections
 
 
+# -- the one address of an upstream without TLS, once it is known: no task waits for it
+
+once = saying(ok(b'{"time":1}', b"Connection: close"), then_close=True)
+
+
+async def asked_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """Let the gateway learn its upstream's address; and then it cannot dial in any other way."""
+    await served.get("/api/smart?timeout=500")
+    await served.until(lambda: not served.worker.upstream.connections)
+
+    async def start_connection(*_: object, **__: object) -> socket.socket:
+        raise AssertionError
+
+    monkeypatch.setattr(dialing, "start_connection", start_connection)
+    return served
+
+
+async def test_an_address_that_is_known_is_dialed_for_each_connection(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scripted(once) as upstream:
+        served = await asked_once(await serve(upstream.url, hedges=0), monkeypatch)
+        for _ in range(3):
+            assert (await served.get())[0] == 200
+        await served.until(lambda: not served.worker.upstream.connections)
+        assert upstream.connections == 4
+
+
+async def test_an_upstream_that_goes_away_is_told_and_its_name_asked_for_again(
+    serve: Serve, resolve_by: Callable[[Resolver], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookups = 0
+
+    async def resolver() -> list[Address]:
+        nonlocal lookups
+        lookups += 1
+        return [upstream.address]
+
+    resolve_by(resolver)
+    async with scripted(once) as upstream:
+        served = await asked_once(await serve(URL, hedges=0), monkeypatch)
+    _, _, body = await served.get()
+    (attempt,) = json.loads(body)["attempts"]
+    assert (attempt["outcome"], attempt["detail"]) == ("connect", "Connection refused")
+    monkeypatch.undo()
+    resolve_by(resolver)
+    assert await reasons(served) == ["connect"]
+    assert lookups == 2
+
+
+async def test_connecting_to_a_known_address_is_bounded(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = UpstreamLimits(connect_timeout_s=0.05)
+    with hanging("127.0.0.1") as (_, port):
+        served = await serve(f"http://127.0.0.1:{port}/", hedges=0, upstream_limits=limits)
+        await asked_once(served, monkeypatch)
+        _, _, body = await served.get()
+        (attempt,) = json.loads(body)["attempts"]
+        assert (attempt["outcome"], attempt["detail"]) == ("connect", "no connection within 0.05 s")
+        assert not served.worker.upstream.connections
+
+
+async def test_an_address_that_cannot_be_reached_fails_the_attempt_at_once(
+    serve: Serve, resolve_by: Callable[[Resolver], None]
+) -> None:
+    """The kernel refuses to connect a TCP socket to a multicast address, before anything is sent."""
+    served = await serve(URL, hedges=0)
+    resolve_by(HangingResolver())
+    dialer = served.worker.upstream._dialer
+    dialer._addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("224.0.0.1", 80))]
+    dialer._looked_up_at = served.worker.trampoline.clock()
+    _, _, body = await served.get()
+    (attempt,) = json.loads(body)["attempts"]
+    assert (attempt["outcome"], attempt["detail"]) == ("connect", "Network is unreachable")
+
+
+@pytest.mark.parametrize("stopped_by", ["the caller", "the pool", "the worker"])
+async def test_a_dial_to_a_known_address_can_be_stopped(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, stopped_by: str
+) -> None:
+    """The fixture looks for what is left: no socket, no task, no alarm."""
+    limits = UpstreamLimits(connect_timeout_s=0.05)
+    with hanging("127.0.0.1") as (_, port):
+        url = f"http://127.0.0.1:{port}/"
+        served = await serve(url, hedges=0, upstream_limits=limits, losers=Losers.CANCEL)
+        await asked_once(served, monkeypatch)
+        served.worker.upstream._dialer.limits = FOR_EVER
+        caller = await served.caller()
+        caller.send(b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n")
+        await served.until(lambda: TCP_SYN_SENT in open_sockets().values())
+        match stopped_by:
+            case "the caller":
+                caller.close()
+                await served.until(lambda: not served.worker.upstream.connections)
+            case "the pool":
+                await served.worker.upstream.close()
+                assert (await caller.answer())[0] == 502
+            case _:
+                await served.worker.close()
+        caller.close()
+        assert not served.worker.upstream.connections
+
+
+async def test_a_dial_that_is_too_late_as_it_succeeds_ends_once(serve: Serve) -> None:
+    """In a long turn the alarm is looked at by whatever callback comes first: here by that of its own socket."""
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url, hedges=0)
+        pool = served.worker.upstream
+        dialer, trampoline = pool._dialer, served.worker.trampoline
+        dialer.limits = UpstreamLimits(connect_timeout_s=0.001)
+        dialer._addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", upstream.address)]
+        dialer._looked_up_at = pool.clock()
+        pool.carry(attempt := Attempt(1, pool.clock(), lambda: None, b"x"))
+        (connection,) = pool.connections
+        while trampoline.clock() < trampoline.alarms.next_at:
+            pass  # a turn that does not end
+        knock = connection.dial
+        assert isinstance(knock, dialing.Knock)
+        knock._on_writable()
+        assert attempt.outcome == Failure(Reason.CONNECT, "no connection within 0.001 s")
+        knock.on_alarm()
+        knock.cancel()
+        knock._on_writable()
+        await served.until(lambda: not pool.connections)
+        assert served.counts.attempts == {"1": {"connect": 1}}
+
+
+async def test_a_socket_whose_transport_is_not_wanted_any_more_is_closed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Abandoned between the end of the knock and the first step of the task that makes a transport of the socket."""
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url, hedges=0, losers=Losers.CANCEL)
+        pool = served.worker.upstream
+        adopt = pool._dialer.adopt
+
+        def adopt_and_abandon(connection: Connection) -> Coroutine[None, None, None]:
+            asyncio.get_running_loop().call_soon(connection.abandon)
+            return adopt(connection)
+
+        monkeypatch.setattr(pool._dialer, "adopt", adopt_and_abandon)
+        pool._dialer._addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", upstream.address)]
+        pool._dialer._looked_up_at = pool.clock()
+        pool.carry(Attempt(1, pool.clock(), lambda: None, b"x"))
+        await served.until(lambda: not pool.connections)
+
+
 # -- what uvloop and a long turn of the loop make of it
 
 
@@ -241,7 +389,7 @@ async def test_an_earlier_dials_end_says_nothing_of_a_later_one(serve: Serve) ->
         assert (connection.dial, connection.state) == (second, State.DIALING)
         assert connection in pool.connections
         await pool.close()
-        assert second is not None
+        assert isinstance(second, asyncio.Task)
         assert second.cancelled()
         await asking
 

@@ -34,6 +34,12 @@ class Pool(Protocol):
     def lost(self, connection: "Connection") -> None: ...
 
 
+class Dial(Protocol):
+    """A connection that is coming about; it tells the pool when it is over, cancelled or not."""
+
+    def cancel(self) -> object: ...
+
+
 class State(Enum):
     """Where a connection stands."""
 
@@ -59,10 +65,10 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self.sock: socket.socket | None = None
-        """What carries the plain bytes; None where TLS does."""
+        """What carries the plain bytes; None where TLS does. Before there is a transport it is ours to close."""
         self.state = State.DIALING
         self.attempt: Attempt | None = None
-        self.dial: asyncio.Task[None] | None = None
+        self.dial: Dial | None = None
         self.lost_race = False
         """The attempt's race is over: it runs on as a loser."""
         self.alarm_tick = 0

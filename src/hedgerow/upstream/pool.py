@@ -6,8 +6,9 @@ its hedges (grpc/grpc-java#7222: a hedge that was held back hung its request).
 """
 
 import asyncio
+import socket
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 from hedgerow.deadlines import ExpiryQueue
@@ -55,7 +56,7 @@ class Upstream:
         self._trampoline = trampoline
         self._observer = observer
         self._loop = loop
-        self._dialer = Dialer(target, limits, loop, trampoline.clock)
+        self._dialer = Dialer(target, limits, loop, trampoline)
         self._sweeper: asyncio.TimerHandle | None = None
         self._gone: asyncio.Future[None] | None = None
         self._head = (
@@ -89,11 +90,8 @@ class Upstream:
         """Close every connection and wait until none is left; attempts that still run fail as `reset`."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        dials = [connection.dial for connection in self.connections if connection.dial is not None]
         for connection in list(self.connections):
             connection.fail(Failure(Reason.RESET, "the gateway stops"))
-        if dials:
-            await asyncio.wait(dials)
         if self.connections:
             self._gone = self._loop.create_future()
             await self._gone
@@ -154,9 +152,25 @@ class Upstream:
     # -- its own
 
     def _dial(self, connection: Connection) -> None:
-        connection.dial = self._loop.create_task(self._dialer.dial(connection))
+        knock = self._dialer.knock(partial(self._knocked, connection))
+        if knock is None:
+            self._run(connection, self._dialer.dial(connection))
+        else:
+            connection.dial = knock
+
+    def _knocked(self, connection: Connection, result: socket.socket | Failure) -> None:
+        connection.dial = None
+        if isinstance(result, Failure):
+            connection.fail(result)
+            self.lost(connection)
+        else:
+            connection.sock = result
+            self._run(connection, self._dialer.adopt(connection))
+
+    def _run(self, connection: Connection, coroutine: Coroutine[None, None, None]) -> None:
+        connection.dial = dial = self._loop.create_task(coroutine)
         # A callback, for a task that is cancelled before its first step never gets to a `finally`.
-        connection.dial.add_done_callback(partial(self._dialed, connection))
+        dial.add_done_callback(partial(self._dialed, connection))
 
     def _dialed(self, connection: Connection, dial: asyncio.Task[None]) -> None:
         if connection.dial is not dial:
@@ -165,6 +179,8 @@ class Upstream:
         # Cancelled just as the connection came about, uvloop closes it without a `connection_lost`.
         if connection.connected and connection.state is not State.CLOSED:
             return
+        if connection.sock is not None:
+            connection.sock.close()
         error = None if dial.cancelled() else dial.exception()
         cancelled = Failure(Reason.CONNECT, "cancelled while connecting")
         connection.fail(error.failure if isinstance(error, DialError) else cancelled)

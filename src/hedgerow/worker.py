@@ -224,6 +224,10 @@ async def _run(order: Order, sock: socket.socket, channel: socket.socket, board:
     with suppress(OSError):
         await writer.wait_closed()
     worker.logs.close()
+    sys.stderr.flush()
+    os._exit(
+        0
+    )  # here, not after the loop: a name lookup that hangs holds a thread, and closing the loop waits for it
 
 
 async def _answer(
@@ -247,5 +251,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    sys.stderr.flush()
-    os._exit(0)  # a name lookup that hangs holds a thread, and would hold the exit

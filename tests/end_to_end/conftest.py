@@ -13,7 +13,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,11 +24,11 @@ READ_TIMEOUT_S = 30
 
 
 class Command:
-    """`hedgerow serve` on free ports, as its user starts it."""
+    """`hedgerow serve` on free ports, as its user starts it; `by` are words before it, which become it."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, by: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1", *arguments],
+            [*by, sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None
@@ -82,8 +82,8 @@ Serve = Callable[..., Command]
 def serve() -> Iterator[Serve]:
     started: list[Command] = []
 
-    def start(*arguments: str) -> Command:
-        started.append(Command(*arguments))
+    def start(*arguments: str, by: Sequence[str] = ()) -> Command:
+        started.append(Command(*arguments, by=by))
         return started[-1]
 
     yield start

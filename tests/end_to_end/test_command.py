@@ -1,5 +1,6 @@
 """The real command, its processes and its signals."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from end_to_end.conftest import (
     ask,
     full_disk,
     listening_ports,
+    tool,
     unread_pipe,
 )
 
@@ -149,6 +151,24 @@ def test_b13_a_drain_ends_after_its_time(serve: Serve) -> None:
         with pytest.raises(ConnectionError):
             caller.getresponse()
         assert command.process.wait(READ_TIMEOUT_S) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a process a resolver of its own")
+def test_a_name_lookup_that_hangs_does_not_hold_up_the_end(serve: Serve, tmp_path: Path) -> None:
+    """The thread that asks the resolver cannot be stopped, and closing the loop waited for it until we were killed."""
+    nameserver = "127.53.77.1"  # an address of its own, for the port of DNS cannot be chosen
+    conf = tmp_path / "resolv.conf"
+    conf.write_text(f"nameserver {nameserver}\noptions timeout:30\n")
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as silent:
+        silent.bind((nameserver, 53))
+        silent.settimeout(READ_TIMEOUT_S)
+        command = serve(
+            "--upstream=http://nowhere.example/", "--drain-ms=600000",
+            by=[tool("unshare"), "--mount", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', str(conf)],
+        )  # fmt: skip
+        assert command.get("?timeout=100")[0] == 504
+        assert b"nowhere" in silent.recv(512)
+        assert command.stop() == 0
 
 
 def test_a_taken_port_is_exit_code_3_and_one_line(serve: Serve) -> None:

@@ -20,6 +20,10 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
 """RFC 9110 section 7.2: uri-host and an optional port; empty is allowed."""
 
+_RTSP = re.compile(rb"^[A-Z]+ \S+ RTSP/", re.MULTILINE)
+"""llhttp takes RTSP for HTTP, and does not tell which of them it saw."""
+_BAD_VERSION = "Invalid HTTP version"
+"""What llhttp says of HTTP/1.2 and the like; httptools gives its errors no number."""
 
 _KEPT = frozenset(
     {
@@ -88,6 +92,8 @@ class HeadReader:
     def feed(self, data: bytes, arrived_at: float) -> None:
         """Read on. Bytes that begin a head date its arrival. Raises Refused; the reader is of no use after that."""
         self._fed_at = arrived_at
+        if b" RTSP/" in data and _RTSP.search(data):
+            raise Refused("bad_request", "not HTTP/1.1: this is RTSP")
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -98,7 +104,8 @@ class HeadReader:
                 raise error.__context__ from None
             raise
         except httptools.HttpParserError as error:
-            raise Refused("bad_request", f"not HTTP/1.1: {error}") from None
+            status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if str(error) == _BAD_VERSION else None
+            raise Refused("bad_request", f"not HTTP/1.1: {error}", status) from None
         if self.partial:  # what llhttp keeps for itself, the value of an unfinished header, is bounded here
             self._pending += len(data)
             if self._pending > self._max_pending_bytes:

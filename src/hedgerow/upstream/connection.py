@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             sound = False
             if not self._complete:
-                self.fail(Failure(Reason.PROTOCOL, str(error)))
+                self.fail(Failure(Reason.PROTOCOL, str(error.__context__ or error)))
                 return
         if len(self._body) > self._pool.limits.max_body_bytes or not self._complete:
             self._check_size()
@@ -198,6 +198,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if status >= 200 and not self._complete:  # 1xx answers come before the answer (RFC 9110 section 15.2)
+            if not self._head.lstrip(b"\r\n").startswith(b"HTTP/1."):
+                raise httptools.HttpParserError("not HTTP/1.x")  # llhttp takes RTSP for it, too
             self._status = status
 
     def on_body(self, data: bytes) -> None:

@@ -132,6 +132,22 @@ BUGS = (
         "C13", 0.003,
     ),
     Bug(
+        "each attempt is told to be the first",
+        "upstream/pool.py", "            attempt.number,\n", "            1,\n",
+        "C14", 0.001,
+    ),
+    Bug(
+        "the first attempt is told to have won",
+        "hedging.py", "return Won(attempt, attempt", "return Won(attempts[0], attempt",
+        "C14", 0.001,
+    ),
+    Bug(
+        "what losers came to is not counted",
+        "upstream/pool.py", "        self._observer.attempt_ended(attempt, lost=connection.lost_race)\n",
+        "        if not connection.lost_race:\n            self._observer.attempt_ended(attempt, lost=False)\n",
+        "C14", 0.001,
+    ),
+    Bug(
         "callers may be as many as like to come",
         "http_front/server.py", "if len(self.clients) <= self.max_clients:", "if len(self.clients) <= 9_000:",
         "C15", 0.04,

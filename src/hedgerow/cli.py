@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from hedgerow import __version__
+from hedgerow.cpus import usable_cpus
 from hedgerow.hedging import OnFailure
 from hedgerow.settings import AccessLog, BadSetting, LogFormat, Losers, Settings, SocketBudget
 from hedgerow_simulator.cli import simulate
@@ -58,7 +59,7 @@ class OneLineErrors(click.Group):
 
 def _workers(_: click.Context, __: click.Parameter, value: str) -> int:
     if value == "auto":
-        return len(os.sched_getaffinity(0))
+        return usable_cpus()
     if value.isascii() and value.isdigit() and 1 <= int(value[:4]) <= 256:
         return int(value)
     raise click.BadParameter(f"{value!r} is not accepted; give a number from 1 to 256, or auto")
@@ -165,7 +166,9 @@ def main() -> None:
 @_flag("--admin-host", "127.0.0.1", "Address of the operations port.")
 @_flag("--admin-port", 8081, "The operations port.", _PORT)
 @_flag("--upstream", "embedded", "A URL (http or https), or 'embedded': the bundled testing server.")
-@_flag("--workers", "auto", "Processes; auto: CPUs we may use.", callback=_workers)
+@_flag(
+    "--workers", "auto", "Processes; auto: CPUs that we may use, by affinity and quota.", callback=_workers
+)
 @_flag("--hedge-after-ms", 300, "When to ask again.", _SPAN_MS_OR_NONE)
 @_flag("--hedges", 2, "How many more to ask; 0 turns hedging off.", _Whole(0, 16))
 @_flag(

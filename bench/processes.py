@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 START_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 12.0  # the slow upstream takes up to 9.5 s
 STOP_TIMEOUT_S = 5.0
 
 
@@ -61,7 +62,7 @@ def stop(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def wait_until_answering(url: str, process: psutil.Process, log: Path) -> None:
+def wait_until_answering(url: str, process: psutil.Process, log: Path, *, look_again_s: float = 0.05) -> None:
     """Return after the first success of a server; its upstream may fail at times."""
     give_up_at = time.monotonic() + START_TIMEOUT_S
     seen = "nothing"
@@ -69,13 +70,13 @@ def wait_until_answering(url: str, process: psutil.Process, log: Path) -> None:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             break
         try:
-            with urllib.request.urlopen(url, timeout=2) as response:
+            with urllib.request.urlopen(url, timeout=ANSWER_TIMEOUT_S) as response:
                 seen = response.read().decode()
             if "time" in json.loads(seen):
                 return
         except (OSError, ValueError, urllib.error.URLError) as error:
             seen = str(error)
-        time.sleep(0.05)
+        time.sleep(look_again_s)
     tail = log.read_text(errors="replace")[-2000:]
     raise RuntimeError(f"{url} does not answer ({seen}); {log}:\n{tail}")
 

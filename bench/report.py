@@ -34,6 +34,19 @@ COLUMNS: dict[str, list[Column]] = {
         Column("server core", lambda run: run["window"]["server_core_share"], ".0%"),
         Column("load core", lambda run: run["window"]["load_core_share"], ".0%"),
     ],
+    "W5": [
+        Column(
+            "KiB/in flight", lambda run: run["memory"]["kib_per_request_in_flight"], ".1f", with_spread=True
+        ),
+        Column("good", lambda run: run["load"]["good_share"], ".3%"),
+        Column("requests/s", lambda run: run["window"]["requests_per_s"], ".0f"),
+        Column("p99 ms", lambda run: run["load"]["latency_from_send"]["p99_ms"], ".0f"),
+    ],
+    "W6": [
+        Column("start ms", lambda run: run["start_ms"], ".0f", with_spread=True),
+        Column("idle MiB", lambda run: run["idle_uss_bytes"] / 2**20, ".1f"),
+        Column("idle CPU", lambda run: run["idle_cpu_share"], ".2%"),
+    ],
     "W2": [
         Column("CPU µs/request", lambda run: run["window"]["cpu_us_per_request"], ".1f", with_spread=True),
         Column(
@@ -62,7 +75,7 @@ def summary(workload: str, results: Results) -> dict[str, Any]:
         return {name: {"knee": asdict(knees(rounds))} for name, rounds in results.items()}
     return {
         name: {column.title: asdict(column.of(rounds)) for column in COLUMNS[workload]}
-        | {"ratio": asdict(ratio_to_reference(results, name))}
+        | {"ratio": asdict(ratio_to_reference(workload, results, name))}
         for name, rounds in results.items()
     }
 
@@ -75,15 +88,15 @@ def reference_of(results: Results) -> str:
     return REFERENCE if REFERENCE in results else next(iter(results))
 
 
-def ratio_to_reference(results: Results, name: str) -> Spread:
-    """Compare CPU per request with hedgerow's, or with the first server's where hedgerow did not run."""
+def ratio_to_reference(workload: str, results: Results, name: str) -> Spread:
+    """Compare the first column with hedgerow's, or with the first server's where hedgerow did not run."""
     reference = reference_of(results)
 
-    def cpu(rounds: Rounds) -> list[float]:
-        return [run["window"]["cpu_us_per_request"] for run in rounds]
+    def figures(rounds: Rounds) -> list[float]:
+        return [COLUMNS[workload][0].read(run) for run in rounds]
 
     pairs = min(len(results[name]), len(results[reference]))  # an interrupted last round has no partner
-    return ratios(cpu(results[name])[:pairs], cpu(results[reference])[:pairs])
+    return ratios(figures(results[name])[:pairs], figures(results[reference])[:pairs])
 
 
 def table(workload: str, results: Results) -> str:
@@ -100,7 +113,7 @@ def figure_rows(workload: str, results: Results) -> list[list[str]]:
     columns = COLUMNS[workload]
     rows = [["server", f"x {reference_of(results)}", *(column.title for column in columns)]]
     for name, rounds in results.items():
-        row = [name, cell(ratio_to_reference(results, name), ".2f")]
+        row = [name, cell(ratio_to_reference(workload, results, name), ".2f")]
         row += [cell(column.of(rounds), column.form, column.with_spread) for column in columns]
         rows.append(row)
     return rows
@@ -146,7 +159,9 @@ def knee_rows(results: Results) -> list[list[str]]:
 
 def remarks(workload: str, results: Results) -> list[str]:
     """Say what makes a figure weaker than it looks."""
-    said = []
+    said: list[str] = []
+    if workload == "W6":
+        return said
     for name, rounds in results.items():
         runs = [step for run in rounds for step in run["steps"].values()] if workload == "W3" else rounds
         disturbed = sum(run["window"]["disturbed"] for run in runs)

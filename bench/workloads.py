@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,15 @@ import psutil
 
 from bench import loads
 from bench.figures import KNEE_GOOD_SHARE, kib_per_request, knee, window
-from bench.processes import Sample, free_port, running, sample, tree_uss_bytes, wait_until_answering
+from bench.processes import (
+    Sample,
+    free_port,
+    running,
+    sample,
+    tree_cpu_s,
+    tree_uss_bytes,
+    wait_until_answering,
+)
 from bench.servers import Command, Place, Server, nginx_command
 from bench.toolchain import build_go
 
@@ -27,6 +35,11 @@ WARM_UP_IN_FLIGHT = 32
 LOST_GOOD_SHARE = 0.5  # after two steps as bad as this, a higher rate tells nothing new
 PAUSE_S = 1.0
 BEYOND_KNEE = (2, 3)
+W5_IN_FLIGHT = 8_000
+SLOW_MS = "5000-9500"  # below the default timeout, with time to spare
+W5_SETTLE_S = 25.0  # twice as long as an answer takes, and the connections come at 500/s
+W6_IDLE_S = 5.0
+START_LOOK_AGAIN_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +75,20 @@ def seed_upstream(settings: Settings, port: int) -> Command:
     return [sys.executable, "-m", "hedgerow_simulator", "--port", str(port), *faults, *others]
 
 
+def slow_upstream(port: int) -> Command:
+    """Return how an upstream without faults that takes its time is started."""
+    faults = ["--latency-ms", SLOW_MS, "--error-rate", "0", "--malformed-rate", "0", "--seed", "1"]
+    return [build_go("upstream"), "--addr", f"127.0.0.1:{port}", *faults]
+
+
 @contextlib.contextmanager
 def standing(
-    server: Server, settings: Settings, *, instant: bool = False, route_timeout_s: float = 10.0
+    server: Server,
+    settings: Settings,
+    *,
+    instant: bool = False,
+    slow: bool = False,
+    route_timeout_s: float = 10.0,
 ) -> Iterator[Standing]:
     """Start the upstream, then the server before it; both end with the block."""
     with tempfile.TemporaryDirectory(prefix="hedgerow-bench-") as name, contextlib.ExitStack() as stack:
@@ -75,7 +99,14 @@ def standing(
             below = Place(place.upstream_port, 0, directory, 0.0)
             upstream_command = nginx_command(below, "nginx_upstream.conf")
         else:
-            upstream_command = seed_upstream(settings, place.upstream_port)
+            upstream_command = (
+                slow_upstream(place.upstream_port) if slow else seed_upstream(settings, place.upstream_port)
+            )
+        if (
+            slow
+        ):  # a second one on the same port: one process has too few descriptors for three attempts of each
+            second_log = directory / "second.log"
+            stack.enter_context(running(upstream_command, core=LOAD_CORE, log=second_log))
         upstream = stack.enter_context(running(upstream_command, core=LOAD_CORE, log=upstream_log))
         wait_until_answering(place.upstream_url, upstream, upstream_log)
         process = stack.enter_context(running(server.command(place), core=SERVER_CORE, log=server_log))
@@ -168,6 +199,49 @@ def w3_step(server: Server, settings: Settings, rate: int) -> Measured:
     return measured | {"good_share": good_share(server, measured)}
 
 
+def w5(server: Server, settings: Settings) -> Measured:
+    """8 000 in flight before an upstream that takes 5 to 9.5 s, each hedged: memory, and that none fails."""
+    patient = replace(settings, in_flight=W5_IN_FLIGHT, settle_s=W5_SETTLE_S)
+    closed_loop = ["-inflight", str(W5_IN_FLIGHT), "-conns", str(W5_IN_FLIGHT + 100)]
+    with standing(server, patient, slow=True) as stand:
+        idle_bytes = tree_uss_bytes(stand.server)
+        measured = measure_load(stand, patient, closed_loop)
+    memory = {
+        "uss_idle_bytes": idle_bytes,
+        "uss_loaded_bytes": measured["uss_bytes"],
+        "kib_per_request_in_flight": kib_per_request(idle_bytes, measured["uss_bytes"], W5_IN_FLIGHT),
+    }
+    return measured | {"memory": memory}
+
+
+def w6(server: Server, _: Settings) -> Measured:
+    """Start, answer once, then rest: how long until the first answer, and what resting costs."""
+    with tempfile.TemporaryDirectory(prefix="hedgerow-bench-") as name, contextlib.ExitStack() as stack:
+        directory = Path(name)
+        place = Place(free_port(), free_port(), directory, 0.0)
+        below = Place(place.upstream_port, 0, directory, 0.0)
+        upstream = nginx_command(below, "nginx_upstream.conf")
+        log = directory / "upstream.log"
+        wait_until_answering(
+            place.upstream_url, stack.enter_context(running(upstream, core=LOAD_CORE, log=log)), log
+        )
+        command, log = server.command(place), directory / "server.log"
+        began_s = time.monotonic()
+        process = stack.enter_context(running(command, core=SERVER_CORE, log=log))
+        address = f"http://127.0.0.1:{place.port}/api/smart"
+        wait_until_answering(address, process, log, look_again_s=START_LOOK_AGAIN_S)
+        start_s = time.monotonic() - began_s
+        time.sleep(PAUSE_S)
+        before_s = tree_cpu_s(process)
+        time.sleep(W6_IDLE_S)
+        cpu_share = (tree_cpu_s(process) - before_s) / W6_IDLE_S
+        return {
+            "start_ms": start_s * 1000,
+            "idle_uss_bytes": tree_uss_bytes(process),
+            "idle_cpu_share": cpu_share,
+        }
+
+
 def good_share(server: Server, measured: Measured) -> float:
     """Return the share of good answers; who judges no bodies is forgiven those that it could not know bad."""
     outcomes = measured["load"]["outcomes"]
@@ -176,4 +250,4 @@ def good_share(server: Server, measured: Measured) -> float:
     return share
 
 
-WORKLOADS = {"W1": w1, "W2": w2, "W3": w3}
+WORKLOADS = {"W1": w1, "W2": w2, "W3": w3, "W5": w5, "W6": w6}

@@ -18,6 +18,7 @@ const (
 	sysEpollPwait2   = 441 // waits in nanoseconds (Linux 5.11); epoll_wait's millisecond would bunch requests
 	soTimestampNs    = 35  // SO_TIMESTAMPNS, and the type of the control message that it brings
 	listenBacklog    = 4096
+	soReusePort      = 15 // asm-generic/socket.h; package syscall does not have it
 	controlBytes     = 64
 	realtimeOverhead = 16 // a cmsghdr before its timespec, on 64-bit machines
 )
@@ -86,6 +87,10 @@ func Listen(hostPort string) (int, error) {
 	}
 	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
 		return -1, fmt.Errorf("SO_REUSEADDR: %w", err)
+	}
+	// Two upstreams may share a port: together they have room for more connections than one process has descriptors.
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, soReusePort, 1); err != nil {
+		return -1, fmt.Errorf("SO_REUSEPORT: %w", err)
 	}
 	if err := syscall.Bind(fd, address); err != nil {
 		return -1, fmt.Errorf("bind %s: %w", hostPort, err)

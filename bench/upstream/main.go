@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	slotCount      = 8192 // more than the longest latency, in slots
+	slotCount      = 16384 // more than the longest latency, in slots
 	slot           = time.Millisecond
 	maxDescriptors = 20_000
 	readBytes      = 64 * 1024

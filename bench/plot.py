@@ -1,4 +1,4 @@
-"""`python -m bench.plot RESULT.json ...`: an SVG beside each result. Bars for W1 and W2, curves for W3."""
+"""`python -m bench.plot RESULT.json ...`: an SVG beside each result. Curves for W3, bars for the others."""
 
 import json
 import math
@@ -23,6 +23,18 @@ COLOURS = {
     "go-cancel": "#0969da",
     "go-drain": "#54aeff",
     "aiohttp": "#cf222e",
+}
+BARS = {
+    "W1": ("CPU µs/request",),
+    "W2": ("CPU µs/request", "KiB/in flight"),
+    "W5": ("KiB/in flight",),
+    "W6": ("start ms", "idle MiB"),
+}
+TITLES = {
+    "CPU µs/request": "CPU per request, µs",
+    "KiB/in flight": "memory per request in flight, KiB",
+    "start ms": "from the start to the first answer, ms",
+    "idle MiB": "memory at rest, MiB",
 }
 STYLE = "<style>text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:14px;font-weight:600}</style>"
 
@@ -127,24 +139,28 @@ def curve(rounds: Sequence[Mapping[str, Any]], read: Callable[[Any], float]) -> 
     return [(rate, sum(seen) / len(seen)) for rate, seen in sorted(values.items())]
 
 
+def good_per_s(rounds: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Return (rate, good answers a second)."""
+    return [(rate, share * rate) for rate, share in curve(rounds, lambda step: float(step["good_share"]))]
+
+
 def draw(document: Mapping[str, Any]) -> str:
     """Return the SVG of a result."""
     drawing, workload = Drawing(), document["workload"]
     rounds: Mapping[str, Any] = document["rounds"]
     if workload == "W3":
         bottom = PANEL_HEIGHT - BOTTOM
-        good = {name: curve(runs, lambda step: 100 * step["good_share"]) for name, runs in rounds.items()}
+        good = {name: good_per_s(runs) for name, runs in rounds.items()}
+        most = 1000 * math.ceil(max(y for points in good.values() for _, y in points) / 1000)
         p99 = {
             name: curve(runs, lambda step: step["load"]["latency_from_send"]["p99_ms"])
             for name, runs in rounds.items()
         }
-        curves(drawing, "Good answers: 200 within the timeout", good, Axis(bottom, TOP, 0, 100), " %")
+        curves(drawing, "Good answers a second: 200 within the timeout", good, Axis(bottom, TOP, 0, most), "")
         curves(drawing, "p99 latency of all answers", p99, Axis(bottom, TOP, 100, 10_000, True), " ms")
         return drawing.svg()
-    titles = {"CPU µs/request": f"{workload}: CPU per request, µs (less is better)"}
-    if workload == "W2":
-        titles["KiB/in flight"] = f"{workload}: memory per request in flight, KiB (less is better)"
-    for column, title in titles.items():
+    for column in BARS[workload]:
+        title = f"{workload}: {TITLES[column]} (less is better)"
         bars(drawing, title, {name: figures[column] for name, figures in document["summary"].items()})
     return drawing.svg()
 

@@ -12,11 +12,11 @@ import click
 
 from bench import report
 from bench.machine import provenance
-from bench.servers import COMPILED, known_servers
+from bench.servers import COMPILED, PEER_SERVERS, known_servers
 from bench.toolchain import BENCH, build_go, ensure_peers
 from bench.workloads import LOAD_CORE, WORKLOADS, Settings
 
-PEER_NAMES = ("nginx", "envoy", "go-cancel", "go-drain", "aiohttp")
+PEER_NAMES = tuple(server.name for server in PEER_SERVERS)
 OWN_AND_PEERS = ("hedgerow", *(("compiled",) if COMPILED.exists() else ()), *PEER_NAMES)
 RATES = ",".join(str(rate) for rate in range(1000, 10_001, 1000))
 

@@ -23,6 +23,10 @@ COLOURS = {
     "go-cancel": "#0969da",
     "go-drain": "#54aeff",
     "aiohttp": "#cf222e",
+    "asynchedging": "#fa4549",
+    "hedge-python": "#ff8182",
+    "fastapi": "#bf3989",
+    "granian": "#bc4c00",
 }
 BARS = {
     "W1": ("CPU µs/request",),

@@ -95,8 +95,32 @@ def gohedge(losers: str) -> Callable[[Place], Command]:
     return command
 
 
-def aiohttp(place: Place) -> Command:
-    return [VENV_BIN / "python", PEERS / "aiohttp_peer.py", str(place.port), place.upstream_url]
+def aiohttp(race: str) -> Callable[[Place], Command]:
+    def command(place: Place) -> Command:
+        return [VENV_BIN / "python", PEERS / "aiohttp_peer.py", str(place.port), place.upstream_url, race]
+
+    return command
+
+
+def fastapi(place: Place) -> Command:
+    return [VENV_BIN / "python", PEERS / "fastapi_peer.py", str(place.port), place.upstream_url]
+
+
+def granian(place: Place) -> Command:
+    return [
+        *("env", f"UPSTREAM={place.upstream_url}", f"PYTHONPATH={PEERS}"),
+        *(VENV_BIN / "granian", "--interface", "rsgi", "--loop", "uvloop", "--workers", "1"),
+        *(
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(place.port),
+            "--backlog",
+            "4096",
+            "--no-log",
+            "granian_peer:app",
+        ),
+    ]
 
 
 PEER_SERVERS = (
@@ -104,7 +128,16 @@ PEER_SERVERS = (
     Server("envoy", "hedges one try at a time, judges heads only", envoy, judges_bodies=False),
     Server("go-cancel", "net/http, losers cancelled", gohedge("cancel")),
     Server("go-drain", "net/http, losers drained", gohedge("drain")),
-    Server("aiohttp", "aiohttp on uvloop both sides, losers cancelled", aiohttp),
+    Server("aiohttp", "aiohttp on uvloop both sides, losers cancelled", aiohttp("own")),
+    Server("asynchedging", "aiohttp, the race by asynchedging", aiohttp("asynchedging")),
+    Server(
+        "hedge-python",
+        "aiohttp, hedged by hedge-python: the first answer wins, whatever it says",
+        aiohttp("hedge-python"),
+        judges_bodies=False,
+    ),
+    Server("fastapi", "FastAPI on uvicorn, and httpx; losers cancelled", fastapi),
+    Server("granian", "granian (RSGI) and pyreqwest; losers cancelled", granian),
 )
 
 

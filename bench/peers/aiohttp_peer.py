@@ -1,98 +1,117 @@
-"""The gateway as a Python programmer would write it with aiohttp on uvloop: server, client, `asyncio.wait`.
+"""The gateway with aiohttp on uvloop, server and client; the race is our own, or a library's.
 
 Run by an interpreter that has `requirements.txt` beside this file, never by hedgerow's own:
-`python aiohttp_peer.py PORT http://127.0.0.1:9000/api/work`
+`python aiohttp_peer.py PORT http://127.0.0.1:9000/api/work own|asynchedging|hedge-python`
 """
 
 import asyncio
-import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvloop
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web  # type: ignore[import-not-found]
+from hedged import HEDGE_AFTER_S, HEDGES, answer, is_success, problem, seconds
 
-HEDGE_AFTER_S = 0.3
-HEDGES = 2
-DEFAULT_TIMEOUT_S = 10.0
-SESSION = web.AppKey("session", ClientSession)
-UPSTREAM = web.AppKey("upstream", str)
+Smart = Callable[[str | None], Awaitable[tuple[int, bytes]]]
+SMART = web.AppKey("smart", Callable)
+CONNECTIONS = {"limit": 0, "keepalive_timeout": 60}
+NO_TIMEOUT = ClientTimeout(total=None)
 
 
-async def attempt(session: ClientSession, url: str) -> bytes | None:
-    """Ask once; the body of a success, or None."""
-    try:
-        async with session.get(url, allow_redirects=False) as response:
-            body: bytes = await response.read()
-            if response.status == 200 and "time" in json.loads(body):
+async def own(upstream: str) -> AsyncIterator[Smart]:
+    """Race by `hedged.race`."""
+    async with ClientSession(connector=TCPConnector(**CONNECTIONS), timeout=NO_TIMEOUT) as session:
+
+        async def attempt() -> bytes | None:
+            try:
+                async with session.get(upstream, allow_redirects=False) as response:
+                    body: bytes = await response.read()
+                    return body if is_success(response.status, body) else None
+            except (ClientError, ValueError, TypeError):
+                return None
+
+        yield lambda timeout_ms: answer(timeout_ms, attempt)
+
+
+async def by_asynchedging(upstream: str) -> AsyncIterator[Smart]:
+    """Race by asynchedging, which makes all three tasks at once; two of them sleep."""
+    from asynchedging import AllTasksFailedError, hedge  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    async with ClientSession(connector=TCPConnector(**CONNECTIONS), timeout=NO_TIMEOUT) as session:
+
+        async def attempt() -> bytes:
+            async with session.get(upstream, allow_redirects=False) as response:
+                body: bytes = await response.read()
+                if not is_success(response.status, body):
+                    raise ValueError("no success")
                 return body
-    except (ClientError, ValueError, TypeError):
-        pass
-    return None
+
+        async def smart(timeout_ms: str | None) -> tuple[int, bytes]:
+            delays_s = (HEDGE_AFTER_S,) * HEDGES
+            try:
+                body, _ = await hedge(attempt, delays_s=delays_s, total_timeout_s=seconds(timeout_ms))
+            except AllTasksFailedError:
+                return problem(502, "all_failed")
+            except TimeoutError:
+                return problem(504, "out_of_time")
+            return 200, body
+
+        yield smart
 
 
-async def race(session: ClientSession, url: str) -> bytes | None:
-    """Return the first success of up to three attempts, or None if there is none."""
-    loop = asyncio.get_running_loop()
-    hedge_at = loop.time() + HEDGE_AFTER_S
-    first = asyncio.create_task(attempt(session, url))
-    tasks = {first}
-    try:
-        await asyncio.wait(tasks, timeout=HEDGE_AFTER_S)
-        if first.done():
-            if (body := first.result()) is not None:
-                return body
-            await asyncio.sleep(hedge_at - loop.time())
-        tasks |= {asyncio.create_task(attempt(session, url)) for _ in range(HEDGES)}
-        pending = tasks
-        while pending:
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if (body := task.result()) is not None:
-                    return body
-        return None
-    finally:
-        for task in tasks:
-            task.cancel()
+async def by_hedge_python(upstream: str) -> AsyncIterator[Smart]:
+    """Hedge by hedge-python, as near as it can: the first answer wins, whatever it says, and bodies are not judged."""
+    from hedge import HedgeConfig  # type: ignore[import-not-found]  # noqa: PLC0415
+    from hedge.transport import HedgedAiohttpSession  # type: ignore[import-not-found]  # noqa: PLC0415
 
-
-def problem(status: int, code: str) -> web.Response:
-    return web.json_response(
-        {"status": status, "code": code}, status=status, content_type="application/problem+json"
+    config = HedgeConfig(
+        percentile=0.01,
+        min_delay=HEDGE_AFTER_S,
+        max_hedges=HEDGES,
+        budget_percent=100 * HEDGES,
+        estimated_rps=1e6,
     )
+    connector = TCPConnector(**CONNECTIONS)
+    async with HedgedAiohttpSession(config=config, connector=connector, timeout=NO_TIMEOUT) as session:
+
+        async def smart(timeout_ms: str | None) -> tuple[int, bytes]:
+            try:
+                async with asyncio.timeout(seconds(timeout_ms)):
+                    response = await session.get(upstream, allow_redirects=False)
+                    body: bytes = await response.read()
+            except TimeoutError:
+                return problem(504, "out_of_time")
+            except ClientError:
+                return problem(502, "all_failed")
+            return (200, body) if response.status == 200 else problem(502, "all_failed")
+
+        yield smart
 
 
-async def smart(request: web.Request) -> web.Response:
-    text = request.query.get("timeout")
-    if text is not None and not text.isdecimal():
-        return problem(400, "bad_timeout")
-    timeout_s = DEFAULT_TIMEOUT_S if text is None else int(text) / 1000
-    try:
-        async with asyncio.timeout(timeout_s):
-            body = await race(request.app[SESSION], request.app[UPSTREAM])
-    except TimeoutError:
-        return problem(504, "out_of_time")
-    if body is None:
-        return problem(502, "all_failed")
-    return web.Response(body=body, content_type="application/json")
+HOW = {"own": own, "asynchedging": by_asynchedging, "hedge-python": by_hedge_python}
 
 
-async def client_session(app: web.Application) -> AsyncIterator[None]:
-    connector = TCPConnector(limit=0, keepalive_timeout=60)
-    async with ClientSession(connector=connector, timeout=ClientTimeout(total=None)) as session:
-        app[SESSION] = session
-        yield
+async def handle(request: web.Request) -> web.Response:
+    status, body = await request.app[SMART](request.query.get("timeout"))
+    kind = "application/json" if status == 200 else "application/problem+json"
+    return web.Response(status=status, body=body, content_type=kind)
 
 
 def main() -> None:
+    port, upstream, how = sys.argv[1:4]
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        async for smart in HOW[how](upstream):
+            app[SMART] = smart
+            yield
+
     app = web.Application()
-    app[UPSTREAM] = sys.argv[2]
-    app.cleanup_ctx.append(client_session)
-    app.router.add_get("/api/smart", smart)
+    app.cleanup_ctx.append(context)
+    app.router.add_get("/api/smart", handle)
     web.run_app(
         app,
         host="127.0.0.1",
-        port=int(sys.argv[1]),
+        port=int(port),
         loop=uvloop.new_event_loop(),
         access_log=None,
         backlog=4096,

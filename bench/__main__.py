@@ -12,7 +12,7 @@ import click
 
 from bench import report
 from bench.machine import provenance
-from bench.servers import COMPILED, PEER_SERVERS, known_servers
+from bench.servers import COMPILED, PEER_SERVERS, Server, known_servers
 from bench.toolchain import BENCH, build_go, ensure_peers
 from bench.workloads import LOAD_CORE, WORKLOADS, Settings
 
@@ -72,7 +72,7 @@ def main(quick: bool, output: Path, **options: Any) -> None:
         build_go(program)
     origin = provenance()
     for workload in options["workloads"]:
-        chosen = [server for server in servers if server.hedges or workload != "W3"]
+        chosen = [server for server in servers if can_do(server, workload)]
         results: dict[str, list[dict[str, Any]]] = {server.name: [] for server in chosen}
         started = datetime.now(UTC).strftime("%Y-%m-%dT%H%M")
         try:
@@ -87,6 +87,11 @@ def main(quick: bool, output: Path, **options: Any) -> None:
                 report.save(path, workload, origin, measured)
                 click.echo(report.table(workload, measured))
                 click.echo(f"written to {path}\n")
+
+
+def can_do(server: Server, workload: str) -> bool:
+    """Tell whether a workload means anything to a server."""
+    return (server.hedges or workload not in ("W3", "W5")) and (server.speaks_tls or workload != "W4")
 
 
 def stop_in_order(_signal: int, _frame: FrameType | None) -> None:

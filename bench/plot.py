@@ -31,6 +31,7 @@ COLOURS = {
 BARS = {
     "W1": ("CPU µs/request",),
     "W2": ("CPU µs/request", "KiB/in flight"),
+    "W4": ("CPU µs/request", "KiB/in flight"),
     "W5": ("KiB/in flight",),
     "W6": ("start ms", "idle MiB"),
 }

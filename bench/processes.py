@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -62,7 +63,14 @@ def stop(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def wait_until_answering(url: str, process: psutil.Process, log: Path, *, look_again_s: float = 0.05) -> None:
+def wait_until_answering(
+    url: str,
+    process: psutil.Process,
+    log: Path,
+    *,
+    look_again_s: float = 0.05,
+    context: ssl.SSLContext | None = None,
+) -> None:
     """Return after the first success of a server; its upstream may fail at times."""
     give_up_at = time.monotonic() + START_TIMEOUT_S
     seen = "nothing"
@@ -70,7 +78,7 @@ def wait_until_answering(url: str, process: psutil.Process, log: Path, *, look_a
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             break
         try:
-            with urllib.request.urlopen(url, timeout=ANSWER_TIMEOUT_S) as response:
+            with urllib.request.urlopen(url, timeout=ANSWER_TIMEOUT_S, context=context) as response:
                 seen = response.read().decode()
             if "time" in json.loads(seen):
                 return

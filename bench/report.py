@@ -60,6 +60,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("load core", lambda run: run["window"]["load_core_share"], ".0%"),
     ],
 }
+COLUMNS["W4"] = COLUMNS["W2"]
 
 
 def save(path: Path, workload: str, provenance: Mapping[str, Any], results: Results) -> None:

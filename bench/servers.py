@@ -25,10 +25,21 @@ class Place:
     upstream_port: int
     directory: Path
     route_timeout_s: float  # for a server that cannot read `timeout` from the query
+    tls: bool = False
 
     @property
     def upstream_url(self) -> str:
-        return f"http://127.0.0.1:{self.upstream_port}/api/work"
+        origin = (
+            f"https://localhost:{self.upstream_port}"
+            if self.tls
+            else f"http://127.0.0.1:{self.upstream_port}"
+        )
+        return f"{origin}/api/work"
+
+    @property
+    def authority(self) -> Path:
+        """The certificates to trust; OpenSSL's and Go's own variable SSL_CERT_FILE names it to whoever starts here."""
+        return self.directory / "authority.pem"
 
     def fill_in(self, template: str) -> Path:
         """Write a configuration of a peer with this place's ports in it."""
@@ -55,6 +66,7 @@ class Server:
     command: Callable[[Place], Command]
     hedges: bool = True
     judges_bodies: bool = True
+    speaks_tls: bool = True  # to the upstream, as it is set up here
 
 
 def gateway(executable: Path, extra: str) -> Callable[[Place], Command]:
@@ -124,8 +136,17 @@ def granian(place: Place) -> Command:
 
 
 PEER_SERVERS = (
-    Server("nginx", "plain proxy, never hedges: the limit", nginx, hedges=False, judges_bodies=False),
-    Server("envoy", "hedges one try at a time, judges heads only", envoy, judges_bodies=False),
+    Server(
+        "nginx",
+        "plain proxy, never hedges: the limit",
+        nginx,
+        hedges=False,
+        judges_bodies=False,
+        speaks_tls=False,
+    ),
+    Server(
+        "envoy", "hedges one try at a time, judges heads only", envoy, judges_bodies=False, speaks_tls=False
+    ),
     Server("go-cancel", "net/http, losers cancelled", gohedge("cancel")),
     Server("go-drain", "net/http, losers drained", gohedge("drain")),
     Server("aiohttp", "aiohttp on uvloop both sides, losers cancelled", aiohttp("own")),

@@ -2,15 +2,17 @@
 
 import contextlib
 import os
+import ssl
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
+import trustme
 
 from bench import loads
 from bench.figures import KNEE_GOOD_SHARE, kib_per_request, knee, window
@@ -27,6 +29,7 @@ from bench.servers import Command, Place, Server, nginx_command
 from bench.toolchain import build_go
 
 Measured = dict[str, Any]
+Upstream = Literal["seed", "instant", "slow", "tls"]
 
 SERVER_CORE = 0
 LOAD_CORE = 1  # upstream, load generator and this program
@@ -81,35 +84,65 @@ def slow_upstream(port: int) -> Command:
     return [build_go("upstream"), "--addr", f"127.0.0.1:{port}", *faults]
 
 
+def stand_upstream(
+    kind: Upstream, settings: Settings, place: Place, stack: contextlib.ExitStack
+) -> psutil.Process:
+    """Start the upstream of a workload at its place, until the stack ends."""
+    directory = place.directory
+
+    def start(command: Command, name: str) -> psutil.Process:
+        return stack.enter_context(running(command, core=LOAD_CORE, log=directory / f"{name}.log"))
+
+    match kind:
+        case "instant":
+            upstream = start(
+                nginx_command(Place(place.upstream_port, 0, directory, 0.0), "nginx_upstream.conf"),
+                "upstream",
+            )
+        case (
+            "slow"
+        ):  # two on one port: one process has too few descriptors for three attempts of each request
+            start(slow_upstream(place.upstream_port), "second")
+            upstream = start(slow_upstream(place.upstream_port), "upstream")
+        case "tls":
+            behind = free_port()
+            make_certificates(place)
+            start(seed_upstream(settings, behind), "behind")
+            upstream = start(
+                nginx_command(Place(place.upstream_port, behind, directory, 0.0), "nginx_tls.conf"),
+                "upstream",
+            )
+        case "seed":
+            upstream = start(seed_upstream(settings, place.upstream_port), "upstream")
+    context = ssl.create_default_context(cafile=place.authority) if place.tls else None
+    wait_until_answering(place.upstream_url, upstream, directory / "upstream.log", context=context)
+    return upstream
+
+
+def make_certificates(place: Place) -> None:
+    """Make an authority, and a certificate of it for localhost."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(place.authority))
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
+        str(place.directory / "server.pem")
+    )
+
+
 @contextlib.contextmanager
 def standing(
-    server: Server,
-    settings: Settings,
-    *,
-    instant: bool = False,
-    slow: bool = False,
-    route_timeout_s: float = 10.0,
+    server: Server, settings: Settings, kind: Upstream = "seed", *, route_timeout_s: float = 10.0
 ) -> Iterator[Standing]:
     """Start the upstream, then the server before it; both end with the block."""
     with tempfile.TemporaryDirectory(prefix="hedgerow-bench-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
-        upstream_log, server_log = directory / "upstream.log", directory / "server.log"
-        place = Place(free_port(), free_port(), directory, route_timeout_s)
-        if instant:
-            below = Place(place.upstream_port, 0, directory, 0.0)
-            upstream_command = nginx_command(below, "nginx_upstream.conf")
-        else:
-            upstream_command = (
-                slow_upstream(place.upstream_port) if slow else seed_upstream(settings, place.upstream_port)
-            )
-        if (
-            slow
-        ):  # a second one on the same port: one process has too few descriptors for three attempts of each
-            second_log = directory / "second.log"
-            stack.enter_context(running(upstream_command, core=LOAD_CORE, log=second_log))
-        upstream = stack.enter_context(running(upstream_command, core=LOAD_CORE, log=upstream_log))
-        wait_until_answering(place.upstream_url, upstream, upstream_log)
-        process = stack.enter_context(running(server.command(place), core=SERVER_CORE, log=server_log))
+        server_log = directory / "server.log"
+        place = Place(free_port(), free_port(), directory, route_timeout_s, tls=kind == "tls")
+        upstream = stand_upstream(kind, settings, place, stack)
+        command = [
+            *(("env", f"SSL_CERT_FILE={place.authority}") if place.tls else ()),
+            *server.command(place),
+        ]
+        process = stack.enter_context(running(command, core=SERVER_CORE, log=server_log))
         address = f"127.0.0.1:{place.port}"
         wait_until_answering(f"http://{address}/api/smart", process, server_log)
         yield Standing(process, upstream, address)
@@ -125,7 +158,7 @@ def keep_log(server: Server, log: Path) -> None:
 
 def w1(server: Server, settings: Settings) -> Measured:
     """Instant upstream, 64 connections, closed loop: what a request costs when nothing has to wait."""
-    with standing(server, settings, instant=True) as stand:
+    with standing(server, settings, "instant") as stand:
         url = f"http://{stand.address}/api/smart"
         loads.wrk(url, connections=W1_CONNECTIONS, seconds=max(1.0, settings.settle_s), core=LOAD_CORE)
         before = stand.sample()
@@ -134,10 +167,10 @@ def w1(server: Server, settings: Settings) -> Measured:
     return {"window": asdict(window(before, after, seen["answered"], seen["cpu_share"])), "load": seen}
 
 
-def w2(server: Server, settings: Settings) -> Measured:
+def w2(server: Server, settings: Settings, kind: Upstream = "seed") -> Measured:
     """The seed's own upstream, many requests in flight, no timeout: what waiting and hedging cost."""
     closed_loop = ["-inflight", str(settings.in_flight), "-conns", str(settings.in_flight + 100)]
-    with standing(server, settings) as stand:
+    with standing(server, settings, kind) as stand:
         loads.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
         time.sleep(PAUSE_S)
         idle_bytes = tree_uss_bytes(stand.server)
@@ -199,11 +232,16 @@ def w3_step(server: Server, settings: Settings, rate: int) -> Measured:
     return measured | {"good_share": good_share(server, measured)}
 
 
+def w4(server: Server, settings: Settings) -> Measured:
+    """W2 with TLS to the upstream."""
+    return w2(server, settings, "tls")
+
+
 def w5(server: Server, settings: Settings) -> Measured:
     """8 000 in flight before an upstream that takes 5 to 9.5 s, each hedged: memory, and that none fails."""
     patient = replace(settings, in_flight=W5_IN_FLIGHT, settle_s=W5_SETTLE_S)
     closed_loop = ["-inflight", str(W5_IN_FLIGHT), "-conns", str(W5_IN_FLIGHT + 100)]
-    with standing(server, patient, slow=True) as stand:
+    with standing(server, patient, "slow") as stand:
         idle_bytes = tree_uss_bytes(stand.server)
         measured = measure_load(stand, patient, closed_loop)
     memory = {
@@ -250,4 +288,4 @@ def good_share(server: Server, measured: Measured) -> float:
     return share
 
 
-WORKLOADS = {"W1": w1, "W2": w2, "W3": w3, "W5": w5, "W6": w6}
+WORKLOADS = {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5, "W6": w6}

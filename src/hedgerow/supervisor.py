@@ -18,7 +18,6 @@ from urllib.parse import parse_qs
 import msgspec
 import uvloop
 
-from hedgerow import openapi
 from hedgerow.admin import Admin, Readiness
 from hedgerow.http_front import HttpFront
 from hedgerow.replies import JSON, Reply, problem
@@ -37,7 +36,6 @@ from hedgerow.telemetry.channel import (
     Question,
     RecentRequests,
 )
-from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition
 from hedgerow.telemetry.health import UNTOLD_S, Watch, Workers, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
 from hedgerow.telemetry.logs import Logs, Sink
@@ -186,11 +184,16 @@ class Supervisor:
 
     def operations(self, port: int) -> Admin:
         """Make what answers the operations port of a gateway whose main port is `port`."""
-        document = Reply(200, openapi.document(self._settings, port), content_type=JSON)
+
+        async def document(_: Request) -> Reply:
+            from hedgerow import openapi  # noqa: PLC0415 (50 ms of each start, for what few ask for)
+
+            return Reply(200, openapi.document(self._settings, port), content_type=JSON)
+
         return Admin(
             self._readiness,
-            answers={b"/metrics": self._metrics, b"/status.json": self._status},
-            pages={**pages(), openapi.PATH: document},
+            answers={b"/metrics": self._metrics, b"/status.json": self._status, b"/openapi.json": document},
+            pages=pages(),
             later=self._later,
         )
 
@@ -338,6 +341,8 @@ class Supervisor:
         return add(total, Snapshot(log_lines_dropped=self._logs.dropped))
 
     async def _metrics(self, _: Request) -> Reply:
+        from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 (30 ms of each start)
+
         return Reply(200, exposition(await self._counts()), content_type=CONTENT_TYPE)
 
     async def _keep_history(self) -> None:

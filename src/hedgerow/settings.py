@@ -54,7 +54,7 @@ class ClientLimits:
     idle_timeout_s: float = 75.0
     """A connection without a request; longer than the 60 s after which common load balancers drop theirs."""
     write_timeout_s: float = 5.0
-    """A caller that does not read its answer holds it in our memory for so long."""
+    """A caller that does not read its answer holds it in our memory, or its closing connection, for so long."""
     write_buffer_bytes: int = 64 * 1024
     """Answers that wait for a caller to read; beyond, no further pipelined request of it is begun."""
     send_buffer_bytes: int = 64 * 1024

@@ -167,13 +167,16 @@ class Run(Generic[R]):
             until = self._coroutine.send(None)
         except StopIteration as stop:
             self._forget()
-            self._on_return(stop.value)
-            return
+            result = stop.value
         except BaseException:
             self._forget()
             raise
-        if until != self._until:
-            self._set_alarm(until)
+        else:
+            if until != self._until:
+                self._set_alarm(until)
+            return
+        # Not within `except`: what is raised there gets `stop` for its context, whatever context it was given.
+        self._on_return(result)
 
     def cancel(self) -> None:
         """The caller has left: close the coroutine where it waits. `on_return` is not called. Idempotent."""

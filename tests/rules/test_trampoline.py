@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Coroutine
 
 import pytest
@@ -157,3 +158,13 @@ def test_each_turn_is_measured(driven: Driven) -> None:
     driven.trampoline.begin_turn()
     driven.loop.turn()
     assert turns == [0.25, 0.0]
+
+
+def test_what_answers_does_not_run_in_the_handling_of_an_exception(driven: Driven) -> None:
+    """C02: what was raised there got StopIteration for its context, instead of the one it had been given."""
+    handled: list[BaseException | None] = []
+    run: Run[str] = Run(driven.trampoline, lambda _: handled.append(sys.exc_info()[1]))
+    run.begin(sleeper(driven.log, "a", 9.0))
+    run.post()
+    driven.loop.turn()
+    assert handled == [None]

@@ -130,6 +130,32 @@ async def test_a_name_that_does_not_exist_is_asked_for_again(
         assert (await served.get())[0] == 200
 
 
+async def test_a_lookup_that_fails_when_nobody_waits_any_more_is_no_bug(
+    serve: Serve, resolve_by: Callable[[Resolver], None]
+) -> None:
+    """C02: asyncio logged it with a stack, as an exception that nobody had looked at."""
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+    release = asyncio.Event()
+
+    async def resolver() -> list[Address]:
+        await release.wait()
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    resolve_by(resolver)
+    served = await serve(URL, hedges=0, losers=Losers.CANCEL)
+    assert (await served.get("/api/smart?timeout=20"))[0] == 504
+    pool = served.worker.upstream
+    await served.until(lambda: not pool.connections)
+    release.set()
+    await served.until(lambda: pool._dialer._lookup is None)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
+
+
 async def test_a_name_that_has_moved_is_followed_once_connecting_fails(
     serve: Serve, resolve_by: Callable[[Resolver], None]
 ) -> None:
@@ -430,6 +456,24 @@ async def test_an_answer_that_comes_before_the_dial_has_returned_leaves_no_conne
             await served.until(lambda: not served.worker.upstream.connections)
 
 
+async def test_a_dial_that_is_out_of_time_just_as_the_connection_comes_about_leaves_none(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C02: uvloop closed the transport without a word; the attempt waited on it, and its place in the pool was lost."""
+    made = Connection.connection_made
+
+    def made_at_the_last_instant(connection: Connection, transport: asyncio.BaseTransport) -> None:
+        made(connection, transport)
+        assert connection.dial is not None
+        connection.dial.cancel()  # as `asyncio.timeout` does
+
+    monkeypatch.setattr(Connection, "connection_made", made_at_the_last_instant)
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url, hedges=0)
+        assert await reasons(served, "/api/smart?timeout=500") == ["connect"]
+        await served.until(lambda: not served.worker.upstream.connections)
+
+
 async def test_an_attempt_that_is_abandoned_as_it_is_launched_leaves_no_connection(serve: Serve) -> None:
     """A task that is cancelled before its first step never gets to a `finally`."""
     async with scripted(instantly) as upstream:
@@ -456,6 +500,31 @@ async def test_a_connection_that_never_came_about_is_freed_without_a_collection(
                 "/api/smart?timeout=20" if fate == "cut off" else "/api/smart?timeout=250"
             )
             assert status == (504 if fate == "cut off" else 502)
+            await served.until(lambda: not served.worker.upstream.connections)
+            await served.until(lambda: not any(isinstance(each, Connection) for each in gc.get_objects()))
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("how", [refusing, hanging])
+async def test_a_dial_of_two_addresses_that_failed_is_freed_without_a_collection(
+    serve: Serve,
+    resolve_by: Callable[[Resolver], None],
+    how: Callable[[str], AbstractContextManager[Address]],
+) -> None:
+    """C02: its exceptions held its frames, which held them and the connection."""
+    gc.collect()
+    gc.disable()
+    try:
+        with how("127.0.0.1") as first, how("127.0.0.2") as second:
+
+            async def resolver() -> list[Address]:
+                return [first, second]
+
+            resolve_by(resolver)
+            limits = UpstreamLimits(happy_eyeballs_delay_s=0.02, connect_timeout_s=0.1)
+            served = await serve(URL, hedges=0, upstream_limits=limits)
+            assert await reasons(served) == ["connect"]
             await served.until(lambda: not served.worker.upstream.connections)
             await served.until(lambda: not any(isinstance(each, Connection) for each in gc.get_objects()))
     finally:

@@ -63,6 +63,17 @@ async def test_keep_alive_pipelining_and_head_in_order(serve: Serve) -> None:
         caller.close()
 
 
+async def test_a_head_in_doubt_behind_a_request_that_had_to_wait(serve: Serve) -> None:
+    """C02: it was refused in the middle of the other's answer, and raised into the event loop instead."""
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        caller = await served.caller()
+        caller.send(GET + b"\r\n" + GET + b"Host: y\r\n\r\n")
+        assert [(await caller.answer())[0] for _ in range(2)] == [200, 400]
+        assert await caller.closed() == b""
+        caller.close()
+
+
 async def test_two_hundred_pipelined_requests_in_one_segment(serve: Serve) -> None:
     async with scripted(instantly) as upstream:
         served = await serve(upstream.url)
@@ -250,6 +261,28 @@ async def test_the_kernel_keeps_no_answers_for_a_caller_that_does_not_read(serve
 
         with pytest.raises(ConnectionResetError):
             await read_to_the_end()
+
+
+@pytest.mark.parametrize("ends", ["half-close", "idle", "last answer"])
+async def test_what_is_closed_need_not_be_read_to_be_gone(serve: Serve, ends: str) -> None:
+    """C02: closing waits until all is sent. Below the bound of `write_buffer_bytes` nothing bounded that."""
+    limits = ClientLimits(
+        idle_timeout_s=0.1 if ends == "idle" else 3_600, write_timeout_s=0.1, write_buffer_bytes=1024 * 1024,
+        send_buffer_bytes=4096,
+    )  # fmt: skip
+    served = await serve("http://127.0.0.1:1/", client_limits=limits)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as deaf:
+        deaf.setblocking(False)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(deaf, ("127.0.0.1", served.port))
+        await loop.sock_sendall(deaf, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
+        if ends == "half-close":
+            deaf.shutdown(socket.SHUT_WR)
+        elif ends == "last answer":
+            await loop.sock_sendall(deaf, b"GET / HTTP/1.0\r\n\r\n")
+        await served.until(lambda: served.counts.client_connections == 1)
+        await served.until(lambda: served.counts.client_connections == 0)
 
 
 async def test_refused_connections_do_not_use_up_the_descriptors(serve: Serve) -> None:

@@ -122,6 +122,7 @@ class ClientConnection(asyncio.Protocol):
         # FIN: the caller has left, or will not wait. A half-closed caller cannot be told from one that is gone
         # before we write to it; nginx and Go's net/http take it as gone, too.
         self._leave()
+        self._bound_the_rest()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's)
         self._transport = None
@@ -134,9 +135,11 @@ class ClientConnection(asyncio.Protocol):
         self._server.deaf(self, begins=True)
 
     def resume_writing(self) -> None:
+        if self._ended:  # the rest has to go, too, and within the time that began
+            return
         self._deaf = False
         self._server.deaf(self, begins=False)
-        if self._request is None and not self._ended:
+        if self._request is None:
             self._advance()
 
     # -- what the server asks of it
@@ -151,6 +154,7 @@ class ClientConnection(asyncio.Protocol):
         self._ended = True
         if self._transport is not None:
             self._server.outbox.flush()
+            self._bound_the_rest()
             self._transport.close()
 
     def abort(self) -> None:
@@ -170,6 +174,12 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(refused)
 
     # -- its own
+
+    def _bound_the_rest(self) -> None:
+        """Give the caller no more than `write_timeout_s` to read what is left: closing waits for it, however long."""
+        if self._transport is not None and self._transport.get_write_buffer_size() and not self._deaf:
+            self._deaf = True
+            self._server.deaf(self, begins=True)
 
     def _leave(self) -> None:
         self._ended = True

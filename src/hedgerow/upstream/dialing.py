@@ -139,7 +139,11 @@ class Dialer:
                 connection.sock = await self._connect()
                 await self.adopt(connection)
         except TimeoutError:
-            raise DialError(self.too_late()) from None
+            pass
+        else:
+            return
+        # Not within `except`: this error would hold that one, which holds this task, which holds this error.
+        raise DialError(self.too_late())
 
     async def adopt(self, connection: Connection) -> None:
         """Give `connection.sock` a transport, and TLS; raises DialError, and cancelling closes the socket."""
@@ -183,15 +187,17 @@ class Dialer:
                 loop=self.loop,
             )
         except OSError as error:
-            # aiohappyeyeballs 2.6 lets a frame and the exception in it hold each other, and us with them.
+            # aiohappyeyeballs 2.6 lets frames and the exceptions in them hold each other; they shall not hold us, too.
             traceback.clear_frames(error.__traceback__)
-            raise DialError(self.no_connection(error)) from None
+            failure = self.no_connection(error.with_traceback(None))
+        raise DialError(failure)
 
     async def _look_up(self) -> Sequence[AddrInfoType]:
         """Tell the upstream's addresses. One lookup at a time, shared: a resolver that hangs costs one thread."""
         if self._is_stale():
             if self._lookup is None:
                 self._lookup = self.loop.create_task(self._ask_resolver())
+                self._lookup.add_done_callback(_heard)
             await asyncio.shield(self._lookup)
         return self._addresses
 
@@ -212,6 +218,12 @@ class Dialer:
         if self._lookup is not None:
             self._lookup.cancel()
             await asyncio.wait([self._lookup])
+
+
+def _heard(lookup: asyncio.Task[None]) -> None:
+    """Whoever waited for it may have been cancelled; asyncio would log its failure as a bug."""
+    if not lookup.cancelled():
+        lookup.exception()
 
 
 def _told(error: BaseException) -> str:

@@ -176,12 +176,13 @@ class Upstream:
         if connection.dial is not dial:
             return  # in one turn it connected, was used, died, and is being connected anew: `resend`
         connection.dial = None
-        # Cancelled just as the connection came about, uvloop closes it without a `connection_lost`.
-        if connection.connected and connection.state is not State.CLOSED:
+        error = None if dial.cancelled() else dial.exception()
+        # Cancelled just as the connection came about, or out of time, uvloop closes it without a `connection_lost`.
+        came_about = connection.connected and not dial.cancelled() and error is None
+        if came_about and connection.state is not State.CLOSED:
             return
         if connection.sock is not None:
             connection.sock.close()
-        error = None if dial.cancelled() else dial.exception()
         cancelled = Failure(Reason.CONNECT, "cancelled while connecting")
         connection.fail(error.failure if isinstance(error, DialError) else cancelled)
         self.lost(connection)

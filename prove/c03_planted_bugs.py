@@ -177,6 +177,72 @@ BUGS = (
         "gateway.py", "            self._admission.leave()\n", "            pass\n",
         "C07", 0.02,
     ),
+    Bug(
+        "hedges leave before the mark",
+        "hedging.py", ".launched_at + plan.hedge_after_s if", ".launched_at + plan.hedge_after_s * 0.9 if",
+        "C02", 0.003,
+    ),
+    Bug(
+        "hedges leave after the deadline",
+        "hedging.py", "if hedges_at <= now < deadline_at:", "if hedges_at <= now:",
+        "C02", 0.003,
+    ),
+    Bug(
+        "a loop that stood still asks again before it reads",
+        "hedging.py", "> STALL_S and not caught_up:", "> 9.0 and not caught_up:",
+        "C02", 0.04,
+    ),
+    Bug(
+        "what is ready is not read before hedges leave",
+        "trampoline.py", "self._loop.call_soon(self._loop.call_soon, run.resume)", "self._loop.call_soon(run.resume)",
+        "C02", 0.04,
+    ),
+    Bug(
+        "answers are due at the last instant",
+        "deadlines.py", "(arrived_at + timeout_s - margin_s)", "(arrived_at + timeout_s)",
+        "C02", 0.003,
+    ),
+    Bug(
+        "the first to fail ends the race",
+        "hedging.py", "if all_failed and hedges_at >= deadline_at:", "if all_failed:",
+        "C02", 0.003,
+    ),
+    Bug(
+        "a closed connection is used again",
+        "upstream/pool.py", "        self._idle.discard(connection)\n", "",
+        "C02", 0.003,
+    ),
+    Bug(
+        "losers run on",
+        "upstream/pool.py", "self.clock() + self._loser_grace_s, connection", "self.clock() + 99.0, connection",
+        "C02", 0.003,
+    ),
+    Bug(
+        "a caller is answered within the handling of an exception",
+        "trampoline.py", "            result = stop.value\n",
+        "            self._on_return(stop.value)\n            return\n",
+        "C02", 0.01,
+    ),
+    Bug(
+        "closing waits for callers that do not read",
+        "http_front/client.py", "            self._bound_the_rest()\n", "",
+        "C02", 0.02,
+    ),
+    Bug(
+        "a failed lookup that nobody waits for is logged as a bug",
+        "upstream/dialing.py", "                self._lookup.add_done_callback(_heard)\n", "",
+        "C02", 0.005,
+    ),
+    Bug(
+        "a failed dial holds itself",
+        "upstream/dialing.py", "self.no_connection(error.with_traceback(None))", "self.no_connection(error)",
+        "C02", 0.01,
+    ),
+    Bug(
+        "of the hedges that won, only the second attempt counts",
+        "telemetry/recorder.py", "            if winner != 1:\n", "            if winner == 2:\n",
+        "C02", 0.003,
+    ),
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from prove.__main__ import campaigns
 from prove.c03_planted_bugs import BUGS, Bug, planted
 
 SHARES = {
+    "C02": 0.01,
     "C07": 0.02,
     "C08": 0.004,
     "C09": 0.01,

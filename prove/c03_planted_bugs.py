@@ -104,6 +104,57 @@ BUGS = (
         "C10", 0.01,
     ),
     Bug(
+        "chunks are no body",
+        "http_front/heads.py",
+        'case b"transfer-encoding":\n                self._has_body = True',
+        'case b"transfer-encoding":\n                pass',
+        "C11", 0.005,
+    ),
+    Bug(
+        "any length is no body",
+        "http_front/heads.py", 'value.strip(b"0") != b""', 'value.strip(b"0123456789") != b""',
+        "C11", 0.005,
+    ),
+    Bug(
+        "several hosts are as good as one",
+        "http_front/heads.py",
+        'if self._host is not None:\n                    raise', 'if self._host == b"?":\n                    raise',
+        "C11", 0.005,
+    ),
+    Bug(
+        "a host may be anything",
+        "http_front/heads.py", "_HOST.fullmatch(value) is None:", '_HOST.fullmatch(b"x") is None:',
+        "C11", 0.005,
+    ),
+    Bug(
+        "an answer to HEAD has a body",
+        "http_front/client.py", 'b"" if request.method == b"HEAD" else reply.body', "reply.body",
+        "C11", 0.03,
+    ),
+    Bug(
+        "what is rejected is not counted",
+        "telemetry/recorder.py", "        self._rejected[code] += 1\n", "",
+        "C11", 0.005,
+    ),
+    Bug(
+        "another id in a 404",
+        "gateway.py",
+        '            return self._reject(request, "not_found"',
+        '            request.request_id = b"x"\n            return self._reject(request, "not_found"',
+        "C11", 0.03,
+    ),
+    Bug(
+        "a version is looked for in one read alone",
+        "http_front/heads.py", "line = self._line + data if self._line else data", "line = data",
+        "C11", 0.05,
+    ),
+    Bug(
+        "a refusal at the end of a race is lost",
+        "trampoline.py",
+        "            result = stop.value\n", "            self._on_return(stop.value)\n            return\n",
+        "C11", 0.05,
+    ),
+    Bug(
         "a negative time is a success",
         "payload.py", "    if work.time < 0:\n", "    if work.time < -9:\n",
         "C13", 0.003,

@@ -167,13 +167,17 @@ class Run(Generic[R]):
             until = self._coroutine.send(None)
         except StopIteration as stop:
             self._forget()
-            self._on_return(stop.value)
-            return
+            result = stop.value
         except BaseException:
             self._forget()
             raise
-        if until != self._until:
-            self._set_alarm(until)
+        else:
+            if until != self._until:
+                self._set_alarm(until)
+            return
+        # Not where StopIteration is being handled: Python would put it in the place of whatever context an exception
+        # has that is raised there, and httptools tells by the context what our callbacks raised.
+        self._on_return(result)
 
     def cancel(self) -> None:
         """The caller has left: close the coroutine where it waits. `on_return` is not called. Idempotent."""

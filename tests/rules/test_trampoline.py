@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Coroutine
 
 import pytest
@@ -48,6 +49,14 @@ def test_it_wakes_at_its_instants_and_never_before(driven: Driven) -> None:
     driven.loop.advance_to(0.0225)
     assert driven.log == ["a", "a", "a returned"]
     assert (len(driven.trampoline.alarms), driven.loop.pending) == (0, 0)
+
+
+def test_its_result_is_given_where_no_exception_is_being_handled(driven: Driven) -> None:
+    """An exception raised there would lose its context, by which httptools tells what a callback raised."""
+    handled: list[object] = []
+    run: Run[str] = Run(driven.trampoline, lambda _: handled.append(sys.exception()))
+    run.begin(sleeper(driven.log, "a"))
+    assert handled == [None]
 
 
 def test_mail_wakes_once_a_turn_however_much_there_is(driven: Driven) -> None:

@@ -155,6 +155,39 @@ BUGS = (
         "C11", 0.05,
     ),
     Bug(
+        "names in a query are not decoded",
+        "query.py", 'if _decoded(name) == b"timeout"', 'if name == b"timeout"',
+        "C12", 0.005,
+    ),
+    Bug(
+        "strings in a payload are not looked into",
+        "payload.py", "        if not body.isascii():\n", "        if not body:\n",
+        "C12", 0.005,
+    ),
+    Bug(
+        "an answer of RTSP is one of HTTP",
+        "upstream/connection.py",
+        '.startswith(b"HTTP/1."):\n                raise',
+        '.startswith((b"HTTP/1.", b"RTSP/1.")):\n                raise',
+        "C12", 0.009,
+    ),
+    Bug(
+        "an unsound tracestate is passed on",
+        "traces.py", "if len(keys) != len(members) or", "if len(keys) > len(members) or",
+        "C12", 0.005,
+    ),
+    Bug(
+        "a header that speaks of RTSP is refused if it is cut there",
+        "http_front/heads.py", 'else b" " if self._headers else line', 'else b"" if self._headers else line',
+        "C12", 0.005,
+    ),
+    Bug(
+        "a head may be of any length while it is cut small",
+        "http_front/heads.py", "            if self._pending > self._max_pending_bytes:\n",
+        "            if self._pending < 0:\n",
+        "C12", 0.009,
+    ),
+    Bug(
         "a negative time is a success",
         "payload.py", "    if work.time < 0:\n", "    if work.time < -9:\n",
         "C13", 0.003,

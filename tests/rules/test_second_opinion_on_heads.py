@@ -342,6 +342,21 @@ def test_rtsp_is_no_http_wherever_it_is_cut(cut_at: int) -> None:
     assert reading.refused is not None
 
 
+@pytest.mark.parametrize("cut_at", range(1, 60))
+def test_a_header_may_speak_of_rtsp_wherever_it_is_cut(cut_at: int) -> None:
+    """C12: where a piece began with these words they were taken for a request line."""
+    head = REQUEST + b"X: GET / RTSP/1.0 GET / RTSP/1.0\r\n\r\n"
+    reading = read_by_us(head, cut_at)
+    assert (len(reading.accepted), reading.refused) == (1, None)
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 1000, 2048])
+def test_target_and_headers_have_a_limit_each_however_they_come(piece_bytes: int) -> None:
+    head = b"GET /" + b"x" * 8_000 + b" HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 8_000 + b"\r\n\r\n"
+    reading = read_by_us(head, piece_bytes)
+    assert (len(reading.accepted), reading.refused) == (1, None)
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -66,13 +66,16 @@ class HeadReader:
     ) -> None:
         self._max_headers = limits.max_headers
         self._max_head_bytes = limits.max_head_bytes
-        self._max_pending_bytes = limits.max_head_bytes + limits.slice_bytes
+        self._max_pending_bytes = (
+            2 * limits.max_head_bytes + limits.slice_bytes
+        )  # target, headers, and a read
         self._on_request = on_request
         self._next_id = next_id
         self._parser = httptools.HttpRequestParser(self)
         self._last_host = b""
         self._line = b""
-        """What was fed of a head without a whole header yet: its first line may be of RTSP, cut in two."""
+        """What stands before the next bytes, for `_RTSP`: all that was fed of a head without a whole header yet, whose
+        first line may be cut in two; a blank within the headers, where no request line begins."""
         self.partial = False
         """Some bytes of a head have come, and not all."""
         self._fed_at = 0.0
@@ -112,7 +115,7 @@ class HeadReader:
         except httptools.HttpParserError as error:
             status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if str(error) == _BAD_VERSION else None
             raise Refused("bad_request", f"not HTTP/1.1: {error}", status) from None
-        self._line = line if self.partial and not self._headers else b""
+        self._line = b"" if not self.partial else b" " if self._headers else line
         if self.partial:  # what llhttp keeps for itself, the value of an unfinished header, is bounded here
             self._pending += len(data)
             if self._pending > self._max_pending_bytes:

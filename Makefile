@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
 MADE := $(VENV)/.made-$(VERSION)
 INSTALLED_DEV := $(VENV)/.dev-$(VERSION)
+INSTALLED_FUZZ := $(VENV)/.fuzz-$(VERSION)
 COMPILED_FROM := $(if $(COMPILED),$(shell find src -name '*.py'))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -36,7 +37,7 @@ bench: $(INSTALLED_DEV)
 	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory install COMPILED=1 VENV=.venv-compiled; fi
 	$(BIN)/python -m bench $(ARGS)
 
-prove: $(INSTALLED_DEV)
+prove: $(INSTALLED_FUZZ)
 	$(BIN)/python -m prove $(ARGS)
 
 $(MADE): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml $(COMPILED_FROM)
@@ -58,4 +59,8 @@ $(VENV)/.python-$(VERSION):
 
 $(INSTALLED_DEV): $(MADE) requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(INSTALLED_FUZZ): $(INSTALLED_DEV) requirements/fuzz.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt
 	@touch $@

@@ -175,7 +175,8 @@ class Run(Generic[R]):
             if until != self._until:
                 self._set_alarm(until)
             return
-        # Not within `except`: what is raised there gets `stop` for its context, whatever context it was given.
+        # Not where StopIteration is being handled: Python would put it in the place of whatever context an exception
+        # has that is raised there, and httptools tells by the context what our callbacks raised.
         self._on_return(result)
 
     def cancel(self) -> None:

@@ -158,6 +158,8 @@ STRICTER_RULES: dict[str, Callable[[Opinion], bool]] = {
     "several lengths": lambda it: len(lengths(it)) > 1 or any(b"," in length for length in lengths(it)),
     # RFC 9110 section 10.1.1 allows to refuse it. Of several lines the last one counts.
     "another expectation": lambda it: value(it, b"expect", b"").lower() not in (b"", b"100-continue"),
+    # `ClientLimits`; h11 leaves both to its user.
+    "more than a head may have": lambda it: len(it.request.headers) > 100 or len(it.head) > 8 * 1024,
 }
 """Why we refuse what h11 reads."""
 
@@ -207,7 +209,7 @@ def compare(data: bytes) -> Reading:
     if reading.refused is not None:
         opinion = opinion_on(reading.rest)
         assert opinion is None or broken_rules(opinion) != [], (reading.rest, reading.refused)
-    assert read_by_us(data, piece_bytes=len(data)).gist == reading.gist, (
+    assert read_by_us(data, piece_bytes=len(data) or 1).gist == reading.gist, (
         "it does not matter how the bytes come"
     )
     return reading
@@ -297,6 +299,7 @@ DIFFERENCES = [
     ("a target that is none", b"GET x HTTP/1.1\r\nHost: x\r\n\r\n"),
     ("a target that is none", b"GET ?x HTTP/1.1\r\nHost: x\r\n\r\n"),
     ("a target that is none", b"GET /#x HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("a target that is none", b"OPTIONS *x HTTP/1.1\r\nHost: x\r\n\r\n"),
     ("a target that is none", b"GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n"),
     ("a target that is none", b"GET http:///x HTTP/1.1\r\nHost: x\r\n\r\n"),
     ("a line that ends with LF alone", b"GET / HTTP/1.1\nHost: x\n\n"),
@@ -314,6 +317,8 @@ DIFFERENCES = [
     ("several lengths", REQUEST + b"Content-Length: 0\r\nContent-Length: 0\r\n\r\n"),
     ("several lengths", REQUEST + b"Content-Length: 0, 0\r\n\r\n"),
     ("another expectation", REQUEST + b"Expect: more\r\n\r\n"),
+    ("more than a head may have", REQUEST + b"X: y\r\n" * 100 + b"\r\n"),
+    ("more than a head may have", REQUEST + b"X: " + b"y" * 9000 + b"\r\n\r\n"),
 ]
 
 
@@ -327,6 +332,29 @@ def test_what_h11_reads_and_we_refuse(rule: str, head: bytes) -> None:
 
 def test_each_stricter_rule_is_shown_above() -> None:
     assert {rule for rule, _ in DIFFERENCES} == set(STRICTER_RULES)
+
+
+@pytest.mark.parametrize("cut_at", range(1, 80))
+def test_rtsp_is_no_http_wherever_it_is_cut(cut_at: int) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / RTSP/1.0\r\nHost: x\r\n\r\n"
+    reading = read_by_us(head, cut_at)
+    assert [accepted.target for accepted in reading.accepted] == [b"/"]
+    assert reading.refused is not None
+
+
+@pytest.mark.parametrize("cut_at", range(1, 60))
+def test_a_header_may_speak_of_rtsp_wherever_it_is_cut(cut_at: int) -> None:
+    """C12: where a piece began with these words they were taken for a request line."""
+    head = REQUEST + b"X: GET / RTSP/1.0 GET / RTSP/1.0\r\n\r\n"
+    reading = read_by_us(head, cut_at)
+    assert (len(reading.accepted), reading.refused) == (1, None)
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 1000, 2048])
+def test_target_and_headers_have_a_limit_each_however_they_come(piece_bytes: int) -> None:
+    head = b"GET /" + b"x" * 8_000 + b" HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 8_000 + b"\r\n\r\n"
+    reading = read_by_us(head, piece_bytes)
+    assert (len(reading.accepted), reading.refused) == (1, None)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,14 @@ def test_it_wakes_at_its_instants_and_never_before(driven: Driven) -> None:
     assert (len(driven.trampoline.alarms), driven.loop.pending) == (0, 0)
 
 
+def test_its_result_is_given_where_no_exception_is_being_handled(driven: Driven) -> None:
+    """An exception raised there would lose its context, by which httptools tells what a callback raised."""
+    handled: list[object] = []
+    run: Run[str] = Run(driven.trampoline, lambda _: handled.append(sys.exception()))
+    run.begin(sleeper(driven.log, "a"))
+    assert handled == [None]
+
+
 def test_mail_wakes_once_a_turn_however_much_there_is(driven: Driven) -> None:
     one = driven.begin(sleeper(driven.log, "one", 9.0, 9.0))
     two = driven.begin(sleeper(driven.log, "two", 9.0, 9.0))

@@ -159,6 +159,18 @@ async def test_a_head_in_doubt_is_answered_once_and_closes(
     caller.close()
 
 
+async def test_a_head_in_doubt_is_refused_when_it_is_read_at_the_end_of_a_race(serve: Serve) -> None:
+    """C11: an exception's context was lost there, and with it the refusal; the connection then hung."""
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        caller = await served.caller()
+        caller.send(GET + b"\r\n" + GET + b"X: " + b"y" * 9_000 + b"\r\n\r\n")  # more than one slice
+        assert (await caller.answer())[0] == 200
+        assert (await caller.answer())[0] == 431
+        assert await caller.closed() == b""
+        caller.close()
+
+
 async def test_valid_heads_of_all_kinds(serve: Serve) -> None:
     async with scripted(instantly) as upstream:
         served = await serve(upstream.url)

@@ -56,9 +56,9 @@ class HeadReader:
     """Turns bytes of one connection into heads, in order. `feed` never raises anything but Refused."""
 
     __slots__ = (
-        "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_max_head_bytes",
-        "_max_headers", "_max_pending_bytes", "_next_id", "_on_request", "_parser", "_pending", "_request_id", "_size",
-        "_target", "_traceparent", "_tracestate", "partial",
+        "_arrived_at", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host", "_line",
+        "_max_head_bytes", "_max_headers", "_max_pending_bytes", "_next_id", "_on_request", "_parser", "_pending",
+        "_request_id", "_size", "_target", "_traceparent", "_tracestate", "partial",
     )  # fmt: skip
 
     def __init__(
@@ -66,11 +66,16 @@ class HeadReader:
     ) -> None:
         self._max_headers = limits.max_headers
         self._max_head_bytes = limits.max_head_bytes
-        self._max_pending_bytes = limits.max_head_bytes + limits.slice_bytes
+        self._max_pending_bytes = (
+            2 * limits.max_head_bytes + limits.slice_bytes
+        )  # target, headers, and a read
         self._on_request = on_request
         self._next_id = next_id
         self._parser = httptools.HttpRequestParser(self)
         self._last_host = b""
+        self._line = b""
+        """What stands before the next bytes, for `_RTSP`: all that was fed of a head without a whole header yet, whose
+        first line may be cut in two; a blank within the headers, where no request line begins."""
         self.partial = False
         """Some bytes of a head have come, and not all."""
         self._fed_at = 0.0
@@ -92,7 +97,11 @@ class HeadReader:
     def feed(self, data: bytes, arrived_at: float) -> None:
         """Read on. Bytes that begin a head date its arrival. Raises Refused; the reader is of no use after that."""
         self._fed_at = arrived_at
-        if b" RTSP/" in data and _RTSP.search(data):
+        line = self._line + data if self._line else data
+        if b" RTSP/" in line and (found := _RTSP.search(line)):
+            self._line = b""
+            self.feed(line[: found.start()][len(line) - len(data) :], arrived_at)  # what is HTTP before it
+            self._begin()
             raise Refused("bad_request", "not HTTP/1.1: this is RTSP")
         try:
             self._parser.feed_data(data)
@@ -106,6 +115,7 @@ class HeadReader:
         except httptools.HttpParserError as error:
             status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if str(error) == _BAD_VERSION else None
             raise Refused("bad_request", f"not HTTP/1.1: {error}", status) from None
+        self._line = b"" if not self.partial else b" " if self._headers else line
         if self.partial:  # what llhttp keeps for itself, the value of an unfinished header, is bounded here
             self._pending += len(data)
             if self._pending > self._max_pending_bytes:
@@ -228,6 +238,9 @@ class HeadReader:
             if parts.scheme not in (b"http", b"https") or not parts.netloc:
                 raise Refused("bad_request", "the request target is no URL of http or https")
             return parts.path or b"/", parts.query
+        # llhttp takes whatever begins with an asterisk, and leaves the authority of a CONNECT alone.
+        if target != b"*" and self._parser.get_method() != b"CONNECT":
+            raise Refused("bad_request", "the request target is no URL")
         return target, b""
 
     def _too_large(self) -> Refused:

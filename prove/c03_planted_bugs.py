@@ -55,7 +55,7 @@ BUGS = (
     Bug(
         "a half-closed connection is kept",
         "http_front/client.py",
-        "        self._leave()\n\n    def connection_lost",
+        "        self._leave()\n        self._bound_the_rest()\n\n    def connection_lost",
         "        return True\n\n    def connection_lost",
         "C08", 0.005,
     ),
@@ -89,7 +89,8 @@ BUGS = (
     ),
     Bug(
         "who does not read is never cut off",
-        "http_front/client.py", "        self._server.deaf(self, begins=True)\n", "",
+        "http_front/client.py",
+        "        self._server.deaf(self, begins=True)\n\n    def resume_writing", "\n    def resume_writing",
         "C10", 0.01,
     ),
     Bug(

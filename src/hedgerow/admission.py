@@ -28,11 +28,12 @@ SHED_FACTOR = 10
 """Waits this many times too long: shrinking the cap is not enough, nothing is admitted until they are short."""
 SETTLE_S = 0.3
 """From one shrinking to the next: what was admitted before keeps us busy for as long as it is in flight."""
-FULL_SHARE = 0.88
+FULL_SHARE = 0.92
 """A loop that is in its turns for this share of the time is used as well as can be; the rest is between them."""
-GROW = 0.25
-"""Growth of the cap in an interval in which it was met, times the share of the time that the loop could spare:
-what is admitted now costs most 100 ms to 600 ms later, so faster growth would overshoot."""
+GROW = 0.6
+"""Growth of the cap in an interval in which it was met, times the share of the time that the loop could spare. Less,
+and a cap that was shrunk too far (a cold start) takes many seconds back; more overshoots, for what is admitted now
+costs most 100 ms to 600 ms later."""
 LEAST_CAP = 64
 """The cap never shrinks below this, or a stalled machine could talk it down to nothing."""
 

@@ -22,9 +22,10 @@ from hedgerow.trampoline import Trampoline
 SWEEP_S = 0.5
 """How often overdue connections are looked for; they may outlive their limit by so much."""
 
-ACCEPTS_PER_TURN = 64
+ACCEPTS_PER_TURN = 512
 """uvloop's own server accepts one connection in each turn of the loop (libuv#3696), so under load callers wait in
-the kernel where no deadline sees them; more than this would let a flood of connections hold up the answers."""
+the kernel where no deadline sees them; more than this would let a flood of connections hold up the answers. Among
+thousands of sockets that are ready the listening one comes up rarely, so 64 were too few: callers waited a second."""
 
 TURNS_TO_READ = 3
 """A drain lets the loop turn so often before it takes a connection for idle: a request that has come is read by

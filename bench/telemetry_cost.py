@@ -22,7 +22,7 @@ import click
 
 from bench.machine import provenance
 from bench.processes import free_port
-from bench.servers import HEDGEROW, Command, Place, Server
+from bench.servers import HEDGEROW, Command, Place, Server, gateway
 from bench.workloads import LOAD_CORE, Settings, w1, w2
 
 RESULTS = Path(__file__).parent / "results"
@@ -80,17 +80,12 @@ def ask(admin_port: int) -> None:
         time.sleep(1)
 
 
-def served(admin_port: int, *flags: str, env: dict[str, str]) -> Callable[[Place], Command]:
+def served(admin_port: int, flags: str, env: dict[str, str]) -> Callable[[Place], Command]:
     """Return how a gateway with these flags and variables is started."""
-
-    def command(place: Place) -> Command:
-        return [
-            *("env", *(f"{name}={value}" for name, value in env.items())),
-            *(HEDGEROW, "serve", "--host", "127.0.0.1", "--port", str(place.port)),
-            *("--admin-port", str(admin_port), "--workers", "1", "--upstream", place.upstream_url, *flags),
-        ]
-
-    return command
+    start = gateway(HEDGEROW, f"--admin-port {admin_port} {flags}")  # the last of two ports counts
+    variables = (f"{name}={value}" for name, value in env.items())
+    prefix: Command = ["env", *variables]
+    return lambda place: [*prefix, *start(place)]
 
 
 @click.command()
@@ -114,10 +109,10 @@ def main(rounds: int, seconds: float, asked_port: int | None, output: Path | Non
         took: dict[str, list[float]] = {"off": [], "on": []}
         for _ in range(rounds):
             port = free_port()
-            off = served(port, "--access-log", "off", env={"PYTHONPATH": str(UNTOLD)})
+            off = served(port, "--access-log off", {"PYTHONPATH": str(UNTOLD)})
             took["off"].append(cpu_us(workload(Server("off", "", off), settings)))
             with asking(port):
-                on = served(port, "--trace-sample", "0.01", env=exporter)
+                on = served(port, "--trace-sample 0.01", exporter)
                 took["on"].append(cpu_us(workload(Server("on", "", on), settings)))
         off_us, on_us = (statistics.median(took[which]) for which in ("off", "on"))
         print(

@@ -175,13 +175,16 @@ def w2(server: Server, settings: Settings, kind: Upstream = "seed") -> Measured:
         time.sleep(PAUSE_S)
         idle_bytes = tree_uss_bytes(stand.server)
         measured = measure_load(stand, settings, closed_loop)
-    loaded_bytes = measured["uss_bytes"]
-    memory = {
+    return measured | {"memory": memory(idle_bytes, measured["uss_bytes"], settings.in_flight)}
+
+
+def memory(idle_bytes: int, loaded_bytes: int, in_flight: int) -> Measured:
+    """Tell what the requests in flight take."""
+    return {
         "uss_idle_bytes": idle_bytes,
         "uss_loaded_bytes": loaded_bytes,
-        "kib_per_request_in_flight": kib_per_request(idle_bytes, loaded_bytes, settings.in_flight),
+        "kib_per_request_in_flight": kib_per_request(idle_bytes, loaded_bytes, in_flight),
     }
-    return measured | {"memory": memory}
 
 
 def measure_load(stand: Standing, settings: Settings, arguments: list[str]) -> Measured:
@@ -244,12 +247,7 @@ def w5(server: Server, settings: Settings) -> Measured:
     with standing(server, patient, "slow") as stand:
         idle_bytes = tree_uss_bytes(stand.server)
         measured = measure_load(stand, patient, closed_loop)
-    memory = {
-        "uss_idle_bytes": idle_bytes,
-        "uss_loaded_bytes": measured["uss_bytes"],
-        "kib_per_request_in_flight": kib_per_request(idle_bytes, measured["uss_bytes"], W5_IN_FLIGHT),
-    }
-    return measured | {"memory": memory}
+    return measured | {"memory": memory(idle_bytes, measured["uss_bytes"], W5_IN_FLIGHT)}
 
 
 def w6(server: Server, _: Settings) -> Measured:

@@ -5,10 +5,18 @@ from asyncio import Transport
 from collections.abc import Callable
 from contextlib import suppress
 from struct import Struct
+from typing import Any
 
 _LAST_DATA_RECV = Struct("@52xI")
 """`tcpi_last_data_recv` of Linux's `struct tcp_info`: milliseconds since data last came (linux/tcp.h, since 2.4)."""
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
+_IP_LOCAL_PORT_RANGE = 51
+"""Linux 6.3 (linux/in.h); Python has no name for it."""
+_EVERY_PORT = Struct("@I").pack(0xFFFF << 16 | 1)
+"""The whole of the system's range: bounds outside it do not count."""
+
+Address = tuple[int, int, int, str, tuple[Any, ...]]
+"""As `getaddrinfo` tells it."""
 
 
 class Outbox:
@@ -57,3 +65,16 @@ def unread_for_s(sock: socket.socket) -> float:
     except OSError:
         return 0.0
     return _LAST_DATA_RECV.unpack(info)[0] / 1000 if len(info) == _LAST_DATA_RECV.size else 0.0
+
+
+def socket_to_connect(address: Address) -> socket.socket:
+    """Open a socket for one address, which takes its local port from all that the system has; raises OSError.
+
+    Without being told so, Linux looks through the even ports first. Where those are taken, at 14 116 connections to
+    one address, each connect takes 800 µs in place of 30 (decision 0011). Linux 6.8 was the first to heed it.
+    """
+    family, kind, protocol, _, _ = address
+    sock = socket.socket(family, kind, protocol)
+    with suppress(OSError):  # an older Linux, or none
+        sock.setsockopt(socket.IPPROTO_IP, _IP_LOCAL_PORT_RANGE, _EVERY_PORT)
+    return sock

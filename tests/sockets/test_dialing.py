@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import platform
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
@@ -270,6 +271,32 @@ async def test_an_address_that_is_known_is_dialed_for_each_connection(
             assert (await served.get())[0] == 200
         await served.until(lambda: not served.worker.upstream.connections)
         assert upstream.connections == 4
+
+
+@pytest.mark.skipif(
+    tuple(map(int, platform.release().split(".")[:2])) < (6, 8),
+    reason="Linux 6.8 was the first to give out odd ports alike where all are asked for",
+)
+@pytest.mark.parametrize("known", [True, False], ids=["known", "looked up"])
+async def test_local_ports_are_taken_from_all_that_there_are(
+    known: bool, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux offers even ports first: with those taken, each connect looks through 14 000 of them, for 800 µs."""
+    parities: set[int] = set()
+
+    async def note(asked: Asked) -> None:
+        parities.add(asked.writer.get_extra_info("peername")[1] % 2)
+        await once(asked)
+
+    async with scripted(note) as upstream:
+        limits = UpstreamLimits(dns_ttl_s=300.0 if known else 0.0)
+        served = await serve(upstream.url, hedges=0, upstream_limits=limits)
+        if known:
+            await asked_once(served, monkeypatch)
+            parities.clear()
+        for _ in range(40):
+            assert (await served.get())[0] == 200
+    assert parities == {0, 1}
 
 
 async def test_an_upstream_that_goes_away_is_told_and_its_name_asked_for_again(

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from errno import EINPROGRESS
 from typing import Any
 
-from aiohappyeyeballs import AddrInfoType, start_connection
+from aiohappyeyeballs import start_connection
 
 from hedgerow.outcomes import Failure, Reason
 from hedgerow.settings import Target, UpstreamLimits
+from hedgerow.sockets import Address, socket_to_connect
 from hedgerow.trampoline import Trampoline
 from hedgerow.upstream.connection import Connection
 
@@ -111,7 +112,7 @@ class Dialer:
         self._target = target
         self._clock = trampoline.clock
         self._tls = tls_context() if target.tls else None
-        self._addresses: Sequence[AddrInfoType] = ()
+        self._addresses: Sequence[Address] = ()
         self._looked_up_at = -limits.dns_ttl_s
         self._lookup: asyncio.Task[None] | None = None
 
@@ -122,12 +123,12 @@ class Dialer:
         """
         if self._tls or len(self._addresses) != 1 or self._is_stale():
             return None
-        family, kind, protocol, _, address = self._addresses[0]
+        address = self._addresses[0]
         try:
-            sock = socket.socket(family, kind, protocol)
+            sock = socket_to_connect(address)
         except OSError:  # no descriptor: `dial` meets the same, and tells
             return None
-        return Knock(self, sock, address, on_end)
+        return Knock(self, sock, address[-1], on_end)
 
     async def dial(self, connection: Connection) -> None:
         """Connect `connection` to the upstream, within `connect_timeout_s`; raises DialError.
@@ -185,6 +186,7 @@ class Dialer:
                 happy_eyeballs_delay=self.limits.happy_eyeballs_delay_s,
                 interleave=1,
                 loop=self.loop,
+                socket_factory=socket_to_connect,
             )
         except OSError as error:
             # aiohappyeyeballs 2.6 lets frames and the exceptions in them hold each other; they shall not hold us, too.
@@ -192,7 +194,7 @@ class Dialer:
             failure = self.no_connection(error.with_traceback(None))
         raise DialError(failure)
 
-    async def _look_up(self) -> Sequence[AddrInfoType]:
+    async def _look_up(self) -> Sequence[Address]:
         """Tell the upstream's addresses. One lookup at a time, shared: a resolver that hangs costs one thread."""
         if self._is_stale():
             if self._lookup is None:

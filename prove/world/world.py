@@ -16,7 +16,7 @@ import aiohappyeyeballs.impl
 import hedgerow.gateway
 import hedgerow.http_front.heads
 import hedgerow.http_front.server
-import hedgerow.upstream.dialing
+import hedgerow.sockets
 import hedgerow.upstream.pool
 import hedgerow.worker
 from hedgerow.settings import Target
@@ -126,11 +126,7 @@ def play(seed: str) -> Played:
             (hedgerow.worker, "raise_descriptor_limit", lambda: DESCRIPTORS),
             (hedgerow.http_front.server, "token_hex", lambda _: "made"),
             (hedgerow.http_front.server, "formatdate", lambda *, usegmt: "now"),  # noqa: ARG005
-            (
-                hedgerow.upstream.dialing,
-                "socket",
-                with_sockets(socket, network.socket),
-            ),
+            (hedgerow.sockets, "socket", with_sockets(socket, network.socket)),
             (aiohappyeyeballs.impl, "socket", with_sockets(socket, network.socket)),
         ),
         loop.running(),

@@ -71,6 +71,7 @@ async def go(way: Way, cases: Sequence[Case], counts: Counts) -> Counter[int]:
         if exchanges:
             await way.judge(exchanges, counts)
         counts.begin_anew()
+        way.ports.clear()
         statuses.update(answer.status for each in exchanges for answer in each.answers)
         if way.findings.broken.total() > broken:
             break

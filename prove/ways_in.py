@@ -162,13 +162,20 @@ class Way(ABC):
     def __init__(self, port: int, findings: Findings) -> None:
         self.port = port
         self.findings = findings
+        self.ports: set[int] = set()
+        """The callers' own, in this batch: the proxies' logs tell them apart by these."""
 
     async def exchange(self, case: Case) -> Exchange | None:
         """Send an input, and read all that comes back until the connection ends."""
         loop = asyncio.get_running_loop()
         enough = self.enough(case)
-        transport, caller = await loop.create_connection(lambda: Caller(enough), "127.0.0.1", self.port)
-        port = transport.get_extra_info("sockname")[1]
+        while True:
+            transport, caller = await loop.create_connection(lambda: Caller(enough), "127.0.0.1", self.port)
+            port = transport.get_extra_info("sockname")[1]
+            if port not in self.ports:
+                break
+            transport.abort()  # the kernel has given it out again
+        self.ports.add(port)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await caller.send(case.writes)

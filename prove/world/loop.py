@@ -7,11 +7,12 @@ much, wherever it strikes. The world outside goes on meanwhile (`network.py`).
 import asyncio
 from asyncio import AbstractEventLoop, Handle, TimerHandle, events
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from errno import EINPROGRESS
 from heapq import heapify, heappop, heappush
+from itertools import count
 from math import inf
 from random import Random
 from socket import AF_INET, IPPROTO_TCP, SO_ERROR, SOCK_STREAM, SOL_SOCKET
@@ -30,6 +31,28 @@ MOST_TURNS = 200_000
 
 class Endless(Exception):  # noqa: N818 (what a broken gateway does)
     """The loop never comes to rest."""
+
+
+class NumberedFuture(asyncio.Future[Any]):
+    """A future whose place in a set is no matter of its address in memory: the same seed shall play the same."""
+
+    def __init__(self, loop: "SimulatedLoop") -> None:
+        super().__init__(loop=loop.as_loop())
+        self._number = loop.next_number()
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class NumberedTask(asyncio.Task[Any]):
+    """The same of a task."""
+
+    def __init__(self, loop: "SimulatedLoop", coro: Coroutine[Any, Any, Any], **more: Any) -> None:
+        self._number = loop.next_number()
+        super().__init__(coro, loop=loop.as_loop(), **more)
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class SimulatedLoop:
@@ -52,6 +75,7 @@ class SimulatedLoop:
         self._timer_number = 0
         self._to_write: dict[SimulatedTransport, None] = {}
         self._turns = 0
+        self.next_number = count().__next__
         network.waits = self.wakes
 
     def as_loop(self) -> AbstractEventLoop:
@@ -119,12 +143,10 @@ class SimulatedLoop:
         return [getattr(timer[3]._callback, "__qualname__", "?") for timer in self._timers]  # type: ignore[attr-defined]  # noqa: SLF001
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self.as_loop())
+        return NumberedFuture(self)
 
-    def create_task(
-        self, coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **more: Any
-    ) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self.as_loop(), **more)  # type: ignore[arg-type]
+    def create_task(self, coro: Coroutine[Any, Any, Any], **more: Any) -> asyncio.Task[Any]:
+        return NumberedTask(self, coro, **more)
 
     def get_debug(self) -> bool:
         return False

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from hedgerow.http_front.server import BEYOND_MAY_LINGER
+from hedgerow.http_front.server import BEYOND_MAY_LINGER, TURNS_TO_READ
 from hedgerow.settings import ClientLimits
 from sockets.conftest import Serve
 from sockets.raw_http import Answer, Asked, WhenReleased, ok, saying, scripted
@@ -255,6 +255,26 @@ async def test_slow_idle_and_deaf_callers_are_ended(serve: Serve) -> None:
         caller.writer.transport.abort()
 
 
+async def test_the_rest_of_a_head_that_came_during_a_stall_is_read_before_it_is_judged(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C02, worlds 2024/39867 and 2024/55836: the sweep's timer rang first, and told a caller who was in time 408."""
+    async with scripted(saying(ok())) as upstream:
+        served = await serve(upstream.url)
+        front = served.worker.front
+        caller = await served.caller()
+        caller.send(GET[:8])
+        await served.until(lambda: len(front._slow_heads) == 1)
+        clock = front.clock
+        monkeypatch.setattr(front, "clock", lambda: clock() + 3_600)
+        caller.send(GET[8:] + b"\r\n")
+        front._sweep_after(TURNS_TO_READ)
+        status, _, _ = await caller.answer()
+        assert status == 200
+        monkeypatch.undo()
+        caller.close()
+
+
 async def test_the_kernel_keeps_no_answers_for_a_caller_that_does_not_read(serve: Serve) -> None:
     """C10: it took 450 KB without a word, and went on offering them when the connection was long closed."""
     served = await serve("http://127.0.0.1:1/", client_limits=ClientLimits(write_timeout_s=0.1))
@@ -431,6 +451,18 @@ async def test_what_lay_unread_is_charged_to_us(serve: Serve, monkeypatch: pytes
         status, headers, _ = await served.get("/api/smart?timeout=900")
         assert status == 200
         assert float(headers["server-timing"].split("dur=")[1].split(",")[0]) >= 250
+
+
+async def test_what_others_took_of_our_time_is_not_charged_twice(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C02, worlds 2024/18286 and 2024/76669: a request was taken for as much older as the callback had lasted."""
+    monkeypatch.setattr("hedgerow.http_front.server.unread_for_s", lambda _: 0.25)
+    front = (await serve("http://127.0.0.1:1/")).worker.front
+    monkeypatch.setattr(front, "clock", lambda: 50.0)
+    with socket.socket() as sock:
+        assert front.arrival(sock, 49.9, first=True) == 49.75
+    monkeypatch.undo()
 
 
 async def test_b11_what_lay_unread_for_longer_than_its_timeout_is_refused(

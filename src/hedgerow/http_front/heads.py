@@ -74,8 +74,8 @@ class HeadReader:
         self._parser = httptools.HttpRequestParser(self)
         self._last_host = b""
         self._line = b""
-        """What stands before the next bytes, for `_RTSP`: all that was fed of a head without a whole header yet, whose
-        first line may be cut in two; a blank within the headers, where no request line begins."""
+        """What stands before the next bytes, for `_RTSP`: the line that they go on with, as long as the head has no
+        whole header, for its first line may be cut in two; a blank within the headers, where no request line begins."""
         self.partial = False
         """Some bytes of a head have come, and not all."""
         self._fed_at = 0.0
@@ -115,7 +115,7 @@ class HeadReader:
         except httptools.HttpParserError as error:
             status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if str(error) == _BAD_VERSION else None
             raise Refused("bad_request", f"not HTTP/1.1: {error}", status) from None
-        self._line = b"" if not self.partial else b" " if self._headers else line
+        self._line = b"" if not self.partial else b" " if self._headers else line[line.rfind(b"\n") + 1 :]
         if self.partial:  # what llhttp keeps for itself, the value of an unfinished header, is bounded here
             self._pending += len(data)
             if self._pending > self._max_pending_bytes:

@@ -28,8 +28,8 @@ the kernel where no deadline sees them; more than this would let a flood of conn
 thousands of sockets that are ready the listening one comes up rarely, so 64 were too few: callers waited a second."""
 
 TURNS_TO_READ = 3
-"""A drain lets the loop turn so often before it takes a connection for idle: a request that has come is read by
-then, also one on a connection that has only just been accepted."""
+"""The loop turns so often before a drain or a sweep takes a connection for idle or slow: what has come is read by then,
+also on a connection that has only just been accepted."""
 
 IDLE_GRACE_S = 1.0
 """A drain leaves idle connections open for so long: a request may be on its way, and closing loses it. It is
@@ -95,7 +95,7 @@ class HttpFront:
         self._slow_heads: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.head_timeout_s)
         self._deaf: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.write_timeout_s)
         self._lingering: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.linger_s)
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.Handle | None = None
         self._accept_again: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
         self._id_prefix = token_hex(6).encode()
@@ -114,7 +114,7 @@ class HttpFront:
         self._sock = sock
         self._count(0)
         self._loop.add_reader(sock, self._accept)
-        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+        self._sweep_later()
 
     def stop_accepting(self) -> None:
         """Accept no further connection; those that stand are served on. New ones are refused by the kernel."""
@@ -276,7 +276,9 @@ class HttpFront:
 
         The first bytes of a connection may have waited for it to be accepted, so they are always asked after.
         """
-        return now - unread_for_s(sock) if first or self._turns.is_behind(now) else now
+        if first or self._turns.is_behind(now):
+            return self.clock() - unread_for_s(sock)  # since `now` others may have been answered
+        return now
 
     def date(self, now: float) -> bytes:
         """Tell the `Date` header (RFC 9110 section 6.6.1), made once a second."""
@@ -284,6 +286,16 @@ class HttpFront:
             self._date_at = now
             self._date = formatdate(usegmt=True).encode()
         return self._date
+
+    def _sweep_later(self) -> None:
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep_after, TURNS_TO_READ)
+
+    def _sweep_after(self, turns: int) -> None:
+        """Timers ring before I/O: who has sent the rest of a head in time is not to blame for a stall of ours."""
+        if turns:
+            self._sweeper = self._loop.call_soon(self._sweep_after, turns - 1)
+        else:
+            self._sweep()
 
     def _sweep(self) -> None:
         now = self.clock()
@@ -301,4 +313,4 @@ class HttpFront:
             client.reset()
         for client in self._lingering.pop_expired(now):
             client.abort()
-        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+        self._sweep_later()

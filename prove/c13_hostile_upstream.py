@@ -194,7 +194,7 @@ def is_payload(body: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     time = work.get("time") if isinstance(work, dict) else None
-    return isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time) and time >= 0
+    return isinstance(time, int | float) and not isinstance(time, bool) and 0 <= time < math.inf
 
 
 def _refuse(name: str) -> Any:

@@ -335,9 +335,11 @@ def test_each_stricter_rule_is_shown_above() -> None:
     assert {rule for rule, _ in DIFFERENCES} == set(STRICTER_RULES)
 
 
+@pytest.mark.parametrize("blanks", [b" ", b"   "])
 @pytest.mark.parametrize("cut_at", range(1, 80))
-def test_rtsp_is_no_http_wherever_it_is_cut(cut_at: int) -> None:
-    head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / RTSP/1.0\r\nHost: x\r\n\r\n"
+def test_rtsp_is_no_http_wherever_it_is_cut(cut_at: int, blanks: bytes) -> None:
+    line = blanks.join((b"GET", b"/", b"RTSP/1.0\r\n"))
+    head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + line + b"Host: x\r\n\r\n"
     reading = read_by_us(head, cut_at)
     assert [accepted.target for accepted in reading.accepted] == [b"/"]
     assert reading.refused is not None

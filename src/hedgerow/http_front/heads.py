@@ -20,8 +20,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
 """RFC 9110 section 7.2: uri-host and an optional port; empty is allowed."""
 
-_RTSP = re.compile(rb"^[A-Z]+ \S+ RTSP/", re.MULTILINE)
-"""llhttp takes RTSP for HTTP, and does not tell which of them it saw."""
+_RTSP = re.compile(rb"^[A-Z]+ +\S+ +RTSP/", re.MULTILINE)
+"""llhttp takes RTSP for HTTP, and does not tell which of them it saw; and some blanks for one."""
 _BAD_VERSION = "Invalid HTTP version"
 """What llhttp says of HTTP/1.2 and the like; httptools gives its errors no number."""
 

@@ -189,7 +189,7 @@ def without_our_leniencies(data: bytes) -> bytes:
         heads += head_without_our_leniencies(head) + end
         if not end or re.match(rb"HTTP/1\.[01] 1", head) is None:
             return heads + re.sub(
-                rb"\n0{19,}(?=[0-9A-Fa-f]+[\r;])", b"\n", rest
+                rb"(?m)^0{19,}(?=[0-9A-Fa-f]+[\r;])", b"", rest
             )  # h11 reads 20 digits at most
 
 

@@ -117,8 +117,8 @@ HOST = rb"([A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?"
 AUTHORITY = rb"(?!$|[/?])([A-Za-z0-9._~!$&'()*+,;=%:@-]*|([^@/?#]*@)?\[[0-9A-Fa-f:.]+\](:[0-9]*)?)"
 TARGET = re.compile(rb"/[^#]*|\*|https?://" + AUTHORITY + rb"([/?][^#]*)?", re.IGNORECASE)
 """The forms of RFC 9112 section 3.2 that a server may meet: origin, asterisk, absolute."""
-CONNECT_TARGET = rb"(?!.*://)[^#]+"
-"""CONNECT is answered by a 404 or a 405, and its connection closed, so hardly anything passes."""
+CONNECT_TARGET = rb"(?!.*://)[A-Za-z0-9._~!$&'()*+,;=:@%\[\]-]*([/?][^#]*)?"
+"""CONNECT is answered by a 404 or a 405, and its connection closed, so whatever llhttp takes may pass."""
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 

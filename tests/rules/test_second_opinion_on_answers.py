@@ -157,12 +157,15 @@ STRICTER_RULES: dict[str, Callable[[Opinion], bool]] = {
         re.search(rb"(?i)\ncontent-length:", it.wire) is not None
         and re.search(rb"(?i)\ntransfer-encoding:", it.wire) is not None
     ),
-    # llhttp takes the word of an interim answer for that of the answer.
-    "an interim answer that closes": lambda it: any(
-        b"close" in value.lower()
-        for head in it.heads[:-1]
-        for name, value in head.headers
-        if name in (b"connection", b"proxy-connection")
+    # llhttp takes the word of an interim answer for that of the answer; so it does with the version, and 1.0 closes.
+    "an interim answer that closes": lambda it: (
+        any(head.http_version == b"1.0" for head in it.heads[:-1])
+        or any(
+            b"close" in value.lower()
+            for head in it.heads[:-1]
+            for name, value in head.headers
+            if name in (b"connection", b"proxy-connection")
+        )
     ),
     # RFC 9112 section 7.1.1; h11 does not look at what stands behind a chunk's size.
     "a chunk line that is none": lambda it: (
@@ -311,6 +314,7 @@ DIFFERENCES = [
         OK + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
     ),
     ("a length and chunks", CHUNKED + b"1\r\nx\r\n0\r\nContent-Length: 1\r\n\r\n"),
+    ("an interim answer that closes", b"HTTP/1.0 102 X\r\n\r\n" + OK + X),
     ("an interim answer that closes", b"HTTP/1.1 103 X\r\nConnection: close\r\n\r\n" + OK + X),
     ("a chunk line that is none", CHUNKED + b"1 \r\nx\r\n0\r\n\r\n"),
     ("a chunk line that is none", CHUNKED + b'1;x="\r\nx\r\n0\r\n\r\n'),

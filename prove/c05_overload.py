@@ -1,7 +1,7 @@
 """C05: answers in time past capacity: at twice and three times the knee, and in a burst from nothing."""
 
 from prove.campaign import Campaign, Findings
-from prove.under_load import KNEE, Load, tell, under_load
+from prove.under_load import Load, knee, tell, under_load
 
 SECONDS = 60.0
 BURST = 8_000
@@ -13,8 +13,10 @@ def run(seed: int, share: float) -> Findings:
     """Run the campaign."""
     findings = Findings()
     seconds = max(SECONDS * share, 1.0)
-    _, twice, thrice = under_load(Load((2 * KNEE, 3 * KNEE), seconds, seed=seed))
-    quiet, burst = under_load(Load((10,), max(seconds / 4, 1.0), seed=seed, burst=BURST))
+    peak = knee(seed, share)
+    findings.figures["the knee"] = f"{peak}/s"
+    _, twice, thrice = under_load(Load(peak // 2, (2 * peak, 3 * peak), seconds, seed=seed))
+    quiet, burst = under_load(Load(peak // 2, (10,), max(seconds / 4, 1.0), seed=seed, burst=BURST))
     del quiet
     for name, step in (("twice the knee", twice), ("three times", thrice), (f"a burst of {BURST}", burst)):
         tell(findings, name, step)

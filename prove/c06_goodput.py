@@ -1,7 +1,7 @@
 """C06: good answers past capacity, and how soon all is well after it."""
 
 from prove.campaign import Campaign, Findings
-from prove.under_load import KNEE, Load, tell, under_load
+from prove.under_load import Load, knee, tell, under_load
 
 SECONDS = 20.0
 TWICE_SHARE, THRICE_SHARE = 0.90, 0.75
@@ -9,15 +9,17 @@ TWICE_SHARE, THRICE_SHARE = 0.90, 0.75
 AFTER_SHARE = 0.99
 """Of the share of good answers before the overload: with 10 % failures and 2 % malformed answers a perfect gateway has
 98.9 % good ones in 800 ms."""
-AFTER = KNEE // 2
 
 
 def run(seed: int, share: float) -> Findings:
     """Run the campaign."""
     findings = Findings()
     seconds = max(SECONDS * share, 1.0)
-    _, peak, twice, thrice = under_load(Load((KNEE, 2 * KNEE, 3 * KNEE), seconds, seed=seed))
-    before, over, first, after = under_load(Load((3 * KNEE, AFTER, AFTER), max(seconds / 10, 1.0), seed=seed))
+    rate = knee(seed, share)
+    _, peak, twice, thrice = under_load(Load(rate // 2, (rate, 2 * rate, 3 * rate), seconds, seed=seed))
+    rest = rate // 2
+    jump = Load(rest, (3 * rate, rest, rest), max(seconds / 10, 1.0), seed=seed)
+    before, over, first, after = under_load(jump)
     for name, step in (("the knee", peak), ("twice", twice), ("three times", thrice), ("an overload", over)):
         tell(findings, name, step)
     tell(findings, "the second after the overload", first)

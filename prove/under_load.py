@@ -4,18 +4,24 @@ One core for the gateway, the other for the upstream and the load, as in `bench`
 that nobody is blamed for it: an answer is late if it came past its timeout by more than the generator was late itself.
 """
 
+import bisect
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 from bench import loads
+from bench.figures import KNEE_GOOD_SHARE
 from bench.servers import COMPILED, HEDGEROW, Server, gateway
 from bench.toolchain import ensure_peers
 from bench.workloads import LOAD_CORE, Settings, standing
 
 from prove.campaign import Findings
 
-KNEE = 7_000
-"""Requests a second of the workload of record that one core of the machine of today answers (issue 3)."""
+KNEES = range(2_000, 14_001, 500)
+"""Requests a second among which the knee is looked for: machines differ by more than a factor of two."""
+KNEE_S = 6.0
+KNEE_SHARE = 0.02
+"""At a smaller share of a campaign nobody looks for the knee: the lowest is taken."""
 WARM_S = 4.0
 """Load before anything is counted: a cold gateway opens three connections for each request."""
 
@@ -24,6 +30,7 @@ WARM_S = 4.0
 class Load:
     """What `bench/load` is told."""
 
+    warm_rate: int
     rates: tuple[int, ...]
     seconds: float
     timeout: str = "800"
@@ -37,7 +44,7 @@ def under_load(load: Load, *, gateway_args: str = "") -> list[dict[str, Any]]:
     program = COMPILED if COMPILED.exists() else HEDGEROW
     server = Server("hedgerow", "", gateway(program, gateway_args))
     settings = Settings(load.seconds, WARM_S, 0, 800, load.rates, "go")
-    rates = ",".join(map(str, (KNEE // 2, *load.rates)))
+    rates = ",".join(map(str, (load.warm_rate, *load.rates)))
     arguments = [
         *("-rate", rates, "-timeout", load.timeout, "-seconds", str(load.seconds), "-settle", "0"),
         *("-seed", str(load.seed), "-burst", str(load.burst), "-burst-at", str(load.seconds + 1)),
@@ -45,6 +52,19 @@ def under_load(load: Load, *, gateway_args: str = "") -> list[dict[str, Any]]:
     with standing(server, settings) as stand:
         steps: list[dict[str, Any]] = loads.steps(["-addr", stand.address, *arguments], core=LOAD_CORE)
     return steps
+
+
+@functools.cache
+def knee(seed: int, share: float) -> int:
+    """Find what this machine can do: the highest rate, in requests a second, that is answered well. A bisection."""
+    if share < KNEE_SHARE:
+        return KNEES[0]
+
+    def is_too_much(rate: int) -> bool:
+        _, step = under_load(Load(rate // 2, (rate,), KNEE_S, seed=seed))
+        return bool(step["outcomes"]["good"] < KNEE_GOOD_SHARE * step["planned"])
+
+    return KNEES[max(bisect.bisect_left(KNEES, True, key=is_too_much) - 1, 0)]
 
 
 def tell(findings: Findings, name: str, step: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ BUGS = (
     Bug(
         "a timeout may have a sign",
         "query.py", '_DIGITS = re.compile(rb"[0-9]+")', '_DIGITS = re.compile(rb"[+-]?[0-9]+")',
-        "C16", 0.004,
+        "C16", 0.02,
     ),
     Bug(
         "other methods ask, too",
@@ -186,7 +186,7 @@ BUGS = (
         "a head may be of any length while it is cut small",
         "http_front/heads.py", "            if self._pending > self._max_pending_bytes:\n",
         "            if self._pending < 0:\n",
-        "C12", 0.009,
+        "C12", 0.02,
     ),
     Bug(
         "a negative time is a success",
@@ -255,7 +255,7 @@ BUGS = (
     Bug(
         "losers' alarms are kept",
         "upstream/pool.py", "            self._trampoline.alarms.cancel(connection.alarm_tick, connection)\n", "",
-        "C07", 0.02,
+        "C07", 0.045,
     ),
     Bug(
         "a request that has ended is still counted",
@@ -270,7 +270,7 @@ BUGS = (
     Bug(
         "hedges leave after the deadline",
         "hedging.py", "if hedges_at <= now < deadline_at:", "if hedges_at <= now:",
-        "C02", 0.003,
+        "C02", 0.02,
     ),
     Bug(
         "a loop that stood still asks again before it reads",
@@ -321,7 +321,7 @@ BUGS = (
     Bug(
         "a failed dial holds itself",
         "upstream/dialing.py", "self.no_connection(error.with_traceback(None))", "self.no_connection(error)",
-        "C02", 0.01,
+        "C02", 0.02,
     ),
     Bug(
         "of the hedges that won, only the second attempt counts",

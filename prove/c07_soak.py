@@ -36,6 +36,7 @@ SMALL = 0.05
 
 QUICK_SECONDS = 20.0
 """Of the second part, at full size: inside one process, where tasks and timers can be seen. All times are a tenth."""
+QUICK_SAMPLE_S = 0.02
 QUICK = Settings(
     hedge_after_ms=30,
     loser_grace_ms=100,
@@ -151,7 +152,16 @@ async def look_inside(seed: int, seconds: float, findings: Findings) -> None:
         sock = socket.create_server(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         worker.start(sock)
-        await load(port, seed, seconds, (15, 200), samples)
+        asking = asyncio.create_task(load(port, seed, seconds, (15, 200), samples))
+        while not asking.done():
+            await asyncio.wait([asking], timeout=QUICK_SAMPLE_S)
+            counts = worker.upstream.connection_counts()
+            alarms = len(worker.trampoline.alarms)
+            waiting = worker.gateway.in_flight + counts["dialing"] + counts["loser"]
+            findings.check(
+                alarms <= waiting, "one alarm at most for each who waits", f"{alarms} for {waiting}"
+            )
+        await asking
         await until(lambda: not worker.gateway.in_flight and not worker.upstream.connection_counts()["loser"])
         law = "who waits no longer has no alarm set"
         findings.check(len(worker.trampoline.alarms) == 0, law, len(worker.trampoline.alarms))

@@ -36,7 +36,7 @@ def main(target: str, runs: int, seed: int) -> None:
     atheris.Setup(
         [
             sys.argv[0], str(seeds), f"-runs={runs}", f"-seed={seed % 2**31 + 1}", f"-dict={words}",
-            f"-max_len={MAX_BYTES}", f"-timeout={SLOW_INPUT_S}", f"-rss_limit_mb={MEMORY_MIB}",
+            f"-max_len={MAX_BYTES}", "-len_control=0", f"-timeout={SLOW_INPUT_S}", f"-rss_limit_mb={MEMORY_MIB}",
             f"-artifact_prefix={folder}/", "-print_final_stats=1", "-verbosity=1",
         ],
         fuzzed.read,

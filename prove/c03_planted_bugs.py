@@ -31,15 +31,25 @@ class Bug:
     share: float
 
 
+ANSWERED_IN_STOP_ITERATION = (
+    "            until = next(self._steps, None)",
+    """\
+            until = self._steps.send(None)
+        except StopIteration:
+            self._forget()
+            self._on_return(self._result)
+            return""",
+)
+
 BUGS = (
     Bug(
         "a timeout may have a sign",
-        "query.py", '_DIGITS = re.compile(rb"[0-9]+")', '_DIGITS = re.compile(rb"[+-]?[0-9]+")',
+        "query.py", '_DIGITS: Final = re.compile(rb"[0-9]+")', '_DIGITS: Final = re.compile(rb"[+-]?[0-9]+")',
         "C16", 0.02,
     ),
     Bug(
         "other methods ask, too",
-        "gateway.py", '_ALLOWED = (b"GET", b"HEAD")', '_ALLOWED = (b"GET", b"HEAD", b"POST")',
+        "gateway.py", '_ALLOWED: Final = (b"GET", b"HEAD")', '_ALLOWED: Final = (b"GET", b"HEAD", b"POST")',
         "C16", 0.004,
     ),
     Bug(
@@ -151,8 +161,7 @@ BUGS = (
     ),
     Bug(
         "a refusal at the end of a race is lost",
-        "trampoline.py",
-        "            result = stop.value\n", "            self._on_return(stop.value)\n            return\n",
+        "trampoline.py", *ANSWERED_IN_STOP_ITERATION,
         "C11", 0.05,
     ),
     Bug(
@@ -304,8 +313,7 @@ BUGS = (
     ),
     Bug(
         "a caller is answered within the handling of an exception",
-        "trampoline.py", "            result = stop.value\n",
-        "            self._on_return(stop.value)\n            return\n",
+        "trampoline.py", *ANSWERED_IN_STOP_ITERATION,
         "C02", 0.01,
     ),
     Bug(

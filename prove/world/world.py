@@ -16,6 +16,7 @@ import aiohappyeyeballs.impl
 import hedgerow.gateway
 import hedgerow.http_front.heads
 import hedgerow.http_front.server
+import hedgerow.requests
 import hedgerow.sockets
 import hedgerow.upstream.pool
 import hedgerow.worker
@@ -124,7 +125,7 @@ def play(seed: str) -> Played:
             (hedgerow.worker, "Recorder", Recorder),
             (hedgerow.worker, "Upstream", Upstream),
             (hedgerow.worker, "raise_descriptor_limit", lambda: DESCRIPTORS),
-            (hedgerow.http_front.server, "token_hex", lambda _: "made"),
+            (hedgerow.requests, "token_hex", lambda _: "made"),
             (hedgerow.http_front.server, "formatdate", lambda *, usegmt: "now"),  # noqa: ARG005
             (hedgerow.sockets, "socket", with_sockets(socket, network.socket)),
             (aiohappyeyeballs.impl, "socket", with_sockets(socket, network.socket)),

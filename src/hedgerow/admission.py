@@ -11,39 +11,40 @@ upstream's latency says nothing about us.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from hedgerow.turns import Turns
 
-INTERVAL_SHARE = 1 / 8
+INTERVAL_SHARE: Final = 1 / 8
 """CoDel's interval, for so long must waits stay long to count, as a share of what callers give us (0.1 s of 800 ms)."""
-INTERVAL_S = (0.1, 1.0)
+INTERVAL_S: Final[tuple[float, ...]] = (0.1, 1.0)
 """The bounds of that: below, a burst counts as overload; above, patient callers make up for it."""
-LONG_WAIT_SHARE = 1 / 80
+LONG_WAIT_SHARE: Final = 1 / 80
 """Waits longer than this share of what callers give us (10 ms of 800 ms): too much is in flight."""
-LONG_WAIT_S = (0.010, 0.100)
+LONG_WAIT_S: Final[tuple[float, ...]] = (0.010, 0.100)
 """The bounds of that: below, a wait is not worth a refusal; above, callers would notice whatever they gave us."""
-SHRINK = 0.15
+SHRINK: Final = 0.15
 """The cap shrinks by this share where waits are just too long, by twice of it where they are twice too long. Two
 intervals in a row must say so: one may be a burst, or a moment in which the machine gave us no CPU."""
-SHRINK_AT_MOST = 0.35
-SHED_FACTOR = 10
+SHRINK_AT_MOST: Final = 0.35
+SHED_FACTOR: Final = 10
 """Waits this many times too long: shrinking the cap is not enough, nothing is admitted until they are short."""
-SETTLE_INTERVALS = 3
+SETTLE_INTERVALS: Final = 3
 """From one shrinking to the next: what was admitted before keeps us busy for as long as it is in flight."""
-FULL_SHARE = 0.92
+FULL_SHARE: Final = 0.92
 """A loop that is in its turns for this share of the time is used as well as can be; the rest is between them."""
-GROW = 0.6
+GROW: Final = 0.6
 """Growth of the cap in an interval in which it was met, times the share of the time that the loop could spare. Less,
 and a cap that was shrunk too far (a cold start) takes many seconds back; more overshoots, for what is admitted now
 costs most 100 ms to 600 ms later."""
-SERVED_PER_REFUSED = 5
+SERVED_PER_REFUSED: Final = 5
 """A request that is served costs at least so many refusals (measured: 22 µs against 120 to 150)."""
-LEAST_SERVED_SHARE = 0.25
+LEAST_SERVED_SHARE: Final = 0.25
 """Where less of our work than this is for those we let in, refusals are the overload, and a smaller cap makes more of
 them: clients that ask again at once held a gateway of 8 000 clients down to 128 served (bench W5). So the cap grows."""
-STARVED_INTERVALS = 5
+STARVED_INTERVALS: Final = 5
 """So many intervals in a row: what was let in before may be at work, with its hedges for instance."""
-LEAST_CAP = 64
+LEAST_CAP: Final = 64
 """The cap never shrinks below this, or a stalled machine could talk it down to nothing."""
 
 
@@ -55,10 +56,10 @@ class Refusal:
     retry_after_s: int = 1
 
 
-_SOCKETS = Refusal("in_flight")
-_LOAD = Refusal("load")
-_LAG = Refusal("lag")
-TOO_LATE = Refusal("too_late")
+_SOCKETS: Final = Refusal("in_flight")
+_LOAD: Final = Refusal("load")
+_LAG: Final = Refusal("lag")
+TOO_LATE: Final = Refusal("too_late")
 """It lay unread for so long that it could not be answered in time."""
 
 

@@ -7,9 +7,9 @@ the deadline is forgotten. That is the timing-wheel argument (Varghese and Lauck
 from collections.abc import Hashable, Iterator
 from heapq import heappop, heappush
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-TICKS_PER_S = 1000
+TICKS_PER_S: Final = 1000
 """Resolution of `Alarms`. The event loop's own timers have whole milliseconds, so finer ticks gain nothing."""
 
 

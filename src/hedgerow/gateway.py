@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from hedgerow.admission import TOO_LATE, Admission, Refusal
 from hedgerow.deadlines import answer_by
@@ -14,10 +14,10 @@ from hedgerow.replies import Reply, overloaded, problem, reply_to
 from hedgerow.requests import Request
 from hedgerow.trampoline import Run, Trampoline
 
-SMART_PATH = b"/api/smart"
-QUEUED_S = 0.005
+SMART_PATH: Final = b"/api/smart"
+QUEUED_S: Final = 0.005
 """A request that is this old when we first look at it has lain in our queue, whatever its timeout."""
-_ALLOWED = (b"GET", b"HEAD")
+_ALLOWED: Final = (b"GET", b"HEAD")
 
 
 class Upstream(Protocol):
@@ -82,7 +82,7 @@ class Gateway:
             respond(timeout_ms)
             return None
         run = Run(self._trampoline, respond)
-        run.begin(self._answer(request, timeout_ms, run.post))
+        run.begin(self._answer(request, timeout_ms, run))
         return run
 
     def _admit(self, request: Request) -> int | Reply:
@@ -121,13 +121,13 @@ class Gateway:
         self._observer.bug(request.request_id, trace)
         return problem("internal", "a bug of the gateway's, it has been logged", request.request_id)
 
-    async def _answer(self, request: Request, timeout_ms: int, on_mail: Callable[[], None]) -> Reply:
+    async def _answer(self, request: Request, timeout_ms: int, run: Run[Reply]) -> None:
         """Run the race and tell its verdict. This is the border of the request: our own bugs end here, as a 500."""
         clock, observer = self._trampoline.clock, self._observer
         trace: Trace | None = request.trace
 
         def launch(number: int) -> Attempt:
-            attempt = Attempt(number, clock(), on_mail, request.request_id, deadline_at)
+            attempt = Attempt(number, clock(), run.post, request.request_id, deadline_at)
             if trace is not None:
                 attempt.span = trace.attempt_began(attempt)
             attempt.carrier = self._upstream.carry(attempt)
@@ -153,4 +153,4 @@ class Gateway:
         ended_at = clock()
         observer.request_ended(request.request_id, reply.code, request.arrived_at, ended_at, verdict, trace)
         observer.answered(ended_at - request.arrived_at - timeout_ms / 1000)
-        return reply
+        run.returns(reply)

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
+from typing import Final
 
 from hedgerow.mailbox import mail
 from hedgerow.outcomes import AllFailed, Attempt, OutOfTime, Success, Verdict, Won
 
-STALL_S = 0.005
+STALL_S: Final = 0.005
 """A mark noticed this much late means that our loop stood still. What the upstream sent meanwhile lies unread
 in the kernel, so it is read before the upstream is blamed and asked twice more. Timers are at most 2 ms late
 on a loop that turns."""
@@ -76,8 +77,9 @@ async def hedge(
                     await mail(until=now)
                     continue
                 hedges_at = inf
-                # `extend` takes them one by one: if a launch is a bug, the ones before it are not lost.
-                attempts.extend(launch(2 + hedge) for hedge in range(plan.hedges))
+                # One by one (a generator would be emptied first once compiled): if a launch is a bug, those before it
+                # are not lost.
+                attempts.extend(map(launch, range(2, 2 + plan.hedges)))
                 continue  # an attempt may have failed on the spot
 
             if all_failed and hedges_at >= deadline_at:  # nothing left that could succeed

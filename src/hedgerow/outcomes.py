@@ -36,11 +36,16 @@ class Reason(StrEnum):
     """Not HTTP/1.x by RFC 9112."""
 
 
-@dataclass(slots=True)  # frozen costs 0.2 µs each time, and one is made for every request
+# Each request makes one of these and one `Won`: frozen costs 0.2 µs each time, and mypyc compiles neither the slots nor
+# the `__init__` of dataclasses.
+@dataclass(init=False)
 class Success:
     """A valid answer; `body` is the upstream's JSON object, byte for byte."""
 
     body: bytes
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +114,18 @@ class Attempt:
         self._on_end()
 
 
-@dataclass(slots=True)  # not frozen, as Success is not: 0.35 µs
+@dataclass(init=False)
 class Won:
     """The race has an answer: the first success."""
 
     winner: Attempt
     body: bytes
     attempts: tuple[Attempt, ...]
+
+    def __init__(self, winner: Attempt, body: bytes, attempts: tuple[Attempt, ...]) -> None:
+        self.winner = winner
+        self.body = body
+        self.attempts = attempts
 
 
 @dataclass(frozen=True, slots=True)

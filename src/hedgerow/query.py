@@ -2,12 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-_ONLY_A_TIMEOUT = re.compile(rb"timeout=([0-9]{1,9})")
-_DIGITS = re.compile(rb"[0-9]+")
-_CLAMPED_FROM_DIGITS = 10
+_ONLY_A_TIMEOUT: Final = re.compile(rb"timeout=([0-9]{1,9})")
+_DIGITS: Final = re.compile(rb"[0-9]+")
+_CLAMPED_FROM_DIGITS: Final = 10
 """More digits than this are clamped unread: int() is quadratic, and refuses more than 4 300 of them."""
 
 

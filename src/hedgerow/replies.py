@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Final
 
 import msgspec
 
 from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Success, Verdict, Won
 
-JSON = b"application/json"
-PROBLEM = b"application/problem+json"
+JSON: Final = b"application/json"
+PROBLEM: Final = b"application/problem+json"
 
 
 class Reply:
@@ -37,7 +38,7 @@ class Reply:
         self.timing = timing
 
 
-_STATUS_OF = {
+_STATUS_OF: Final = {
     "bad_request": HTTPStatus.BAD_REQUEST,
     "bad_timeout": HTTPStatus.BAD_REQUEST,
     "not_found": HTTPStatus.NOT_FOUND,
@@ -85,7 +86,7 @@ def overloaded(request_id: bytes, retry_after_s: int) -> Reply:
     return Reply(503, _OVERLOADED % request_id, headers=headers, code="overloaded")
 
 
-_OVERLOADED = problem(
+_OVERLOADED: Final = problem(
     "overloaded", "more requests are in flight than can be answered in time; try again later", b"%b"
 ).body
 
@@ -93,10 +94,10 @@ _OVERLOADED = problem(
 def reply_to(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Reply:
     """Turn the verdict of a race into what its caller is told."""
     headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
-    timing = b', hedges;desc="%d"' % max(len(verdict.attempts) - 1, 0)
+    hedges = max(len(verdict.attempts) - 1, 0)
     match verdict:
         case Won():
-            timing += b', winner;desc="%d"' % verdict.winner.number
+            timing = b', hedges;desc="%d", winner;desc="%d"' % (hedges, verdict.winner.number)
             return Reply(200, verdict.body, content_type=JSON, headers=headers, timing=timing)
         case AllFailed(attempts):
             code, detail = "all_failed", f"{_counted(len(attempts))} to the upstream failed"
@@ -104,7 +105,7 @@ def reply_to(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
     told = [_told(attempt, arrived_at) for attempt in attempts]
     reply = problem(code, detail, request_id, headers=headers, attempts=told)
-    reply.timing = timing
+    reply.timing = b', hedges;desc="%d"' % hedges
     return reply
 
 

@@ -5,23 +5,24 @@ for it. What is not valid is not passed on; the specification then counts the re
 """
 
 import re
+from typing import Final
 
-MAX_TRACESTATE_BYTES = 512
+MAX_TRACESTATE_BYTES: Final = 512
 """What section 3.3.1.5 asks of those who pass it on; a longer one is left out. Each attempt carries it."""
-MAX_TRACESTATE_MEMBERS = 32
+MAX_TRACESTATE_MEMBERS: Final = 32
 """Section 3.3.1.1."""
 
-_TRACEPARENT = re.compile(
+_TRACEPARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-+\--~]*)?"
 )
 """Sections 3.2.2 and 3.2.4: version, trace id, id of the parent span, flags. Only versions after 00 may have more; a
 comma would be where a second `traceparent` was joined to the first, and two are as good as none."""
-_VERSION_00_BYTES = 55
+_VERSION_00_BYTES: Final = 55
 
-_MEMBER = re.compile(rb"([a-z0-9][a-z0-9_\-*/@]{0,255})=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
+_MEMBER: Final = re.compile(rb"([a-z0-9][a-z0-9_\-*/@]{0,255})=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
 """Section 3.3.1.3: a key, and a value that does not end with a blank."""
 
-_SAMPLED = 0x01
+_SAMPLED: Final = 0x01
 
 
 class TraceContext:

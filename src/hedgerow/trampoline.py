@@ -10,16 +10,16 @@ Why it is not one `asyncio.Task` per request: docs/decisions/0002-a-trampoline-o
 
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from math import ceil, inf
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from hedgerow.deadlines import Alarms, Sleeper
 from hedgerow.turns import Turns
 
 R = TypeVar("R")
 
-MAIL_WAITS_S = 0.005
+MAIL_WAITS_S: Final = 0.005
 """Mail is delivered when a turn ends, or within this time: libuv goes on polling for as long as 1 024 sockets are
 ready (up to 48 times), so that a turn under overload lasts seconds. Successes would be overtaken by deadlines."""
 
@@ -137,54 +137,55 @@ def _ignore(took_s: float) -> None:
 class Run(Generic[R]):
     """One coroutine on the trampoline, and the mailbox of its attempts."""
 
-    __slots__ = ("_coroutine", "_has_mail", "_on_return", "_tick", "_trampoline", "_until")
+    __slots__ = ("_has_mail", "_on_return", "_result", "_steps", "_tick", "_trampoline", "_until")
 
     def __init__(self, trampoline: Trampoline, on_return: Callable[[R], None]) -> None:
         self._trampoline = trampoline
-        self._coroutine: Coroutine[float, None, R] | None = None
+        self._steps: Generator[float, None, None] | None = None
+        self._result: R | None = None
         self._on_return = on_return
         self._until = -inf
         self._tick = 0
         self._has_mail = False
 
-    def begin(self, coroutine: Coroutine[float, None, R]) -> None:
-        """Run `coroutine` up to its first wait, here and now. `on_return` gets its result, perhaps at once."""
-        self._coroutine = coroutine
+    def begin(self, coroutine: Coroutine[float, None, None]) -> None:
+        """Run `coroutine` up to its first wait, here and now. It tells its result by `returns`."""
+        self._steps = coroutine.__await__()
         self.resume()
+
+    def returns(self, result: R) -> None:
+        """Take the result; `on_return` gets it when the coroutine has ended, perhaps at once."""
+        self._result = result
 
     def post(self) -> None:
         """An attempt has ended: resume in this turn of the loop. Does nothing when the run is over."""
-        if self._coroutine is not None and not self._has_mail:
+        if self._steps is not None and not self._has_mail:
             self._has_mail = True
             self._trampoline.post(self)
 
     def resume(self) -> None:
         """Go on to the next wait, or to the end."""
         self._has_mail = False
-        if self._coroutine is None:
+        if self._steps is None:
             return
         try:
-            until = self._coroutine.send(None)
-        except StopIteration as stop:
-            self._forget()
-            result = stop.value
+            until = next(self._steps, None)  # what returns nothing ends without an exception
         except BaseException:
             self._forget()
             raise
-        else:
-            if until != self._until:
-                self._set_alarm(until)
-            return
-        # Not where StopIteration is being handled: Python would put it in the place of whatever context an exception
-        # has that is raised there, and httptools tells by the context what our callbacks raised.
-        self._on_return(result)
+        if until is None:
+            self._forget()
+            assert self._result is not None  # noqa: S101 (for mypy)
+            self._on_return(self._result)
+        elif until != self._until:
+            self._set_alarm(until)
 
     def cancel(self) -> None:
         """The caller has left: close the coroutine where it waits. `on_return` is not called. Idempotent."""
-        if self._coroutine is not None:
-            coroutine = self._coroutine
+        if self._steps is not None:
+            steps = self._steps
             self._forget()
-            coroutine.close()
+            steps.close()
 
     def on_alarm(self) -> None:
         """The instant has come until which the coroutine sleeps."""
@@ -203,6 +204,6 @@ class Run(Generic[R]):
             trampoline.after_io(self)
 
     def _forget(self) -> None:
-        self._coroutine = None
+        self._steps = None
         if self._until != -inf:
             self._trampoline.alarms.cancel(self._tick, self)

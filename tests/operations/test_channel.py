@@ -17,8 +17,8 @@ from hedgerow.telemetry.channel import (
     answer_questions,
     line,
 )
-from hedgerow.telemetry.recent import RequestTold
 from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.telemetry.told import RequestTold
 
 TOLD = RequestTold("a", "success", 1.0, 2.0, None, None, [])
 

@@ -4,8 +4,9 @@ from math import inf
 from hedgerow.outcomes import Attempt, Failure, Reason, Success, Won
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
-from hedgerow.telemetry.recent import KEPT_REQUESTS, AttemptTold, Recent, RequestTold
+from hedgerow.telemetry.recent import KEPT_REQUESTS, Recent
 from hedgerow.telemetry.recorder import Recorder
+from hedgerow.telemetry.told import AttemptTold, RequestTold
 
 UTC_OFFSET_S = 1_000_000.0
 

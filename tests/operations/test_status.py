@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hedgerow.telemetry.health import State, Workers
 from hedgerow.telemetry.history import SERIES_S, WINDOW_S, History
+from hedgerow.telemetry.observations import Observations
 from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Lag, Snapshot, add, since
 from hedgerow.telemetry.status import About, Status, quantile_ms
 
@@ -16,10 +17,10 @@ SHORT = st.floats(min_value=0, max_value=12)
 
 
 def histogram(*seconds: float) -> Histogram:
-    made = Histogram()
+    made = Observations(BUCKETS_S)
     for value in seconds:
         made.observe(value)
-    return made
+    return Histogram(made.counts, made.sum_s)
 
 
 def one_second() -> Snapshot:

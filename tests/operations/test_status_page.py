@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, expec
 from deploy.tools import tool
 from hedgerow.telemetry.health import State, Workers
 from hedgerow.telemetry.history import History
-from hedgerow.telemetry.recent import AttemptTold, RequestTold
 from hedgerow.telemetry.snapshot import Snapshot
 from hedgerow.telemetry.status import About
+from hedgerow.telemetry.told import AttemptTold, RequestTold
 from operations.conftest import Serve, Simulate
 from operations.processes import Served
 

@@ -11,8 +11,9 @@ from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Su
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.exposition import exposition
 from hedgerow.telemetry.logs import Logs
+from hedgerow.telemetry.observations import Observations
 from hedgerow.telemetry.recorder import Recorder
-from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot, add
+from hedgerow.telemetry.snapshot import BUCKETS_S, Snapshot, add
 
 
 def ended(
@@ -122,7 +123,7 @@ def test_counts_reach_the_exposition_and_conserve() -> None:
 
 @given(st.lists(st.floats(min_value=0, max_value=100), max_size=50))
 def test_a_histogram_counts_each_observation_in_the_first_bucket_that_holds_it(values: list[float]) -> None:
-    histogram = Histogram()
+    histogram = Observations(BUCKETS_S)
     for value in values:
         histogram.observe(value)
     for index, bound in enumerate(BUCKETS_S):

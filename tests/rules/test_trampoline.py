@@ -19,6 +19,11 @@ async def sleeper(log: list[str], name: str, *instants: float) -> str:
     return f"{name} returned"
 
 
+async def told(run: Run[str], coroutine: Coroutine[float, None, str]) -> None:
+    """Leave the result with the run."""
+    run.returns(await coroutine)
+
+
 class Driven:
     """A trampoline on a loop turned by hand."""
 
@@ -29,7 +34,7 @@ class Driven:
 
     def begin(self, coroutine: Coroutine[float, None, str]) -> Run[str]:
         run: Run[str] = Run(self.trampoline, self.log.append)
-        run.begin(coroutine)
+        run.begin(told(run, coroutine))
         return run
 
 
@@ -55,7 +60,7 @@ def test_its_result_is_given_where_no_exception_is_being_handled(driven: Driven)
     """An exception raised there would lose its context, by which httptools tells what a callback raised."""
     handled: list[object] = []
     run: Run[str] = Run(driven.trampoline, lambda _: handled.append(sys.exception()))
-    run.begin(sleeper(driven.log, "a"))
+    run.begin(told(run, sleeper(driven.log, "a")))
     assert handled == [None]
 
 
@@ -172,7 +177,7 @@ def test_what_answers_does_not_run_in_the_handling_of_an_exception(driven: Drive
     """C02: what was raised there got StopIteration for its context, instead of the one it had been given."""
     handled: list[BaseException | None] = []
     run: Run[str] = Run(driven.trampoline, lambda _: handled.append(sys.exc_info()[1]))
-    run.begin(sleeper(driven.log, "a", 9.0))
+    run.begin(told(run, sleeper(driven.log, "a", 9.0)))
     run.post()
     driven.loop.turn()
     assert handled == [None]

@@ -7,6 +7,7 @@ whoever stands before us may see other borders between the requests than we do.
 import re
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Final
 from urllib.parse import urlsplit
 
 import httptools
@@ -16,16 +17,16 @@ from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
 from hedgerow.traces import parse_trace_context
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
 """RFC 9110 section 7.2: uri-host and an optional port; empty is allowed."""
 
-_RTSP = re.compile(rb"^[A-Z]+ +\S+ +RTSP/", re.MULTILINE)
+_RTSP: Final = re.compile(rb"^[A-Z]+ +\S+ +RTSP/", re.MULTILINE)
 """llhttp takes RTSP for HTTP, and does not tell which of them it saw; and some blanks for one."""
-_BAD_VERSION = "Invalid HTTP version"
+_BAD_VERSION: Final = "Invalid HTTP version"
 """What llhttp says of HTTP/1.2 and the like; httptools gives its errors no number."""
 
-_KEPT = frozenset(
+_KEPT: Final = frozenset(
     {
         b"host",
         b"x-request-id",
@@ -98,7 +99,7 @@ class HeadReader:
         """Read on. Bytes that begin a head date its arrival. Raises Refused; the reader is of no use after that."""
         self._fed_at = arrived_at
         line = self._line + data if self._line else data
-        if b" RTSP/" in line and (found := _RTSP.search(line)):
+        if line.find(b" RTSP/") >= 0 and (found := _RTSP.search(line)):
             self._line = b""
             self.feed(line[: found.start()][len(line) - len(data) :], arrived_at)  # what is HTTP before it
             self._begin()
@@ -225,7 +226,7 @@ class HeadReader:
     def _path_and_query(self) -> tuple[bytes, bytes]:
         """Split the target: origin form; absolute form counts by its path (RFC 9112 section 3.2.2)."""
         target = self._target
-        if b"#" in target:
+        if target.find(b"#") >= 0:
             raise Refused("bad_request", "a request target has no fragment (RFC 9112 section 3.2)")
         if target[:1] == b"/":
             path, _, query = target.partition(b"?")

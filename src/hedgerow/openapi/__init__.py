@@ -26,8 +26,9 @@ from hedgerow.openapi.parts import (
 )
 from hedgerow.settings import Settings
 from hedgerow.telemetry.exposition import CONTENT_TYPE as METRICS
-from hedgerow.telemetry.recent import KEPT_REQUESTS, RequestTold
+from hedgerow.telemetry.recent import KEPT_REQUESTS
 from hedgerow.telemetry.status import Status
+from hedgerow.telemetry.told import RequestTold
 
 PATH = b"/openapi.json"
 

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from hedgerow.telemetry.recent import RequestTold
 from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.telemetry.told import RequestTold
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Of one answer. Counts have a few KiB; the limit is for the reader's peace."""

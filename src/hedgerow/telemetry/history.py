@@ -4,9 +4,9 @@ from collections import deque
 from typing import Any
 
 from hedgerow.telemetry.health import Shares, Verdict, Workers, assess
-from hedgerow.telemetry.recent import RequestTold
 from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, Histogram, Snapshot, since
 from hedgerow.telemetry.status import About, SeriesTold, Status, per_s, quantile_ms, rate, tell
+from hedgerow.telemetry.told import RequestTold
 
 SAMPLE_S = 1.0
 """From one look at the counts to the next."""

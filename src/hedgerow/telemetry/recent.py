@@ -7,13 +7,12 @@ Attempts that lose end after their request has been noted; they are kept in a ro
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from typing import TypeAlias
-
-import msgspec
+from typing import Final, TypeAlias
 
 from hedgerow.outcomes import Attempt, Failure
+from hedgerow.telemetry.told import AttemptTold, RequestTold
 
-KEPT_REQUESTS = 1_000
+KEPT_REQUESTS: Final = 1_000
 """For each worker: at 100 requests/s, what a person who comes to look may still find; about 0.5 MB."""
 
 _Told: TypeAlias = tuple[int, float, float | None, str | None]
@@ -21,37 +20,6 @@ _Told: TypeAlias = tuple[int, float, float | None, str | None]
 _Noted: TypeAlias = tuple[bytes, str, float, float, float | None, int | None, tuple[_Told, ...], str | None]
 """A request: id, code, arrived at, ended at, deadline, number of the winner, attempts as they stood at its end, id of
 its trace."""
-
-
-class AttemptTold(msgspec.Struct, forbid_unknown_fields=True):
-    """One attempt of a request; spans are milliseconds, `launched_at_ms` counts from the request's arrival."""
-
-    number: int
-    launched_at_ms: float
-    took_ms: float | None
-    """Null while it runs on."""
-    outcome: str
-    """`success`, a reason, or `pending`."""
-    lost: bool = False
-    """It was still running when its race was over."""
-
-
-class RequestTold(msgspec.Struct, forbid_unknown_fields=True):
-    """One request that was admitted and is over."""
-
-    request_id: str
-    code: str
-    """What its caller got, as in `hedgerow_requests_total`."""
-    at: float
-    """When it arrived: seconds since 1970, UTC."""
-    took_ms: float
-    deadline_ms: float | None
-    """When it would have been answered at the latest, since its arrival."""
-    winner: int | None
-    """The number of the attempt that gave the answer."""
-    attempts: list[AttemptTold]
-    trace_id: str | None = None
-    """Of the trace that it is part of, the caller's or ours."""
 
 
 class Recent:

@@ -1,21 +1,30 @@
 """Turns facts into counts and log lines."""
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
 from hedgerow.outcomes import Attempt, Failure, Reason, Trace, Verdict, Won
 from hedgerow.settings import AccessLog
 from hedgerow.telemetry.logs import ungated
+from hedgerow.telemetry.observations import Observations
 from hedgerow.telemetry.recent import Recent
-from hedgerow.telemetry.snapshot import BUCKETS_S, UNKNOWN, Histogram, Lag, Snapshot, add
+from hedgerow.telemetry.snapshot import (
+    BUCKETS_S,
+    LAG_BUCKETS_S,
+    UNKNOWN,
+    Histogram,
+    Lag,
+    Snapshot,
+    add,
+)
 
-_OURS = frozenset({"all_failed", "out_of_time", "internal"})
+_OURS: Final = frozenset({"all_failed", "out_of_time", "internal"})
 """Outcomes that are errors towards a caller who did nothing wrong."""
 
-_IN_RACE = ""
+_IN_RACE: Final = ""
 """The fate of an attempt whose outcome alone tells it: it ended while its race was on."""
 
 
@@ -33,8 +42,8 @@ class Recorder:
         self._log_errors = access_log is not AccessLog.OFF
         self._hedges = hedges
         self.recent = Recent(1 + hedges)
-        self._durations: defaultdict[str, Histogram] = defaultdict(Histogram)
-        self._attempts: defaultdict[tuple[int, str, str], Histogram] = defaultdict(Histogram)
+        self._durations: defaultdict[str, Observations] = defaultdict(_durations)
+        self._attempts: defaultdict[tuple[int, str, str], Observations] = defaultdict(_durations)
         """By number, outcome and, for a first attempt that lost its race, its fate."""
         self._rejected: defaultdict[str, int] = defaultdict(int)
         self._shed: defaultdict[str, int] = defaultdict(int)
@@ -44,8 +53,8 @@ class Recorder:
         self._client_disconnects = 0
         self._reused_connection_retries = 0
         self._bugs = 0
-        self._overshoot = Lag()
-        self._lag = Lag()
+        self._overshoot = Observations(LAG_BUCKETS_S)
+        self._lag = Observations(LAG_BUCKETS_S)
 
     # -- the facts (see `events.Observer`)
 
@@ -63,9 +72,7 @@ class Recorder:
     ) -> None:
         self._in_flight -= 1
         took_s = ended_at - arrived_at
-        durations = self._durations[code]
-        durations.counts[bisect_left(BUCKETS_S, took_s)] += 1
-        durations.sum_s += took_s
+        self._durations[code].observe(took_s)
         attempts = verdict.attempts if verdict is not None else ()
         winner = verdict.winner.number if isinstance(verdict, Won) else None
         trace_id = None
@@ -118,18 +125,16 @@ class Recorder:
             self.recent.loser_ended(attempt)
             if attempt.number == 1:
                 fate = _fate_of_loser(attempt)
-        durations = self._attempts[attempt.number, outcome, fate]
-        durations.counts[bisect_left(BUCKETS_S, took_s)] += 1
-        durations.sum_s += took_s
+        self._attempts[attempt.number, outcome, fate].observe(took_s)
         if attempt.span is not None:
             attempt.span.attempt_ended(attempt, lost=lost)
 
     def answered(self, overshoot_s: float) -> None:
-        self._overshoot.observe(overshoot_s)
+        self._overshoot.observe(max(overshoot_s, 0.0))
 
     def turn_took(self, took_s: float) -> None:
         """Hear how long a turn of the event loop was."""
-        self._lag.observe(took_s)
+        self._lag.observe(max(took_s, 0.0))
 
     def reused_connection_died(self) -> None:
         self._reused_connection_retries += 1
@@ -138,12 +143,14 @@ class Recorder:
 
     def snapshot(self, upstream_connections: dict[str, int], client_connections: int) -> Snapshot:
         """Tell all counts as they are now."""
-        requests = {code: durations.count for code, durations in self._durations.items()}
+        request_duration = {code: _histogram(counted) for code, counted in self._durations.items()}
+        requests = {code: durations.count for code, durations in request_duration.items()}
         attempts: defaultdict[str, dict[str, int]] = defaultdict(dict)
         attempt_duration: dict[str, Histogram] = {}
         first_attempt_duration: dict[str, Histogram] = {}
         fired = 0
-        for (number, outcome, fate), durations in self._attempts.items():
+        for (number, outcome, fate), counted in self._attempts.items():
+            durations = _histogram(counted)
             by_outcome = attempts[str(number)]
             by_outcome[outcome] = by_outcome.get(outcome, 0) + durations.count
             attempt_duration[outcome] = add(attempt_duration.get(outcome, Histogram()), durations)
@@ -154,7 +161,7 @@ class Recorder:
                 fired += durations.count
         return Snapshot(
             requests=add(requests, dict(self._rejected)),
-            request_duration=dict(self._durations),
+            request_duration=request_duration,
             in_flight=self._in_flight,
             attempts=dict(attempts),
             attempt_duration=attempt_duration,
@@ -172,8 +179,8 @@ class Recorder:
             bugs=self._bugs,
             upstream_connections=upstream_connections,
             client_connections=client_connections,
-            overshoot=self._overshoot,
-            lag=self._lag,
+            overshoot=_lag(self._overshoot),
+            lag=_lag(self._lag),
         )
 
     def _log_request(
@@ -198,6 +205,18 @@ class Recorder:
             took_ms=round(took_s * 1000, 1),
             attempts=told,
         )
+
+
+def _durations() -> Observations:
+    return Observations(BUCKETS_S)
+
+
+def _histogram(counted: Observations) -> Histogram:
+    return Histogram(list(counted.counts), counted.sum_s)
+
+
+def _lag(counted: Observations) -> Lag:
+    return Lag(list(counted.counts), counted.sum_s)
 
 
 def _ids(request_id: bytes, trace_id: str | None) -> dict[str, str]:

@@ -1,11 +1,10 @@
 """The counts of one worker at one moment: plain numbers, so that those of several workers can be added up."""
 
-from bisect import bisect_left
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-BUCKETS_S = (
+BUCKETS_S: Final[tuple[float, ...]] = (
     0.005,
     0.01,
     0.025,
@@ -31,7 +30,7 @@ BUCKETS_S = (
 )
 """Upper bounds of the histograms: dense where the upstream of record answers, and about the mark at 300 ms."""
 
-UNKNOWN = "unknown"
+UNKNOWN: Final = "unknown"
 """The outcome of a first attempt that was cut off before anybody could know what its caller would have got."""
 
 
@@ -41,18 +40,26 @@ class Histogram(msgspec.Struct):
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     sum_s: float = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one observation."""
-        self.counts[bisect_left(BUCKETS_S, seconds)] += 1
-        self.sum_s += seconds
-
     @property
     def count(self) -> int:
         """Tell how many observations there are."""
         return sum(self.counts)
 
 
-LAG_BUCKETS_S = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+LAG_BUCKETS_S: Final[tuple[float, ...]] = (
+    0.0,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+)
 """Upper bounds for what should be nothing; the first counts what was in time."""
 
 
@@ -62,16 +69,8 @@ class Lag(msgspec.Struct):
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(LAG_BUCKETS_S) + 1))
     sum_s: float = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one observation."""
-        if seconds <= 0:
-            self.counts[0] += 1
-        else:
-            self.counts[bisect_left(LAG_BUCKETS_S, seconds)] += 1
-            self.sum_s += seconds
 
-
-GAUGES = ("in_flight", "upstream_connections", "client_connections", "max_in_flight", "shedding")
+GAUGES: Final = ("in_flight", "upstream_connections", "client_connections", "max_in_flight", "shedding")
 """What of a snapshot tells the moment; all else only grows."""
 
 

@@ -11,7 +11,6 @@ import msgspec
 
 from hedgerow import __version__
 from hedgerow.telemetry.health import Shares, State, Workers, assess, attempts_by_outcome
-from hedgerow.telemetry.recent import RequestTold
 from hedgerow.telemetry.snapshot import (
     BUCKETS_S,
     LAG_BUCKETS_S,
@@ -19,6 +18,7 @@ from hedgerow.telemetry.snapshot import (
     Histogram,
     Snapshot,
 )
+from hedgerow.telemetry.told import RequestTold
 
 RECENT = 25
 """Requests that are shown."""

@@ -10,6 +10,7 @@ import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Final
 
 from hedgerow.deadlines import ExpiryQueue
 from hedgerow.events import Observer
@@ -20,7 +21,7 @@ from hedgerow.trampoline import Trampoline
 from hedgerow.upstream.connection import Connection, State
 from hedgerow.upstream.dialing import Dialer, DialError
 
-SWEEP_S = 1.0
+SWEEP_S: Final = 1.0
 """How often idle connections are looked at; they may outlive `idle_timeout_s` by so much."""
 
 

@@ -1,0 +1,34 @@
+"""One request as people are told of it, on the status page and by `/status.json`."""
+
+import msgspec
+
+
+class AttemptTold(msgspec.Struct, forbid_unknown_fields=True):
+    """One attempt of a request; spans are milliseconds, `launched_at_ms` counts from the request's arrival."""
+
+    number: int
+    launched_at_ms: float
+    took_ms: float | None
+    """Null while it runs on."""
+    outcome: str
+    """`success`, a reason, or `pending`."""
+    lost: bool = False
+    """It was still running when its race was over."""
+
+
+class RequestTold(msgspec.Struct, forbid_unknown_fields=True):
+    """One request that was admitted and is over."""
+
+    request_id: str
+    code: str
+    """What its caller got, as in `hedgerow_requests_total`."""
+    at: float
+    """When it arrived: seconds since 1970, UTC."""
+    took_ms: float
+    deadline_ms: float | None
+    """When it would have been answered at the latest, since its arrival."""
+    winner: int | None
+    """The number of the attempt that gave the answer."""
+    attempts: list[AttemptTold]
+    trace_id: str | None = None
+    """Of the trace that it is part of, the caller's or ours."""

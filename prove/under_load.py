@@ -69,10 +69,11 @@ def knee(seed: int, share: float) -> int:
 
 def tell(findings: Findings, name: str, step: dict[str, Any]) -> None:
     """Note what one step came to."""
-    outcomes, own = step["outcomes"], step["own"]["ticker_lag"]
+    outcomes, late, own = step["outcomes"], step["late"], step["own"]["ticker_lag"]
     findings.count += step["planned"]
     findings.figures[name] = (
         f"{outcomes['good'] / step['planned']:.2%} good ({outcomes['good'] / step['seconds']:.0f}/s), "
-        f"{outcomes['503']} refused (p99 {step['latency_of_refused']['p99_ms']:.1f} ms), {step['late']['count']} late "
-        f"of {step['planned']} (worst {step['late']['worst_ms']:.1f} ms; own lag {own['max_ms']:.1f} ms)"
+        f"{outcomes['503']} refused (p99 {step['latency_of_refused']['p99_ms']:.1f} ms), {late['count']} late "
+        f"of {step['planned']} ({late['asked_within_25_ms']} asked within 25 ms; worst {late['worst_ms']:.1f} ms; "
+        f"own lag {own['max_ms']:.1f} ms)"
     )

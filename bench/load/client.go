@@ -314,6 +314,9 @@ func (c *client) observe(r request, a answer, arrivedAt int64) {
 		if isLate {
 			t.lateBy.addNs(lateness)
 			t.lateStatus[a.status]++
+			if r.timeoutMs <= 25 {
+				t.lateImpatient++
+			}
 			if lateness > int64(25*time.Millisecond) {
 				t.lateOver25++
 			}

@@ -38,20 +38,21 @@ func outcomeOf(a answer) outcome {
 
 // tally is what was seen of the requests planned in one step's window.
 type tally struct {
-	step        step
-	counts      [outcomes]int64
-	lateStatus  map[int]int64
-	lateBy      histogram // beyond the timeout, counted from when the request had surely left
-	fromSend    histogram // answers of any kind
-	fromPlan    histogram
-	goodOnly    histogram // good answers, from send
-	refused     histogram // answers with status 503, from send
-	sendLag     histogram // own lag: actual minus planned departure
-	tickerLag   histogram // own lag: how late the event loop came round to a due tick
-	answered    int64     // answers that arrived inside the window, whenever they were asked
-	lateOver25  int64
-	inFlightMax int
-	usage       usage // own CPU in the window
+	step          step
+	counts        [outcomes]int64
+	lateStatus    map[int]int64
+	lateBy        histogram // beyond the timeout, counted from when the request had surely left
+	fromSend      histogram // answers of any kind
+	fromPlan      histogram
+	goodOnly      histogram // good answers, from send
+	refused       histogram // answers with status 503, from send
+	sendLag       histogram // own lag: actual minus planned departure
+	tickerLag     histogram // own lag: how late the event loop came round to a due tick
+	answered      int64     // answers that arrived inside the window, whenever they were asked
+	lateOver25    int64
+	lateImpatient int64 // asked with a timeout of at most 25 ms, which one long turn of a loop takes
+	inFlightMax   int
+	usage         usage // own CPU in the window
 }
 
 func newTally(s step) *tally { return &tally{step: s, lateStatus: map[int]int64{}} }
@@ -66,11 +67,12 @@ func (t *tally) planned() int64 {
 
 // lateReport tells how bad late answers were.
 type lateReport struct {
-	Count    int64         `json:"count"`
-	Over25ms int64         `json:"over_25_ms"`
-	WorstMs  float64       `json:"worst_ms"`
-	P99Ms    float64       `json:"p99_ms"`
-	Statuses map[int]int64 `json:"statuses"`
+	Count     int64         `json:"count"`
+	Over25ms  int64         `json:"over_25_ms"`
+	Impatient int64         `json:"asked_within_25_ms"`
+	WorstMs   float64       `json:"worst_ms"`
+	P99Ms     float64       `json:"p99_ms"`
+	Statuses  map[int]int64 `json:"statuses"`
 }
 
 // ownReport is the generator's own noise in the same window: what it says is worth no more than this is small.
@@ -112,7 +114,7 @@ func (t *tally) report() stepReport {
 		Answered:    t.answered,
 		GoodShare:   float64(t.counts[good]) / float64(max(1, t.planned())),
 		Outcomes:    named,
-		Late:        lateReport{t.lateBy.total, t.lateOver25, milliseconds(t.lateBy.max), t.lateBy.quantileMs(0.99), t.lateStatus},
+		Late:        lateReport{t.lateBy.total, t.lateOver25, t.lateImpatient, milliseconds(t.lateBy.max), t.lateBy.quantileMs(0.99), t.lateStatus},
 		FromSend:    t.fromSend.summary(),
 		FromPlan:    t.fromPlan.summary(),
 		GoodLatency: t.goodOnly.summary(),

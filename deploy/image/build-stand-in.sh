@@ -1,15 +1,16 @@
 #!/bin/sh
-# Build the Dockerfile where no container registry can be reached: on a stand-in for python:3.13-slim, made from Debian
+# Build the Dockerfile where no container registry can be reached: on stand-ins for python:3.13-slim and python:3.13, made from Debian
 # packages. Needs root, buildah and debootstrap.
 #
 #   deploy/image/build-stand-in.sh [FOLDER]
 #
-# FOLDER (deploy/image/.cache by default) keeps the base for the next time; remove it to make the base anew. The last lines printed are
+# FOLDER (deploy/image/.cache by default) keeps the bases for the next time; remove it to make them anew. The last lines printed are
 # image=NAME, root=FOLDER (where the image's files lie), base_bytes=N and image_bytes=N (all files, added up).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${1:-$here/.cache}
 base=localhost/hedgerow-base:stand-in
+build_base=localhost/hedgerow-build-base:stand-in
 image=localhost/hedgerow:stand-in
 suite=trixie # Debian 13 has Python 3.13, and python:3.13-slim is made of Debian 13
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
@@ -18,15 +19,18 @@ export BUILDAH_ISOLATION=chroot BUILDAH_FORMAT=docker # OCI's own format has no 
 mkdir -p "$cache"
 engine() { buildah --storage-driver vfs --root "$cache/storage" --runroot "$cache/run" "$@"; }
 
-if ! engine inspect --type image "$base" >/dev/null 2>&1; then
+make_base() { # NAME PACKAGES
+    if engine inspect --type image "$1" >/dev/null 2>&1; then return; fi
     container=$(engine from scratch)
     root=$(engine mount "$container")
-    debootstrap --variant=minbase --include=ca-certificates,python3-venv,python-is-python3,python3-pip \
+    debootstrap --variant=minbase --include="ca-certificates,python3-venv,python-is-python3,python3-pip$2" \
         "$suite" "$root" "$mirror" >"$cache/debootstrap.log" 2>&1 || { tail "$cache/debootstrap.log" >&2; exit 1; }
     rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/*
     engine config --cmd python3 "$container"
-    engine commit --quiet --rm "$container" "$base" >/dev/null
-fi
+    engine commit --quiet --rm "$container" "$1" >/dev/null
+}
+make_base "$base" ""
+make_base "$build_base" ,gcc,libc6-dev,python3-dev
 
 # What this machine needs to reach its package index is lent to the build's commands, and is no part of the image.
 lent=$(mktemp -d)
@@ -42,7 +46,7 @@ cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$lent/ca.crt"
 } >"$lent/pip.conf"
 
 engine rm hedgerow-stand-in >/dev/null 2>&1 || true
-engine bud --quiet --pull-never --build-arg BASE="$base" --volume "$lent:/run/lent:ro" --volume "$lent/pip.conf:/etc/pip.conf:ro" \
+engine bud --quiet --pull-never --build-arg BASE="$base" --build-arg BUILD_BASE="$build_base" --volume "$lent:/run/lent:ro" --volume "$lent/pip.conf:/etc/pip.conf:ro" \
     --tag "$image" "$here/../.." >/dev/null
 engine rmi --prune >/dev/null # the image of the time before
 engine from --quiet --name hedgerow-stand-in --pull-never "$image" >/dev/null

@@ -126,5 +126,6 @@ def answer_by(arrived_at: float, timeout_s: float, lag_s: float = 0.0) -> float:
     half the timeout; but a timeout of 3 ms or less is over as it begins, for no timer could keep it. The instant
     is one of `Alarms`' ticks, so that the alarm is not up to a tick later.
     """
-    margin_s = min(lag_s + 0.003, 0.025, max(timeout_s / 2, 0.003), timeout_s)
-    return (arrived_at + timeout_s - margin_s) * TICKS_PER_S // 1 / TICKS_PER_S
+    wanted_s = min(lag_s + 0.003, 0.025)  # `min` of two: those mypyc compares itself
+    at_most_s = min(max(timeout_s / 2, 0.003), timeout_s)
+    return (arrived_at + timeout_s - min(wanted_s, at_most_s)) * TICKS_PER_S // 1 / TICKS_PER_S

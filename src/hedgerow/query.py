@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-_ONLY_A_TIMEOUT: Final = re.compile(rb"timeout=([0-9]{1,9})")
+_ONLY_A_TIMEOUT: Final = b"timeout="
 _DIGITS: Final = re.compile(rb"[0-9]+")
 _CLAMPED_FROM_DIGITS: Final = 10
 """More digits than this are clamped unread: int() is quadratic, and refuses more than 4 300 of them."""
@@ -28,9 +28,12 @@ def parse_timeout_ms(query: bytes, *, default_ms: int, max_ms: int) -> Timeout:
     Decimal ASCII digits only, after percent-decoding; `int()` alone would take ` 5 `, `1_000` and `٣`.
     Absent means `default_ms`; anything above `max_ms`, however long, means `max_ms`.
     """
-    plain = _ONLY_A_TIMEOUT.fullmatch(query)
-    if plain is not None:
-        return _milliseconds(plain[1], max_ms)
+    if query.startswith(
+        _ONLY_A_TIMEOUT
+    ):  # the usual query, without a regular expression: a third of the time
+        digits = query[len(_ONLY_A_TIMEOUT) :]
+        if digits.isdigit():  # of bytes: ASCII alone
+            return _milliseconds(digits, max_ms)
     if not query:
         return default_ms
     pairs = (pair.partition(b"=") for pair in query.split(b"&"))
@@ -52,12 +55,14 @@ def _decoded(part: bytes) -> bytes:
 
 
 def _milliseconds(digits: bytes, max_ms: int) -> Timeout:
-    significant = digits.lstrip(b"0")
-    if not significant:
+    if len(digits) > _CLAMPED_FROM_DIGITS:
+        digits = digits.lstrip(b"0")
+        if len(digits) > _CLAMPED_FROM_DIGITS:
+            return max_ms
+    timeout_ms = int(digits or b"0")
+    if timeout_ms == 0:
         return BadTimeout("timeout is 0; it must be at least 1 millisecond")
-    if len(significant) > _CLAMPED_FROM_DIGITS:
-        return max_ms
-    return min(int(significant), max_ms)
+    return min(timeout_ms, max_ms)
 
 
 def _shown(value: bytes) -> str:

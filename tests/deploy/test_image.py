@@ -70,6 +70,10 @@ def test_nothing_of_the_build_is_left(image: Image) -> None:
     assert not installed & {"pip", "hatchling", "setuptools", "editables"}
 
 
+def test_its_hot_path_is_compiled(image: Image) -> None:
+    assert list(Path(image.root).glob("opt/hedgerow/lib/python3*/site-packages/hedgerow/gateway.*.so"))
+
+
 def test_the_licences_of_all_that_it_adds_are_in_it(image: Image) -> None:
     added = list(Path(image.root).glob("opt/hedgerow/lib/python3*/site-packages/*.dist-info"))
     assert added

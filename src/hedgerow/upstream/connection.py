@@ -220,7 +220,8 @@ class Connection(asyncio.Protocol):
     # -- how an answer ends
 
     def _finish(self, now: float, *, reusable: bool) -> None:
-        outcome = self._pool.judge(self._status, bytes(self._body))
+        body = self._body
+        outcome = self._pool.judge(self._status, bytes(body) if isinstance(body, bytearray) else body)
         if reusable:
             self.state = State.IDLE
         else:

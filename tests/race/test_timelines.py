@@ -129,3 +129,23 @@ def test_a_deadline_that_has_passed_asks_nobody() -> None:
     timeline = Timeline([ok(0)], PLAN, 0)
     assert timeline.run() == OutOfTime(())
     assert timeline.launched_at_ms == []
+
+
+def test_without_hedges_a_failure_ends_the_race_at_once() -> None:
+    timeline = Timeline([fail(50)], HedgePlan(0.3, 0), 900)
+    assert isinstance(timeline.run(), AllFailed)
+    assert timeline.now_ms == 50
+
+
+def test_a_mark_noticed_late_reads_what_has_come_before_it_asks_again() -> None:
+    """Our loop stood still: the answer may lie unread. It waits once for that, not for ever."""
+    timeline = Timeline([NEVER, NEVER, NEVER], PLAN, 900)
+    race = hedge(timeline.launch, PLAN, deadline_at=7.9, clock=timeline.clock)
+    mark = race.send(None)
+    timeline.now_ms = 320
+    late = timeline.clock()
+    assert race.send(None) == late > mark
+    assert timeline.launched_at_ms == [0]
+    assert race.send(None) == 7.9
+    assert timeline.launched_at_ms == [0, 320, 320]
+    race.close()

@@ -125,3 +125,32 @@ def test_an_answer_is_due_within_the_timeout_and_on_a_tick(
     due = answer_by(arrived_at, timeout_ms / 1000, lag_s)
     assert due <= arrived_at + timeout_ms / 1000
     assert due * TICKS_PER_S == pytest.approx(round(due * TICKS_PER_S), abs=1e-3)
+
+
+def test_an_instant_on_a_tick_is_not_a_tick_late() -> None:
+    """2.007 * 1000 is 2007.0000000000002 in binary."""
+    alarms = Alarms()
+    assert alarms.set(2.007, Sleeper()) == 2007
+    assert alarms.next_at == 2.007
+    assert alarms.set(2.0071, Sleeper()) == 2008
+
+
+def test_an_alarm_that_has_rung_can_be_cancelled() -> None:
+    alarms, sleeper = Alarms(), Sleeper()
+    tick = alarms.set(1.0, sleeper)
+    assert list(alarms.pop_due(1.0)) == [sleeper]
+    alarms.cancel(tick, sleeper)
+    assert len(alarms) == 0
+
+
+def test_cancelling_one_leaves_the_others_of_its_tick() -> None:
+    alarms, one, two = Alarms(), Sleeper(), Sleeper()
+    tick = alarms.set(1.0, one)
+    alarms.set(1.0, two)
+    alarms.cancel(tick, one)
+    alarms.cancel(tick, one)
+    assert list(alarms.pop_due(1.0)) == [two]
+
+
+def test_without_lag_the_margin_is_3_ms() -> None:
+    assert answer_by(8.0, 1.0) == 8.997

@@ -98,3 +98,20 @@ def test_objects_are_judged_as_json_reads_them(value: dict[str, object]) -> None
     )
     good = finite and type(time) in (int, float) and time >= 0  # type: ignore[operator]
     assert isinstance(judge(200, json.dumps(value).encode("utf-8", "surrogatepass")), Success) is good
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure"),
+    [
+        (503, b"", Failure(Reason.STATUS_5XX, "status 503")),
+        (429, b"", Failure(Reason.STATUS_429, "status 429")),
+        (204, b'{"time":1}', Failure(Reason.STATUS_OTHER, "status 204")),
+        (600, b"", Failure(Reason.STATUS_OTHER, "status 600")),
+        (200, b'{"time":-1}', Failure(Reason.BAD_PAYLOAD, "time is negative")),
+        (200, b"{}", Failure(Reason.BAD_PAYLOAD, "Object missing required field `time`")),
+        (200, b"", Failure(Reason.BAD_JSON, "Input data was truncated")),
+        (200, b'{"time":"x",', Failure(Reason.BAD_JSON, "Input data was truncated")),
+    ],
+)
+def test_the_detail_tells_what_was_wrong(status: int, body: bytes, failure: Failure) -> None:
+    assert judge(status, body) == failure

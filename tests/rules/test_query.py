@@ -62,3 +62,33 @@ def test_any_query_is_a_number_in_range_or_a_refusal(query: bytes) -> None:
 @given(st.integers(min_value=1, max_value=10**30))
 def test_every_whole_number_is_taken_and_clamped(number: int) -> None:
     assert parse(b"timeout=%d" % number) == min(number, 60_000)
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        (b"timeout=0", "timeout is 0; it must be at least 1 millisecond"),
+        (b"timeout=1&timeout=2&timeout=3", "timeout is given 3 times; give it once, or not at all"),
+        (b"timeout=+5", "timeout is ' 5'; it must be a whole number of milliseconds, like 900"),
+        (b"time%6Fut=x", "timeout is 'x'; it must be a whole number of milliseconds, like 900"),
+        (b"timeout=\xff", r"timeout is '\\xff'; it must be a whole number of milliseconds, like 900"),
+        (
+            b"timeout=" + b"x" * 40,
+            f"timeout is '{'x' * 40}'; it must be a whole number of milliseconds, like 900",
+        ),
+        (
+            b"timeout=" + b"x" * 41,
+            f"timeout is '{'x' * 40}' (shortened); it must be a whole number of milliseconds, like 900",
+        ),
+    ],
+)
+def test_the_caller_is_told_what_is_wrong(query: bytes, detail: str) -> None:
+    assert parse(query) == BadTimeout(detail)
+
+
+def test_ten_digits_are_read() -> None:
+    assert parse_timeout_ms(b"timeout=01234567890", default_ms=1, max_ms=10**11) == 1_234_567_890
+
+
+def test_a_plus_in_a_name_is_a_blank() -> None:
+    assert parse_timeout_ms(b"time+out=5&timeou+t=6", default_ms=7, max_ms=9) == 7

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hedgerow.traces import MAX_TRACESTATE_BYTES, MAX_TRACESTATE_MEMBERS, parse_trace_context
+from hedgerow.traces import (
+    MAX_TRACESTATE_BYTES,
+    MAX_TRACESTATE_MEMBERS,
+    parse_trace_context,
+    trace_headers,
+)
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT_ID = "00f067aa0ba902b7"
@@ -144,3 +149,18 @@ def test_whatever_comes_nothing_but_sound_headers_goes_on(traceparent: bytes, tr
         again = parse_trace_context(traceparent, context.tracestate)
         assert again is not None
         assert again.headers == context.headers, "what is valid stays as it is"
+
+
+def test_without_a_tracestate_the_traceparent_alone_is_passed_on() -> None:
+    context = parse_trace_context(VALID, b"")
+    assert context is not None
+    assert (context.tracestate, context.headers) == (b"", b"traceparent: " + VALID + b"\r\n")
+    assert trace_headers(VALID, b"") == context.headers
+
+
+def test_only_blanks_and_tabs_about_members_are_left_out() -> None:
+    context = parse_trace_context(VALID, b" a=1\t,, \tb=X ")
+    assert context is not None
+    assert context.tracestate == b"a=1,b=X"
+    assert parse_trace_context(VALID, b"a=1\n").tracestate == b""  # type: ignore[union-attr]
+    assert parse_trace_context(VALID, b"a=X").tracestate == b"a=X"  # type: ignore[union-attr]

@@ -1,11 +1,11 @@
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 import pytest
 
 from hedgerow.mailbox import mail
 from hedgerow.trampoline import MAIL_WAITS_S, Run, Trampoline
-from rules.manual_loop import ManualLoop
+from rules.manual_loop import ManualLoop, Timer
 
 
 async def sleeper(log: list[str], name: str, *instants: float) -> str:
@@ -181,3 +181,81 @@ def test_what_answers_does_not_run_in_the_handling_of_an_exception(driven: Drive
     run.post()
     driven.loop.turn()
     assert handled == [None]
+
+
+def test_an_instant_that_changes_has_one_alarm(driven: Driven) -> None:
+    """Mail woke it before its instant; it sleeps until another one, and the first rings no more."""
+    run = driven.begin(sleeper(driven.log, "a", 1.0, 2.0))
+    run.post()
+    driven.loop.turn()
+    assert driven.log == ["a"]
+    assert len(driven.trampoline.alarms) == 1
+    driven.loop.advance_to(1.5)
+    assert driven.log == ["a"]
+    driven.loop.advance_to(2.1)
+    assert driven.log == ["a", "a", "a returned"]
+    assert (len(driven.trampoline.alarms), driven.loop.pending) == (0, 0)
+
+
+def test_the_same_instant_again_keeps_its_alarm(driven: Driven) -> None:
+    run = driven.begin(sleeper(driven.log, "a", 1.0, 1.0, 1.0))
+    for _ in range(2):
+        run.post()
+        driven.loop.turn()
+    assert driven.log == ["a", "a"]
+    assert len(driven.trampoline.alarms) == 1
+    driven.loop.advance_to(1.1)
+    assert driven.log == ["a", "a", "a", "a returned"]
+
+
+def test_an_instant_of_before_may_come_again_after_its_alarm(driven: Driven) -> None:
+    driven.begin(sleeper(driven.log, "a", 1.0, 0.5, 1.0, 3.0))
+    driven.loop.advance_to(1.1)
+    for _ in range(6):
+        driven.loop.turn()
+    assert driven.log == ["a", "a", "a"]
+    driven.loop.advance_to(3.1)
+    assert driven.log[-1] == "a returned"
+
+
+def test_mail_that_comes_twice_in_a_turn_and_again_in_the_next(driven: Driven) -> None:
+    run = driven.begin(sleeper(driven.log, "a", 9.0, 9.0, 9.0))
+    run.post()
+    run.post()
+    driven.loop.turn()
+    assert driven.log == ["a"]
+    run.post()
+    driven.loop.turn()
+    assert driven.log == ["a", "a"]
+
+
+def test_a_long_turn_delivers_each_5_ms_and_not_more_often(driven: Driven) -> None:
+    run = driven.begin(sleeper(driven.log, "a", 9.0, 9.0, 9.0))
+    driven.trampoline.wake_due(0.0)
+    run.post()
+    driven.trampoline.wake_due(MAIL_WAITS_S / 2)
+    assert driven.log == []
+    driven.trampoline.wake_due(MAIL_WAITS_S)
+    assert driven.log == ["a"]
+    run.post()
+    driven.trampoline.wake_due(MAIL_WAITS_S * 1.5)
+    assert driven.log == ["a"]
+    driven.trampoline.wake_due(MAIL_WAITS_S * 2)
+    assert driven.log == ["a", "a"]
+
+
+def test_an_alarm_of_long_ago_rings_at_once_and_one_to_come_in_whole_milliseconds(driven: Driven) -> None:
+    """uvloop rounds delays to milliseconds: up is late by one at most, down would be early."""
+    delays: list[float] = []
+    later = driven.loop.call_later
+
+    def noted(delay: float, callback: Callable[..., object]) -> Timer:
+        delays.append(delay)
+        return later(delay, callback)
+
+    driven.loop.call_later = noted  # type: ignore[method-assign]
+    driven.begin(sleeper(driven.log, "a", 0.25))
+    driven.begin(sleeper(driven.log, "b", 0.0625))
+    driven.loop.now = 1.0
+    driven.trampoline.set_alarm(0.03125, driven.begin(sleeper(driven.log, "c", 9.0)))
+    assert delays == [0.25, 0.063, 0.0]

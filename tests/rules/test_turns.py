@@ -57,3 +57,46 @@ def test_the_time_in_turns_adds_up_also_within_one() -> None:
     turn(turns, 11.0, 0.25)
     turns.begin(12.0)
     assert turns.busy_s(12.5) == pytest.approx(1.0)
+
+
+def test_a_loop_that_has_not_turned_yet_is_neither_behind_nor_busy() -> None:
+    turns = Turns()
+    assert not turns.running
+    assert (turns.lag_s, turns.busy_s(5.0)) == (0.0, 0.0)
+    turns.begin(0.125)
+    assert turns.after_idle, "before the first turn there was nothing to do"
+
+
+def test_as_long_as_the_limit_is_not_yet_behind() -> None:
+    turns = Turns()
+    turns.begin(0.0)
+    assert not turns.is_behind(BEHIND_S)
+
+
+def test_a_pause_of_exactly_a_quarter_is_no_rest() -> None:
+    turns = Turns()
+    turn(turns, 0.5, 0.5)
+    turns.begin(1.125)
+    assert not turns.after_idle
+
+
+def test_the_longest_turn_is_remembered_for_one_window_and_forgotten_after_two() -> None:
+    """A window begins with the turn that ends as the one before it is over, or later."""
+    turns = Turns()
+    turn(turns, 0.0, 0.5)  # the window ends at 1.5
+    assert turns.lag_s == 0.5
+    turn(turns, 1.375, 0.125)  # it is over: the next one ends at 2.5
+    assert turns.lag_s == 0.5
+    turn(turns, 2.375, 0.125)
+    assert turns.lag_s == 0.125
+    turn(turns, 2.75, 0.5)  # the window ends at 3.5
+    turn(turns, 4.25, 0.25)  # no turn for a whole window: what was before it is old
+    assert turns.lag_s == 0.25
+
+
+def test_busy_is_the_time_within_turns_alone() -> None:
+    turns = Turns()
+    turn(turns, 1.0, 0.5)
+    assert turns.busy_s(9.0) == 0.5
+    turns.begin(10.0)
+    assert turns.busy_s(10.25) == 0.75

@@ -228,3 +228,83 @@ def test_the_cap_never_shrinks_to_nothing() -> None:
     few = Waiting(0.8, max_in_flight=3)
     few.wait(0.015, 60.0)
     assert few.admission.cap == 3
+
+
+class Stepped:
+    """Callers who give 1 s: intervals are 125 ms, and a wait is long from 12.5 ms on. All is exact in binary."""
+
+    def __init__(self, max_in_flight: int = 1000) -> None:
+        self.turns = Turns()
+        self.admission = Admission(max_in_flight, self.turns)
+
+    def ask(self, now: float, waited_s: float = 0.0) -> str | None:
+        """One who has waited for so long, for a turn as long; tells why it was refused."""
+        self.turns.begin(now - waited_s)
+        refusal = self.admission.try_enter(1.0, now - waited_s, now)
+        self.turns.end(now)
+        return refusal.reason if refusal is not None else None
+
+
+def test_the_cap_shrinks_by_how_much_too_long_waits_are_and_settles_before_it_shrinks_again() -> None:
+    stepped = Stepped()
+    assert [stepped.ask(9.0) for _ in range(200)] == [None] * 200
+    wait_s = 0.015625  # 1.25 times too long: the cap shrinks by 0.15 times that
+    stepped.ask(10.0, wait_s)
+    stepped.ask(10.125, wait_s)
+    assert stepped.admission.cap == 1000, "one long interval may be a burst"
+    assert stepped.ask(10.25, wait_s) == "load"
+    assert stepped.admission.cap == int(202 * 0.8125) == 164
+    for _ in range(102):
+        stepped.admission.leave()
+    for at in (10.375, 10.5):
+        assert stepped.ask(at, wait_s) is None
+        assert stepped.admission.cap == 164, "what was admitted before is still at work"
+    stepped.ask(10.625, wait_s)
+    assert stepped.admission.cap == int(102 * 0.8125) == 82
+
+
+def test_waits_ten_times_too_long_shed_everything_until_they_are_short() -> None:
+    stepped = Stepped()
+    for at in (10.0, 10.125):
+        assert stepped.ask(at, 0.1250001) is None
+    assert stepped.ask(10.25, 0.1250001) == "lag"
+    assert stepped.admission.shedding
+    assert stepped.ask(10.375, 0.02) == "lag"
+    assert stepped.ask(10.5, 0.02) == "lag", "still long"
+    assert stepped.ask(10.625, 0.0) == "lag", "the interval that ends had long ones"
+    assert stepped.ask(10.75, 0.0) is None
+    assert not stepped.admission.shedding
+
+
+def test_a_cap_that_is_met_grows_by_the_time_that_the_loop_has_to_spare() -> None:
+    stepped = Stepped()
+    stepped.admission.cap = 100
+    assert [stepped.ask(10.0) for _ in range(101)] == [None] * 100 + ["load"]
+    stepped.ask(10.125)
+    assert stepped.admission.cap == 100 + int(100 * 0.92 * 0.6) + 1
+    stepped.ask(10.25)
+    assert stepped.admission.cap == 156, "it was not met in this interval"
+
+
+def test_a_wait_on_a_loop_that_is_not_behind_is_not_ours() -> None:
+    stepped = Stepped()
+    for at in (10.0, 10.125, 10.25, 10.375):
+        stepped.turns.begin(at)
+        assert stepped.admission.try_enter(1.0, at - 0.5, at) is None
+        stepped.turns.end(at)
+    assert stepped.admission.cap == 1000
+
+
+@pytest.mark.parametrize(("timeout_s", "patience_s"), [(0.1, 0.91), (8.0, 1.014), (1.0, 1.0)])
+def test_the_patience_of_callers_falls_fast_and_rises_slowly(timeout_s: float, patience_s: float) -> None:
+    admission = Admission(1000, Turns())
+    admission.try_enter(timeout_s, 0.0, 0.0)
+    assert admission.long_wait_s == pytest.approx(patience_s / 80)
+    assert admission.interval_s == pytest.approx(min(patience_s / 8, 1.0))
+
+
+def test_full_of_sockets_is_told_from_full_of_work() -> None:
+    stepped = Stepped(max_in_flight=2)
+    assert [stepped.ask(1.0) for _ in range(3)] == [None, None, "in_flight"]
+    stepped.admission.cap = 1
+    assert stepped.ask(1.0) == "load"

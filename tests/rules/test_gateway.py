@@ -5,11 +5,12 @@ import json
 import pytest
 
 from hedgerow.admission import Admission
-from hedgerow.gateway import Gateway, Policy
+from hedgerow.gateway import QUEUED_S, Gateway, Policy
 from hedgerow.hedging import HedgePlan
-from hedgerow.outcomes import Attempt, Carrier, Failure, Reason, Success, Trace, Verdict
+from hedgerow.outcomes import Attempt, Carrier, Failure, Reason, Success, Trace, Verdict, Won
 from hedgerow.replies import Reply
 from hedgerow.requests import Request
+from hedgerow.traces import parse_trace_context
 from hedgerow.trampoline import Run, Trampoline
 from rules.manual_loop import ManualLoop
 
@@ -19,6 +20,10 @@ class Heard:
 
     def __init__(self) -> None:
         self.facts: list[str] = []
+        self.told: list[tuple[object, ...]] = []
+        """The same, word for word."""
+        self.overshoots_s: list[float] = []
+        self.may_be_late = False
         self.broken = False
         """The next rejection meets a bug."""
 
@@ -35,11 +40,13 @@ class Heard:
         trace: Trace | None,
     ) -> None:
         self.facts.append(f"ended {code}")
+        self.told.append(("ended", request_id, code, arrived_at, ended_at, type(verdict), trace))
 
     def request_abandoned(
         self, request_id: bytes, arrived_at: float, ended_at: float, trace: Trace | None
     ) -> None:
         self.facts.append("abandoned")
+        self.told.append(("abandoned", request_id, arrived_at, ended_at, trace))
 
     def request_rejected(self, code: str, reason: str) -> None:
         if self.broken:
@@ -49,12 +56,14 @@ class Heard:
 
     def bug(self, request_id: bytes, trace: Trace | None) -> None:
         self.facts.append("bug")
+        self.told.append(("bug", request_id, trace))
 
     def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
         raise AssertionError("the upstream's to say")
 
     def answered(self, overshoot_s: float) -> None:
-        assert overshoot_s <= 0
+        assert overshoot_s <= 0 or self.may_be_late
+        self.overshoots_s.append(overshoot_s)
 
     def reused_connection_died(self) -> None:
         raise AssertionError("the upstream's to say")
@@ -71,10 +80,38 @@ class Carrying:
         self.abandoned = True
 
 
+class OneTrace:
+    """A trace that notes what it is told; also the span of each attempt, and what decides on it."""
+
+    trace_id = "7"
+    headers = b"traceparent: ours\r\n"
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+        self.asked: list[tuple[Request, int]] = []
+
+    def begin(self, request: Request, timeout_ms: int) -> "OneTrace":
+        self.asked.append((request, timeout_ms))
+        return self
+
+    def attempt_began(self, attempt: Attempt) -> "OneTrace":
+        self.attempts.append(attempt)
+        return self
+
+    def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
+        """Its observer's to say."""
+
+    def request_ended(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
+        """Its observer's to say."""
+
+    def request_abandoned(self, ended_at: float) -> None:
+        """Its observer's to say."""
+
+
 class Bench:
     """A gateway and all that stands around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: OneTrace | None = None) -> None:
         self.loop = ManualLoop()
         self.heard = Heard()
         self.carried: list[Carrying] = []
@@ -88,6 +125,7 @@ class Bench:
             admission=self.admission,
             trampoline=trampoline,
             observer=self.heard,
+            tracer=tracer,
         )
 
     def carry(self, attempt: Attempt) -> Carrier:
@@ -250,3 +288,98 @@ def test_an_answer_that_is_due_does_not_wait_for_the_loop(bench: Bench) -> None:
     bench.loop.now = 0.0995
     bench.gateway._trampoline.wake_due(bench.loop.now)
     assert bench.replies[0].status == 504
+
+
+@pytest.mark.parametrize(
+    ("asked", "detail", "headers"),
+    [
+        ({"path": b"/"}, "the only path here is /api/smart", b""),
+        ({"method": b"PUT"}, "use GET or HEAD", b"Allow: GET, HEAD\r\n"),
+        ({"query": b"timeout=0"}, "timeout is 0; it must be at least 1 millisecond", b""),
+    ],
+)
+def test_a_rejection_says_why(bench: Bench, asked: dict[str, bytes], detail: str, headers: bytes) -> None:
+    bench.ask(**asked)
+    assert bench.problem["detail"] == detail
+    assert bench.problem["request_id"] == "r1"
+    assert bench.replies[0].headers == headers
+
+
+def test_what_a_request_came_to_is_told_in_full() -> None:
+    trace = OneTrace()
+    bench = Bench(trace)
+    bench.loop.now = 4.0
+    bench.ask(b"timeout=1000")
+    ((request, timeout_ms),) = trace.asked
+    assert (request.request_id, timeout_ms) == (b"r1", 1000)
+    attempt = bench.carried[0].attempt
+    assert trace.attempts == [attempt]
+    assert attempt.span is trace
+    assert (attempt.number, attempt.launched_at, attempt.request_id) == (1, 4.0, b"r1")
+    assert attempt.deadline_at == 4.997
+    bench.loop.now = 4.25
+    bench.end(1, Success(b"{}"))
+    assert bench.heard.told == [("ended", b"r1", "success", 4.0, 4.25, Won, trace)]
+    assert bench.heard.overshoots_s == [-0.75]
+
+
+def test_an_abandoned_request_is_told_in_full() -> None:
+    trace = OneTrace()
+    bench = Bench(trace)
+    run = bench.ask()
+    assert run is not None
+    bench.loop.now = 0.5
+    run.cancel()
+    assert bench.heard.told == [("abandoned", b"r1", 0.0, 0.5, trace)]
+
+
+def test_a_bug_is_told_in_full() -> None:
+    trace = OneTrace()
+    bench = Bench(trace)
+    bench.broken = True
+    bench.ask()
+    assert bench.problem["detail"] == "a bug of the gateway's, it has been logged"
+    assert bench.heard.told == [
+        ("bug", b"r1", trace),
+        ("ended", b"r1", "internal", 0.0, 0.0, type(None), trace),
+    ]
+
+
+def test_without_a_tracer_the_callers_own_trace_counts(bench: Bench) -> None:
+    trace = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
+    request = Request(b"GET", b"/api/smart", b"", request_id=b"r1", arrived_at=0.0, trace=trace)
+    bench.gateway.handle(request, bench.replies.append)
+    assert bench.carried[0].attempt.span is trace
+    bench.end(1, Success(b"{}"))
+    assert bench.heard.told[-1][-1] is trace
+
+
+def test_a_bug_before_the_race_names_the_callers_trace(bench: Bench) -> None:
+    trace = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
+    bench.heard.broken = True
+    request = Request(b"GET", b"/nope", b"", request_id=b"r1", arrived_at=0.0, trace=trace)
+    bench.gateway.handle(request, bench.replies.append)
+    assert bench.heard.told == [("bug", b"r1", trace)]
+
+
+@pytest.mark.parametrize(
+    ("query", "waited_s", "refused"),
+    [
+        (b"timeout=100", 0.1, True),  # all of its time is over
+        (b"timeout=100", 0.0996, False),
+        (b"timeout=4", 0.0045, False),  # that short a wait is no queue of ours
+        (b"timeout=4", QUEUED_S, False),
+        (b"timeout=4", 0.0055, True),
+        (b"timeout=4000", 1.0, False),
+    ],
+)
+def test_who_has_waited_for_all_its_time_is_refused(
+    bench: Bench, query: bytes, waited_s: float, refused: bool
+) -> None:
+    bench.heard.may_be_late = True  # who is let in without any time left
+    bench.loop.now = waited_s
+    request = Request(b"GET", b"/api/smart", query, request_id=b"r1", arrived_at=0.0)
+    bench.gateway.handle(request, bench.replies.append)
+    assert (bench.heard.facts[0] == "rejected overloaded too_late") is refused
+    if refused:
+        assert (bench.replies[0].status, bench.problem["request_id"]) == (503, "r1")

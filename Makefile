@@ -4,7 +4,7 @@
 #   make test      every test            make check   format, lint, types, layers
 #   make bench     the benchmarks        make prove   the long campaigns, at full size
 # PYTHON=... chooses the interpreter (3.11 or newer), VENV=... where it is installed, ARGS=... adds arguments.
-# COMPILED=1 compiles the hot path to C (needs a C compiler): an eighth less CPU for each request.
+# COMPILED=1 compiles the hot path to C (needs a C compiler): a fifth to a third less CPU for each request.
 PYTHON ?= python3
 VENV ?= $(if $(COMPILED),.venv-compiled,.venv)
 BIN := $(VENV)/bin

@@ -293,7 +293,7 @@ BUGS = (
     ),
     Bug(
         "answers are due at the last instant",
-        "deadlines.py", "(arrived_at + timeout_s - margin_s)", "(arrived_at + timeout_s)",
+        "deadlines.py", "(arrived_at + timeout_s - min(wanted_s, at_most_s))", "(arrived_at + timeout_s)",
         "C02", 0.003,
     ),
     Bug(

@@ -308,3 +308,12 @@ def test_full_of_sockets_is_told_from_full_of_work() -> None:
     assert [stepped.ask(1.0) for _ in range(3)] == [None, None, "in_flight"]
     stepped.admission.cap = 1
     assert stepped.ask(1.0) == "load"
+
+
+@pytest.mark.parametrize(("wait_s", "grows"), [(0.005, True), (0.0078125, False)])
+def test_a_cap_grows_only_where_waits_are_less_than_half_too_long(wait_s: float, grows: bool) -> None:
+    stepped = Stepped()
+    stepped.admission.cap = 1
+    assert [stepped.ask(10.0, wait_s), stepped.ask(10.0, wait_s)] == [None, "load"]
+    stepped.ask(10.125, wait_s)
+    assert (stepped.admission.cap > 1) is grows

@@ -168,3 +168,10 @@ def test_ids_are_numbered_behind_what_is_a_workers_own() -> None:
     assert (first[-2:], second[-2:]) == (b"-1", b"-2")
     assert first[:-2] == second[:-2] != others.next()[:-2]
     assert len(first[:-2]) == 12
+
+
+def test_a_problem_has_no_headers_of_its_own_and_spans_have_one_decimal() -> None:
+    assert problem("not_found", "why", b"id").headers == b""
+    launched = attempt(1, 8.0625625)
+    (one,) = json.loads(told(OutOfTime((launched,))).body)["attempts"]
+    assert one["launched_at_ms"] == 62.6

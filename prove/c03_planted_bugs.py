@@ -44,7 +44,7 @@ ANSWERED_IN_STOP_ITERATION = (
 BUGS = (
     Bug(
         "a timeout may have a sign",
-        "query.py", '_DIGITS: Final = re.compile(rb"[0-9]+")', '_DIGITS: Final = re.compile(rb"[+-]?[0-9]+")',
+        "query.py", "if not given[0].isdigit():", 'if not given[0].lstrip(b"+-").isdigit():',
         "C16", 0.02,
     ),
     Bug(

@@ -16,8 +16,8 @@ def run(seed: int, share: float) -> Findings:
     findings = Findings()
     seconds = max(SECONDS * share, 1.0)
     rate = knee(seed, share)
-    _, peak, twice, thrice = under_load(Load(rate // 2, (rate, 2 * rate, 3 * rate), seconds, seed=seed))
     rest = rate // 2
+    _, peak, twice, thrice = under_load(Load(rest, (rate, 2 * rate, 3 * rate), seconds, seed=seed))
     jump = Load(rest, (3 * rate, rest, rest), max(seconds / 10, 1.0), seed=seed)
     before, over, first, after = under_load(jump)
     for name, step in (("the knee", peak), ("twice", twice), ("three times", thrice), ("an overload", over)):

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
 
@@ -81,13 +81,24 @@ async def load(port: int, seed: int, seconds: float, timeouts_ms: tuple[int, int
             group.create_task(call(number))
 
 
+async def watched(
+    asking: Coroutine[None, None, None], every_s: float, look: Callable[[], Awaitable[None]]
+) -> None:
+    """Look now and then while they ask."""
+    task = asyncio.create_task(asking)
+    while not task.done():
+        await asyncio.wait([task], timeout=every_s)
+        await look()
+    await task
+
+
 async def sampled(port: int, seed: int, seconds: float, worker: psutil.Process, samples: Samples) -> None:
     """The same, and look at a process' memory now and then."""
-    asking = asyncio.create_task(load(port, seed, seconds, TIMEOUTS_MS, samples))
-    while not asking.done():
-        await asyncio.wait([asking], timeout=SAMPLE_S)
+
+    async def look() -> None:
         samples.memory.append((samples.answered, await asyncio.to_thread(memory_bytes, worker)))
-    await asking
+
+    await watched(load(port, seed, seconds, TIMEOUTS_MS, samples), SAMPLE_S, look)
 
 
 def soak(seed: int, seconds: float, findings: Findings) -> None:
@@ -152,16 +163,16 @@ async def look_inside(seed: int, seconds: float, findings: Findings) -> None:
         sock = socket.create_server(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         worker.start(sock)
-        asking = asyncio.create_task(load(port, seed, seconds, (15, 200), samples))
-        while not asking.done():
-            await asyncio.wait([asking], timeout=QUICK_SAMPLE_S)
+
+        async def look() -> None:
             counts = worker.upstream.connection_counts()
             alarms = len(worker.trampoline.alarms)
             waiting = worker.gateway.in_flight + counts["dialing"] + counts["loser"]
             findings.check(
                 alarms <= waiting, "one alarm at most for each who waits", f"{alarms} for {waiting}"
             )
-        await asking
+
+        await watched(load(port, seed, seconds, (15, 200), samples), QUICK_SAMPLE_S, look)
         await until(lambda: not worker.gateway.in_flight and not worker.upstream.connection_counts()["loser"])
         law = "who waits no longer has no alarm set"
         findings.check(len(worker.trampoline.alarms) == 0, law, len(worker.trampoline.alarms))

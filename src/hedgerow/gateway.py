@@ -123,11 +123,11 @@ class Gateway:
 
     async def _answer(self, request: Request, timeout_ms: int, run: Run[Reply]) -> None:
         """Run the race and tell its verdict. This is the border of the request: our own bugs end here, as a 500."""
-        clock, observer = self._trampoline.clock, self._observer
+        clock, observer, on_mail = self._trampoline.clock, self._observer, run.post
         trace: Trace | None = request.trace
 
         def launch(number: int) -> Attempt:
-            attempt = Attempt(number, clock(), run.post, request.request_id, deadline_at)
+            attempt = Attempt(number, clock(), on_mail, request.request_id, deadline_at)
             if trace is not None:
                 attempt.span = trace.attempt_began(attempt)
             attempt.carrier = self._upstream.carry(attempt)

@@ -47,10 +47,10 @@ class Outbox:
                 continue
             sent = 0
             if transport.get_write_buffer_size() == 0:
-                try:  # `suppress` would be a twentieth of what a request costs
+                try:  # noqa: SIM105 (`suppress` for two sends takes 4 500 instructions of a request's 90 000)
                     sent = sock.send(data)
                 except OSError:  # full, or gone: the transport meets the same, and tells
-                    sent = 0
+                    pass
             if sent < len(data):
                 transport.write(data[sent:])
 

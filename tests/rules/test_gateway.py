@@ -10,9 +10,11 @@ from hedgerow.hedging import HedgePlan
 from hedgerow.outcomes import Attempt, Carrier, Failure, Reason, Success, Trace, Verdict, Won
 from hedgerow.replies import Reply
 from hedgerow.requests import Request
-from hedgerow.traces import parse_trace_context
+from hedgerow.traces import TraceContext, parse_trace_context
 from hedgerow.trampoline import Run, Trampoline
 from rules.manual_loop import ManualLoop
+
+CALLERS_TRACE = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
 
 
 class Heard:
@@ -137,7 +139,20 @@ class Bench:
     def ask(
         self, query: bytes = b"", path: bytes = b"/api/smart", method: bytes = b"GET"
     ) -> Run[Reply] | None:
-        request = Request(method, path, query, request_id=b"r1", arrived_at=self.loop.time())
+        return self.ask_as(query, path, method)
+
+    def ask_as(
+        self,
+        query: bytes = b"",
+        path: bytes = b"/api/smart",
+        method: bytes = b"GET",
+        *,
+        waited_s: float = 0.0,
+        trace: TraceContext | None = None,
+    ) -> Run[Reply] | None:
+        """Ask as one who has waited for so long, and whose trace this is."""
+        arrived_at = self.loop.time() - waited_s
+        request = Request(method, path, query, request_id=b"r1", arrived_at=arrived_at, trace=trace)
         return self.gateway.handle(request, self.replies.append)
 
     def end(self, number: int, outcome: Success | Failure) -> None:
@@ -346,20 +361,16 @@ def test_a_bug_is_told_in_full() -> None:
 
 
 def test_without_a_tracer_the_callers_own_trace_counts(bench: Bench) -> None:
-    trace = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
-    request = Request(b"GET", b"/api/smart", b"", request_id=b"r1", arrived_at=0.0, trace=trace)
-    bench.gateway.handle(request, bench.replies.append)
-    assert bench.carried[0].attempt.span is trace
+    bench.ask_as(trace=CALLERS_TRACE)
+    assert bench.carried[0].attempt.span is CALLERS_TRACE
     bench.end(1, Success(b"{}"))
-    assert bench.heard.told[-1][-1] is trace
+    assert bench.heard.told[-1][-1] is CALLERS_TRACE
 
 
 def test_a_bug_before_the_race_names_the_callers_trace(bench: Bench) -> None:
-    trace = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
     bench.heard.broken = True
-    request = Request(b"GET", b"/nope", b"", request_id=b"r1", arrived_at=0.0, trace=trace)
-    bench.gateway.handle(request, bench.replies.append)
-    assert bench.heard.told == [("bug", b"r1", trace)]
+    bench.ask_as(path=b"/nope", trace=CALLERS_TRACE)
+    assert bench.heard.told == [("bug", b"r1", CALLERS_TRACE)]
 
 
 @pytest.mark.parametrize(
@@ -378,8 +389,7 @@ def test_who_has_waited_for_all_its_time_is_refused(
 ) -> None:
     bench.heard.may_be_late = True  # who is let in without any time left
     bench.loop.now = waited_s
-    request = Request(b"GET", b"/api/smart", query, request_id=b"r1", arrived_at=0.0)
-    bench.gateway.handle(request, bench.replies.append)
+    bench.ask_as(query, waited_s=waited_s)
     assert (bench.heard.facts[0] == "rejected overloaded too_late") is refused
     if refused:
         assert (bench.replies[0].status, bench.problem["request_id"]) == (503, "r1")

@@ -99,6 +99,7 @@ class HeadReader:
         """Read on. Bytes that begin a head date its arrival. Raises Refused; the reader is of no use after that."""
         self._fed_at = arrived_at
         line = self._line + data if self._line else data
+        # `find`, here and below: `in` first takes bytes for a number, which raises and is caught (0.4 µs).
         if line.find(b" RTSP/") >= 0 and (found := _RTSP.search(line)):
             self._line = b""
             self.feed(line[: found.start()][len(line) - len(data) :], arrived_at)  # what is HTTP before it

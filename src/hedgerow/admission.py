@@ -67,9 +67,9 @@ class Admission:
     """Counts the requests in flight in one worker, up to a cap that follows the load."""
 
     __slots__ = (
-        "_admitted", "_busy_before_s", "_in_flight_before", "_interval_began_at", "_interval_ends_at",
-        "_may_shrink_at", "_met", "_most_in_flight", "_patience_s", "_refused", "_shortest", "_shortest_before",
-        "_starved", "_turns", "adapts", "cap", "in_flight", "max_in_flight", "shedding",
+        "_admitted", "_began_at", "_busy_before_s", "_ends_at", "_in_flight_before", "_may_shrink_at", "_met",
+        "_most_in_flight", "_patience_s", "_refused", "_shortest", "_shortest_before", "_starved", "_turns", "adapts",
+        "cap", "in_flight", "max_in_flight", "shedding",
     )  # fmt: skip
 
     def __init__(self, max_in_flight: int, turns: Turns, *, adapts: bool = True) -> None:
@@ -82,21 +82,21 @@ class Admission:
         self.shedding = False
         self._turns = turns
         self._patience_s = 1.0
-        # of the interval that runs
-        self._interval_began_at = 0.0
-        self._interval_ends_at = 0.0
-        self._shortest = 0.0
-        self._shortest_before = 0.0
-        self._most_in_flight = 0
-        self._met = False
-        """Somebody was refused for the cap."""
-        self._busy_before_s = 0.0
-        self._admitted = 0
-        self._refused = 0
-        self._in_flight_before = 0
         self._may_shrink_at = 0.0
         self._starved = 0
         """Intervals in a row in which nearly all work was refusing."""
+        self._shortest = 0.0
+        self._begin_interval(0.0, 0.0)
+
+    def _begin_interval(self, now: float, waited_s: float) -> None:
+        self._began_at = now
+        self._ends_at = now + self.interval_s
+        self._shortest_before, self._shortest = self._shortest, waited_s
+        self._most_in_flight = self._in_flight_before = self.in_flight
+        self._met = False
+        """Somebody was refused for the cap."""
+        self._busy_before_s = self._turns.busy_s(now)
+        self._admitted = self._refused = 0
 
     def try_enter(self, timeout_s: float, arrived_at: float, now: float) -> Refusal | None:
         """Let a request in (None), or say why not. Whoever was let in must `leave` once."""
@@ -135,18 +135,11 @@ class Admission:
         self._patience_s += (timeout_s - self._patience_s) * (0.1 if timeout_s < self._patience_s else 0.002)
         # On a loop that has time a request waits for its own connection's earlier ones, not for us.
         waited_s = now - arrived_at if self._turns.is_behind(now) else 0.0
-        if now < self._interval_ends_at:
+        if now < self._ends_at:
             self._shortest = min(self._shortest, waited_s)
             return
         self._adapt(now)
-        self._interval_began_at = now
-        self._interval_ends_at = now + self.interval_s
-        self._shortest_before, self._shortest = self._shortest, waited_s
-        self._most_in_flight = self.in_flight
-        self._met = False
-        self._busy_before_s = self._turns.busy_s(now)
-        self._admitted = self._refused = 0
-        self._in_flight_before = self.in_flight
+        self._begin_interval(now, waited_s)
 
     def _served_share(self) -> float:
         """Tell which share of the interval's work was for requests that were let in: half of it is letting them in."""
@@ -169,7 +162,7 @@ class Admission:
                 self.cap = max(shrunk, min(LEAST_CAP, self.max_in_flight))
                 self._may_shrink_at = now + SETTLE_INTERVALS * self.interval_s
         elif self._met and self._shortest < long_s / 2:
-            passed_s = now - self._interval_began_at
+            passed_s = now - self._began_at
             self._grow(FULL_SHARE - (self._turns.busy_s(now) - self._busy_before_s) / passed_s)
         self.shedding = too_long > SHED_FACTOR or (self.shedding and self._shortest > long_s)
 

@@ -58,6 +58,7 @@ class Trampoline:
             self._deliver_at = now + MAIL_WAITS_S
             self._deliver()
         if now >= self.alarms.next_at:
+            self.turns.alarm_was_late(now - self.alarms.next_at, now)
             for sleeper in self.alarms.pop_due(now):
                 sleeper.on_alarm()
 
@@ -109,8 +110,9 @@ class Trampoline:
         runs, alarms, clock = self._with_mail, self.alarms, self.clock
         while runs:
             runs.popleft().resume()
-            if alarms.next_at < inf and clock() >= alarms.next_at:
-                for sleeper in alarms.pop_due(clock()):
+            now = clock()
+            if now >= alarms.next_at:
+                for sleeper in alarms.pop_due(now):
                     sleeper.on_alarm()
         self.flush()
 
@@ -193,17 +195,19 @@ class Run(Generic[R]):
         self.resume()
 
     def _set_alarm(self, until: float) -> None:
+        self._cancel_alarm()
         trampoline = self._trampoline
-        if self._until != -inf:
-            trampoline.alarms.cancel(self._tick, self)
         if until > trampoline.clock():
             self._until = until
             self._tick = trampoline.set_alarm(until, self)
         else:
-            self._until = -inf
             trampoline.after_io(self)
+
+    def _cancel_alarm(self) -> None:
+        if self._until != -inf:
+            self._until = -inf
+            self._trampoline.alarms.cancel(self._tick, self)
 
     def _forget(self) -> None:
         self._steps = None
-        if self._until != -inf:
-            self._trampoline.alarms.cancel(self._tick, self)
+        self._cancel_alarm()

@@ -11,8 +11,12 @@ lie the poll itself and what is no I/O: tasks that connect, for instance."""
 BEHIND_S = 0.004
 """Below a tick of the kernel's own clock (4 ms at 250 Hz), and below what the margin of an answer covers, nobody
 needs to know how long something lay unread."""
-WINDOW_S = 1.0
-"""The longest turn is remembered for one to two of these."""
+TIMER_LATE_S = 0.002
+"""A timer of the event loop has whole milliseconds: on a loop with nothing to do an alarm may ring this late."""
+WINDOW_S = 10.0
+"""The longest lag is remembered for one to two of these. What stops us (another process on our core, the supervisor's
+question each second, a machine that gives its core to another guest) comes back after seconds, and an answer that
+leaves some milliseconds early costs less than one that is late."""
 
 
 class Turns:
@@ -47,13 +51,21 @@ class Turns:
         self._ended_at = now
         self.last_s = took_s = now - self.began_at
         self._busy_s += took_s
+        self._remember(took_s, now)
+        return took_s
+
+    def alarm_was_late(self, late_s: float, now: float) -> None:
+        """An alarm rang so long after its instant. That tells of what no turn does: the process did not run at all."""
+        if late_s > TIMER_LATE_S:
+            self._remember(late_s - TIMER_LATE_S, now)
+
+    def _remember(self, lag_s: float, now: float) -> None:
         if now >= self._window_ends_at:
             idle = now >= self._window_ends_at + WINDOW_S
             self._longest_before = 0.0 if idle else self._longest
             self._longest = 0.0
             self._window_ends_at = now + WINDOW_S
-        self._longest = max(self._longest, took_s)
-        return took_s
+        self._longest = max(self._longest, lag_s)
 
     def is_behind(self, now: float) -> bool:
         """Tell whether what is read now may have lain in the kernel for more than `BEHIND_S`."""
@@ -65,5 +77,5 @@ class Turns:
 
     @property
     def lag_s(self) -> float:
-        """The longest turn of the last one to two seconds."""
+        """How long an answer that is due may have to wait: the longest lag of the last 10 to 20 seconds."""
         return max(self._longest, self._longest_before)

@@ -155,6 +155,11 @@ def test_the_cap_is_not_shrunk_again_before_it_is_reached() -> None:
     assert waiting.admission.cap < shrunk
 
 
+def test_at_first_nobody_is_in_flight_nothing_is_shed_and_only_sockets_bound_it() -> None:
+    admission = Admission(7, Turns())
+    assert (admission.in_flight, admission.cap, str(admission.shedding)) == (0, 7, "False")
+
+
 def test_the_sockets_bound_it_whatever_the_loop_can_do() -> None:
     admission = Admission(2, Turns())
     assert [admission.try_enter(1.0, 5.0, 5.0) for _ in range(3)] == [None, None, Refusal("in_flight")]
@@ -245,22 +250,80 @@ class Stepped:
         return refusal.reason if refusal is not None else None
 
 
-def test_the_cap_shrinks_by_how_much_too_long_waits_are_and_settles_before_it_shrinks_again() -> None:
+@pytest.mark.parametrize("start", [0.125, 10.0])  # on a clock that began with us, or long ago
+def test_the_cap_shrinks_by_how_much_too_long_waits_are_and_settles_before_it_shrinks_again(
+    start: float,
+) -> None:
     stepped = Stepped()
-    assert [stepped.ask(9.0) for _ in range(200)] == [None] * 200
+    assert [stepped.ask(start - 0.125) for _ in range(200)] == [None] * 200
     wait_s = 0.015625  # 1.25 times too long: the cap shrinks by 0.15 times that
-    stepped.ask(10.0, wait_s)
-    stepped.ask(10.125, wait_s)
+    stepped.ask(start, wait_s)
+    stepped.ask(start + 0.125, wait_s)
     assert stepped.admission.cap == 1000, "one long interval may be a burst"
-    assert stepped.ask(10.25, wait_s) == "load"
+    assert stepped.ask(start + 0.25, wait_s) == "load"
     assert stepped.admission.cap == int(202 * 0.8125) == 164
     for _ in range(102):
         stepped.admission.leave()
-    for at in (10.375, 10.5):
+    for at in (start + 0.375, start + 0.5):
         assert stepped.ask(at, wait_s) is None
         assert stepped.admission.cap == 164, "what was admitted before is still at work"
-    stepped.ask(10.625, wait_s)
+    stepped.ask(start + 0.625, wait_s)
     assert stepped.admission.cap == int(102 * 0.8125) == 82
+
+
+class Stormed(Stepped):
+    """A thousand in flight, and callers who ask again as soon as they are refused."""
+
+    NEITHER_SHORT_NOR_LONG_S = 0.010
+    """The cap stays as it is, as far as waits are asked."""
+
+    def __init__(self, cap: int) -> None:
+        super().__init__(max_in_flight=10_000)
+        self.admission.cap = cap
+        self._at = 10.0
+        for _ in range(1000):
+            self.ask(self._at)
+
+    def interval(
+        self, *, leave: int, ask: int, waited_s: float = NEITHER_SHORT_NOR_LONG_S, times: int = 1
+    ) -> int:
+        """So many leave, and so many ask; tells the cap as the interval before left it."""
+        for _ in range(times):
+            self._at += 0.125
+            for asked in range(ask):
+                for _ in range((1, leave - 1)[asked] if asked < 2 else 0):
+                    self.admission.leave()
+                self.ask(self._at, waited_s)
+        return self.admission.cap
+
+
+# Letting one in and answering it are worth five refusals together, so four are a share of 20 in 20 + the refused.
+AN_EIGHTH, A_QUARTER, A_HALF = (4 + refused for refused in (140, 60, 20))
+
+
+def test_a_cap_grows_once_less_than_a_quarter_of_the_work_of_five_intervals_is_for_those_it_lets_in() -> None:
+    stormed = Stormed(cap=1000)
+    assert stormed.interval(leave=4, ask=AN_EIGHTH, times=4) == 1000
+    assert stormed.interval(leave=4, ask=A_HALF) == 1000
+    assert stormed.interval(leave=4, ask=AN_EIGHTH, times=5) == 1000, "five in a row, and the last has not ended"
+    assert stormed.interval(leave=4, ask=4) == 1000 + int(1000 * (1 / 4 - 1 / 8) * 0.6) + 1 == 1076
+
+
+def test_a_quarter_of_the_work_is_enough_for_the_cap_to_follow_the_waits() -> None:
+    stormed = Stormed(cap=1000)
+    assert stormed.interval(leave=4, ask=A_QUARTER, times=5) == 1000
+    assert stormed.interval(leave=4, ask=A_QUARTER, times=3, waited_s=0.03125) == 650
+
+
+def test_refusals_while_everything_is_shed_are_work_as_well() -> None:
+    stormed = Stormed(cap=1000)
+    shrunk = stormed.interval(leave=4, ask=4, times=3, waited_s=0.2)
+    assert (shrunk, stormed.admission.shedding) == (650, True)
+    stormed.interval(leave=400, ask=400, waited_s=0.2)
+    assert stormed.ask(10.5, 0.2) == "lag", "there is room, but nobody is let in"
+    # Eight are answered and none let in: as much work as with four of each.
+    assert stormed.interval(leave=8, ask=140, times=5, waited_s=0.2) == 650
+    assert stormed.interval(leave=8, ask=140, waited_s=0.2) == 650 + int(650 * (1 / 4 - 1 / 8) * 0.6) + 1
 
 
 def test_waits_ten_times_too_long_shed_everything_until_they_are_short() -> None:

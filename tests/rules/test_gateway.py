@@ -338,6 +338,15 @@ def test_what_a_request_came_to_is_told_in_full() -> None:
     assert bench.heard.overshoots_s == [-0.75]
 
 
+def test_the_answer_leaves_as_much_earlier_as_the_loop_was_late(bench: Bench) -> None:
+    turns = bench.gateway._trampoline.turns
+    turns.begin(0.0)
+    turns.end(0.010)
+    bench.loop.now = 1.0
+    bench.ask(b"timeout=100")
+    assert bench.carried[0].attempt.deadline_at == 1.087
+
+
 def test_an_abandoned_request_is_told_in_full() -> None:
     trace = OneTrace()
     bench = Bench(trace)
@@ -382,6 +391,7 @@ def test_a_bug_before_the_race_names_the_callers_trace(bench: Bench) -> None:
         (b"timeout=4", QUEUED_S, False),
         (b"timeout=4", 0.0055, True),
         (b"timeout=4000", 1.0, False),
+        (b"timeout=60000", 59.96, False),
     ],
 )
 def test_who_has_waited_for_all_its_time_is_refused(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hedgerow.turns import BEHIND_S, WINDOW_S, Turns
+from hedgerow.turns import BEHIND_S, TIMER_LATE_S, WINDOW_S, Turns
 
 
 def turn(turns: Turns, began_at: float, took_s: float) -> None:
@@ -39,15 +39,15 @@ def test_the_lag_is_the_longest_turn_of_one_to_two_windows() -> None:
     for step in range(1, 200):
         now = 10.0 + step * WINDOW_S / 100
         turn(turns, now, 0.001)
-        assert turns.lag_s == pytest.approx(0.030 if now < 11.0 else turns.lag_s)
-    turn(turns, 12.1, 0.001)
+        assert turns.lag_s == pytest.approx(0.030 if now < 10.0 + WINDOW_S else turns.lag_s)
+    turn(turns, 10.1 + 2 * WINDOW_S, 0.001)
     assert turns.lag_s == pytest.approx(0.001)
 
 
 def test_the_lag_is_forgotten_after_a_long_rest() -> None:
     turns = Turns()
     turn(turns, 10.0, 0.030)
-    turn(turns, 20.0, 0.001)
+    turn(turns, 10.1 + 2 * WINDOW_S, 0.001)
     assert turns.lag_s == pytest.approx(0.001)
 
 
@@ -83,15 +83,25 @@ def test_a_pause_of_exactly_a_quarter_is_no_rest() -> None:
 def test_the_longest_turn_is_remembered_for_one_window_and_forgotten_after_two() -> None:
     """A window begins with the turn that ends as the one before it is over, or later."""
     turns = Turns()
-    turn(turns, 0.0, 0.5)  # the window ends at 1.5
+    turn(turns, 0.0, 0.5)  # the window ends at 0.5 and its length
     assert turns.lag_s == 0.5
-    turn(turns, 1.375, 0.125)  # it is over: the next one ends at 2.5
+    turn(turns, 0.375 + WINDOW_S, 0.125)  # it is over: the next one ends at 0.5 and twice the length
     assert turns.lag_s == 0.5
-    turn(turns, 2.375, 0.125)
+    turn(turns, 0.375 + 2 * WINDOW_S, 0.125)
     assert turns.lag_s == 0.125
-    turn(turns, 2.75, 0.5)  # the window ends at 3.5
-    turn(turns, 4.25, 0.25)  # no turn for a whole window: what was before it is old
+    turn(turns, 0.75 + 2 * WINDOW_S, 0.5)  # the window ends at 0.5 and three times the length
+    turn(turns, 0.25 + 4 * WINDOW_S, 0.25)  # no turn for a whole window: what was before it is old
     assert turns.lag_s == 0.25
+
+
+def test_an_alarm_that_rang_late_is_lag_even_if_no_turn_was_long() -> None:
+    """The kernel gave our core to somebody else, or a callback ran that began no turn."""
+    turns = Turns()
+    turns.alarm_was_late(TIMER_LATE_S, 1.0)
+    assert turns.lag_s == 0.0, "timers have whole milliseconds"
+    turns.alarm_was_late(TIMER_LATE_S + 0.125, 1.0)
+    turn(turns, 1.5, 0.0625)
+    assert turns.lag_s == 0.125
 
 
 def test_busy_is_the_time_within_turns_alone() -> None:

@@ -132,7 +132,7 @@ def add(left: T, right: T) -> T:
             for key in {**left, **right}
         }
     elif isinstance(left, list) and isinstance(right, list):
-        total = [add(one, other) for one, other in zip(left, right, strict=True)]
+        total = [one + other for one, other in zip(left, right, strict=True)]  # numbers: hundreds in a snapshot
     else:
         total = left + right  # type: ignore[operator]
     return total  # type: ignore[no-any-return]

@@ -28,7 +28,7 @@ WARM_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What `bench/load` is told."""
+    """What `bench/load` is told. The first step warms the gateway up, for `WARM_S` or as long as the others."""
 
     warm_rate: int
     rates: tuple[int, ...]
@@ -45,9 +45,10 @@ def under_load(load: Load, *, gateway_args: str = "") -> list[dict[str, Any]]:
     server = Server("hedgerow", "", gateway(program, gateway_args))
     settings = Settings(load.seconds, WARM_S, 0, 800, load.rates, "go")
     rates = ",".join(map(str, (load.warm_rate, *load.rates)))
+    warm_s = min(load.seconds, WARM_S)
     arguments = [
-        *("-rate", rates, "-timeout", load.timeout, "-seconds", str(load.seconds), "-settle", "0"),
-        *("-seed", str(load.seed), "-burst", str(load.burst), "-burst-at", str(load.seconds + 1)),
+        *("-rate", rates, "-timeout", load.timeout, "-seconds", f"{warm_s},{load.seconds}", "-settle", "0"),
+        *("-seed", str(load.seed), "-burst", str(load.burst), "-burst-at", str(warm_s + 1)),
     ]
     with standing(server, settings) as stand:
         steps: list[dict[str, Any]] = loads.steps(["-addr", stand.address, *arguments], core=LOAD_CORE)

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -31,10 +32,10 @@ const (
 func main() {
 	var s settings
 	var inFlight, burstCount int
-	var secondsEach, settle, burstAt float64
+	var settle, burstAt float64
 	rateText := flag.String("rate", "", "open loop: requests per second; several with commas are steps")
 	flag.IntVar(&inFlight, "inflight", 0, "closed loop: requests kept in flight")
-	flag.Float64Var(&secondsEach, "seconds", 10, "measured time of each step")
+	secondsText := flag.String("seconds", "10", "measured time of each step; several with commas, the last for the rest")
 	flag.Float64Var(&settle, "settle", 2, "time at each step's beginning that is not counted")
 	flag.IntVar(&burstCount, "burst", 0, "requests that all leave at one instant")
 	flag.Float64Var(&burstAt, "burst-at", 0, "that instant, in seconds after the first step's settling")
@@ -48,11 +49,13 @@ func main() {
 	flag.BoolVar(&s.kernelTime, "kernel-time", true, "take answers' arrivals from the kernel")
 	flag.Parse()
 
-	rates, err := parseRates(defaultTo(*rateText, "0"))
+	rates, err := parseNumbers(defaultTo(*rateText, "0"))
+	check(err)
+	seconds, err := parseNumbers(*secondsText)
 	check(err)
 	s.timeout, err = parseSpan(*timeoutText)
 	check(err)
-	check(validate(rates, inFlight, secondsEach, s))
+	check(validate(rates, inFlight, seconds, s))
 	if s.timeout.high == 0 {
 		s.giveUp = max(s.giveUp, 15*time.Second)
 	}
@@ -62,7 +65,7 @@ func main() {
 
 	start := unixNow() + int64(50*time.Millisecond)
 	ramp := int64(float64(inFlight) / openRate * secondNs)
-	steps := plan(start+ramp, rates, inFlight, secondsEach, settle)
+	steps := plan(start+ramp, rates, inFlight, seconds, settle)
 	runner := newRunner(client, start, steps)
 	runner.schedule.burst = burst{count: burstCount, at: steps[0].measureFrom + int64(burstAt*secondNs)}
 	stop := make(chan os.Signal, 1)
@@ -71,11 +74,11 @@ func main() {
 	check(json.NewEncoder(os.Stdout).Encode(runner.report()))
 }
 
-func validate(rates []float64, inFlight int, seconds float64, s settings) error {
+func validate(rates []float64, inFlight int, seconds []float64, s settings) error {
 	if (rates[0] > 0) == (inFlight > 0) {
 		return errors.New("give either -rate (open loop) or -inflight (closed loop)")
 	}
-	if seconds <= 0 || float64(len(rates))*seconds > maxSeconds {
+	if slices.Min(seconds) <= 0 || float64(len(rates))*slices.Max(seconds) > maxSeconds {
 		return fmt.Errorf("-seconds: more than 0, and at most %d in all", maxSeconds)
 	}
 	if s.maxConnections < 1 || s.maxConnections > maxInFlight || inFlight > s.maxConnections {

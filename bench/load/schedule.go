@@ -65,27 +65,28 @@ func (s *schedule) take() {
 }
 
 // plan lays steps end to end.
-func plan(start int64, rates []float64, inFlight int, secondsEach, settle float64) []step {
+// plan lays the steps one after the other; where fewer lengths than rates are given, the last holds for the rest.
+func plan(start int64, rates []float64, inFlight int, seconds []float64, settle float64) []step {
 	var steps []step
-	for _, rate := range rates {
+	for i, rate := range rates {
 		measureFrom := start + int64(settle*secondNs)
-		until := measureFrom + int64(secondsEach*secondNs)
+		until := measureFrom + int64(seconds[min(i, len(seconds)-1)]*secondNs)
 		steps = append(steps, step{rate: rate, inFlight: inFlight, from: start, measureFrom: measureFrom, until: until})
 		start = until
 	}
 	return steps
 }
 
-func parseRates(text string) ([]float64, error) {
-	var rates []float64
+func parseNumbers(text string) ([]float64, error) {
+	var numbers []float64
 	for _, part := range strings.Split(text, ",") {
-		rate, err := strconv.ParseFloat(part, 64)
-		if err != nil || rate < 0 {
-			return nil, fmt.Errorf("rate %q: a number of requests per second, or several with commas", part)
+		number, err := strconv.ParseFloat(part, 64)
+		if err != nil || number < 0 {
+			return nil, fmt.Errorf("%q: a number, or several with commas", part)
 		}
-		rates = append(rates, rate)
+		numbers = append(numbers, number)
 	}
-	return rates, nil
+	return numbers, nil
 }
 
 // span is a range of whole milliseconds; 0 to 0 means: no timeout is sent.

@@ -8,7 +8,7 @@ from hedgerow.admission import TOO_LATE, Admission, Refusal
 from hedgerow.deadlines import answer_by
 from hedgerow.events import Observer
 from hedgerow.hedging import HedgePlan, hedge
-from hedgerow.outcomes import Attempt, Carrier, Trace
+from hedgerow.outcomes import Attempt, Carrier, OutOfTime, Trace
 from hedgerow.query import BadTimeout, parse_timeout_ms
 from hedgerow.replies import Reply, overloaded, problem, reply_to
 from hedgerow.requests import Request
@@ -102,6 +102,7 @@ class Gateway:
         now = self._trampoline.clock()
         queued_s, timeout_s = now - request.arrived_at, timeout_ms / 1000
         if queued_s > QUEUED_S and queued_s >= timeout_s:
+            self._trampoline.hurry()
             return self._refuse(request, TOO_LATE)
         refusal = self._admission.try_enter(timeout_s, request.arrived_at, now)
         if refusal is not None:
@@ -140,6 +141,8 @@ class Gateway:
                 trace = self._tracer.begin(request, timeout_ms)
             deadline_at = answer_by(request.arrived_at, timeout_ms / 1000, self._trampoline.turns.lag_s)
             verdict = await hedge(launch, self._policy.plan, deadline_at=deadline_at, clock=clock)
+            if isinstance(verdict, OutOfTime):
+                self._trampoline.hurry()
             reply = reply_to(
                 verdict, request_id=request.request_id, arrived_at=request.arrived_at, timeout_ms=timeout_ms
             )

@@ -62,6 +62,10 @@ class Trampoline:
             for sleeper in self.alarms.pop_due(now):
                 sleeper.on_alarm()
 
+    def hurry(self) -> None:
+        """Something that is due has been written: send it with the next I/O callback, not when the turn ends."""
+        self._deliver_at = 0.0
+
     def close(self) -> None:
         """Leave no timer behind. Runs that still wait must have been cancelled."""
         if self._timer is not None:

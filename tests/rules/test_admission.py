@@ -305,7 +305,7 @@ def test_a_cap_grows_once_less_than_a_quarter_of_the_work_of_five_intervals_is_f
     stormed = Stormed(cap=1000)
     assert stormed.interval(leave=4, ask=AN_EIGHTH, times=4) == 1000
     assert stormed.interval(leave=4, ask=A_HALF) == 1000
-    assert stormed.interval(leave=4, ask=AN_EIGHTH, times=5) == 1000, "five in a row, and the last has not ended"
+    assert stormed.interval(leave=4, ask=AN_EIGHTH, times=5) == 1000, "the fifth has not ended"
     assert stormed.interval(leave=4, ask=4) == 1000 + int(1000 * (1 / 4 - 1 / 8) * 0.6) + 1 == 1076
 
 

@@ -306,6 +306,32 @@ def test_an_answer_that_is_due_does_not_wait_for_the_loop(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "waited_s", "status", "hurries"),
+    [
+        (b"timeout=1", 0.0, 504, True),
+        (b"timeout=100", 0.125, 503, True),  # too late
+        (b"timeout=100", 0.0, 200, False),
+    ],
+)
+def test_an_answer_that_is_due_is_sent_with_the_next_callback(
+    bench: Bench, query: bytes, waited_s: float, status: int, hurries: bool
+) -> None:
+    """Under load a turn ends milliseconds later; callers who gave us one or two were answered late (C04)."""
+    trampoline = bench.gateway._trampoline
+    bench.loop.now = 1.0
+    trampoline.wake_due(1.0)
+    bench.ask_as(query, waited_s=waited_s)
+    if bench.carried:
+        bench.carried[0].attempt.end(Success(b"{}"), 1.0)
+        trampoline._deliver()
+    assert bench.replies[0].status == status
+    sent = []
+    trampoline.flush = lambda: sent.append(True)
+    trampoline.wake_due(1.0)
+    assert bool(sent) is hurries
+
+
+@pytest.mark.parametrize(
     ("asked", "detail", "headers"),
     [
         ({"path": b"/"}, "the only path here is /api/smart", b""),

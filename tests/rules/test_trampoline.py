@@ -146,6 +146,24 @@ def test_mail_does_not_wait_for_the_end_of_a_long_turn(driven: Driven) -> None:
     assert driven.log == ["a", "a returned", "flushed"]
 
 
+def test_what_hurries_is_sent_with_the_next_callback_and_in_the_next_turn_nothing_hurries(
+    driven: Driven,
+) -> None:
+    driven.trampoline.flush = lambda: driven.log.append("flushed")
+    driven.trampoline.wake_due(driven.loop.time())
+    driven.trampoline.hurry()
+    assert driven.log == []
+    driven.trampoline.wake_due(driven.loop.time())
+    assert driven.log == ["flushed"]
+    driven.trampoline.wake_due(driven.loop.time())
+    assert driven.log == ["flushed"]
+    driven.loop.turn()
+    driven.log.clear()
+    driven.trampoline.wake_due(driven.loop.time())
+    driven.trampoline.wake_due(driven.loop.time())
+    assert driven.log == []
+
+
 def test_what_is_due_goes_before_the_mail_that_waits(driven: Driven) -> None:
     def pass_time() -> None:
         driven.loop.now = 1.5

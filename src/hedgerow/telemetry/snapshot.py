@@ -132,7 +132,8 @@ def add(left: T, right: T) -> T:
             for key in {**left, **right}
         }
     elif isinstance(left, list) and isinstance(right, list):
-        total = [one + other for one, other in zip(left, right, strict=True)]  # numbers: hundreds in a snapshot
+        # Numbers, hundreds of them: asking of each what it is took 0.4 ms of a worker's time each second.
+        total = [one + other for one, other in zip(left, right, strict=True)]
     else:
         total = left + right  # type: ignore[operator]
     return total  # type: ignore[no-any-return]

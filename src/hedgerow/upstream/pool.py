@@ -100,7 +100,8 @@ class Upstream:
 
     def connection_counts(self) -> dict[str, int]:
         """Count the connections by state. For telemetry: it looks at each."""
-        states = [connection.state for connection in self.connections]  # their names: 1.3 ms for 4 000, not 0.3
+        # 0.3 ms for 4 000 of them; counting their names took 1.3, once a second, and answers that were due waited.
+        states = [connection.state for connection in self.connections]
         counts = {state.name.lower(): states.count(state) for state in State if state is not State.CLOSED}
         return {**counts, "loser": len(self._losers)}
 

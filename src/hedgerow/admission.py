@@ -11,6 +11,7 @@ upstream's latency says nothing about us.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from hedgerow.turns import Turns
@@ -29,6 +30,11 @@ intervals in a row must say so: one may be a burst, or a moment in which the mac
 SHRINK_AT_MOST: Final = 0.35
 SHED_FACTOR: Final = 10
 """Waits this many times too long: shrinking the cap is not enough, nothing is admitted until they are short."""
+STALE_SHARE: Final = 1 / 4
+STALE_S: Final = 0.1
+"""Who has waited for this share of its time, and for so long, is refused whatever the cap says. The cap learns from
+intervals; a jump of the load, or a burst of connections, leaves so much unread before it has learnt that those who
+came last would be read when their time is over. Refusing is five times quicker than serving, so it catches up."""
 SETTLE_INTERVALS: Final = 3
 """From one shrinking to the next: what was admitted before keeps us busy for as long as it is in flight."""
 FULL_SHARE: Final = 0.92
@@ -61,6 +67,11 @@ _LOAD: Final = Refusal("load")
 _LAG: Final = Refusal("lag")
 TOO_LATE: Final = Refusal("too_late")
 """It lay unread for so long that it could not be answered in time."""
+
+
+def stale_after_s(timeout_s: float) -> float:
+    """Tell how long a request may have lain unread and still be let in."""
+    return max(timeout_s * STALE_SHARE, STALE_S)
 
 
 class Admission:
@@ -100,13 +111,16 @@ class Admission:
 
     def try_enter(self, timeout_s: float, arrived_at: float, now: float) -> Refusal | None:
         """Let a request in (None), or say why not. Whoever was let in must `leave` once."""
+        waited_s = 0.0
         if self.adapts:
-            self._observe(timeout_s, arrived_at, now)
+            # On a loop that has time a request waits for its own connection's earlier ones, not for us.
+            waited_s = now - arrived_at if self._turns.is_behind(now) else 0.0
+            self._observe(timeout_s, waited_s, now)
         if self.in_flight >= self.cap:
             self._met = True
             self._refused += 1
             return _SOCKETS if self.cap == self.max_in_flight else _LOAD
-        if self.shedding:
+        if self.shedding or waited_s > stale_after_s(timeout_s):
             self._refused += 1
             return _LAG
         self.in_flight += 1
@@ -125,16 +139,19 @@ class Admission:
         return min(max(self._patience_s * LONG_WAIT_SHARE, least), most)
 
     @property
+    def stale_s(self) -> float:
+        """Tell after how long an unread request is not worth reading, for callers as patient as those of late."""
+        return stale_after_s(self._patience_s) if self.adapts else inf
+
+    @property
     def interval_s(self) -> float:
         """Tell how long waits must stay long to count."""
         least, most = INTERVAL_S
         return min(max(self._patience_s * INTERVAL_SHARE, least), most)
 
-    def _observe(self, timeout_s: float, arrived_at: float, now: float) -> None:
+    def _observe(self, timeout_s: float, waited_s: float, now: float) -> None:
         # Falls fast and rises slowly: the least patient callers are those whom waiting harms.
         self._patience_s += (timeout_s - self._patience_s) * (0.1 if timeout_s < self._patience_s else 0.002)
-        # On a loop that has time a request waits for its own connection's earlier ones, not for us.
-        waited_s = now - arrived_at if self._turns.is_behind(now) else 0.0
         if now < self._ends_at:
             self._shortest = min(self._shortest, waited_s)
             return

@@ -22,6 +22,9 @@ R = TypeVar("R")
 MAIL_WAITS_S: Final = 0.005
 """Mail is delivered when a turn ends, or within this time: libuv goes on polling for as long as 1 024 sockets are
 ready (up to 48 times), so that a turn under overload lasts seconds. Successes would be overtaken by deadlines."""
+LONG_TURN_S: Final = 0.020
+"""A turn that is older shall end once each socket that is ready has been looked at: until then no task runs, and what
+has been accepted, or connected, waits."""
 
 
 class Trampoline:
@@ -35,9 +38,12 @@ class Trampoline:
         """Told the length of each turn that had I/O, in seconds."""
         self.flush: Callable[[], None] = _nothing
         """Sends what has been written since the last call: when a turn ends, or in the middle of a long one."""
+        self.end_turn_soon: Callable[[], None] = _nothing
+        """Asks the event loop to poll no more in this turn; see `poll_breaker`."""
         self._loop = loop
         self._with_mail: deque[Run[Any]] = deque()
         self._deliver_at = 0.0
+        self._too_long_at = inf
         self._timer: _Timer | None = None
         self._timer_at = inf
 
@@ -53,10 +59,14 @@ class Trampoline:
         if not self.turns.running:
             self.turns.begin(now)
             self._deliver_at = now + MAIL_WAITS_S
+            self._too_long_at = now + LONG_TURN_S
             self._loop.call_soon(self._end_turn)
         elif now >= self._deliver_at:
             self._deliver_at = now + MAIL_WAITS_S
             self._deliver()
+            if now >= self._too_long_at:
+                self._too_long_at = inf
+                self.end_turn_soon()
         if now >= self.alarms.next_at:
             self.turns.alarm_was_late(now - self.alarms.next_at, now)
             for sleeper in self.alarms.pop_due(now):
@@ -133,7 +143,7 @@ class _Timer(Protocol):
 
 
 def _nothing() -> None:
-    """Nothing is to be sent."""
+    """Nobody has said what to do."""
 
 
 def _ignore(took_s: float) -> None:

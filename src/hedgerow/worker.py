@@ -27,6 +27,7 @@ from hedgerow.gateway import Gateway, Policy
 from hedgerow.hedging import HedgePlan, OnFailure
 from hedgerow.http_front import IDLE_GRACE_S, HttpFront
 from hedgerow.payload import judge
+from hedgerow.poll_breaker import PollBreaker
 from hedgerow.scoreboard import Scoreboard, Seat
 from hedgerow.settings import Settings, SocketBudget, Target
 from hedgerow.sockets import Outbox
@@ -140,6 +141,7 @@ class Worker:
             outbox=outbox,
             trampoline=self.trampoline,
             loop=loop,
+            stale_s=lambda: self.admission.stale_s,
             seat=seat,
         )
 
@@ -225,6 +227,8 @@ async def _run(order: Order, sock: socket.socket, channel: socket.socket, board:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     worker.start(sock)
+    with suppress(OSError):  # no process may be started here; then turns are as long as libuv makes them
+        worker.trampoline.end_turn_soon = (await PollBreaker.start()).end_turn_soon
     tame_garbage_collection()
     writer.write(line(Ready()))
     asking = loop.create_task(_answer(reader, writer, worker, stop))
@@ -260,6 +264,10 @@ def main() -> None:
     The three are descriptors.
     """
     make_room_for_descriptors(raise_descriptor_limit())
+    for argument in sys.argv[1:4]:
+        os.set_inheritable(
+            int(argument), False
+        )  # a child of ours must not keep the port, or our end of the channel
     sock, channel = (socket.socket(fileno=int(argument)) for argument in sys.argv[1:3])
     with channel.makefile("rb", buffering=0) as lines:
         order = msgspec.json.decode(lines.readline(), type=Order)

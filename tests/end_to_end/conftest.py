@@ -59,6 +59,10 @@ class Command:
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def children(self) -> list[psutil.Process]:
+        """The workers, and the embedded testing server if there is one."""
+        return psutil.Process(self.process.pid).children()
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         self.process.communicate(timeout=READ_TIMEOUT_S)

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -30,8 +30,8 @@ def test_the_command_answers_before_the_embedded_testing_server_and_stops(serve:
     assert command.get("?timeout=60000")[0] in (200, 502)
     assert ask(command.admin + "/readyz")[1]["ready"] is True
     assert ask(command.admin + "/livez") == (200, {"live": True})
+    assert len(command.children()) == 2
     family = command.family()
-    assert len(family) == 2
     assert command.stop() == 0
     assert not psutil.wait_procs(family, timeout=READ_TIMEOUT_S)[1]
 
@@ -43,11 +43,29 @@ def test_kill_9_of_the_supervisor_leaves_no_process(serve: Serve) -> None:
     assert not psutil.wait_procs(family, timeout=READ_TIMEOUT_S)[1]
 
 
+def sockets_of(process: psutil.Process) -> set[Path]:
+    """The sockets that a process holds beyond its standard streams."""
+    held = set()
+    for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            held.add(descriptor.readlink())
+    return {name for name in held if name.name.startswith("socket:")}
+
+
+def test_the_child_by_which_a_worker_ends_long_turns_holds_nothing_of_it(serve: Serve) -> None:
+    """It inherited the port and the channel: a dead worker would have looked alive until the child had ended."""
+    command = serve("--upstream", "http://127.0.0.1:1/")
+    (worker,) = command.children()
+    (idle,) = worker.children()
+    assert not sockets_of(worker) & sockets_of(idle)
+    assert len(sockets_of(worker)) > 2
+
+
 def test_a_killed_worker_is_replaced_and_its_counts_stay(serve: Serve) -> None:
     command = serve("--upstream", "http://127.0.0.1:1/", "--hedges", "0")
     assert command.get()[0] == 502
     assert command.metrics()['hedgerow_requests_total{outcome="all_failed"}'] == 1
-    (worker,) = command.family()
+    (worker,) = command.children()
     worker.kill()
     psutil.wait_procs([worker], timeout=READ_TIMEOUT_S)
     assert command.get()[0] == 502, "the listening socket stands; the request waits for the new worker"

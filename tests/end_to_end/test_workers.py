@@ -37,7 +37,7 @@ def test_64_keep_alive_connections_are_spread_evenly(serve: Serve, workers: int)
             sock.settimeout(READ_TIMEOUT_S)
             assert sock.recv(12) == b"HTTP/1.1 404"
         assert address.port is not None
-        shares = [connections_of(worker, address.port) for worker in command.family()]
+        shares = [connections_of(worker, address.port) for worker in command.children()]
     assert sum(shares) == 64
     assert max(shares) <= 1.5 * min(shares)
 
@@ -45,7 +45,7 @@ def test_64_keep_alive_connections_are_spread_evenly(serve: Serve, workers: int)
 def test_connections_are_accepted_though_a_worker_is_stopped(serve: Serve) -> None:
     command = serve("--workers=2", *NOWHERE)
     command.all_ready()
-    stopped = command.family()[0]
+    stopped = command.children()[0]
     stopped.suspend()
     try:
         with ExitStack() as stack:
@@ -99,14 +99,14 @@ def asking() -> Iterator[list[Asking]]:
 def test_sighup_replaces_each_worker_and_loses_nothing(serve: Serve, asking: list[Asking]) -> None:
     command = serve("--workers=2", *NOWHERE)
     command.all_ready()
-    before = command.family()
+    before = command.children()
     asking.extend(Asking(command.authority) for _ in range(4))
     command.process.send_signal(signal.SIGHUP)
     assert not psutil.wait_procs(before, timeout=READ_TIMEOUT_S)[1]
     for caller in asking:
         caller.stop()
     assert [caller.lost for caller in asking] == [[]] * 4
-    assert len(command.family()) == 2
+    assert len(command.children()) == 2
     assert ask(command.admin + "/readyz")[0] == 200
     answered = sum(caller.answered for caller in asking)
     assert answered > 0
@@ -118,7 +118,7 @@ def test_sighup_replaces_each_worker_and_loses_nothing(serve: Serve, asking: lis
 def test_a_killed_worker_costs_only_its_own_requests(serve: Serve, asking: list[Asking]) -> None:
     command = serve("--workers=2", *NOWHERE)
     command.all_ready()
-    victim = command.family()[0]
+    victim = command.children()[0]
     asking.extend(Asking(command.authority) for _ in range(4))
     victim.kill()
     psutil.wait_procs([victim], timeout=READ_TIMEOUT_S)
@@ -153,7 +153,7 @@ def test_sigterm_answers_what_comes_on_connections_that_stand(serve: Serve) -> N
 def test_a_gateway_whose_only_worker_stands_still_is_not_ready_and_gets_a_new_one(serve: Serve) -> None:
     command = serve(*NOWHERE)
     command.all_ready()
-    (hung,) = command.family()
+    (hung,) = command.children()
     hung.suspend()
     command.until_readiness(lambda reason: reason == "no worker answers")
     assert ask(command.admin + "/readyz")[0] == 503
@@ -164,7 +164,7 @@ def test_a_gateway_whose_only_worker_stands_still_is_not_ready_and_gets_a_new_on
 
 def test_a_testing_server_that_was_stopped_does_not_keep_the_gateway_from_ending(serve: Serve) -> None:
     command = serve()
-    simulator = next(process for process in command.family() if "hedgerow_simulator" in process.cmdline())
+    simulator = next(process for process in command.children() if "hedgerow_simulator" in process.cmdline())
     simulator.suspend()
     assert command.stop() == 0
     assert not psutil.wait_procs([simulator], timeout=READ_TIMEOUT_S)[1]

@@ -54,6 +54,30 @@ class Server(Protocol):
     def lingers(self, client: "ClientConnection") -> None: ...
 
 
+def written(
+    reply: Reply, request_id: bytes, took_s: float, date: bytes, connection: bytes, body: bytes
+) -> bytes:
+    """Write an answer as it goes over the wire; `connection` is its header line, or nothing."""
+    tenths = int(took_s * 10_000 + 0.5)  # of a millisecond: mypyc leaves %.1f to Python
+    return (
+        b"%bContent-Type: %b\r\nContent-Length: %d\r\nCache-Control: no-store\r\nX-Request-Id: %b\r\n"
+        b"Server-Timing: total;dur=%d.%d%b\r\nDate: %b\r\n%b%b\r\n%b"
+        % (
+            _STATUS_LINES[reply.status],
+            reply.content_type,
+            len(reply.body),
+            request_id,
+            tenths // 10,
+            tenths % 10,
+            reply.timing,
+            date,
+            reply.headers,
+            connection,
+            body,
+        )
+    )
+
+
 class ClientConnection(asyncio.Protocol):
     """Reads heads, has each answered, writes each answer with one write.
 
@@ -94,6 +118,7 @@ class ClientConnection(asyncio.Protocol):
         # uvloop's transports have the methods of asyncio's, not the base class.
         self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=self._server.limits.write_buffer_bytes)
+        self._server.wake_due(self._server.clock())  # a flood of connections begins hundreds in a row
         if self._server.connected(self):
             self._become_idle()
         else:
@@ -266,27 +291,9 @@ class ClientConnection(asyncio.Protocol):
     ) -> None:
         server = self._server
         now = server.clock()
-        tenths = int((now - arrived_at) * 10_000 + 0.5)  # of a millisecond: mypyc leaves %.1f to Python
         if self._transport is not None:
-            server.outbox.put(
-                self._sock,
-                self._transport,
-                b"%bContent-Type: %b\r\nContent-Length: %d\r\nCache-Control: no-store\r\nX-Request-Id: %b\r\n"
-                b"Server-Timing: total;dur=%d.%d%b\r\nDate: %b\r\n%b%b\r\n%b"
-                % (
-                    _STATUS_LINES[reply.status],
-                    reply.content_type,
-                    len(reply.body),
-                    request_id,
-                    tenths // 10,
-                    tenths % 10,
-                    reply.timing,
-                    server.date(now),
-                    reply.headers,
-                    connection,
-                    body,
-                ),
-            )
+            message = written(reply, request_id, now - arrived_at, server.date(now), connection, body)
+            server.outbox.put(self._sock, self._transport, message)
 
     def _become_idle(self) -> None:
         """No request is under way; perhaps a part of a head is."""

@@ -11,8 +11,9 @@ from math import inf
 from typing import Final, Protocol
 
 from hedgerow.deadlines import ExpiryQueue
-from hedgerow.http_front.client import ClientConnection, Handler
+from hedgerow.http_front.client import ClientConnection, Handler, written
 from hedgerow.http_front.heads import Refused
+from hedgerow.replies import problem
 from hedgerow.requests import RequestIds
 from hedgerow.settings import ClientLimits
 from hedgerow.sockets import Outbox, unread_for_s
@@ -39,15 +40,17 @@ TURN_AWAY_S: Final = 0.001
 TURNS_AWAY: Final = 4
 """Then it takes what nobody else has taken: the others may be busy, or stopped."""
 
-BEYOND: Final = 96
-"""Connections that may stand for a moment beyond `max_clients`, to be told that they are refused: with what a worker
-needs anyway (20 or so) they have room in `SocketBudget.RESERVE`. More are accepted when these are gone."""
-BEYOND_MAY_LINGER: Final = 32
-"""So many of them are read on from after the refusal, for `linger_s`; a flood of others is closed at once, or their
-lingering would use up the descriptors."""
+BEYOND: Final = 32
+"""Connections that may stand beyond `max_clients`, to be told that they are refused and read on from for `linger_s`.
+With what a worker needs anyway (20 or so) they have room in `SocketBudget.RESERVE`. A flood of others is turned away
+as it is accepted: their lingering would use up the descriptors."""
+TURNED_AWAY_BYTES: Final = 16 * 1024
+"""Read of each of those before it is closed: the whole of a request, as long as a head may be."""
 
 ACCEPT_PAUSE_S: Final = 0.1
 """No accepting for so long after the kernel refused us a descriptor. The budget of sockets should prevent it."""
+
+_NO_PLACE: Final = Refused("overloaded", "more connections than can be served", headers=b"Retry-After: 1\r\n")
 
 
 class Seat(Protocol):
@@ -71,6 +74,7 @@ class HttpFront:
         outbox: Outbox,
         trampoline: Trampoline,
         loop: AbstractEventLoop,
+        stale_s: Callable[[], float] = lambda: inf,
         seat: Seat | None = None,
     ) -> None:
         self.handler = handler
@@ -82,6 +86,8 @@ class HttpFront:
         self.clock = trampoline.clock
         self.wake_due = trampoline.wake_due
         self._turns = trampoline.turns
+        self._stale_s = stale_s
+        """Tells after how long a request that waits to be accepted is not worth reading."""
         self.draining = False
         self.clients: set[ClientConnection] = set()
         self._loop = loop
@@ -176,8 +182,7 @@ class HttpFront:
         for _ in range(ACCEPTS_PER_TURN):
             if self._sock is None or self._is_for_others():
                 return False
-            if self._connections >= self.max_clients + BEYOND:  # the next turn has closed some
-                return False
+            self.wake_due(self.clock())
             try:
                 conn, _ = self._sock.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
@@ -188,12 +193,33 @@ class HttpFront:
                 self._accept_again = self._loop.call_later(ACCEPT_PAUSE_S, self._resume_accepting)
                 return False
             conn.setblocking(False)
+            if self._connections >= self.max_clients + BEYOND or self._is_stale(conn):
+                self._turn_away(conn)
+                continue
             self._count(1)
             task = self._loop.create_task(self._open(conn))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
         self._turned_away = 0
         return True
+
+    def _is_stale(self, conn: socket.socket) -> bool:
+        """Tell whether what a new connection brings has waited for us for too long; not if for a worker to be there."""
+        return self._turns.is_behind(self.clock()) and unread_for_s(conn) > self._stale_s()
+
+    def _turn_away(self, conn: socket.socket) -> None:
+        """Refuse a connection and close it, at the cost of three system calls: nothing of it stays with us."""
+        self.on_refusal(_NO_PLACE.code)
+        request_id = self.next_id()
+        reply = problem(_NO_PLACE.code, _NO_PLACE.detail, request_id, headers=_NO_PLACE.headers)
+        answer = written(
+            reply, request_id, 0.0, self.date(self.clock()), b"Connection: close\r\n", reply.body
+        )
+        with conn:
+            with suppress(OSError):  # nothing has come yet
+                conn.recv(TURNED_AWAY_BYTES)  # closed with something unread, TCP takes back what was sent
+            with suppress(OSError):
+                conn.send(answer)
 
     async def _open(self, conn: socket.socket) -> None:
         try:
@@ -229,11 +255,7 @@ class HttpFront:
         self.clients.add(client)
         if len(self.clients) <= self.max_clients:
             return True
-        client.refuse(
-            Refused("overloaded", "more connections than can be served", headers=b"Retry-After: 1\r\n")
-        )
-        if len(self.clients) > self.max_clients + BEYOND_MAY_LINGER:
-            client.close()
+        client.refuse(_NO_PLACE)
         return False
 
     def disconnected(self, client: ClientConnection) -> None:

@@ -142,6 +142,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the methods of asyncio's, not the base class.
         self._transport = transport = cast("asyncio.Transport", transport)
+        self._pool.wake_due(self._pool.clock())  # a burst of hedges makes hundreds in a row
         if self.attempt is None or self.state is State.CLOSED:
             transport.abort()
         else:

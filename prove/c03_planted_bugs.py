@@ -288,7 +288,8 @@ BUGS = (
     ),
     Bug(
         "what is ready is not read before hedges leave",
-        "trampoline.py", "self._loop.call_soon(self._loop.call_soon, run.resume)", "self._loop.call_soon(run.resume)",
+        "trampoline.py", "self._loop.call_soon(self._loop.call_soon, self._resume_after_io, run)",
+        "self._loop.call_soon(self._resume_after_io, run)",
         "C02", 0.04,
     ),
     Bug(

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from hedgerow.gateway import QUEUED_S
 from hedgerow.hedging import STALL_S
+from hedgerow.turns import WINDOW_S
 from prove.world.callers import Asked, Caller
 from prove.world.watching import Ended, Launch, Settled
 from prove.world.world import Played, Rest
@@ -18,7 +19,7 @@ SLACK_S = 0.003
 MARGIN_S = 0.003
 """Answers that are due leave so much early, if the loop has not been slow of late."""
 LONGEST_MARGIN_S = 0.025
-LAG_REMEMBERED_S = 2.0
+LAG_REMEMBERED_S = 2 * WINDOW_S
 """How long a stall makes the margin longer."""
 IDLE_GRACE_S = 1.0
 """A drain gives idle connections so long to bring a request."""

@@ -228,7 +228,13 @@ async def _run(order: Order, sock: socket.socket, channel: socket.socket, board:
         loop.add_signal_handler(number, stop.set)
     worker.start(sock)
     with suppress(OSError):  # no process may be started here; then turns are as long as libuv makes them
-        worker.trampoline.end_turn_soon = (await PollBreaker.start()).end_turn_soon
+        breaker = await PollBreaker.start()
+
+        def in_long_turn() -> None:
+            worker.front.accept_more()
+            breaker.end_turn_soon()
+
+        worker.trampoline.in_long_turn = in_long_turn
     tame_garbage_collection()
     writer.write(line(Ready()))
     asking = loop.create_task(_answer(reader, writer, worker, stop))

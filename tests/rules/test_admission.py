@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from heapq import heappop, heappush
+from math import inf
 
 import pytest
 
@@ -350,6 +351,15 @@ def test_who_has_waited_for_a_quarter_of_its_time_is_refused_at_once(
     turns.begin(10.0 - waited_s)
     refusal = admission.try_enter(timeout_s, 10.0 - waited_s, 10.0)
     assert refusal == (Refusal("lag") if refused and adapts else None)
+
+
+@pytest.mark.parametrize(("adapts", "stale_s"), [(True, 0.25), (False, inf)])
+def test_what_is_stale_depends_on_the_callers_of_late_unless_nothing_is_shed(
+    *, adapts: bool, stale_s: float
+) -> None:
+    assert Admission(1000, Turns(), adapts=adapts).stale_s == stale_s, (
+        "callers are taken for ones of a second"
+    )
 
 
 def test_a_burst_is_caught_up_with_before_anybodys_time_is_over() -> None:

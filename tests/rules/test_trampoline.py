@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from hedgerow.mailbox import mail
-from hedgerow.trampoline import MAIL_WAITS_S, Run, Trampoline
+from hedgerow.trampoline import DUE_PER_FLUSH, MAIL_WAITS_S, Run, Trampoline
 from rules.manual_loop import ManualLoop, Timer
 
 
@@ -162,6 +162,37 @@ def test_what_hurries_is_sent_with_the_next_callback_and_in_the_next_turn_nothin
     driven.trampoline.wake_due(driven.loop.time())
     driven.trampoline.wake_due(driven.loop.time())
     assert driven.log == []
+
+
+def test_in_a_long_turn_somebody_is_asked_each_time_that_mail_is_delivered(driven: Driven) -> None:
+    asked: list[float] = []
+    driven.trampoline.in_long_turn = lambda: asked.append(driven.loop.now)
+    for begin in (0.0, 1.0):
+        asked.clear()
+        for at in (0.0, 0.019, 0.020, 0.0245, 0.029, 0.030, 0.5):  # mail at 0.019, 0.0245, 0.030, 0.5
+            driven.loop.now = begin + at
+            driven.trampoline.wake_due(driven.loop.now)
+        assert asked == [begin + at for at in (0.0245, 0.030, 0.5)]
+        driven.loop.turn()
+
+
+def test_of_many_that_are_due_at_once_the_first_are_sent_before_the_last_are_answered(driven: Driven) -> None:
+    driven.trampoline.flush = lambda: driven.log.append("flushed")
+    for number in range(2 * DUE_PER_FLUSH):
+        driven.begin(sleeper(driven.log, str(number), 0.010, 9.0))
+    driven.loop.now = 0.011
+    driven.trampoline.wake_due(driven.loop.now)
+    assert [place for place, what in enumerate(driven.log) if what == "flushed"] == [64, 129]
+
+
+def test_who_resumes_after_the_io_lets_what_is_due_go_first(driven: Driven) -> None:
+    """C05: after a stall hundreds of hedges were launched in a row, and deadlines waited for them."""
+    driven.begin(sleeper(driven.log, "after the I/O", 0.0))
+    driven.begin(sleeper(driven.log, "due", 0.010))
+    driven.loop.now = 0.011
+    driven.loop.turn()
+    driven.loop.turn()
+    assert driven.log[0] == "due"
 
 
 def test_what_is_due_goes_before_the_mail_that_waits(driven: Driven) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from hedgerow.http_front.server import BEYOND, TURNS_TO_READ
 from hedgerow.settings import ClientLimits
+from hedgerow.turns import Turns
 from sockets.conftest import Serve
 from sockets.raw_http import Asked, WhenReleased, ok, saying, scripted
 
@@ -353,6 +354,33 @@ async def test_a_flood_of_connections_is_turned_away_without_a_place_for_any(
         assert front._connections == 1
     assert served.counts.shed == {"connections": 20}
     first.close()
+
+
+class Behind:
+    """Turns of a loop that is behind all the time."""
+
+    def is_behind(self, now: float) -> bool:
+        return True
+
+
+async def test_what_waited_too_long_to_be_accepted_is_turned_away_if_we_are_to_blame(serve: Serve) -> None:
+    """A burst of 8 000 was opened one by one, and half were read when their time was over (C05)."""
+    served = await serve("http://127.0.0.1:1/")
+    front = served.worker.front
+    front._stale_s = lambda: -1.0  # whatever comes has waited for longer
+    in_time = await served.caller()
+    assert (await in_time.get("/"))[0] == 404, "a worker that has just begun is not to blame"
+    front._turns = cast("Turns", Behind())
+    stale = await served.caller()
+    status, headers, _ = await stale.answer()
+    assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
+    assert await stale.reader.read() == b""
+    assert served.counts.shed == {"connections": 1}
+    front._stale_s = lambda: 60.0
+    fresh = await served.caller()
+    assert (await fresh.get("/"))[0] == 404
+    for caller in (in_time, stale, fresh):
+        caller.close()
 
 
 async def test_each_head_has_its_own_deadline(serve: Serve) -> None:

@@ -26,6 +26,8 @@ ACCEPTS_PER_TURN: Final = 512
 """uvloop's own server accepts one connection in each turn of the loop (libuv#3696), so under load callers wait in
 the kernel where no deadline sees them; more than this would let a flood of connections hold up the answers. Among
 thousands of sockets that are ready the listening one comes up rarely, so 64 were too few: callers waited a second."""
+ACCEPTS_IN_LONG_TURN: Final = 128
+"""Each 5 ms of a turn that is longer than 20: 25 000 a second."""
 
 TURNS_TO_READ: Final = 3
 """The loop turns so often before a drain or a sweep takes a connection for idle or slow: what has come is read by then,
@@ -96,6 +98,7 @@ class HttpFront:
         self._connections = 0
         """Accepted and not yet gone, whether or not asyncio has them already."""
         self._turned_away = 0
+        self._accepting = False
         self._opening: set[asyncio.Task[object]] = set()
         self._slow_heads: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.head_timeout_s)
         self._deaf: ExpiryQueue[ClientConnection] = ExpiryQueue(limits.write_timeout_s)
@@ -177,9 +180,23 @@ class HttpFront:
 
     # -- accepting
 
-    def _accept(self) -> bool:
+    def accept_more(self) -> None:
+        """Accept some in the middle of a long turn: in 0.2 s a jump of the load fills the kernel's queue, and whom it
+        drops then is late by the second after which TCP tries again.
+        """
+        if self._accept_again is None and not self._accepting:
+            self._accept(ACCEPTS_IN_LONG_TURN)
+
+    def _accept(self, most: int = ACCEPTS_PER_TURN) -> bool:
         """Accept some of the connections that wait; tell whether there may be more."""
-        for _ in range(ACCEPTS_PER_TURN):
+        self._accepting = True
+        try:
+            return self._accept_some(most)
+        finally:
+            self._accepting = False
+
+    def _accept_some(self, most: int) -> bool:
+        for _ in range(most):
             if self._sock is None or self._is_for_others():
                 return False
             self.wake_due(self.clock())

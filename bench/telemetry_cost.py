@@ -22,7 +22,7 @@ import click
 
 from bench.machine import provenance
 from bench.processes import free_port
-from bench.servers import HEDGEROW, Command, Place, Server, gateway
+from bench.servers import COMPILED, HEDGEROW, Command, Place, Server, gateway
 from bench.workloads import LOAD_CORE, Settings, w1, w2
 
 RESULTS = Path(__file__).parent / "results"
@@ -80,9 +80,9 @@ def ask(admin_port: int) -> None:
         time.sleep(1)
 
 
-def served(admin_port: int, flags: str, env: dict[str, str]) -> Callable[[Place], Command]:
+def served(program: Path, admin_port: int, flags: str, env: dict[str, str]) -> Callable[[Place], Command]:
     """Return how a gateway with these flags and variables is started."""
-    start = gateway(HEDGEROW, f"--admin-port {admin_port} {flags}")  # the last of two ports counts
+    start = gateway(program, f"--admin-port {admin_port} {flags}")  # the last of two ports counts
     variables = (f"{name}={value}" for name, value in env.items())
     prefix: Command = ["env", *variables]
     return lambda place: [*prefix, *start(place)]
@@ -91,9 +91,10 @@ def served(admin_port: int, flags: str, env: dict[str, str]) -> Callable[[Place]
 @click.command()
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=8.0, show_default=True)
+@click.option("--compiled", is_flag=True, help="The build with its hot path compiled, as the image has it.")
 @click.option("--ask", "asked_port", type=int, hidden=True)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False))
-def main(rounds: int, seconds: float, asked_port: int | None, output: Path | None) -> None:
+def main(rounds: int, seconds: float, asked_port: int | None, output: Path | None, *, compiled: bool) -> None:
     """Print CPU per request with all of it on and all of it off, and what the difference comes to."""
     if asked_port is not None:
         ask(asked_port)
@@ -101,6 +102,7 @@ def main(rounds: int, seconds: float, asked_port: int | None, output: Path | Non
     receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
     exporter = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.server_port}"}
+    program = COMPILED if compiled else HEDGEROW
     settings = Settings(
         seconds=seconds, settle_s=3.0, in_flight=2000, timeout_ms=800, rates=(), upstream="go"
     )
@@ -109,10 +111,10 @@ def main(rounds: int, seconds: float, asked_port: int | None, output: Path | Non
         took: dict[str, list[float]] = {"off": [], "on": []}
         for _ in range(rounds):
             port = free_port()
-            off = served(port, "--access-log off", {"PYTHONPATH": str(UNTOLD)})
+            off = served(program, port, "--access-log off", {"PYTHONPATH": str(UNTOLD)})
             took["off"].append(cpu_us(workload(Server("off", "", off), settings)))
             with asking(port):
-                on = served(port, "--trace-sample 0.01", exporter)
+                on = served(program, port, "--trace-sample 0.01", exporter)
                 took["on"].append(cpu_us(workload(Server("on", "", on), settings)))
         off_us, on_us = (statistics.median(took[which]) for which in ("off", "on"))
         print(

@@ -64,8 +64,7 @@ func (s *schedule) take() {
 	s.sent++
 }
 
-// plan lays steps end to end.
-// plan lays the steps one after the other; where fewer lengths than rates are given, the last holds for the rest.
+// plan lays steps end to end; where fewer lengths than rates are given, the last holds for the rest.
 func plan(start int64, rates []float64, inFlight int, seconds []float64, settle float64) []step {
 	var steps []step
 	for i, rate := range rates {

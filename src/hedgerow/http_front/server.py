@@ -229,9 +229,8 @@ class HttpFront:
         self.on_refusal(_NO_PLACE.code)
         request_id = self.next_id()
         reply = problem(_NO_PLACE.code, _NO_PLACE.detail, request_id, headers=_NO_PLACE.headers)
-        answer = written(
-            reply, request_id, 0.0, self.date(self.clock()), b"Connection: close\r\n", reply.body
-        )
+        waited_s, date = unread_for_s(conn), self.date(self.clock())
+        answer = written(reply, request_id, waited_s, date, b"Connection: close\r\n", reply.body)
         with conn:
             with suppress(OSError):  # nothing has come yet
                 conn.recv(TURNED_AWAY_BYTES)  # closed with something unread, TCP takes back what was sent

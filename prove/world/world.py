@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import inf
 from random import Random
 from typing import Any
 
@@ -133,6 +134,8 @@ def play(seed: str) -> Played:
         loop.running(),
     ):
         worker = Worker(scenario.settings, TARGET, loop.as_loop())
+        # The laws tell what became of each request; a connection that is turned away after a stall has none yet.
+        worker.front._stale_s = lambda: inf
         worker.start(network.listen())  # type: ignore[arg-type]
         upstream = SimulatedUpstream(network, scenario.settings, seed, seen.history)
         callers = [

@@ -231,11 +231,11 @@ class HttpFront:
         reply = problem(_NO_PLACE.code, _NO_PLACE.detail, request_id, headers=_NO_PLACE.headers)
         waited_s, date = unread_for_s(conn), self.date(self.clock())
         answer = written(reply, request_id, waited_s, date, b"Connection: close\r\n", reply.body)
-        with conn:
-            with suppress(OSError):  # nothing has come yet
-                conn.recv(TURNED_AWAY_BYTES)  # closed with something unread, TCP takes back what was sent
-            with suppress(OSError):
-                conn.send(answer)
+        with suppress(OSError):  # nothing has come yet
+            conn.recv(TURNED_AWAY_BYTES)  # closed with something unread, TCP takes back what was sent
+        with suppress(OSError):  # gone again
+            conn.send(answer)
+        conn.close()
 
     async def _open(self, conn: socket.socket) -> None:
         try:

@@ -135,7 +135,7 @@ def play(seed: str) -> Played:
     ):
         worker = Worker(scenario.settings, TARGET, loop.as_loop())
         # The laws tell what became of each request; a connection that is turned away after a stall has none yet.
-        worker.front._stale_s = lambda: inf
+        worker.front.stale_s = lambda: inf
         worker.start(network.listen())  # type: ignore[arg-type]
         upstream = SimulatedUpstream(network, scenario.settings, seed, seen.history)
         callers = [

@@ -367,7 +367,7 @@ async def test_what_waited_too_long_to_be_accepted_is_turned_away_if_we_are_to_b
     """A burst of 8 000 was opened one by one, and half were read when their time was over (C05)."""
     served = await serve("http://127.0.0.1:1/")
     front = served.worker.front
-    front._stale_s = lambda: -1.0  # whatever comes has waited for longer
+    front.stale_s = lambda: -1.0  # whatever comes has waited for longer
     in_time = await served.caller()
     assert (await in_time.get("/"))[0] == 404, "a worker that has just begun is not to blame"
     front._turns = cast("Turns", Behind())
@@ -376,7 +376,7 @@ async def test_what_waited_too_long_to_be_accepted_is_turned_away_if_we_are_to_b
     assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
     assert await stale.reader.read() == b""
     assert served.counts.shed == {"connections": 1}
-    front._stale_s = lambda: 60.0
+    front.stale_s = lambda: 60.0
     fresh = await served.caller()
     assert (await fresh.get("/"))[0] == 404
     for caller in (in_time, stale, fresh):

@@ -88,7 +88,7 @@ class HttpFront:
         self.clock = trampoline.clock
         self.wake_due = trampoline.wake_due
         self._turns = trampoline.turns
-        self._stale_s = stale_s
+        self.stale_s = stale_s
         """Tells after how long a request that waits to be accepted is not worth reading."""
         self.draining = False
         self.clients: set[ClientConnection] = set()
@@ -222,7 +222,7 @@ class HttpFront:
 
     def _is_stale(self, conn: socket.socket) -> bool:
         """Tell whether what a new connection brings has waited for us for too long; not if for a worker to be there."""
-        return self._turns.is_behind(self.clock()) and unread_for_s(conn) > self._stale_s()
+        return self._turns.is_behind(self.clock()) and unread_for_s(conn) > self.stale_s()
 
     def _turn_away(self, conn: socket.socket) -> None:
         """Refuse a connection and close it, at the cost of three system calls: nothing of it stays with us."""

@@ -201,7 +201,7 @@ def make_room_for_descriptors(number: int) -> None:
 
     It doubles the table when it is full, and in a process with threads whoever opens that socket then waits until all
     CPUs have let go of the old table (`expand_fdtable` in Linux's fs/file.c): 7 to 20 ms, six times from 256
-    descriptors to 10 000, in which no answer leaves (decision 0008).
+    descriptors to 10 000, in which no answer leaves (decision 0012).
     """
     with suppress(OSError):  # the limit is lower than the number: there is nothing to make room for
         os.close(fcntl(sys.stderr.fileno(), F_DUPFD, min(number, DESCRIPTORS_WITH_ROOM) - 1))
@@ -270,10 +270,8 @@ def main() -> None:
     The three are descriptors.
     """
     make_room_for_descriptors(raise_descriptor_limit())
-    for argument in sys.argv[1:4]:
-        os.set_inheritable(
-            int(argument), False
-        )  # a child of ours must not keep the port, or our end of the channel
+    for argument in sys.argv[1:4]:  # a child of ours must not keep the port, or our end of the channel
+        os.set_inheritable(int(argument), False)
     sock, channel = (socket.socket(fileno=int(argument)) for argument in sys.argv[1:3])
     with channel.makefile("rb", buffering=0) as lines:
         order = msgspec.json.decode(lines.readline(), type=Order)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from hedgerow.gateway import QUEUED_S
-from hedgerow.hedging import STALL_S
 from hedgerow.turns import WINDOW_S
 from prove.world.callers import Asked, Caller
 from prove.world.watching import Ended, Launch, Settled
@@ -132,9 +131,9 @@ class Laws:
             must(not end.succeeded or before_s <= CALL_S, "no hedges after a success", request_id, end, at)
         for success in self._played.upstream.delivered:
             if success.request_id == request_id and success.at < at - SLACK_S:
-                # It lay unread in the kernel. A loop that woke up so shortly after the mark does not know that.
+                # It lay unread in the kernel, and what is ready there is read before hedges leave.
                 stalls = sum(success.at <= to and begin <= at for begin, to in self._played.stalled)
-                excused = stalls > 1 or (stalls and (success.by_end or at - mark_at <= STALL_S + SLACK_S / 3))
+                excused = stalls > 1 or (stalls and success.by_end)
                 must(bool(excused), "no hedges when a success had come", request_id, success, at)
 
     def _none_after(self, caller: Caller, asked: Asked, launches: list[Launch]) -> None:

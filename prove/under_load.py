@@ -24,15 +24,21 @@ KNEE_SHARE = 0.02
 """At a smaller share of a campaign nobody looks for the knee: the lowest is taken."""
 WARM_S = 4.0
 """Load before anything is counted: a cold gateway opens three connections for each request."""
+JUMP_S = 2.0
+"""A load that rises at one stroke needs a thousand new connections or more: so much of it is told apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What `bench/load` is told. The first step warms the gateway up, for `WARM_S` or as long as the others."""
+    """What `bench/load` is told. The first step warms the gateway up, for `WARM_S` or as long as the others.
+
+    Each rate is reached at one stroke, for `jump_s`; that is a step of its own before the one of `seconds`.
+    """
 
     warm_rate: int
     rates: tuple[int, ...]
     seconds: float
+    jump_s: float = 0.0
     timeout: str = "800"
     seed: int = 1
     burst: int = 0
@@ -44,10 +50,12 @@ def under_load(load: Load, *, gateway_args: str = "") -> list[dict[str, Any]]:
     program = COMPILED if COMPILED.exists() else HEDGEROW
     server = Server("hedgerow", "", gateway(program, gateway_args))
     settings = Settings(load.seconds, WARM_S, 0, 800, load.rates, "go")
-    rates = ",".join(map(str, (load.warm_rate, *load.rates)))
     warm_s = min(load.seconds, WARM_S)
+    lasts_s = (load.jump_s, load.seconds) if load.jump_s else (load.seconds,)
+    steps_s = [(load.warm_rate, warm_s), *((rate, seconds) for rate in load.rates for seconds in lasts_s)]
+    rates, seconds_s = (",".join(map(str, column)) for column in zip(*steps_s, strict=True))
     arguments = [
-        *("-rate", rates, "-timeout", load.timeout, "-seconds", f"{warm_s},{load.seconds}", "-settle", "0"),
+        *("-rate", rates, "-timeout", load.timeout, "-seconds", seconds_s, "-settle", "0"),
         *("-seed", str(load.seed), "-burst", str(load.burst), "-burst-at", str(warm_s + 1)),
     ]
     with standing(server, settings) as stand:
@@ -62,7 +70,7 @@ def knee(seed: int, share: float) -> int:
         return KNEES[0]
 
     def is_too_much(rate: int) -> bool:
-        _, step = under_load(Load(rate // 2, (rate,), KNEE_S, seed=seed))
+        *_, step = under_load(Load(rate // 2, (rate,), KNEE_S, jump_s=JUMP_S, seed=seed))
         return bool(step["outcomes"]["good"] < KNEE_GOOD_SHARE * step["planned"])
 
     return KNEES[max(bisect.bisect_left(KNEES, True, key=is_too_much) - 1, 0)]

@@ -78,7 +78,11 @@ func validate(rates []float64, inFlight int, seconds []float64, s settings) erro
 	if (rates[0] > 0) == (inFlight > 0) {
 		return errors.New("give either -rate (open loop) or -inflight (closed loop)")
 	}
-	if slices.Min(seconds) <= 0 || float64(len(rates))*slices.Max(seconds) > maxSeconds {
+	total := 0.0
+	for i := range rates {
+		total += seconds[min(i, len(seconds)-1)]
+	}
+	if slices.Min(seconds) <= 0 || total > maxSeconds {
 		return fmt.Errorf("-seconds: more than 0, and at most %d in all", maxSeconds)
 	}
 	if s.maxConnections < 1 || s.maxConnections > maxInFlight || inFlight > s.maxConnections {

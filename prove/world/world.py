@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from math import inf
 from random import Random
 from typing import Any
 
@@ -135,7 +134,7 @@ def play(seed: str) -> Played:
     ):
         worker = Worker(scenario.settings, TARGET, loop.as_loop())
         # The laws tell what became of each request; a connection that is turned away after a stall has none yet.
-        worker.front.stale_s = lambda: inf
+        worker.front.is_hopeless = lambda _: False
         worker.start(network.listen())  # type: ignore[arg-type]
         upstream = SimulatedUpstream(network, scenario.settings, seed, seen.history)
         callers = [

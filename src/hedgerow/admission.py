@@ -1,13 +1,14 @@
 """Admission: says no at once, and has no queue (tower's `load_shed` is the model).
 
-Three bounds, each with its own reason. What is admitted is never short of a socket: the cap counts what a
-request may need at the most. What is admitted can be served in time: under load the cap shrinks until requests
-are read soon after they came. And if they are not all the same, nothing is admitted until they are.
+Three bounds, each with its own reason. What is admitted is never short of a socket: the requests in flight are counted
+with all that they may need. What is admitted can be served in time: past what the CPU can do requests are let in at a
+pace that fits. And whoever has waited for a good part of its time is refused before others are made to wait as well.
 
-The signal is CoDel's: the *shortest* wait of an interval, here of requests in the kernel. A burst makes some of
-them wait, overload makes all of them wait (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012).
-The answer is TCP's: shrink by a share, grow by a smaller one (Chiu and Jain 1989). Not a latency gradient: the
-upstream's latency says nothing about us.
+The signal is CoDel's: the *shortest* wait of an interval, here of requests in the kernel. A burst makes some of them
+wait, overload makes all of them wait (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012). The
+answer is a pace and no cap on what is in flight: a request costs most of its work 0.1 to 0.6 s after it was let in, so
+a cap that shrinks stops everybody, one that grows lets a crowd in, and the two take turns. Not a latency gradient: the
+upstream's latency says nothing about us. docs/decisions/0013-pace.md
 """
 
 from dataclasses import dataclass
@@ -16,42 +17,42 @@ from typing import Final
 
 from hedgerow.turns import Turns
 
-INTERVAL_SHARE: Final = 1 / 8
-"""CoDel's interval, for so long must waits stay long to count, as a share of what callers give us (0.1 s of 800 ms)."""
-INTERVAL_S: Final[tuple[float, ...]] = (0.1, 1.0)
-"""The bounds of that: below, a burst counts as overload; above, patient callers make up for it."""
+INTERVAL_SHARE: Final = 1 / 16
+"""Waits must stay long for two intervals to count, each of this share of what callers give us (50 ms of 800 ms)."""
+INTERVAL_S: Final[tuple[float, ...]] = (0.05, 0.5)
+"""The bounds of that: below, a burst counts as overload (CoDel waits 100 ms); above, patient callers make up for it."""
 LONG_WAIT_SHARE: Final = 1 / 80
-"""Waits longer than this share of what callers give us (10 ms of 800 ms): too much is in flight."""
+"""Waits longer than this share of what callers give us (10 ms of 800 ms): more is let in than can be served."""
 LONG_WAIT_S: Final[tuple[float, ...]] = (0.010, 0.100)
 """The bounds of that: below, a wait is not worth a refusal; above, callers would notice whatever they gave us."""
-SHRINK: Final = 0.15
-"""The cap shrinks by this share where waits are just too long, by twice of it where they are twice too long. Two
-intervals in a row must say so: one may be a burst, or a moment in which the machine gave us no CPU."""
-SHRINK_AT_MOST: Final = 0.35
 SHED_FACTOR: Final = 10
-"""Waits this many times too long: shrinking the cap is not enough, nothing is admitted until they are short."""
+"""Waits this many times too long: this worker is not ready for more (`/readyz`)."""
 STALE_SHARE: Final = 1 / 4
 STALE_S: Final = 0.1
-"""Who has waited for this share of its time, and for so long, is refused whatever the cap says. The cap learns from
+"""Who has waited for this share of its time, and for so long, is refused whatever the pace says. The pace learns from
 intervals; a jump of the load, or a burst of connections, leaves so much unread before it has learnt that those who
 came last would be read when their time is over. Refusing is five times quicker than serving, so it catches up."""
-SETTLE_INTERVALS: Final = 3
-"""From one shrinking to the next: what was admitted before keeps us busy for as long as it is in flight."""
-FULL_SHARE: Final = 0.92
-"""A loop that is in its turns for this share of the time is used as well as can be; the rest is between them."""
-GROW: Final = 0.6
-"""Growth of the cap in an interval in which it was met, times the share of the time that the loop could spare. Less,
-and a cap that was shrunk too far (a cold start) takes many seconds back; more overshoots, for what is admitted now
-costs most 100 ms to 600 ms later."""
+FULL_SHARE: Final = 0.90
+"""A loop that is in its turns for this share of the time is used as well as can be: the rest is between them, and what
+was let in before may cost more than it seems."""
 SERVED_PER_REFUSED: Final = 5
-"""A request that is served costs at least so many refusals (measured: 22 µs against 120 to 150)."""
-LEAST_SERVED_SHARE: Final = 0.25
-"""Where less of our work than this is for those we let in, refusals are the overload, and a smaller cap makes more of
-them: clients that ask again at once held a gateway of 8 000 clients down to 128 served (bench W5). So the cap grows."""
-STARVED_INTERVALS: Final = 5
-"""So many intervals in a row: what was let in before may be at work, with its hedges for instance."""
-LEAST_CAP: Final = 64
-"""The cap never shrinks below this, or a stalled machine could talk it down to nothing."""
+"""A request that is served costs as much as so many refusals (measured: 120 to 190 µs against 22 to 50)."""
+LEAST_SERVED_SHARE: Final = 1 / 4
+"""The pace never falls below this share of what could be served if nobody were refused. Refusals may be all that the
+loop is busy with: clients that ask again at once held a gateway of 8 000 clients down to 128 served (bench W5)."""
+CATCH_UP_S: Final = 0.25
+"""What lies unread is to be refused within so long: that is work, too."""
+SMOOTHING: Final = 0.15
+"""The weight of an interval in what a request costs (of 50 ms: a memory of 0.3 s, as long as a request is at work)."""
+OFFERED_SMOOTHING: Final = 0.3
+"""The same in how many ask: that is told apart from waits, which scatter; but a jump must be seen soon."""
+GROW: Final = 0.08
+"""How much of the time that the loop can spare is given away in an interval in which the pace was met. What is let in
+now costs most 0.3 s later, which is six intervals; with 0.3 the pace overshot, and then had to fall."""
+SLOW: Final = 0.2
+"""How much is taken back where the loop is busier than `FULL_SHARE`, though nobody waits yet."""
+FORGET_S: Final = 10.0
+"""So long after the pace last mattered it is forgotten; then only waits tell of overload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +76,35 @@ def stale_after_s(timeout_s: float) -> float:
 
 
 class Admission:
-    """Counts the requests in flight in one worker, up to a cap that follows the load."""
+    """Counts the requests in flight in one worker, and lets them in at a pace that the load allows."""
 
     __slots__ = (
-        "_admitted", "_began_at", "_busy_before_s", "_ends_at", "_in_flight_before", "_may_shrink_at", "_met",
-        "_most_in_flight", "_patience_s", "_refused", "_shortest", "_shortest_before", "_starved", "_turns", "adapts",
-        "cap", "in_flight", "max_in_flight", "shedding",
+        "_admitted", "_began_at", "_busy_before_s", "_cost_s", "_credit", "_credited_at", "_ends_at",
+        "_in_flight_before", "_met", "_met_at", "_offered", "_patience_s", "_refused", "_refuses", "_shortest",
+        "_shortest_before", "_turns", "adapts", "in_flight", "max_in_flight", "pace", "shedding",
     )  # fmt: skip
 
     def __init__(self, max_in_flight: int, turns: Turns, *, adapts: bool = True) -> None:
         self.max_in_flight = max_in_flight
         """What the sockets are enough for."""
         self.adapts = adapts
-        self.cap = max_in_flight
-        """What the CPU is enough for, as far as is known."""
+        self.pace = inf
+        """How many are let in a second at the most: what the CPU is enough for, once it has not been."""
         self.in_flight = 0
         self.shedding = False
+        """Requests wait for so long that this worker had better get none."""
         self._turns = turns
         self._patience_s = 1.0
-        self._may_shrink_at = 0.0
-        self._starved = 0
-        """Intervals in a row in which nearly all work was refusing."""
+        self._cost_s = 0.0
+        """What one request takes of the loop's time."""
+        self._offered = 0.0
+        """How many ask in a second, whether or not they have been read."""
+        self._credit = 0.0
+        """How many may be let in now."""
+        self._credited_at = 0.0
+        self._met_at = 0.0
+        self._refuses = False
+        """Whoever asked last was refused for the load."""
         self._shortest = 0.0
         self._begin_interval(0.0, 0.0)
 
@@ -103,9 +112,9 @@ class Admission:
         self._began_at = now
         self._ends_at = now + self.interval_s
         self._shortest_before, self._shortest = self._shortest, waited_s
-        self._most_in_flight = self._in_flight_before = self.in_flight
+        self._in_flight_before = self.in_flight
         self._met = False
-        """Somebody was refused for the cap."""
+        """Somebody was refused for the pace."""
         self._busy_before_s = self._turns.busy_s(now)
         self._admitted = self._refused = 0
 
@@ -116,21 +125,34 @@ class Admission:
             # On a loop that has time a request waits for its own connection's earlier ones, not for us.
             waited_s = now - arrived_at if self._turns.is_behind(now) else 0.0
             self._observe(timeout_s, waited_s, now)
-        if self.in_flight >= self.cap:
+        refusal: Refusal | None = None
+        if self.in_flight >= self.max_in_flight:
+            refusal = _SOCKETS
+        elif waited_s > stale_after_s(timeout_s):
+            refusal = _LAG
+        elif self.pace < inf and not self._has_credit(now):
+            refusal = _LOAD
             self._met = True
+        if refusal is not None:
+            self._refuses = True
             self._refused += 1
-            return _SOCKETS if self.cap == self.max_in_flight else _LOAD
-        if self.shedding or waited_s > stale_after_s(timeout_s):
-            self._refused += 1
-            return _LAG
+            return refusal
+        self._refuses = False
         self.in_flight += 1
         self._admitted += 1
-        self._most_in_flight = max(self._most_in_flight, self.in_flight)
         return None
 
     def leave(self) -> None:
         """A request that was let in is over."""
         self.in_flight -= 1
+
+    def note_refusal(self) -> None:
+        """Somebody was refused without having been asked about: that took its time as well."""
+        self._refused += 1
+
+    def is_hopeless(self, waited_s: float) -> bool:
+        """Tell whether a request that waits in a new connection would be refused, so that reading it is for nothing."""
+        return self.adapts and (self._refuses or waited_s > stale_after_s(self._patience_s))
 
     @property
     def long_wait_s(self) -> float:
@@ -139,15 +161,19 @@ class Admission:
         return min(max(self._patience_s * LONG_WAIT_SHARE, least), most)
 
     @property
-    def stale_s(self) -> float:
-        """Tell after how long an unread request is not worth reading, for callers as patient as those of late."""
-        return stale_after_s(self._patience_s) if self.adapts else inf
-
-    @property
     def interval_s(self) -> float:
-        """Tell how long waits must stay long to count."""
+        """Tell how long waits must stay long, twice, to count."""
         least, most = INTERVAL_S
         return min(max(self._patience_s * INTERVAL_SHARE, least), most)
+
+    def _has_credit(self, now: float) -> bool:
+        """Take one of those whom the pace lets in, if one is left. It saves up for as long as a wait may be."""
+        most = max(self.pace * self.long_wait_s, 1.0)
+        credit = min(self._credit + (now - self._credited_at) * self.pace, most)
+        self._credited_at = now
+        enough = credit >= 1.0
+        self._credit = credit - 1.0 if enough else credit
+        return enough
 
     def _observe(self, timeout_s: float, waited_s: float, now: float) -> None:
         # Falls fast and rises slowly: the least patient callers are those whom waiting harms.
@@ -158,31 +184,57 @@ class Admission:
         self._adapt(now)
         self._begin_interval(now, waited_s)
 
-    def _served_share(self) -> float:
-        """Tell which share of the interval's work was for requests that were let in: half of it is letting them in."""
-        left = self._in_flight_before + self._admitted - self.in_flight
-        served = SERVED_PER_REFUSED * (self._admitted + left) / 2
-        return served / (served + self._refused) if self._refused else 1.0
-
     def _adapt(self, now: float) -> None:
+        """Set the pace for the next interval."""
+        passed_s = now - self._began_at
+        busy_s = self._turns.busy_s(now) - self._busy_before_s
+        self._learn(passed_s, busy_s)
         long_s = self.long_wait_s
-        too_long = min(self._shortest, self._shortest_before) / long_s
-        unserved = LEAST_SERVED_SHARE - self._served_share()
-        self._starved = self._starved + 1 if unserved > 0 else 0
-        if self._starved >= STARVED_INTERVALS:
-            self._grow(unserved)
-        elif too_long > 1:
-            # Above the cap nobody is let in: the last shrinking is still at work, and another would change nothing yet.
-            if now >= self._may_shrink_at and not self.shedding and self.in_flight <= self.cap:
-                left = 1 - min(SHRINK * too_long, SHRINK_AT_MOST)
-                shrunk = int(min(self.cap, self._most_in_flight) * left)
-                self.cap = max(shrunk, min(LEAST_CAP, self.max_in_flight))
-                self._may_shrink_at = now + SETTLE_INTERVALS * self.interval_s
-        elif self._met and self._shortest < long_s / 2:
-            passed_s = now - self._began_at
-            self._grow(FULL_SHARE - (self._turns.busy_s(now) - self._busy_before_s) / passed_s)
-        self.shedding = too_long > SHED_FACTOR or (self.shedding and self._shortest > long_s)
+        was_long = min(self._shortest, self._shortest_before) > long_s
+        paced = self.pace < inf
+        if paced and self._met:
+            self._follow(FULL_SHARE - busy_s / passed_s, may_grow=self._shortest < long_s / 2)
+        if was_long or (paced and self._shortest > long_s):
+            self._fit()
+        if was_long or self._met:
+            self._met_at = now
+        elif now - self._met_at > FORGET_S:
+            self.pace = inf
+        too_long = min(self._shortest, self._shortest_before) > long_s * SHED_FACTOR
+        self.shedding = too_long or (self.shedding and self._shortest > long_s)
 
-    def _grow(self, spare: float) -> None:
-        if spare > 0:
-            self.cap = min(self.cap + int(self.cap * spare * GROW) + 1, self.max_in_flight)
+    def _learn(self, passed_s: float, busy_s: float) -> None:
+        """Learn what a request costs and how many ask. Half of a request's work is letting it in."""
+        left = self._in_flight_before + self._admitted - self.in_flight
+        work = (self._admitted + left) / 2 + self._refused / SERVED_PER_REFUSED
+        if work > 0:
+            cost_s = busy_s / work
+            self._cost_s += (cost_s - self._cost_s) * (SMOOTHING if self._cost_s else 1.0)
+        # Where waits grow by half a second in a second, half of those who come are not read.
+        unread = (self._shortest - self._shortest_before) / passed_s
+        offered = (self._admitted + self._refused) / passed_s / min(max(1.0 - unread, 0.3), 2.0)
+        self._offered += (offered - self._offered) * OFFERED_SMOOTHING
+
+    @property
+    def _capacity(self) -> float:
+        """Tell how many could be served in a second if nobody were refused."""
+        return FULL_SHARE / self._cost_s if self._cost_s else inf
+
+    def _fit(self) -> None:
+        """Slow down to what is left of the loop's time when all others have been refused, those who wait included."""
+        refusals = self._offered * (1 + self._shortest / CATCH_UP_S) / SERVED_PER_REFUSED
+        fits = (self._capacity - refusals) / (1 - 1 / SERVED_PER_REFUSED)
+        if self.pace == inf:
+            self._slow_to(fits)
+        elif fits < self.pace:
+            self._slow_to(self.pace + (fits - self.pace) * OFFERED_SMOOTHING)
+
+    def _follow(self, spare: float, *, may_grow: bool) -> None:
+        """Give away a part of the loop's time that is spare, or take back what is missing."""
+        if spare < 0:
+            self._slow_to(self.pace + spare / self._cost_s * SLOW)
+        elif may_grow:
+            self.pace += spare / self._cost_s * GROW
+
+    def _slow_to(self, pace: float) -> None:
+        self.pace = max(pace, self._capacity * LEAST_SERVED_SHARE)

@@ -138,7 +138,7 @@ class Supervisor:
             self.operations(sock.getsockname()[1]).handle,
             settings.client_limits,
             max_clients=64,
-            on_refusal=lambda _: None,
+            on_refusal=lambda *_: None,
             outbox=outbox,
             trampoline=trampoline,
             loop=loop,

@@ -14,6 +14,7 @@ import sys
 from asyncio import AbstractEventLoop
 from contextlib import suppress
 from fcntl import F_DUPFD, fcntl
+from math import isfinite
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -141,12 +142,13 @@ class Worker:
             outbox=outbox,
             trampoline=self.trampoline,
             loop=loop,
-            stale_s=lambda: self.admission.stale_s,
+            is_hopeless=self.admission.is_hopeless,
             seat=seat,
         )
 
-    def _on_refusal(self, code: str) -> None:
-        self.recorder.request_rejected(code, "connections" if code == "overloaded" else code)
+    def _on_refusal(self, code: str, reason: str) -> None:
+        self.admission.note_refusal()
+        self.recorder.request_rejected(code, reason)
 
     def start(self, sock: socket.socket) -> None:
         """Answer callers who connect to `sock`, which belongs to the worker from now on."""
@@ -169,7 +171,9 @@ class Worker:
     def snapshot(self) -> Snapshot:
         """Tell this worker's counts."""
         snapshot = self.recorder.snapshot(self.upstream.connection_counts(), len(self.front.clients))
-        snapshot.max_in_flight = self.admission.cap
+        snapshot.max_in_flight = self.admission.max_in_flight
+        if isfinite(self.admission.pace):
+            snapshot.paced, snapshot.pace = 1, self.admission.pace
         snapshot.shedding = int(self.admission.shedding)
         snapshot.log_lines_dropped = self.logs.dropped
         if self.tracing is not None:

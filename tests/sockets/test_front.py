@@ -11,7 +11,7 @@ from hedgerow.http_front.server import BEYOND, TURNS_TO_READ
 from hedgerow.settings import ClientLimits
 from hedgerow.turns import Turns
 from sockets.conftest import Serve
-from sockets.raw_http import Asked, WhenReleased, ok, saying, scripted
+from sockets.raw_http import Asked, Caller, WhenReleased, ok, saying, scripted
 
 instantly = saying(ok(b'{"time":160}'))
 
@@ -363,24 +363,28 @@ class Behind:
         return True
 
 
-async def test_what_waited_too_long_to_be_accepted_is_turned_away_if_we_are_to_blame(serve: Serve) -> None:
+async def test_what_would_be_refused_anyway_is_turned_away_as_it_is_accepted_if_we_are_to_blame(
+    serve: Serve,
+) -> None:
     """A burst of 8 000 was opened one by one, and half were read when their time was over (C05)."""
     served = await serve("http://127.0.0.1:1/")
     front = served.worker.front
-    front.stale_s = lambda: -1.0  # whatever comes has waited for longer
+    front.is_hopeless = lambda _: True
     in_time = await served.caller()
     assert (await in_time.get("/"))[0] == 404, "a worker that has just begun is not to blame"
     front._turns = cast("Turns", Behind())
-    stale = await served.caller()
-    status, headers, _ = await stale.answer()
+    silent = await served.caller()
+    await served.until(lambda: front._connections == 2)
+    hopeless = socket.create_connection(("127.0.0.1", served.port))
+    hopeless.sendall(GET + b"\r\n")  # before the loop turns, and accepts it
+    caller = Caller(*await asyncio.open_connection(sock=hopeless))
+    status, headers, _ = await caller.answer()
     assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
-    assert await stale.reader.read() == b""
-    assert served.counts.shed == {"connections": 1}
-    front.stale_s = lambda: 60.0
-    fresh = await served.caller()
-    assert (await fresh.get("/"))[0] == 404
-    for caller in (in_time, stale, fresh):
-        caller.close()
+    assert await caller.reader.read() == b""
+    assert served.counts.shed == {"load": 1}
+    assert (await silent.get("/"))[0] == 404, "a connection that had brought nothing yet was not turned away"
+    for other in (in_time, silent, caller):
+        other.close()
 
 
 async def test_each_head_has_its_own_deadline(serve: Serve) -> None:

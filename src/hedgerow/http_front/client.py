@@ -40,7 +40,7 @@ class Server(Protocol):
     clock: Callable[[], float]
     handler: Handler
     draining: bool
-    on_refusal: Callable[[str], None]
+    on_refusal: Callable[[str, str], None]
     outbox: Outbox
     next_id: Callable[[], bytes]
 
@@ -278,7 +278,7 @@ class ClientConnection(asyncio.Protocol):
         """Answer for the last time; then read on for a moment, so that closing does not take the answer back."""
         self._ended = True
         reply = self._reader.refusal(refused)
-        self._server.on_refusal(reply.code)
+        self._server.on_refusal(reply.code, refused.reason)
         body = b"" if self._reader.is_head else reply.body
         self._write(reply, self._reader.request_id, self._held_at, b"Connection: close\r\n", body)
         if self._transport is not None and self._transport.can_write_eof():

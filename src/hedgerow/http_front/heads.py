@@ -44,11 +44,19 @@ class Refused(Exception):  # noqa: N818 (a decision, not an error)
     """A head that ends its connection: the reply is the last one."""
 
     def __init__(
-        self, code: str, detail: str, status: HTTPStatus | None = None, *, headers: bytes = b""
+        self,
+        code: str,
+        detail: str,
+        status: HTTPStatus | None = None,
+        *,
+        headers: bytes = b"",
+        reason: str = "",
     ) -> None:
         super().__init__(detail)
         self.headers = headers
         self.code = code
+        self.reason = reason or code
+        """What it is counted under."""
         self.detail = detail
         self.status = status
 

@@ -52,7 +52,13 @@ TURNED_AWAY_BYTES: Final = 16 * 1024
 ACCEPT_PAUSE_S: Final = 0.1
 """No accepting for so long after the kernel refused us a descriptor. The budget of sockets should prevent it."""
 
-_NO_PLACE: Final = Refused("overloaded", "more connections than can be served", headers=b"Retry-After: 1\r\n")
+_RETRY_AFTER: Final = b"Retry-After: 1\r\n"
+_NO_PLACE: Final = Refused(
+    "overloaded", "more connections than can be served", headers=_RETRY_AFTER, reason="connections"
+)
+_NO_TIME: Final = Refused(
+    "overloaded", "more than can be answered in time", headers=_RETRY_AFTER, reason="load"
+)
 
 
 class Seat(Protocol):
@@ -72,24 +78,24 @@ class HttpFront:
         limits: ClientLimits,
         *,
         max_clients: int,
-        on_refusal: Callable[[str], None],
+        on_refusal: Callable[[str, str], None],
         outbox: Outbox,
         trampoline: Trampoline,
         loop: AbstractEventLoop,
-        stale_s: Callable[[], float] = lambda: inf,
+        is_hopeless: Callable[[float], bool] = lambda _: False,
         seat: Seat | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits
         self.max_clients = max_clients
         self.on_refusal = on_refusal
-        """Told the code of each answer that is given without asking the handler."""
+        """Told the code of each answer that is given without asking the handler, and what it is counted under."""
         self.outbox = outbox
         self.clock = trampoline.clock
         self.wake_due = trampoline.wake_due
         self._turns = trampoline.turns
-        self.stale_s = stale_s
-        """Tells after how long a request that waits to be accepted is not worth reading."""
+        self.is_hopeless = is_hopeless
+        """Tells whether reading a new connection is for nothing, if something has waited in it for so long."""
         self.draining = False
         self.clients: set[ClientConnection] = set()
         self._loop = loop
@@ -210,8 +216,10 @@ class HttpFront:
                 self._accept_again = self._loop.call_later(ACCEPT_PAUSE_S, self._resume_accepting)
                 return False
             conn.setblocking(False)
-            if self._connections >= self.max_clients + BEYOND or self._is_stale(conn):
-                self._turn_away(conn)
+            beyond = self._connections >= self.max_clients + BEYOND
+            if (beyond or self._is_late_for(conn)) and self._turn_away(
+                conn, _NO_PLACE if beyond else _NO_TIME
+            ):
                 continue
             self._count(1)
             task = self._loop.create_task(self._open(conn))
@@ -220,22 +228,32 @@ class HttpFront:
         self._turned_away = 0
         return True
 
-    def _is_stale(self, conn: socket.socket) -> bool:
-        """Tell whether what a new connection brings has waited for us for too long; not if for a worker to be there."""
-        return self._turns.is_behind(self.clock()) and unread_for_s(conn) > self.stale_s()
+    def _is_late_for(self, conn: socket.socket) -> bool:
+        """Tell whether we are behind, and what waits in a new connection would be refused anyway."""
+        return self._turns.is_behind(self.clock()) and self.is_hopeless(unread_for_s(conn))
 
-    def _turn_away(self, conn: socket.socket) -> None:
-        """Refuse a connection and close it, at the cost of three system calls: nothing of it stays with us."""
-        self.on_refusal(_NO_PLACE.code)
+    def _turn_away(self, conn: socket.socket, refused: Refused) -> bool:
+        """Refuse a connection and close it, at the cost of three system calls: nothing of it stays with us.
+
+        If it has brought nothing yet, there is nothing to refuse for want of time: False, and it is as it was.
+        """
+        try:
+            conn.recv(TURNED_AWAY_BYTES)  # closed with something unread, TCP takes back what was sent
+        except BlockingIOError:
+            if refused is _NO_TIME:
+                return False
+        except OSError:  # gone again
+            conn.close()
+            return True
+        self.on_refusal(refused.code, refused.reason)
         request_id = self.next_id()
-        reply = problem(_NO_PLACE.code, _NO_PLACE.detail, request_id, headers=_NO_PLACE.headers)
+        reply = problem(refused.code, refused.detail, request_id, headers=refused.headers)
         waited_s, date = unread_for_s(conn), self.date(self.clock())
         answer = written(reply, request_id, waited_s, date, b"Connection: close\r\n", reply.body)
-        with suppress(OSError):  # nothing has come yet
-            conn.recv(TURNED_AWAY_BYTES)  # closed with something unread, TCP takes back what was sent
         with suppress(OSError):  # gone again
             conn.send(answer)
         conn.close()
+        return True
 
     async def _open(self, conn: socket.socket) -> None:
         try:

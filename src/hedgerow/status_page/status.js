@@ -76,7 +76,9 @@ function showValues(status) {
   const open = status.hedging.unknown > 0;
   say(byId("at-most"), open ? `at most ${written(without.success_rate_at_most, "percent")}; ${status.hedging.unknown} unknown` : "");
   const shed = Object.entries(status.load.shed).map(([reason, times]) => `${times} by ${reason}`);
-  say(byId("shed"), shed.length ? `Refused in the last ${written(status.window_s, "s")}: ${shed.join(", ")}.` : "");
+  const refused = shed.length ? `Refused in the last ${written(status.window_s, "s")}: ${shed.join(", ")}. ` : "";
+  const pace = status.load.pace === null ? "" : `Short of CPU: at most ${written(status.load.pace, "per_s")} are let in.`;
+  say(byId("shed"), refused + pace);
 }
 
 function showBars(id, counts, nothing) {

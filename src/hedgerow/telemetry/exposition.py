@@ -174,12 +174,22 @@ class _Collector(Collector):
         )
         yield GaugeMetricFamily(
             "hedgerow_requests_in_flight_limit",
-            "The cap on requests in flight; it shrinks under overload",
+            "How many requests may be in flight; more would be short of descriptors",
             snap.max_in_flight,
         )
         yield GaugeMetricFamily(
+            "hedgerow_paced_workers",
+            "Workers that are or lately were short of CPU, and let requests in at a pace; the others let in all",
+            snap.paced,
+        )
+        yield GaugeMetricFamily(
+            "hedgerow_pace_requests_per_second",
+            "How many requests a second those workers let in, in all; 0 if there is none",
+            snap.pace,
+        )
+        yield GaugeMetricFamily(
             "hedgerow_shedding_workers",
-            "Workers that refuse every request: their loop is behind",
+            "Workers in which requests lie unread for far too long: ten times what is too long",
             snap.shedding,
         )
         yield CounterMetricFamily(

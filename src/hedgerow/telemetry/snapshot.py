@@ -70,7 +70,9 @@ class Lag(msgspec.Struct):
     sum_s: float = 0.0
 
 
-GAUGES: Final = ("in_flight", "upstream_connections", "client_connections", "max_in_flight", "shedding")
+GAUGES: Final = (
+    "in_flight", "upstream_connections", "client_connections", "max_in_flight", "paced", "pace", "shedding",
+)  # fmt: skip
 """What of a snapshot tells the moment; all else only grows."""
 
 
@@ -103,9 +105,13 @@ class Snapshot(msgspec.Struct):
     lag: Lag = msgspec.field(default_factory=Lag)
     """How long the turns of the event loop were."""
     max_in_flight: int = 0
-    """Gauge: the cap on requests in flight, as it is now."""
+    """Gauge: requests that may be in flight."""
+    paced: int = 0
+    """Gauge: workers that are short of CPU, or were of late, and let requests in at a pace."""
+    pace: float = 0.0
+    """Gauge: requests a second that those let in at the most."""
     shedding: int = 0
-    """Gauge: workers that admit nothing because their event loop is behind."""
+    """Gauge: workers in which requests wait for far too long."""
     spans: dict[str, int] = {}
     """Of traces, by what became of them."""
     worker_restarts: int = 0

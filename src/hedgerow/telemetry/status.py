@@ -109,6 +109,10 @@ class LoadTold(msgspec.Struct):
     upstream_connections: dict[str, int]
     shed: dict[str, int]
     shed_rate: float | None
+    paced_workers: int
+    """Short of CPU, or lately so."""
+    pace: float | None
+    """Requests a second that those let in at the most; none if there is none."""
     shedding_workers: int
     loop_turn_p50_ms: float | None
     loop_turn_p99_ms: float | None
@@ -270,6 +274,8 @@ def _load(counts: Snapshot, shares: Shares) -> LoadTold:
         upstream_connections=counts.upstream_connections,
         shed={reason: times for reason, times in counts.shed.items() if times},
         shed_rate=round(shares.requests_shed, 4) if shares.requests + shares.shed else None,
+        paced_workers=counts.paced,
+        pace=round(counts.pace, 1) if counts.paced else None,
         shedding_workers=counts.shedding,
         loop_turn_p50_ms=quantile_ms(0.5, LAG_BUCKETS_S, counts.lag.counts),
         loop_turn_p99_ms=quantile_ms(0.99, LAG_BUCKETS_S, counts.lag.counts),

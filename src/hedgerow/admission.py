@@ -49,6 +49,8 @@ OFFERED_SMOOTHING: Final = 0.3
 GROW: Final = 0.08
 """How much of the time that the loop can spare is given away in an interval in which the pace was met. What is let in
 now costs most 0.3 s later, which is six intervals; with 0.3 the pace overshot, and then had to fall."""
+SURE_SHARE: Final = 0.75
+"""So much of the pace that fits is given back at once when waits are short again: what a stall of the machine took."""
 SLOW: Final = 0.2
 """How much is taken back where the loop is busier than `FULL_SHARE`, though nobody waits yet."""
 FORGET_S: Final = 10.0
@@ -220,10 +222,14 @@ class Admission:
         """Tell how many could be served in a second if nobody were refused."""
         return FULL_SHARE / self._cost_s if self._cost_s else inf
 
-    def _fit(self) -> None:
-        """Slow down to what is left of the loop's time when all others have been refused, those who wait included."""
+    def _fitting(self) -> float:
+        """Tell what is left of the loop's time when all others have been refused, those who wait included."""
         refusals = self._offered * (1 + self._shortest / CATCH_UP_S) / SERVED_PER_REFUSED
-        fits = (self._capacity - refusals) / (1 - 1 / SERVED_PER_REFUSED)
+        return (self._capacity - refusals) / (1 - 1 / SERVED_PER_REFUSED)
+
+    def _fit(self) -> None:
+        """Slow down to the pace that fits: at first at once, then by and by."""
+        fits = self._fitting()
         if self.pace == inf:
             self._slow_to(fits)
         elif fits < self.pace:
@@ -234,7 +240,7 @@ class Admission:
         if spare < 0:
             self._slow_to(self.pace + spare / self._cost_s * SLOW)
         elif may_grow:
-            self.pace += spare / self._cost_s * GROW
+            self.pace = max(self.pace + spare / self._cost_s * GROW, self._fitting() * SURE_SHARE)
 
     def _slow_to(self, pace: float) -> None:
         self.pace = max(pace, self._capacity * LEAST_SERVED_SHARE)

@@ -328,15 +328,25 @@ def test_a_pace_of_less_than_one_in_that_time_lets_one_in_at_a_time() -> None:
     assert stepped.after(0.0125, 2) == [None, "load"]
 
 
+def test_what_surely_fits_is_given_back_at_once_when_waits_are_short_again() -> None:
+    stepped = paced(100.0)
+    stepped.interval(11, leave=11)
+    stepped.admission._offered = 0.0
+    stepped.interval(1)
+    offered = 11 / Stepped.INTERVAL_S * 0.3
+    capacity = 0.9 / stepped.admission._cost_s
+    assert stepped.admission.pace == pytest.approx(0.75 * (capacity - offered / 5) / 0.8)
+
+
 @pytest.mark.parametrize(("busy", "change"), [(0.4, 0.5 * 0.08), (1.0, -0.1 * 0.2)])
 def test_a_pace_that_is_met_follows_what_the_loop_has_to_spare(busy: float, change: float) -> None:
-    stepped = paced(800.0)
-    stepped.interval(11)
+    stepped = paced(1300.0)
+    stepped.interval(17)
     busy_s = busy * Stepped.INTERVAL_S
     cost_s = 1 / 1600 * 0.85  # nothing was done in the interval before
-    cost_s += (busy_s / (10 / 2 + 1 / 5) - cost_s) * 0.15
+    cost_s += (busy_s / (16 / 2 + 1 / 5) - cost_s) * 0.15
     stepped.interval(1, busy_s=busy_s)
-    assert stepped.admission.pace == pytest.approx(800.0 + change / cost_s)
+    assert stepped.admission.pace == pytest.approx(1300.0 + change / cost_s)
 
 
 def test_a_pace_that_is_not_met_stays_and_is_forgotten_after_ten_seconds() -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,7 +91,11 @@ def served(program: Path, admin_port: int, flags: str, env: dict[str, str]) -> C
 @click.command()
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=8.0, show_default=True)
-@click.option("--compiled", is_flag=True, help="The build with its hot path compiled, as the image has it.")
+@click.option(
+    "--compiled",
+    is_flag=True,
+    help="The build with its hot path compiled, as the image has it; it needs the extra (requirements/otel.txt).",
+)
 @click.option("--ask", "asked_port", type=int, hidden=True)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False))
 def main(rounds: int, seconds: float, asked_port: int | None, output: Path | None, *, compiled: bool) -> None:
@@ -109,16 +113,22 @@ def main(rounds: int, seconds: float, asked_port: int | None, output: Path | Non
     told: dict[str, dict[str, list[float]]] = {}
     for name, workload in WORKLOADS.items():
         took: dict[str, list[float]] = {"off": [], "on": []}
-        for _ in range(rounds):
-            port = free_port()
-            off = served(program, port, "--access-log off", {"PYTHONPATH": str(UNTOLD)})
-            took["off"].append(cpu_us(workload(Server("off", "", off), settings)))
-            with asking(port):
-                on = served(program, port, "--trace-sample 0.01", exporter)
-                took["on"].append(cpu_us(workload(Server("on", "", on), settings)))
+        for turn in range(rounds):
+            # The machine's speed drifts, so either goes first in turn.
+            for which in ("off", "on") if turn % 2 else ("on", "off"):
+                port = free_port()
+                start, watch = (
+                    (served(program, port, "--access-log off", {"PYTHONPATH": str(UNTOLD)}), nullcontext())
+                    if which == "off"
+                    else (served(program, port, "--trace-sample 0.01", exporter), asking(port))
+                )
+                with watch:
+                    took[which].append(cpu_us(workload(Server(which, "", start), settings)))
         off_us, on_us = (statistics.median(took[which]) for which in ("off", "on"))
+        more = sorted(on / off - 1 for off, on in zip(took["off"], took["on"], strict=True))
         print(
-            f"{name}: off {off_us:.1f} µs, on {on_us:.1f} µs of CPU a request: {on_us / off_us - 1:+.1%}",
+            f"{name}: off {off_us:.1f} µs, on {on_us:.1f} µs of CPU a request; of the same round "
+            f"{statistics.median(more):+.1%} ({more[0]:+.1%} to {more[-1]:+.1%})",
             flush=True,
         )
         told[name] = took

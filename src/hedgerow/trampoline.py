@@ -23,7 +23,8 @@ MAIL_WAITS_S: Final = 0.005
 """Mail is delivered when a turn ends, or within this time: libuv goes on polling for as long as 1 024 sockets are
 ready (up to 48 times), so that a turn under overload lasts seconds. Successes would be overtaken by deadlines."""
 DUE_PER_FLUSH: Final = 64
-"""So many of what is due at once are answered, some 3 ms, before they are sent: of a burst of callers thousands are."""
+"""So many of what is due at once, or has mail, are answered, some 3 ms, before they are sent: of a burst of callers
+thousands are."""
 LONG_TURN_S: Final = 0.020
 """In a turn that is older nobody must wait for its end who need not: see `in_long_turn`."""
 
@@ -125,12 +126,16 @@ class Trampoline:
     def _deliver(self) -> None:
         """Resume the runs that have mail; what is due goes first here, too."""
         runs, alarms, clock = self._with_mail, self.alarms, self.clock
+        count = 0
         while runs:
             runs.popleft().resume()
             now = clock()
             if now >= alarms.next_at:
                 for sleeper in alarms.pop_due(now):
                     sleeper.on_alarm()
+            count += 1
+            if count % DUE_PER_FLUSH == 0:
+                self.flush()
         self.flush()
 
     def after_io(self, run: "Run[Any]") -> None:

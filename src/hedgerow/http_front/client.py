@@ -154,6 +154,7 @@ class ClientConnection(asyncio.Protocol):
         self._leave()
         self._reader.close()
         self._server.disconnected(self)
+        self._server.wake_due(self._server.clock())  # thousands may leave in a row, and each takes 40 µs
 
     def pause_writing(self) -> None:
         self._deaf = True

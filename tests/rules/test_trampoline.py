@@ -185,6 +185,15 @@ def test_of_many_that_are_due_at_once_the_first_are_sent_before_the_last_are_ans
     assert [place for place, what in enumerate(driven.log) if what == "flushed"] == [64, 129]
 
 
+def test_of_many_that_have_mail_the_first_are_sent_before_the_last_are_answered(driven: Driven) -> None:
+    runs = [driven.begin(sleeper(driven.log, str(number), 9.0, 9.0)) for number in range(2 * DUE_PER_FLUSH)]
+    driven.trampoline.flush = lambda: driven.log.append("flushed")
+    for run in runs:
+        run.post()
+    driven.loop.turn()
+    assert [place for place, what in enumerate(driven.log) if what == "flushed"] == [64, 129, 130]
+
+
 def test_who_resumes_after_the_io_lets_what_is_due_go_first(driven: Driven) -> None:
     """C05: after a stall hundreds of hedges were launched in a row, and deadlines waited for them."""
     driven.begin(sleeper(driven.log, "after the I/O", 0.0))

@@ -46,6 +46,9 @@ SMOOTHING: Final = 0.15
 """The weight of an interval in what a request costs (of 50 ms: a memory of 0.3 s, as long as a request is at work)."""
 OFFERED_SMOOTHING: Final = 0.3
 """The same in how many ask: that is told apart from waits, which scatter; but a jump must be seen soon."""
+READ_SHARE: Final[tuple[float, ...]] = (0.3, 2.0)
+"""How much of what came in an interval was read in it, at the least and at the most: waits scatter, and where they
+shrink what had come before is read as well."""
 GROW: Final = 0.08
 """How much of the time that the loop can spare is given away in an interval in which the pace was met. What is let in
 now costs most 0.3 s later, which is six intervals; with 0.3 the pace overshot, and then had to fall."""
@@ -214,7 +217,8 @@ class Admission:
             self._cost_s += (cost_s - self._cost_s) * (SMOOTHING if self._cost_s else 1.0)
         # Where waits grow by half a second in a second, half of those who come are not read.
         unread = (self._shortest - self._shortest_before) / passed_s
-        offered = (self._admitted + self._refused) / passed_s / min(max(1.0 - unread, 0.3), 2.0)
+        least, most = READ_SHARE
+        offered = (self._admitted + self._refused) / passed_s / min(max(1.0 - unread, least), most)
         self._offered += (offered - self._offered) * OFFERED_SMOOTHING
 
     @property

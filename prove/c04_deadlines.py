@@ -13,7 +13,7 @@ def run(seed: int, share: float) -> Findings:
     findings = Findings()
     rate = int(BELOW_KNEE * knee(seed, share))
     seconds = max(ANSWERS * share / rate, 1.0)
-    load = Load(rate // 2, (rate,), seconds, jump_s=min(seconds, JUMP_S), timeout="1-2000", seed=seed)
+    load = Load(rate // 2, (rate,), seconds, jump_s=JUMP_S, timeout="1-2000", seed=seed)
     _, jump, step = under_load(load)
     tell(findings, "the jump from half of that", jump)
     tell(findings, f"{rate}/s, timeouts 1 to 2 000 ms", step)

@@ -32,7 +32,7 @@ JUMP_S = 2.0
 class Load:
     """What `bench/load` is told. The first step warms the gateway up, for `WARM_S` or as long as the others.
 
-    Each rate is reached at one stroke, for `jump_s`; that is a step of its own before the one of `seconds`.
+    Each rate is reached at one stroke, for `jump_s` or as long as `seconds`: a step of its own before the other.
     """
 
     warm_rate: int
@@ -51,7 +51,8 @@ def under_load(load: Load, *, gateway_args: str = "") -> list[dict[str, Any]]:
     server = Server("hedgerow", "", gateway(program, gateway_args))
     settings = Settings(load.seconds, WARM_S, 0, 800, load.rates, "go")
     warm_s = min(load.seconds, WARM_S)
-    lasts_s = (load.jump_s, load.seconds) if load.jump_s else (load.seconds,)
+    jump_s = min(load.seconds, load.jump_s)
+    lasts_s = (jump_s, load.seconds) if jump_s else (load.seconds,)
     steps_s = [(load.warm_rate, warm_s), *((rate, seconds) for rate in load.rates for seconds in lasts_s)]
     rates, seconds_s = (",".join(map(str, column)) for column in zip(*steps_s, strict=True))
     arguments = [

@@ -109,7 +109,7 @@ class Admission:
         self._credited_at = 0.0
         self._met_at = 0.0
         self._refuses = False
-        """Whoever asked last was refused for the load."""
+        """Whoever asked last was refused."""
         self._shortest = 0.0
         self._begin_interval(0.0, 0.0)
 
@@ -195,7 +195,8 @@ class Admission:
         busy_s = self._turns.busy_s(now) - self._busy_before_s
         self._learn(passed_s, busy_s)
         long_s = self.long_wait_s
-        was_long = min(self._shortest, self._shortest_before) > long_s
+        shortest_of_two = min(self._shortest, self._shortest_before)
+        was_long = shortest_of_two > long_s
         paced = self.pace < inf
         if paced and self._met:
             self._follow(FULL_SHARE - busy_s / passed_s, may_grow=self._shortest < long_s / 2)
@@ -205,7 +206,7 @@ class Admission:
             self._met_at = now
         elif now - self._met_at > FORGET_S:
             self.pace = inf
-        too_long = min(self._shortest, self._shortest_before) > long_s * SHED_FACTOR
+        too_long = shortest_of_two > long_s * SHED_FACTOR
         self.shedding = too_long or (self.shedding and self._shortest > long_s)
 
     def _learn(self, passed_s: float, busy_s: float) -> None:

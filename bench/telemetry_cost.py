@@ -23,6 +23,7 @@ import click
 from bench.machine import provenance
 from bench.processes import free_port
 from bench.servers import COMPILED, HEDGEROW, Command, Place, Server, gateway
+from bench.toolchain import ensure_peers
 from bench.workloads import LOAD_CORE, Settings, w1, w2
 
 RESULTS = Path(__file__).parent / "results"
@@ -103,6 +104,7 @@ def main(rounds: int, seconds: float, asked_port: int | None, output: Path | Non
     if asked_port is not None:
         ask(asked_port)
         return
+    ensure_peers()  # the upstream is written in Go
     receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
     exporter = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.server_port}"}

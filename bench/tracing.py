@@ -4,18 +4,20 @@ import time
 from collections.abc import Callable
 from timeit import repeat
 
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from hedgerow.outcomes import Attempt, Success, Trace, Won
 from hedgerow.requests import Request
 from hedgerow.settings import parse_target
-from hedgerow.telemetry.tracing import Recording, Sampler
+from hedgerow.telemetry.spans import SpanMaker
+from hedgerow.telemetry.tracing import Recording, Sampler, upstream_attributes
 from hedgerow.traces import parse_trace_context
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 TRACESTATE = b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
-TARGET = parse_target("http://127.0.0.1:1/work")
+UPSTREAM = upstream_attributes(parse_target("http://127.0.0.1:1/work"))
 
 
 def best_us(work: Callable[[], object], times: int = 200_000) -> float:
@@ -48,10 +50,10 @@ def main() -> None:
         context.request_ended("success", 0.0, None)
 
     off = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("bench")
-    on = TracerProvider(shutdown_on_exit=False).get_tracer("bench")
+    maker = SpanMaker(SpanProcessor(), Resource.get_empty())
 
     def recorded() -> None:
-        recording = Recording(plain, 900, tracer=on, target=TARGET, clock=time.monotonic)
+        recording = Recording(plain, 900, maker=maker, upstream=UPSTREAM, clock=time.monotonic)
         one = attempt()
         one.span = recording.attempt_began(one)
         one.end(Success(b""), 1.0)

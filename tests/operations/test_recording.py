@@ -4,7 +4,8 @@ import gc
 from collections.abc import Callable, Iterator
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
@@ -12,7 +13,8 @@ from opentelemetry.trace import StatusCode
 from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Trace, Verdict, Won
 from hedgerow.requests import Request
 from hedgerow.settings import parse_target
-from hedgerow.telemetry.tracing import Recording, Sampler
+from hedgerow.telemetry.spans import SpanMaker
+from hedgerow.telemetry.tracing import Recording, Sampler, upstream_attributes
 from hedgerow.traces import TraceContext, parse_trace_context
 
 NOW = 100.0
@@ -51,11 +53,12 @@ class Traced:
 
     def __init__(self, attempts: int, trace: TraceContext | None = None) -> None:
         self.exporter = InMemorySpanExporter()
-        provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        target = parse_target("http://example.org/work")
         self.recording = Recording(
-            request(trace), 900, tracer=provider.get_tracer("test"), target=target, clock=lambda: NOW
+            request(trace),
+            900,
+            maker=SpanMaker(SimpleSpanProcessor(self.exporter), Resource.get_empty()),
+            upstream=upstream_attributes(parse_target("http://example.org/work")),
+            clock=lambda: NOW,
         )
         self.attempts = [self.launch(number) for number in range(1, attempts + 1)]
 
@@ -168,6 +171,29 @@ def test_spans_have_the_times_of_the_facts() -> None:
 
     assert (span_s(attempt), span_s(whole)) == (11, 14)
     assert attempt.start_time == whole.start_time
+
+
+@pytest.mark.parametrize(
+    ("variable", "kept", "path"),
+    [
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 10, "/api"),
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", 10, "/api"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", 4, None),  # the SDK keeps the last
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", 4, None),
+    ],
+)
+def test_the_standards_limits_hold(
+    variable: str, kept: int, path: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "4")
+    traced = Traced(1)
+    traced.end(1, SUCCESS)
+    traced.recording.request_ended("success", NOW + 14, Won(traced.attempts[0], b"", tuple(traced.attempts)))
+    _, whole = traced.exporter.get_finished_spans()
+    assert whole.attributes is not None
+    assert len(whole.attributes) == kept
+    assert whole.attributes.get("url.path") == path
+    assert whole.dropped_attributes == 10 - kept
 
 
 @pytest.fixture

@@ -6,16 +6,19 @@ Whatever is wrong with the receiver, it costs spans and nothing else; those are 
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from threading import Lock, Thread
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Tracer
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
 
 from hedgerow import __version__
@@ -147,6 +150,75 @@ class _Admission(SpanProcessor):
         self._batches.shutdown()  # type: ignore[no-untyped-call] # the SDK's
 
 
+SAMPLED_AND_RANDOM = TraceFlags(0x03)
+"""Both flags that W3C Trace Context level 2 defines: recorded, and with a trace id drawn by chance."""
+
+
+MOST_ATTRIBUTES = 16
+"""No span of ours has more; a limit that is not below needs no looking after."""
+
+
+class SpanMaker:
+    """Makes spans of what is known of them at their end, and gives them to a processor.
+
+    Of parts of the SDK's, but not by its tracer: docs/decisions/0014-spans-made-at-their-end.md.
+    """
+
+    def __init__(self, processor: SpanProcessor, resource: Resource) -> None:
+        """Read the limits that the standard's variables set; raises ValueError, the SDK's."""
+        self._processor = processor
+        self._resource = resource
+        self._scope = InstrumentationScope("hedgerow", __version__)
+        self._ids = RandomIdGenerator()
+        limits = SpanLimits()
+        self._most, self._longest = limits.max_span_attributes, limits.max_span_attribute_length
+        self._limited = self._longest is not None or (self._most is not None and self._most < MOST_ATTRIBUTES)
+
+    def context(self, parent: SpanContext | None) -> SpanContext:
+        """Make the ids of a span: the child of a parent, or the root of a new trace."""
+        span_id = self._ids.generate_span_id()
+        if parent is None:
+            trace_id = self._ids.generate_trace_id()
+            return SpanContext(trace_id, span_id, is_remote=False, trace_flags=SAMPLED_AND_RANDOM)
+        return SpanContext(
+            parent.trace_id,
+            span_id,
+            is_remote=False,
+            trace_flags=parent.trace_flags,
+            trace_state=parent.trace_state,
+        )
+
+    def end(
+        self,
+        name: str,
+        kind: SpanKind,
+        *,
+        context: SpanContext,
+        parent: SpanContext | None,
+        start_ns: int,
+        end_ns: int,
+        status: Status,
+        attributes: Mapping[str, AttributeValue],
+    ) -> None:
+        """Make a span; its times are ns since the epoch."""
+        self._processor.on_end(
+            ReadableSpan(
+                name,
+                kind=kind,
+                context=context,
+                parent=parent,
+                resource=self._resource,
+                instrumentation_scope=self._scope,
+                start_time=start_ns,
+                end_time=end_ns,
+                status=status,
+                attributes=BoundedAttributes(self._most, attributes, max_value_len=self._longest)
+                if self._limited  # it takes half as long again as all the rest
+                else attributes,
+            )
+        )
+
+
 class Spans:
     """Makes spans and exports them; one for each worker."""
 
@@ -163,19 +235,14 @@ class Spans:
         ours = Resource.create(
             {"service.name": "hedgerow", "service.version": __version__, "process.pid": os.getpid()}
         )
-        self._provider = TracerProvider(
-            sampler=ALWAYS_ON,  # what is not sampled never comes here
-            resource=ours.merge(OTELResourceDetector().detect()),
-            shutdown_on_exit=False,
-        )
         batches = BatchSpanProcessor(
             self._exporter,
             max_queue_size=limits.queue,
             max_export_batch_size=limits.batch,
             schedule_delay_millis=limits.delay_ms,
         )
-        self._provider.add_span_processor(_Admission(limits.queue, self._counts, batches))
-        self.tracer: Tracer = self._provider.get_tracer("hedgerow", __version__)
+        self._processor = _Admission(limits.queue, self._counts, batches)
+        self.maker = SpanMaker(self._processor, ours.merge(OTELResourceDetector().detect()))
 
     def counts(self) -> dict[str, int]:
         """Tell what became of the spans so far."""
@@ -195,7 +262,7 @@ class Spans:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def shut_down() -> None:
-            self._provider.shutdown()
+            self._processor.shutdown()
             with suppress(RuntimeError):  # the loop has not waited for us
                 loop.call_soon_threadsafe(done.set)
 

@@ -3,22 +3,11 @@
 The one module, beside `spans`, that knows OpenTelemetry; imported only where something is to be recorded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import random
 from time import time_ns
 
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    Span,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    Tracer,
-    TraceState,
-    set_span_in_context,
-)
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
 
@@ -26,17 +15,13 @@ from hedgerow.outcomes import Attempt, Failure, Outcome, Trace, Verdict, Won
 from hedgerow.replies import status_of
 from hedgerow.requests import Request
 from hedgerow.settings import Target
-from hedgerow.telemetry.spans import BatchLimits, Spans, disabled
+from hedgerow.telemetry.spans import SAMPLED_AND_RANDOM, BatchLimits, SpanMaker, Spans, disabled
 from hedgerow.traces import TraceContext, trace_headers
 
 
 def check() -> None:
     """Raise BadSetting for OTEL_* variables that a worker could not begin with."""
     BatchLimits()
-
-
-_KNOWN_FLAGS = 0x03
-"""Sampled, and that the trace id is random; the others are for a later version to define."""
 
 
 class Tracing(Spans):
@@ -46,9 +31,10 @@ class Tracing(Spans):
         self, share: float, target: Target, clock: Callable[[], float], log: FilteringBoundLogger
     ) -> None:
         super().__init__(log)
+        upstream = upstream_attributes(target)
 
         def record(request: Request, timeout_ms: int) -> Trace:
-            return Recording(request, timeout_ms, tracer=self.tracer, target=target, clock=clock)
+            return Recording(request, timeout_ms, maker=self.maker, upstream=upstream, clock=clock)
 
         self.sampler = Sampler(share, record)
 
@@ -84,62 +70,56 @@ class Sampler:
         return self._record(request, timeout_ms) if self._chance() < self._share else None
 
 
+def upstream_attributes(target: Target) -> dict[str, AttributeValue]:
+    """Tell what the spans of all attempts say."""
+    return {
+        "http.request.method": "GET",
+        "server.address": target.host,
+        "server.port": target.port,
+        # Without the query: it is the operator's, and may hold what is to be kept secret.
+        "url.full": f"{target.scheme}://{target.authority}{target.path.partition('?')[0]}",
+    }
+
+
 class Recording:
-    """The spans of one request: its own, and one for each attempt (`outcomes.Trace`)."""
+    """The spans of one request: its own, and one for each attempt (`outcomes.Trace`).
+
+    While it runs, facts are noted and nothing else. A span is made at its end, of the parts that are exported: the
+    SDK's live spans, which anybody may change from any thread, cost four times as much.
+    """
 
     def __init__(
         self,
         request: Request,
         timeout_ms: int,
         *,
-        tracer: Tracer,
-        target: Target,
+        maker: SpanMaker,
+        upstream: Mapping[str, AttributeValue],
         clock: Callable[[], float],
     ) -> None:
-        self._tracer = tracer
+        self._maker = maker
+        self._upstream = upstream
         self._to_utc_ns = time_ns() - int(clock() * 1e9)
-        self._caller = request.trace
-        self._span = tracer.start_span(
-            "GET /api/smart" if request.method == b"GET" else "HEAD /api/smart",
-            context=set_span_in_context(NonRecordingSpan(_span_context(self._caller)))
-            if self._caller
-            else None,
-            kind=SpanKind.SERVER,
-            start_time=self._utc_ns(request.arrived_at),
-            attributes={
-                "http.request.method": request.method.decode("ascii"),
-                "http.route": "/api/smart",
-                "url.path": "/api/smart",
-                "url.scheme": "http",
-                "hedgerow.request_id": request.request_id.decode("ascii"),
-                "hedgerow.timeout_ms": timeout_ms,
-            },
-        )
-        self._within = set_span_in_context(self._span)
-        self._target = target
+        self._request = request
+        self._timeout_ms = timeout_ms
+        self._caller = _span_context(request.trace) if request.trace is not None else None
+        self._context = maker.context(self._caller)
         self._attempts: list[_AttemptSpan] = []
-        self.trace_id = f"{self._span.get_span_context().trace_id:032x}"
+        self.trace_id = f"{self._context.trace_id:032x}"
 
     def attempt_began(self, attempt: Attempt) -> "_AttemptSpan":
         """Begin the span of an attempt; the upstream is told of it."""
-        target = self._target
-        span = self._tracer.start_span(
-            "GET",
-            context=self._within,
-            kind=SpanKind.CLIENT,
-            start_time=self._utc_ns(attempt.launched_at),
-            attributes={
-                "http.request.method": "GET",
-                "server.address": target.host,
-                "server.port": target.port,
-                # Without the query: it is the operator's, and may hold what is to be kept secret.
-                "url.full": f"{target.scheme}://{target.authority}{target.path.partition('?')[0]}",
-                "hedgerow.attempt.number": attempt.number,
-            },
+        caller = self._request.trace
+        span = _AttemptSpan(
+            attempt,
+            maker=self._maker,
+            parent=self._context,
+            tracestate=caller.tracestate if caller is not None else b"",
+            upstream=self._upstream,
+            to_utc_ns=self._to_utc_ns,
         )
-        tracestate = self._caller.tracestate if self._caller is not None else b""
-        self._attempts.append(_AttemptSpan(span, attempt.number, tracestate, self._to_utc_ns))
-        return self._attempts[-1]
+        self._attempts.append(span)
+        return span
 
     def request_ended(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
         """End the span, and those of the attempts that ended before; losers end theirs themselves."""
@@ -150,36 +130,69 @@ class Recording:
             told["hedgerow.winner"] = winner
         if status >= 500:
             told["error.type"] = code
-            self._span.set_status(Status(StatusCode.ERROR))
-        self._end(code, ended_at, winner, told)
+        self._end(code, ended_at, winner, told, _ERROR if status >= 500 else _UNSET)
 
     def request_abandoned(self, ended_at: float) -> None:
         """End the span; the attempts that still run are losers."""
-        self._end("abandoned", ended_at, None, {})
+        self._end("abandoned", ended_at, None, {}, _UNSET)
 
-    def _end(self, code: str, ended_at: float, winner: int | None, told: dict[str, AttributeValue]) -> None:
+    def _end(
+        self, code: str, ended_at: float, winner: int | None, told: dict[str, AttributeValue], status: Status
+    ) -> None:
         for attempt in self._attempts:
             attempt.race_ended(winner)
-        # All at once: the SDK takes a lock for each call, and 1 µs.
-        self._span.set_attributes(told | {"hedgerow.outcome": code, "hedgerow.attempts": len(self._attempts)})
-        self._span.end(self._utc_ns(ended_at))
-
-    def _utc_ns(self, at: float) -> int:
-        return int(at * 1e9) + self._to_utc_ns
+        request = self._request
+        method = request.method.decode("ascii")
+        self._maker.end(
+            "HEAD /api/smart" if method == "HEAD" else "GET /api/smart",
+            SpanKind.SERVER,
+            context=self._context,
+            parent=self._caller,
+            start_ns=int(request.arrived_at * 1e9) + self._to_utc_ns,
+            end_ns=int(ended_at * 1e9) + self._to_utc_ns,
+            status=status,
+            attributes={
+                "http.request.method": method,
+                "http.route": "/api/smart",
+                "url.path": "/api/smart",
+                "url.scheme": "http",
+                "hedgerow.request_id": request.request_id.decode("ascii"),
+                "hedgerow.timeout_ms": self._timeout_ms,
+                "hedgerow.outcome": code,
+                "hedgerow.attempts": len(self._attempts),
+                **told,
+            },
+        )
 
 
 class _AttemptSpan:
-    """The span of one attempt (`outcomes.Span`). It knows neither attempt nor request: that would be a cycle."""
+    """The span of one attempt (`outcomes.Span`). It knows neither attempt nor recording: that would be a cycle."""
 
-    __slots__ = ("_ended_ns", "_number", "_outcome", "_span", "_to_utc_ns", "headers")
+    __slots__ = (
+        "_context", "_ended_ns", "_launched_ns", "_maker", "_number", "_outcome", "_parent", "_to_utc_ns", "_upstream",
+        "headers",
+    )  # fmt: skip
 
-    def __init__(self, span: Span, number: int, tracestate: bytes, to_utc_ns: int) -> None:
-        self._span: Span | None = span
-        self._number = number
+    def __init__(
+        self,
+        attempt: Attempt,
+        *,
+        maker: SpanMaker,
+        parent: SpanContext,
+        tracestate: bytes,
+        upstream: Mapping[str, AttributeValue],
+        to_utc_ns: int,
+    ) -> None:
+        self._maker = maker
+        self._parent = parent
+        self._upstream = upstream
         self._to_utc_ns = to_utc_ns
+        self._number = attempt.number
+        self._launched_ns = int(attempt.launched_at * 1e9) + to_utc_ns
         self._outcome: Outcome | None = None
+        """None before its end, and after its span was made."""
         self._ended_ns = 0
-        context = span.get_span_context()
+        self._context = context = maker.context(parent)
         traceparent = b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
         self.headers = trace_headers(traceparent, tracestate)
 
@@ -197,21 +210,33 @@ class _AttemptSpan:
             self._end(won=self._number == winner, lost=False)
 
     def _end(self, *, won: bool, lost: bool) -> None:
-        span, outcome = self._span, self._outcome
-        self._span = self._outcome = None
-        if span is None:
-            return
+        outcome, self._outcome = self._outcome, None
         told = outcome.reason.value if isinstance(outcome, Failure) else "success"
         attributes: dict[str, AttributeValue] = {
+            **self._upstream,
+            "hedgerow.attempt.number": self._number,
             "hedgerow.attempt.outcome": told,
             "hedgerow.attempt.winner": won,
             "hedgerow.attempt.lost": lost,
         }
+        status = _UNSET
         if isinstance(outcome, Failure) and not lost:  # a loser is neither a failure nor a success
             attributes["error.type"] = told
-            span.set_status(Status(StatusCode.ERROR, outcome.detail or None))
-        span.set_attributes(attributes)
-        span.end(self._ended_ns)
+            status = Status(StatusCode.ERROR, outcome.detail or None)
+        self._maker.end(
+            "GET",
+            SpanKind.CLIENT,
+            context=self._context,
+            parent=self._parent,
+            start_ns=self._launched_ns,
+            end_ns=self._ended_ns,
+            status=status,
+            attributes=attributes,
+        )
+
+
+_UNSET = Status(StatusCode.UNSET)
+_ERROR = Status(StatusCode.ERROR)
 
 
 def _span_context(caller: TraceContext) -> SpanContext:
@@ -219,6 +244,6 @@ def _span_context(caller: TraceContext) -> SpanContext:
         int(caller.trace_id, 16),
         int(caller.parent_id, 16),
         is_remote=True,
-        trace_flags=TraceFlags(caller.flags & _KNOWN_FLAGS),
+        trace_flags=TraceFlags(caller.flags & SAMPLED_AND_RANDOM),
         trace_state=TraceState.from_header([caller.tracestate.decode("ascii")] if caller.tracestate else []),
     )

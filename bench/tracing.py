@@ -11,8 +11,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from hedgerow.outcomes import Attempt, Success, Trace, Won
 from hedgerow.requests import Request
 from hedgerow.settings import parse_target
+from hedgerow.telemetry.sampling import Sampler
 from hedgerow.telemetry.spans import SpanMaker
-from hedgerow.telemetry.tracing import Recording, Sampler, upstream_attributes
+from hedgerow.telemetry.tracing import Recording, upstream_attributes
 from hedgerow.traces import parse_trace_context
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"

@@ -159,23 +159,33 @@ def keep_log(server: Server, log: Path) -> None:
 def w1(server: Server, settings: Settings) -> Measured:
     """Instant upstream, 64 connections, closed loop: what a request costs when nothing has to wait."""
     with standing(server, settings, "instant") as stand:
-        url = f"http://{stand.address}/api/smart"
-        loads.wrk(url, connections=W1_CONNECTIONS, seconds=max(1.0, settings.settle_s), core=LOAD_CORE)
-        before = stand.sample()
-        seen = loads.wrk(url, connections=W1_CONNECTIONS, seconds=settings.seconds, core=LOAD_CORE)
-        after = stand.sample()
+        return w1_on(stand, settings)
+
+
+def w1_on(stand: Standing, settings: Settings) -> Measured:
+    """Load a server that stands before an instant upstream."""
+    url = f"http://{stand.address}/api/smart"
+    loads.wrk(url, connections=W1_CONNECTIONS, seconds=max(1.0, settings.settle_s), core=LOAD_CORE)
+    before = stand.sample()
+    seen = loads.wrk(url, connections=W1_CONNECTIONS, seconds=settings.seconds, core=LOAD_CORE)
+    after = stand.sample()
     return {"window": asdict(window(before, after, seen["answered"], seen["cpu_share"])), "load": seen}
 
 
 def w2(server: Server, settings: Settings, kind: Upstream = "seed") -> Measured:
     """The seed's own upstream, many requests in flight, no timeout: what waiting and hedging cost."""
-    closed_loop = ["-inflight", str(settings.in_flight), "-conns", str(settings.in_flight + 100)]
     with standing(server, settings, kind) as stand:
         loads.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
         time.sleep(PAUSE_S)
         idle_bytes = tree_uss_bytes(stand.server)
-        measured = measure_load(stand, settings, closed_loop)
+        measured = w2_on(stand, settings)
     return measured | {"memory": memory(idle_bytes, measured["uss_bytes"], settings.in_flight)}
+
+
+def w2_on(stand: Standing, settings: Settings) -> Measured:
+    """Load a server that stands before the seed's upstream."""
+    closed_loop = ["-inflight", str(settings.in_flight), "-conns", str(settings.in_flight + 100)]
+    return measure_load(stand, settings, closed_loop)
 
 
 def memory(idle_bytes: int, loaded_bytes: int, in_flight: int) -> Measured:

@@ -13,8 +13,9 @@ from opentelemetry.trace import StatusCode
 from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Trace, Verdict, Won
 from hedgerow.requests import Request
 from hedgerow.settings import parse_target
+from hedgerow.telemetry.sampling import Sampler
 from hedgerow.telemetry.spans import SpanMaker
-from hedgerow.telemetry.tracing import Recording, Sampler, upstream_attributes
+from hedgerow.telemetry.tracing import Recording, upstream_attributes
 from hedgerow.traces import TraceContext, parse_trace_context
 
 NOW = 100.0

@@ -1,10 +1,9 @@
-"""Which requests are recorded as spans, and what their spans say.
+"""What the spans of recorded requests say.
 
 The one module, beside `spans`, that knows OpenTelemetry; imported only where something is to be recorded.
 """
 
 from collections.abc import Callable, Mapping
-from random import random
 from time import time_ns
 
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
@@ -15,6 +14,7 @@ from hedgerow.outcomes import Attempt, Failure, Outcome, Trace, Verdict, Won
 from hedgerow.replies import status_of
 from hedgerow.requests import Request
 from hedgerow.settings import Target
+from hedgerow.telemetry.sampling import Sampler
 from hedgerow.telemetry.spans import SAMPLED_AND_RANDOM, BatchLimits, SpanMaker, Spans, disabled
 from hedgerow.traces import TraceContext, trace_headers
 
@@ -44,30 +44,6 @@ def begin(
 ) -> Tracing | None:
     """Begin to record, unless OTEL_SDK_DISABLED says not to."""
     return None if disabled() else Tracing(share, target, clock, log)
-
-
-class Sampler:
-    """Decides which requests are recorded, before any work is done for it (`gateway.Tracer`).
-
-    A caller who records its part of a trace, or does not, has decided for us too.
-    """
-
-    def __init__(
-        self,
-        share: float,
-        record: Callable[[Request, int], Trace],
-        chance: Callable[[], float] = random,
-    ) -> None:
-        self._share = share
-        self._record = record
-        self._chance = chance
-
-    def begin(self, request: Request, timeout_ms: int) -> Trace | None:
-        """Tell the trace of an admitted request."""
-        caller = request.trace
-        if caller is not None:
-            return self._record(request, timeout_ms) if caller.sampled else caller
-        return self._record(request, timeout_ms) if self._chance() < self._share else None
 
 
 def upstream_attributes(target: Target) -> dict[str, AttributeValue]:

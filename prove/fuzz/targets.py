@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from hedgerow.http_front.heads import HeadReader, Refused
+from hedgerow.http_front.heads import HeadReader, KnownHeads, Refused
 from hedgerow.outcomes import Attempt, Failure, Outcome, Reason, Success
 from hedgerow.payload import judge
 from hedgerow.query import BadTimeout, parse_timeout_ms
@@ -80,10 +80,10 @@ def trace(data: bytes) -> None:
     assert again.headers == context.headers, "and is read alike"
 
 
-def read_heads(wire: bytes, piece_bytes: int) -> tuple[list[Request], str | None]:
+def read_heads(wire: bytes, piece_bytes: int, known: KnownHeads) -> tuple[list[Request], str | None]:
     """Read up to the first head that ends its connection. Anything but Refused flies."""
     found: list[Request] = []
-    reader = HeadReader(CLIENT, found.append, lambda: b"ours")
+    reader = HeadReader(CLIENT, found.append, lambda: b"ours", known)
     refused = None
     try:
         for at in range(0, len(wire), piece_bytes):
@@ -109,22 +109,27 @@ _TARGET_BYTES = re.compile(rb"[^\x00-\x20\x7f#]*")
 def heads(data: bytes) -> None:
     """Read request heads: the first byte tells into what pieces the others are cut."""
     size, wire = data[:1], data[1:]
-    found, refused = read_heads(wire, CLIENT.slice_bytes)
+    known = KnownHeads()
+    found, refused = read_heads(wire, CLIENT.slice_bytes, known)
     for request in found:
         assert _METHOD.fullmatch(request.method), "a method is a word"
         assert _TARGET_BYTES.fullmatch(request.path + request.query), (
             "a target has no blank and no control byte"
         )
         assert _ID.fullmatch(request.request_id), "an id can be told"
+    again, refused_again = read_heads(wire, CLIENT.slice_bytes, known)
+    assert (_told(again), refused_again) == (_told(found), refused), "who has read it before reads it alike"
     if size:
-        in_pieces, refused_then = read_heads(wire, 1 + size[0] % 64)
-        told = [(each.method, each.path, each.query, each.keep_alive, each.request_id) for each in found]
-        then = [(each.method, each.path, each.query, each.keep_alive, each.request_id) for each in in_pieces]
-        if "too_large" not in (
-            refused,
-            refused_then,
-        ):  # the bytes of a part that is not whole count as they come
-            assert (told, refused) == (then, refused_then), "it does not matter how the bytes come"
+        in_pieces, refused_then = read_heads(wire, 1 + size[0] % 64, known)
+        # The bytes of a part that is not whole count as they come.
+        if "too_large" not in (refused, refused_then):
+            assert (_told(in_pieces), refused_then) == (_told(found), refused), (
+                "it does not matter how the bytes come"
+            )
+
+
+def _told(requests: list[Request]) -> list[tuple[bytes, bytes, bytes, bool, bytes]]:
+    return [(each.method, each.path, each.query, each.keep_alive, each.request_id) for each in requests]
 
 
 def heads_and_h11(data: bytes) -> None:

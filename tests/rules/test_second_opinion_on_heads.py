@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hedgerow.http_front.heads import HeadReader, Refused
+from hedgerow.http_front.heads import KNOWN_HEADS, HeadReader, KnownHeads, Refused
 from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
 from rules.drawing import damaged, mostly
@@ -46,12 +46,12 @@ class Reading:
         return heads, self.refused.code if self.refused else None
 
 
-def read_by_us(data: bytes, piece_bytes: int) -> Reading:
+def read_by_us(data: bytes, piece_bytes: int, known: KnownHeads | None = None) -> Reading:
     """Read up to the first head that ends its connection; a head's border is known to the byte if pieces are bytes."""
     reading = Reading()
     heads: list[Request] = []
     ids = count(1)
-    reader = HeadReader(ClientLimits(), heads.append, lambda: b"%d" % next(ids))
+    reader = HeadReader(ClientLimits(), heads.append, lambda: b"%d" % next(ids), known or KnownHeads())
     begins_at = 0
     for at in range(0, len(data), piece_bytes):
         piece = data[at : at + piece_bytes]
@@ -352,7 +352,7 @@ def test_a_head_that_is_too_long_and_malformed_is_refused_however_it_comes() -> 
 
 def test_what_is_held_to_know_rtsp_by_is_one_line() -> None:
     """C12: more than a head may have was held where its target and its first header were both as long as may be."""
-    reader = HeadReader(ClientLimits(), lambda _: None, lambda: b"1")
+    reader = HeadReader(ClientLimits(), lambda _: None, lambda: b"1", KnownHeads())
     reader.feed(b"GET /" + b"x" * 1_000 + b" HTTP/1.1\r\nHost", 0.0)
     reader.feed(b": x", 0.0)
     assert reader._line == b"Host: x"
@@ -414,3 +414,75 @@ def test_where_we_and_h11_do_not_agree_about_the_connection(
 @settings(max_examples=500)
 def test_whatever_we_accept_h11_reads_alike_and_whatever_we_refuse_has_a_reason(data: bytes) -> None:
     compare(data)
+
+
+@given(data=streams(), piece_bytes=st.integers(1, 200) | st.just(2048))
+@settings(max_examples=500)
+def test_who_has_read_it_before_reads_it_alike(data: bytes, piece_bytes: int) -> None:
+    known = KnownHeads()
+    first, again = (read_by_us(data, piece_bytes, known) for _ in range(2))
+    assert again.gist == first.gist
+
+
+def read_twice(head: bytes) -> tuple[list[Request], KnownHeads]:
+    """Read the same bytes in two connections of a worker."""
+    known, requests, ids = KnownHeads(), list[Request](), count(1)
+    for at in (1.5, 2.5):
+        reader = HeadReader(ClientLimits(), requests.append, lambda: b"%d" % next(ids), known)
+        reader.feed(head, at)
+        assert not reader.partial
+        reader.close()
+    return requests, known
+
+
+def test_a_head_that_came_before_is_known_and_its_request_is_a_new_one() -> None:
+    head = b"GET /api/smart?timeout=9 HTTP/1.1\r\nHost: x\r\n\r\n"
+    (first, again), known = read_twice(head)
+    assert known.find(head) == (b"GET", b"/api/smart", b"timeout=9")
+    assert (again.method, again.path, again.query) == (b"GET", b"/api/smart", b"timeout=9")
+    assert (again.keep_alive, again.says_keep_alive, again.trace) == (True, False, None)
+    assert (first.request_id, again.request_id) == (b"1", b"2")
+    assert (first.arrived_at, again.arrived_at) == (1.5, 2.5)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        REQUEST + b"X-Request-Id: mine\r\n\r\n",
+        REQUEST + b"traceparent: 00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01\r\n\r\n",
+        REQUEST + b"traceparent: rubbish\r\n\r\n",
+        REQUEST + b"Connection: close\r\n\r\n",
+        REQUEST + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        REQUEST + b"\r\n" + REQUEST + b"\r\n",
+        REQUEST + b"X-Request-Id: mine\r\n\r\n" + REQUEST + b"\r\n",
+    ],
+)  # fmt: skip
+def test_what_comes_once_or_is_not_one_head_of_http_1_1_is_read_anew(data: bytes) -> None:
+    requests, known = read_twice(data)
+    assert known.find(data) is None
+    half = len(requests) // 2
+    assert [each.request_id for each in requests if each.request_id == b"mine"] == [b"mine"] * 2 * data.count(
+        b"mine"
+    )
+    assert [each.keep_alive for each in requests[:half]] == [each.keep_alive for each in requests[half:]]
+
+
+def test_the_rest_of_a_head_is_no_head() -> None:
+    head, known, requests = REQUEST + b"\r\n", KnownHeads(), list[Request]()
+    reader = HeadReader(ClientLimits(), requests.append, lambda: b"1", known)
+    reader.feed(head, 0.0)
+    assert known.find(head) is not None
+    reader.feed(b"GET /other HTTP/1.1\r\nHost: x\r\nX: y\r\n", 0.0)
+    with pytest.raises(Refused):  # a header has no blank in its name
+        reader.feed(head, 0.0)
+    assert len(requests) == 1
+    reader.close()
+
+
+def test_known_heads_are_bounded() -> None:
+    known, request = KnownHeads(), Request(b"GET", b"/", b"", request_id=b"1", arrived_at=0.0)
+    for number in range(10 * KNOWN_HEADS):
+        known.keep(b"%d" % number, request)
+        assert known.find(b"%d" % number) is not None
+    assert sum(known.find(b"%d" % number) is not None for number in range(10 * KNOWN_HEADS)) <= KNOWN_HEADS

@@ -8,7 +8,7 @@ from math import inf
 from struct import pack
 from typing import Final, Protocol, cast
 
-from hedgerow.http_front.heads import HeadReader, Refused
+from hedgerow.http_front.heads import HeadReader, KnownHeads, Refused
 from hedgerow.replies import Reply
 from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
@@ -43,6 +43,7 @@ class Server(Protocol):
     on_refusal: Callable[[str, str], None]
     outbox: Outbox
     next_id: Callable[[], bytes]
+    known_heads: KnownHeads
 
     def wake_due(self, now: float) -> None: ...
     def arrival(self, sock: socket.socket, now: float, *, first: bool) -> float: ...
@@ -96,7 +97,7 @@ class ClientConnection(asyncio.Protocol):
         self._fresh = True
         """Nothing has been read from it yet."""
         self._waiting: list[Request | Refused] = []  # a deque, empty, takes 760 bytes of each connection
-        self._reader = HeadReader(server.limits, self._waiting.append, server.next_id)
+        self._reader = HeadReader(server.limits, self._waiting.append, server.next_id, server.known_heads)
         self._transport: asyncio.Transport | None = None
         self._request: Request | None = None
         """The request that is being answered."""

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from hedgerow.deadlines import ExpiryQueue
 from hedgerow.http_front.client import ClientConnection, Handler, written
-from hedgerow.http_front.heads import Refused
+from hedgerow.http_front.heads import KnownHeads, Refused
 from hedgerow.replies import problem
 from hedgerow.requests import RequestIds
 from hedgerow.settings import ClientLimits
@@ -113,6 +113,7 @@ class HttpFront:
         self._accept_again: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
         self.next_id = RequestIds().next
+        self.known_heads = KnownHeads()
         self._date = b""
         self._date_at = -1.0
 

@@ -198,6 +198,13 @@ BUGS = (
         "C12", 0.02,
     ),
     Bug(
+        "of two heads that come together again one is answered",
+        "http_front/heads.py",
+        "if self._requests == 1 and request is not None and not self.partial:",
+        "if request is not None and not self.partial:",
+        "C12", 0.005,
+    ),
+    Bug(
         "a negative time is a success",
         "payload.py", "    if work.time < 0:\n", "    if work.time < -9:\n",
         "C13", 0.003,

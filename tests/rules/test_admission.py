@@ -381,7 +381,9 @@ def test_once_there_is_a_pace_one_long_interval_is_enough_to_slow_down_and_none_
     stepped.interval(1, busy_s=1 / 64, waited_s=1 / 64)
     fits = stepped.admission._fitting()
     assert fits < 1000.0
-    assert stepped.admission.pace == pytest.approx(1200.0 + (fits - 1200.0) * 0.3), "by and by: estimates scatter"
+    assert stepped.admission.pace == pytest.approx(1200.0 + (fits - 1200.0) * 0.3), (
+        "by and by: estimates scatter"
+    )
     stepped = paced(500.0)
     stepped.interval(50, busy_s=1 / 64, waited_s=1 / 64)
     stepped.admission._cost_s = 1 / 1600

@@ -27,13 +27,13 @@ from bench.machine import provenance
 from bench.processes import free_port
 from bench.servers import COMPILED, HEDGEROW, Server, gateway
 from bench.toolchain import ensure_peers
-from bench.workloads import LOAD_CORE, Measured, Settings, Standing, Upstream, standing, w1_on, w2_on
+from bench.workloads import LOAD_CORE, Measured, Settings, Standing, Upstream, closed_loop, standing, w1_on
 
 RESULTS = Path(__file__).parent / "results"
 UNTOLD = Path(__file__).parent / "untold"
 WORKLOADS: dict[str, tuple[Upstream, Callable[[Standing, Settings], Measured]]] = {
     "W1": ("instant", w1_on),
-    "W2": ("seed", w2_on),
+    "W2": ("seed", closed_loop),
 }
 SCRAPE_EVERY_S = 5
 TRACED_SHARE = 0.01
@@ -129,7 +129,7 @@ def tellings(receiver_port: int, *, parts: bool) -> dict[str, Telling]:
 
 
 @click.command()
-@click.option("--rounds", default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=2), default=20, show_default=True)
 @click.option("--seconds", default=3.0, show_default=True, help="Of load on each gateway in each round.")
 @click.option("--parts", is_flag=True, help="Compare what is between off and on, too.")
 @click.option(

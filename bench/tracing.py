@@ -51,7 +51,7 @@ def main() -> None:
         context.request_ended("success", 0.0, None)
 
     off = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("bench")
-    maker = SpanMaker(SpanProcessor(), Resource.get_empty())
+    maker = SpanMaker(SpanProcessor(), Resource.get_empty(), admit=lambda: True)
 
     def recorded() -> None:
         recording = Recording(plain, 900, maker=maker, upstream=UPSTREAM, clock=time.monotonic)

@@ -178,14 +178,14 @@ def w2(server: Server, settings: Settings, kind: Upstream = "seed") -> Measured:
         loads.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
         time.sleep(PAUSE_S)
         idle_bytes = tree_uss_bytes(stand.server)
-        measured = w2_on(stand, settings)
+        measured = closed_loop(stand, settings)
     return measured | {"memory": memory(idle_bytes, measured["uss_bytes"], settings.in_flight)}
 
 
-def w2_on(stand: Standing, settings: Settings) -> Measured:
-    """Load a server that stands before the seed's upstream."""
-    closed_loop = ["-inflight", str(settings.in_flight), "-conns", str(settings.in_flight + 100)]
-    return measure_load(stand, settings, closed_loop)
+def closed_loop(stand: Standing, settings: Settings) -> Measured:
+    """Load a server that stands, with so many requests in flight at all times."""
+    arguments = ["-inflight", str(settings.in_flight), "-conns", str(settings.in_flight + 100)]
+    return measure_load(stand, settings, arguments)
 
 
 def memory(idle_bytes: int, loaded_bytes: int, in_flight: int) -> Measured:
@@ -253,10 +253,9 @@ def w4(server: Server, settings: Settings) -> Measured:
 def w5(server: Server, settings: Settings) -> Measured:
     """8 000 in flight before an upstream that takes 5 to 9.5 s, each hedged: memory, and that none fails."""
     patient = replace(settings, in_flight=W5_IN_FLIGHT, settle_s=W5_SETTLE_S)
-    closed_loop = ["-inflight", str(W5_IN_FLIGHT), "-conns", str(W5_IN_FLIGHT + 100)]
     with standing(server, patient, "slow") as stand:
         idle_bytes = tree_uss_bytes(stand.server)
-        measured = measure_load(stand, patient, closed_loop)
+        measured = closed_loop(stand, patient)
     return measured | {"memory": memory(idle_bytes, measured["uss_bytes"], W5_IN_FLIGHT)}
 
 

@@ -57,7 +57,7 @@ class Traced:
         self.recording = Recording(
             request(trace),
             900,
-            maker=SpanMaker(SimpleSpanProcessor(self.exporter), Resource.get_empty()),
+            maker=SpanMaker(SimpleSpanProcessor(self.exporter), Resource.get_empty(), admit=lambda: True),
             upstream=upstream_attributes(parse_target("http://example.org/work")),
             clock=lambda: NOW,
         )

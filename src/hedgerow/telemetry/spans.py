@@ -6,7 +6,7 @@ Whatever is wrong with the receiver, it costs spans and nothing else; those are 
 import asyncio
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock, Thread
 
@@ -26,6 +26,12 @@ from hedgerow.settings import BadSetting
 
 FLUSH_S = 0.5
 """How long the end of a worker waits for its last spans to be exported: a receiver that works takes milliseconds."""
+
+SAMPLED_AND_RANDOM = TraceFlags(0x03)
+"""Both flags that W3C Trace Context level 2 defines: recorded, and with a trace id drawn by chance."""
+
+MOST_ATTRIBUTES = 16
+"""No span of ours has more; a limit that is not below needs no looking after."""
 
 
 def _whole(variable: str, default: int) -> int:
@@ -134,39 +140,19 @@ class _LastWords(logging.Handler):
         self.last = record.getMessage()
 
 
-class _Admission(SpanProcessor):
-    """Lets no more spans to the batch processor than its queue can hold: it would drop them without counting."""
-
-    def __init__(self, most: int, counts: _Counts, batches: BatchSpanProcessor) -> None:
-        self._most = most
-        self._counts = counts
-        self._batches = batches
-
-    def on_end(self, span: ReadableSpan) -> None:
-        if self._counts.admit(self._most):
-            self._batches.on_end(span)
-
-    def shutdown(self) -> None:
-        self._batches.shutdown()  # type: ignore[no-untyped-call] # the SDK's
-
-
-SAMPLED_AND_RANDOM = TraceFlags(0x03)
-"""Both flags that W3C Trace Context level 2 defines: recorded, and with a trace id drawn by chance."""
-
-
-MOST_ATTRIBUTES = 16
-"""No span of ours has more; a limit that is not below needs no looking after."""
-
-
 class SpanMaker:
     """Makes spans of what is known of them at their end, and gives them to a processor.
 
     Of parts of the SDK's, but not by its tracer: docs/decisions/0014-spans-made-at-their-end.md.
     """
 
-    def __init__(self, processor: SpanProcessor, resource: Resource) -> None:
-        """Read the limits that the standard's variables set; raises ValueError, the SDK's."""
+    def __init__(self, processor: SpanProcessor, resource: Resource, admit: Callable[[], bool]) -> None:
+        """Read the limits that the standard's variables set; raises ValueError, the SDK's.
+
+        `admit` is asked before a span is made: False drops it.
+        """
         self._processor = processor
+        self._admit = admit
         self._resource = resource
         self._scope = InstrumentationScope("hedgerow", __version__)
         self._ids = RandomIdGenerator()
@@ -200,7 +186,9 @@ class SpanMaker:
         status: Status,
         attributes: Mapping[str, AttributeValue],
     ) -> None:
-        """Make a span; its times are ns since the epoch."""
+        """Make a span, if it is admitted; its times are ns since the epoch."""
+        if not self._admit():
+            return
         self._processor.on_end(
             ReadableSpan(
                 name,
@@ -235,14 +223,18 @@ class Spans:
         ours = Resource.create(
             {"service.name": "hedgerow", "service.version": __version__, "process.pid": os.getpid()}
         )
-        batches = BatchSpanProcessor(
+        self._batches = BatchSpanProcessor(
             self._exporter,
             max_queue_size=limits.queue,
             max_export_batch_size=limits.batch,
             schedule_delay_millis=limits.delay_ms,
         )
-        self._processor = _Admission(limits.queue, self._counts, batches)
-        self.maker = SpanMaker(self._processor, ours.merge(OTELResourceDetector().detect()))
+        self.maker = SpanMaker(
+            self._batches,
+            ours.merge(OTELResourceDetector().detect()),
+            # No more than the queue can hold: it would drop them without counting.
+            admit=lambda: self._counts.admit(limits.queue),
+        )
 
     def counts(self) -> dict[str, int]:
         """Tell what became of the spans so far."""
@@ -262,7 +254,7 @@ class Spans:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def shut_down() -> None:
-            self._processor.shutdown()
+            self._batches.shutdown()  # type: ignore[no-untyped-call] # the SDK's
             with suppress(RuntimeError):  # the loop has not waited for us
                 loop.call_soon_threadsafe(done.set)
 

@@ -75,7 +75,7 @@ class Recording:
     ) -> None:
         self._maker = maker
         self._upstream = upstream
-        self._to_utc_ns = time_ns() - int(clock() * 1e9)
+        self._to_utc_ns = time_ns() - _ns(clock())
         self._request = request
         self._timeout_ms = timeout_ms
         self._caller = _span_context(request.trace) if request.trace is not None else None
@@ -102,11 +102,13 @@ class Recording:
         winner = verdict.winner.number if isinstance(verdict, Won) else None
         status = status_of(code)
         told: dict[str, AttributeValue] = {"http.response.status_code": status}
+        span_status = _UNSET
         if winner is not None:
             told["hedgerow.winner"] = winner
         if status >= 500:
             told["error.type"] = code
-        self._end(code, ended_at, winner, told, _ERROR if status >= 500 else _UNSET)
+            span_status = _ERROR
+        self._end(code, ended_at, winner, told, span_status)
 
     def request_abandoned(self, ended_at: float) -> None:
         """End the span; the attempts that still run are losers."""
@@ -120,12 +122,12 @@ class Recording:
         request = self._request
         method = request.method.decode("ascii")
         self._maker.end(
-            "HEAD /api/smart" if method == "HEAD" else "GET /api/smart",
+            f"{method} /api/smart",
             SpanKind.SERVER,
             context=self._context,
             parent=self._caller,
-            start_ns=int(request.arrived_at * 1e9) + self._to_utc_ns,
-            end_ns=int(ended_at * 1e9) + self._to_utc_ns,
+            start_ns=_ns(request.arrived_at) + self._to_utc_ns,
+            end_ns=_ns(ended_at) + self._to_utc_ns,
             status=status,
             attributes={
                 "http.request.method": method,
@@ -164,7 +166,7 @@ class _AttemptSpan:
         self._upstream = upstream
         self._to_utc_ns = to_utc_ns
         self._number = attempt.number
-        self._launched_ns = int(attempt.launched_at * 1e9) + to_utc_ns
+        self._launched_ns = _ns(attempt.launched_at) + to_utc_ns
         self._outcome: Outcome | None = None
         """None before its end, and after its span was made."""
         self._ended_ns = 0
@@ -176,7 +178,7 @@ class _AttemptSpan:
         """Note the outcome; a loser's race has been decided, so its span ends here."""
         self._outcome = attempt.outcome
         ended_at = attempt.ended_at if attempt.ended_at is not None else attempt.launched_at
-        self._ended_ns = int(ended_at * 1e9) + self._to_utc_ns
+        self._ended_ns = _ns(ended_at) + self._to_utc_ns
         if lost:
             self._end(won=False, lost=True)
 
@@ -213,6 +215,10 @@ class _AttemptSpan:
 
 _UNSET = Status(StatusCode.UNSET)
 _ERROR = Status(StatusCode.ERROR)
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)
 
 
 def _span_context(caller: TraceContext) -> SpanContext:

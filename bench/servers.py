@@ -26,6 +26,7 @@ class Place:
     directory: Path
     route_timeout_s: float  # for a server that cannot read `timeout` from the query
     tls: bool = False
+    workers: int = 1
 
     @property
     def upstream_url(self) -> str:
@@ -75,7 +76,7 @@ def gateway(executable: Path, extra: str) -> Callable[[Place], Command]:
     def command(place: Place) -> Command:
         return [
             *(executable, "serve", "--host", "127.0.0.1", "--port", str(place.port)),
-            *("--admin-port", str(free_port()), "--workers", "1"),
+            *("--admin-port", str(free_port()), "--workers", str(place.workers)),
             *("--upstream", place.upstream_url, *shlex.split(extra)),
         ]
 
@@ -94,7 +95,7 @@ def nginx_command(place: Place, template: str) -> Command:
 def envoy(place: Place) -> Command:
     return [
         *(VENV_BIN / "envoy", "--config-path", place.fill_in("envoy.yaml")),
-        *("--concurrency", "1", "--disable-hot-restart", "--log-level", "error"),
+        *("--concurrency", str(place.workers), "--disable-hot-restart", "--log-level", "error"),
     ]
 
 
@@ -121,7 +122,7 @@ def fastapi(place: Place) -> Command:
 def granian(place: Place) -> Command:
     return [
         *("env", f"UPSTREAM={place.upstream_url}", f"PYTHONPATH={PEERS}"),
-        *(VENV_BIN / "granian", "--interface", "rsgi", "--loop", "uvloop", "--workers", "1"),
+        *(VENV_BIN / "granian", "--interface", "rsgi", "--loop", "uvloop", "--workers", str(place.workers)),
         *(
             "--host",
             "127.0.0.1",

@@ -52,10 +52,15 @@ shrink what had come before is read as well."""
 GROW: Final = 0.08
 """How much of the time that the loop can spare is given away in an interval in which the pace was met. What is let in
 now costs most 0.3 s later, which is six intervals; with 0.3 the pace overshot, and then had to fall."""
-SURE_SHARE: Final = 0.75
+SURE_SHARE: Final = 0.95
 """So much of the pace that fits is given back at once when waits are short again: what a stall of the machine took."""
 SLOW: Final = 0.2
 """How much is taken back where the loop is busier than `FULL_SHARE`, though nobody waits yet."""
+SATURATED_SHARE: Final = 0.97
+SLOW_SATURATED: Final = 2.0
+"""The same where it is busier than that: then it does not tell how much is missing, and a machine that has become
+slower by a third looks like one that lacks a tenth. A queue stood, its answers lay unread, each was asked for twice
+more: at three times the capacity up to 1 % were late. What is taken back for nothing `SURE_SHARE` gives back."""
 FORGET_S: Final = 10.0
 """So long after the pace last mattered it is forgotten; then only waits tell of overload."""
 
@@ -199,7 +204,7 @@ class Admission:
         was_long = shortest_of_two > long_s
         paced = self.pace < inf
         if paced and self._met:
-            self._follow(FULL_SHARE - busy_s / passed_s, may_grow=self._shortest < long_s / 2)
+            self._follow(busy_s / passed_s, may_grow=self._shortest < long_s / 2)
         if was_long or (paced and self._shortest > long_s):
             self._fit()
         if was_long or self._met:
@@ -240,10 +245,12 @@ class Admission:
         elif fits < self.pace:
             self._slow_to(self.pace + (fits - self.pace) * OFFERED_SMOOTHING)
 
-    def _follow(self, spare: float, *, may_grow: bool) -> None:
+    def _follow(self, busy_share: float, *, may_grow: bool) -> None:
         """Give away a part of the loop's time that is spare, or take back what is missing."""
+        spare = FULL_SHARE - busy_share
         if spare < 0:
-            self._slow_to(self.pace + spare / self._cost_s * SLOW)
+            slow = SLOW if busy_share <= SATURATED_SHARE else SLOW_SATURATED
+            self._slow_to(self.pace + spare / self._cost_s * slow)
         elif may_grow:
             self.pace = max(self.pace + spare / self._cost_s * GROW, self._fitting() * SURE_SHARE)
 

@@ -121,7 +121,7 @@ class ExpiryQueue(Generic[T]):
 def answer_by(arrived_at: float, timeout_s: float, lag_s: float = 0.0) -> float:
     """Tell the instant by which to answer, so that the answer is within `timeout_s` where the caller stands.
 
-    The margin is the loop's own lag (`lag_s`, its 99th percentile) and 3 ms: the loop's timers have whole
+    The margin is the loop's own lag (`lag_s`, the longest of late) and 3 ms: the loop's timers have whole
     milliseconds and are up to one late, and the answer has a way to go. It is never more than 25 ms, nor than
     half the timeout; but a timeout of 3 ms or less is over as it begins, for no timer could keep it. The instant
     is one of `Alarms`' ticks, so that the alarm is not up to a tick later.

@@ -37,7 +37,7 @@ class Served:
         self.refused: list[str] = []
         self.answered = 0
         self.waits: list[float] = []
-        self._cost_s = 1 / capacity
+        self.cost_s = 1 / capacity
         self._timeout_s = timeout_s
         self._residence_s = residence_s
         self._ask_again = ask_again
@@ -77,18 +77,18 @@ class Served:
             heappop(self._ends)
             self.admission.leave()
             self.answered += 1
-            self.now += self._cost_s / 2
+            self.now += self.cost_s / 2
             back.append(self.now)
         while self._arrivals:
             arrived_at = self._arrivals.popleft()
             refusal = self.admission.try_enter(self._timeout_s, arrived_at, self.now)
             if refusal is None:
                 self.waits.append(self.now - arrived_at)
-                self.now += self._cost_s / 2
+                self.now += self.cost_s / 2
                 heappush(self._ends, self.now + self._residence_s * self._drawn.uniform(*SPREAD))
             else:
                 self.refused.append(refusal.reason)
-                self.now += self._cost_s / 10
+                self.now += self.cost_s / 10
                 back.append(self.now)
         if self._ask_again:
             self._arrivals.extend(back)
@@ -123,6 +123,19 @@ def test_a_jump_is_caught_up_with_in_a_second() -> None:
     assert max(served.waits) < 0.3
     assert served.offer(rate=3000, seconds=0.5)[0] > 250
     assert served.waiting < 50
+
+
+def test_a_machine_that_slows_down_is_followed_before_a_queue_stands() -> None:
+    """It was taken for one that lacks a tenth, and what stood in the queue was asked for twice more each (C05)."""
+    served = Served(capacity=1000, max_in_flight=2000)
+    served.offer(rate=3000, seconds=6)
+    for _ in range(8):
+        served.cost_s *= 1.3
+        served.waits.clear()
+        served.offer(rate=3000, seconds=1)
+        assert max(served.waits) < 0.045
+        served.cost_s /= 1.3
+        assert served.offer(rate=3000, seconds=2)[0] > 2 * 500, "what was taken back is given back"
 
 
 def test_it_recovers_after_the_overload() -> None:
@@ -335,10 +348,12 @@ def test_what_surely_fits_is_given_back_at_once_when_waits_are_short_again() -> 
     stepped.interval(1)
     offered = 11 / Stepped.INTERVAL_S * 0.3
     capacity = 0.9 / stepped.admission._cost_s
-    assert stepped.admission.pace == pytest.approx(0.75 * (capacity - offered / 5) / 0.8)
+    assert stepped.admission.pace == pytest.approx(0.95 * (capacity - offered / 5) / 0.8)
 
 
-@pytest.mark.parametrize(("busy", "change"), [(0.4, 0.5 * 0.08), (1.0, -0.1 * 0.2)])
+@pytest.mark.parametrize(
+    ("busy", "change"), [(0.4, 0.5 * 0.08), (0.96, -0.06 * 0.2), (0.98, -0.08 * 2), (1.0, -0.1 * 2)]
+)
 def test_a_pace_that_is_met_follows_what_the_loop_has_to_spare(busy: float, change: float) -> None:
     stepped = paced(1300.0)
     stepped.interval(17)

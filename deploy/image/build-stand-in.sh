@@ -21,16 +21,19 @@ engine() { buildah --storage-driver vfs --root "$cache/storage" --runroot "$cach
 
 make_base() { # NAME PACKAGES
     if engine inspect --type image "$1" >/dev/null 2>&1; then return; fi
+    log=$cache/$(basename "$1").log
     container=$(engine from scratch)
     root=$(engine mount "$container")
     debootstrap --variant=minbase --include="ca-certificates,python3-venv,python-is-python3,python3-pip$2" \
-        "$suite" "$root" "$mirror" >"$cache/debootstrap.log" 2>&1 || { tail "$cache/debootstrap.log" >&2; exit 1; }
+        "$suite" "$root" "$mirror" >"$log" 2>&1 || { tail "$log" >&2; exit 1; }
     rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/*
     engine config --cmd python3 "$container"
     engine commit --quiet --rm "$container" "$1" >/dev/null
 }
-make_base "$base" ""
+make_base "$base" "" &
+other=$!
 make_base "$build_base" ,gcc,libc6-dev,python3-dev
+wait $other
 
 # What this machine needs to reach its package index is lent to the build's commands, and is no part of the image.
 lent=$(mktemp -d)

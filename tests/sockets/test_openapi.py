@@ -1,7 +1,7 @@
 """`/openapi.json` is true: whatever comes is in it, and all that is in it comes."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,11 @@ import hedgerow.http_front.server
 from hedgerow.admin import Readiness
 from hedgerow.gateway import SMART_PATH, Gateway, Policy
 from hedgerow.hedging import HedgePlan
+from hedgerow.http_front.client import Cancellable
 from hedgerow.openapi import document
 from hedgerow.outcomes import Attempt, Carrier
+from hedgerow.replies import Reply
+from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits, Settings
 from hedgerow.supervisor import Supervisor
 from sockets.conftest import Serve, Served
@@ -104,6 +107,20 @@ class Broken:
         raise ZeroDivisionError
 
 
+async def hurried(serve: Serve) -> Served:
+    """Serve by a gateway that reads all in time. A millisecond is over as it begins, so the answer is 504; on a busy
+    machine it lies unread for longer than that, and is refused: 503."""
+    served = await serve(NOBODY)
+    handle, clock = served.worker.gateway.handle, served.worker.trampoline.clock
+
+    def just_now(request: Request, respond: Callable[[Reply], None]) -> Cancellable | None:
+        request.arrived_at = clock()
+        return handle(request, respond)
+
+    served.worker.front.handler = just_now
+    return served
+
+
 async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[Answer]:
     async with scripted(saying(success())) as upstream:
         served = await serve(upstream.url, client_limits=SHORT)
@@ -124,7 +141,7 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
         yield await ask()
     yield await Ask(await serve(NOBODY, hedges=0), SMART, method)()
     yield await Ask(await serve(NOBODY, max_in_flight=0), SMART, method)()
-    yield await Ask(await serve(NOBODY), SMART, method)("?timeout=1")
+    yield await Ask(await hurried(serve), SMART, method)("?timeout=1")
     yield await Ask(await serve(NOBODY), SMART, method)("?timeout=40")
 
 

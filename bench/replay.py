@@ -12,8 +12,8 @@ from typing import Any, cast
 import click
 
 from hedgerow import worker as worker_module
+from hedgerow.core.outcomes import Attempt
 from hedgerow.http_front.client import ClientConnection
-from hedgerow.outcomes import Attempt
 from hedgerow.settings import AccessLog, Settings, parse_target
 from hedgerow.upstream.connection import Connection, State
 from hedgerow.worker import Worker, tame_garbage_collection

@@ -8,13 +8,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from hedgerow.outcomes import Attempt, Success, Trace, Won
-from hedgerow.requests import Request
+from hedgerow.core.outcomes import Attempt, RequestTrace, Success, Won
+from hedgerow.core.request import Request
+from hedgerow.core.trace_context import parse_trace_context
 from hedgerow.settings import parse_target
 from hedgerow.telemetry.sampling import Sampler
 from hedgerow.telemetry.spans import SpanMaker
 from hedgerow.telemetry.tracing import Recording, upstream_attributes
-from hedgerow.traces import parse_trace_context
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 TRACESTATE = b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
@@ -31,7 +31,7 @@ def request(traceparent: bytes = b"") -> Request:
     return Request(b"GET", b"/api/smart", b"", request_id=b"x", arrived_at=0.0, trace=trace)
 
 
-def never(_: Request, __: int) -> Trace:
+def never(_: Request, __: int) -> RequestTrace:
     raise AssertionError("it is not sampled")
 
 

@@ -223,8 +223,8 @@ BUGS = (
     Bug(
         "nesting that is too deep raises",
         "payload.py",
-        "RecursionError) as error:\n        return Failure(Reason.BAD_JSON, str(error))\n    if",
-        "KeyError) as error:\n        return Failure(Reason.BAD_JSON, str(error))\n    if",
+        "RecursionError) as error:\n        return Failure(FailureReason.BAD_JSON, str(error))\n    if",
+        "KeyError) as error:\n        return Failure(FailureReason.BAD_JSON, str(error))\n    if",
         "C13", 0.003,
     ),
     Bug(

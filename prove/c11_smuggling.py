@@ -69,7 +69,7 @@ async def go(way: Way, cases: Sequence[Case], counts: Counts) -> Counter[int]:
             for _ in range(AT_ONCE):
                 group.create_task(some())
         if exchanges:
-            await way.judge(exchanges, counts)
+            await way.classify_response(exchanges, counts)
         counts.begin_anew()
         way.ports.clear()
         statuses.update(answer.status for each in exchanges for answer in each.answers)

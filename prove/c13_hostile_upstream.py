@@ -15,7 +15,7 @@ import uvloop
 
 from hedgerow.worker import raise_descriptor_limit
 from prove.campaign import Campaign, Findings, counted
-from prove.hostile_replies import End, Reply, draw
+from prove.hostile_replies import End, Response, draw
 from prove.processes import connections_to, gateway, memory_bytes, unsettled
 from rules.test_second_opinion_on_answers import opinion_on, without_our_leniencies
 from sockets.raw_http import Caller
@@ -46,7 +46,7 @@ class Hostile:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.replies: Counter[str] = Counter()
-        self.sent: dict[bytes, list[Reply]] = {}
+        self.sent: dict[bytes, list[Response]] = {}
         """The replies to each request that is under way, by its id."""
         self.promised: dict[bytes, float] = {}
         """When the first attempt of a request got a valid reply on a connection that is as it should be, by its id."""
@@ -59,7 +59,7 @@ class HostileConnection(asyncio.Protocol):
         self._upstream = upstream
         self._loop = asyncio.get_running_loop()
         self._read = b""
-        self._reply: Reply | None = None
+        self._reply: Response | None = None
         self._left: list[bytes] = []
         self._promises = b""
         """The request whose first attempt is getting a valid reply."""
@@ -177,7 +177,7 @@ class Callers:
                 )
         caller.close()
 
-    def _judge(self, request_id: bytes, status: int, body: bytes, sent: list[Reply]) -> None:
+    def _judge(self, request_id: bytes, status: int, body: bytes, sent: list[Response]) -> None:
         law = "every answer is a success, all failed or out of time"
         self._findings.check(status in (0, 200, 502, 504), law, f"{status} {body[:200]!r}")
         if status != 200:
@@ -201,7 +201,7 @@ def _refuse(name: str) -> Any:
     raise ValueError(name)
 
 
-def h11_reads(body: bytes, reply: Reply) -> bool:
+def h11_reads(body: bytes, reply: Response) -> bool:
     """Tell whether h11 finds this body in what was sent; for replies whose token was damaged on the way."""
     wire = without_our_leniencies(b"".join(reply.pieces))
     opinion = opinion_on(wire, then_close=reply.end is End.CLOSE)

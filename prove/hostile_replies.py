@@ -17,7 +17,7 @@ class End(Enum):
 
 
 @dataclass(slots=True)
-class Reply:
+class Response:
     """What goes over the wire in answer to one request."""
 
     kind: str
@@ -32,7 +32,7 @@ class Reply:
     """A success by every rule, which leaves the connection as it should."""
 
 
-def draw(chance: Random, token: bytes) -> Reply:
+def draw(chance: Random, token: bytes) -> Response:
     """Draw one reply; a success, if it is one, has the token in its body."""
     make = chance.choices(_MAKERS, _WEIGHTS)[0]
     reply = make(chance, token)
@@ -85,37 +85,37 @@ def split(chance: Random, wire: bytes, most: int = 4) -> list[bytes]:
 # -- the kinds
 
 
-def valid(chance: Random, token: bytes) -> Reply:
+def valid(chance: Random, token: bytes) -> Response:
     """A success, in one piece or several."""
-    return Reply("", split(chance, good(chance, token)), valid=True)
+    return Response("", split(chance, good(chance, token)), valid=True)
 
 
-def valid_until_close(chance: Random, token: bytes) -> Reply:
+def valid_until_close(chance: Random, token: bytes) -> Response:
     """A success that ends with the connection."""
-    return Reply("", split(chance, b"HTTP/1.1 200 OK\r\n\r\n" + body_of(token)), End.CLOSE, valid=True)
+    return Response("", split(chance, b"HTTP/1.1 200 OK\r\n\r\n" + body_of(token)), End.CLOSE, valid=True)
 
 
-def mutated(chance: Random, token: bytes) -> Reply:
+def mutated(chance: Random, token: bytes) -> Response:
     """A success with some bytes cut out, doubled, put in or changed."""
     wire = good(chance, token)
     for _ in range(chance.randint(1, 3)):
         at, size = chance.randint(0, len(wire)), chance.randint(0, 4)
         put = chance.choice((b"", wire[at : at + size] * 2, chance.choice(BITS), chance.randbytes(1)))
         wire = wire[:at] + put + wire[at + size :]
-    return Reply("", split(chance, wire), chance.choice(list(End)))
+    return Response("", split(chance, wire), chance.choice(list(End)))
 
 
-def random_bytes(chance: Random, _: bytes) -> Reply:
+def random_bytes(chance: Random, _: bytes) -> Response:
     """No HTTP at all."""
-    return Reply("", split(chance, chance.randbytes(chance.randint(1, 2000))), chance.choice(list(End)))
+    return Response("", split(chance, chance.randbytes(chance.randint(1, 2000))), chance.choice(list(End)))
 
 
-def other_status(chance: Random, _: bytes) -> Reply:
+def other_status(chance: Random, _: bytes) -> Response:
     """A good body behind a status that is not 200, known or not."""
     status = chance.choice(
         (204, 304, 201, 206, 301, 404, 429, 500, 503, 599, 600, 999, chance.randint(0, 1099))
     )
-    return Reply(
+    return Response(
         "",
         [with_length(body_of(b"no success"), status=b"%d X" % status)],
         chance.choice((End.KEEP, End.CLOSE)),
@@ -136,28 +136,28 @@ BAD_BODIES = (
 )  # fmt: skip
 
 
-def bad_body(chance: Random, token: bytes) -> Reply:
+def bad_body(chance: Random, token: bytes) -> Response:
     """Sound HTTP around a body that must not be taken for a success, or must not do harm as it is read."""
     body = (
         chance.choice(BAD_BODIES)
         if chance.random() < 0.9
         else chance.choice((body_of(token)[:-1], body_of(token) * 2))
     )
-    return Reply("", [with_length(body)])
+    return Response("", [with_length(body)])
 
 
 _BOMB = b'{"time":' + b" " * 3_000_000 + b"1}"
 BOMBS = {b"gzip": compress(_BOMB), b"deflate": deflate(_BOMB)}
 
 
-def compressed(chance: Random, token: bytes) -> Reply:
+def compressed(chance: Random, token: bytes) -> Response:
     """What was not asked for: a compressed success, or a bomb of 3 MB."""
     coding = chance.choice(list(BOMBS))
     squeezed = BOMBS[coding]
     if chance.random() < 0.5:
         squeezed = compress(body_of(token)) if coding == b"gzip" else deflate(body_of(token))
     said = chance.choice((coding, b"br", b"gzip, gzip", b"identity", b"chunked"))
-    return Reply("", [with_length(squeezed, b"Content-Encoding: " + said)])
+    return Response("", [with_length(squeezed, b"Content-Encoding: " + said)])
 
 
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -176,9 +176,9 @@ HUGE = (
 )
 
 
-def huge(chance: Random, _: bytes) -> Reply:
+def huge(chance: Random, _: bytes) -> Response:
     """More than any limit, but with an end."""
-    return Reply("", [chance.choice(HUGE)])
+    return Response("", [chance.choice(HUGE)])
 
 
 ENDLESS = (
@@ -196,40 +196,40 @@ ENDLESS = (
 )
 
 
-def endless(chance: Random, _: bytes) -> Reply:
+def endless(chance: Random, _: bytes) -> Response:
     """What never ends, as fast as it is read."""
     start, again = chance.choice(ENDLESS)
-    return Reply("", [start], endless=again)
+    return Response("", [start], endless=again)
 
 
-def trickling(chance: Random, token: bytes) -> Reply:
+def trickling(chance: Random, token: bytes) -> Response:
     """A success, byte by byte; it takes a quarter of a second."""
-    return Reply("", [bytes((byte,)) for byte in good(chance, token)], pause_s=0.002)
+    return Response("", [bytes((byte,)) for byte in good(chance, token)], pause_s=0.002)
 
 
-def silent(chance: Random, token: bytes) -> Reply:
+def silent(chance: Random, token: bytes) -> Response:
     """Nothing, or a beginning, and then nothing more."""
     wire = good(chance, token)
-    return Reply("", [wire[: chance.randint(0, len(wire) - 1)]], pause_s=60.0)
+    return Response("", [wire[: chance.randint(0, len(wire) - 1)]], pause_s=60.0)
 
 
-def cut_off(chance: Random, token: bytes) -> Reply:
+def cut_off(chance: Random, token: bytes) -> Response:
     """A beginning, then FIN or RST."""
     wire = good(chance, token)
-    return Reply(
+    return Response(
         "", split(chance, wire[: chance.randint(0, len(wire) - 1)]), chance.choice((End.CLOSE, End.RESET))
     )
 
 
-def too_much(chance: Random, token: bytes) -> Reply:
+def too_much(chance: Random, token: bytes) -> Response:
     """A success, and in the same write what nobody asked for: another answer, a part of one, anything."""
     more = chance.choice(
         (good(chance, b"stolen"), b"HTTP/1.1 200 OK\r\n", b"x", b"\r\n\r\n", chance.randbytes(40))
     )
-    return Reply("", [good(chance, token) + more])
+    return Response("", [good(chance, token) + more])
 
 
-_KINDS: dict[Callable[[Random, bytes], Reply], float] = {
+_KINDS: dict[Callable[[Random, bytes], Response], float] = {
     valid: 25, valid_until_close: 5, mutated: 35, random_bytes: 3, other_status: 6, bad_body: 8, compressed: 2,
     huge: 1.5, endless: 1, trickling: 2, silent: 1.5, cut_off: 6, too_much: 4,
 }  # fmt: skip

@@ -193,7 +193,7 @@ class Way(ABC):
         """Tell when to half-close: by what has come, once all has been sent."""
 
     @abstractmethod
-    async def judge(self, exchanges: Sequence[Exchange], counts: "Counts") -> None:
+    async def classify_response(self, exchanges: Sequence[Exchange], counts: "Counts") -> None:
         """Hold the laws against a batch, once nothing of it is under way."""
 
 
@@ -210,7 +210,7 @@ class Directly(Way):
             return lambda _: False
         return lambda data: len(answers_in(data)) >= due
 
-    async def judge(self, exchanges: Sequence[Exchange], counts: "Counts") -> None:
+    async def classify_response(self, exchanges: Sequence[Exchange], counts: "Counts") -> None:
         for each in exchanges:
             if each.case.damage is None:
                 self._judge_known(each)
@@ -270,7 +270,7 @@ class Behind(Way):
         """Never: the proxies close what is idle, very soon. HAProxy drops the rest of a half-closed connection."""
         return lambda _: False
 
-    async def judge(self, exchanges: Sequence[Exchange], counts: "Counts") -> None:
+    async def classify_response(self, exchanges: Sequence[Exchange], counts: "Counts") -> None:
         log = self.log
 
         def agreed() -> bool:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvloop
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web  # type: ignore[import-not-found]
-from hedged import HEDGE_AFTER_S, HEDGES, answer, is_success, problem, seconds
+from hedged import HEDGE_AFTER_S, HEDGES, answer, is_success, problem_response, seconds
 
 Smart = Callable[[str | None], Awaitable[tuple[int, bytes]]]
 SMART = web.AppKey("smart", Callable)
@@ -51,9 +51,9 @@ async def by_asynchedging(upstream: str) -> AsyncIterator[Smart]:
             try:
                 body, _ = await hedge(attempt, delays_s=delays_s, total_timeout_s=seconds(timeout_ms))
             except AllTasksFailedError:
-                return problem(502, "all_failed")
+                return problem_response(502, "all_failed")
             except TimeoutError:
-                return problem(504, "out_of_time")
+                return problem_response(504, "out_of_time")
             return 200, body
 
         yield smart
@@ -80,10 +80,10 @@ async def by_hedge_python(upstream: str) -> AsyncIterator[Smart]:
                     response = await session.get(upstream, allow_redirects=False)
                     body: bytes = await response.read()
             except TimeoutError:
-                return problem(504, "out_of_time")
+                return problem_response(504, "out_of_time")
             except ClientError:
-                return problem(502, "all_failed")
-            return (200, body) if response.status == 200 else problem(502, "all_failed")
+                return problem_response(502, "all_failed")
+            return (200, body) if response.status == 200 else problem_response(502, "all_failed")
 
         yield smart
 

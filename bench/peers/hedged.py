@@ -45,13 +45,13 @@ async def race(attempt: Attempt) -> bytes | None:
 async def answer(timeout_ms: str | None, attempt: Attempt) -> tuple[int, bytes]:
     """Return the status and the body for a caller who gave this timeout, in milliseconds."""
     if timeout_ms is not None and not timeout_ms.isdecimal():
-        return problem(400, "bad_timeout")
+        return problem_response(400, "bad_timeout")
     try:
         async with asyncio.timeout(seconds(timeout_ms)):
             body = await race(attempt)
     except TimeoutError:
-        return problem(504, "out_of_time")
-    return problem(502, "all_failed") if body is None else (200, body)
+        return problem_response(504, "out_of_time")
+    return problem_response(502, "all_failed") if body is None else (200, body)
 
 
 def seconds(timeout_ms: str | None) -> float:
@@ -59,6 +59,6 @@ def seconds(timeout_ms: str | None) -> float:
     return DEFAULT_TIMEOUT_S if timeout_ms is None else int(timeout_ms) / 1000
 
 
-def problem(status: int, code: str) -> tuple[int, bytes]:
+def problem_response(status: int, code: str) -> tuple[int, bytes]:
     """Put a failure into the body that callers get."""
     return status, json.dumps({"status": status, "code": code}).encode()

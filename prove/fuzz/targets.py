@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Success
+from hedgerow.core.request import Request
+from hedgerow.core.response_validation import classify_response
+from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
+from hedgerow.core.trace_context import parse_trace_context
 from hedgerow.http_front.heads import HeadReader, KnownHeads, Refused
-from hedgerow.outcomes import Attempt, Failure, Outcome, Reason, Success
-from hedgerow.payload import judge
-from hedgerow.query import BadTimeout, parse_timeout_ms
-from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits, UpstreamLimits
-from hedgerow.traces import parse_trace_context
 from hedgerow.upstream.connection import Connection, State
 from prove.c13_hostile_upstream import is_payload
 from rules import test_second_opinion_on_answers as answers_to_h11
@@ -42,7 +42,7 @@ class Target:
 def query(data: bytes) -> None:
     """Read `timeout`, and have the standard library read it, too."""
     timeout = parse_timeout_ms(data, default_ms=DEFAULT_MS, max_ms=MAX_MS)
-    if isinstance(timeout, BadTimeout):
+    if isinstance(timeout, InvalidTimeout):
         assert timeout.detail.isascii(), "a refusal can be shown"
         assert len(timeout.detail) < 300, "in a line"
     else:
@@ -54,7 +54,7 @@ def query(data: bytes) -> None:
         sound = len(given) == 1 and re.fullmatch("0*[1-9][0-9]*", given[0]) is not None
         digits = given[0].lstrip("0")
         right = (min(int(digits), MAX_MS) if len(digits) < 9 else MAX_MS) if sound else None
-    told = None if isinstance(timeout, BadTimeout) else timeout
+    told = None if isinstance(timeout, InvalidTimeout) else timeout
     assert told == right, f"the standard library reads the same timeout: {right}, not {told}"
 
 
@@ -142,15 +142,17 @@ def heads_and_h11(data: bytes) -> None:
 
 def payload(data: bytes) -> None:
     """Judge a body, and have the standard library judge it."""
-    outcome = judge(200, data)
+    outcome = classify_response(200, data)
     if isinstance(outcome, Success):
         assert outcome.body is data, "a success is passed on byte for byte"
         assert is_payload(data), "the standard library finds a number of 0 or more"
     else:
-        assert outcome.reason in (Reason.BAD_JSON, Reason.BAD_PAYLOAD), "a 200 fails for its body"
-        if outcome.reason is Reason.BAD_PAYLOAD:
+        assert outcome.reason in (FailureReason.BAD_JSON, FailureReason.BAD_PAYLOAD), (
+            "a 200 fails for its body"
+        )
+        if outcome.reason is FailureReason.BAD_PAYLOAD:
             assert is_json(data), "what is no payload is JSON nevertheless"
-    assert isinstance(judge(500, data), Failure), "no body makes a success of a 500"
+    assert isinstance(classify_response(500, data), Failure), "no body makes a success of a 500"
 
 
 def is_json(data: bytes) -> bool:
@@ -208,7 +210,7 @@ def answers(data: bytes) -> None:
 
 def is_too_large(outcome: Outcome | None) -> bool:
     """Tell whether an answer met a limit."""
-    return isinstance(outcome, Failure) and outcome.reason is Reason.TOO_LARGE
+    return isinstance(outcome, Failure) and outcome.reason is FailureReason.TOO_LARGE
 
 
 def answers_and_h11(data: bytes) -> None:

@@ -41,7 +41,7 @@ class Network:
         heappush(self._events, (at, self._number, callback, args))
 
     @property
-    def next_at(self) -> float:
+    def next_due_at(self) -> float:
         return self._events[0][0] if self._events else inf
 
     def catch_up(self) -> None:
@@ -55,12 +55,12 @@ class Network:
         """Let time go on until a socket is ready that the gateway waits for; False if that will never be."""
         self.catch_up()
         while not self._is_any_ready():
-            if self.next_at >= until:
+            if self.next_due_at >= until:
                 if until == inf:
                     return False
                 self.now = max(self.now, until)
                 return True
-            self.now = max(self.now, self.next_at)
+            self.now = max(self.now, self.next_due_at)
             self.catch_up()
         return True
 

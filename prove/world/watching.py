@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from hedgerow.outcomes import Attempt, Carrier, Failure, Success, Verdict, Won
+from hedgerow.core.outcomes import Attempt, AttemptHandle, Failure, Success, Verdict, Won
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.upstream import Upstream
 from hedgerow.upstream.connection import State
@@ -68,7 +68,7 @@ class WatchedUpstream(Upstream):
 
     seen: Seen
 
-    def carry(self, attempt: Attempt) -> Carrier:
+    def carry(self, attempt: Attempt) -> AttemptHandle:
         seen = self.seen
         seen.launches[attempt.request_id].append(
             Launch(attempt.number, attempt.launched_at, attempt.deadline_at)

@@ -13,10 +13,10 @@ from typing import Any
 
 import aiohappyeyeballs.impl
 
+import hedgerow.core.request
 import hedgerow.gateway
 import hedgerow.http_front.heads
 import hedgerow.http_front.server
-import hedgerow.requests
 import hedgerow.sockets
 import hedgerow.upstream.pool
 import hedgerow.worker
@@ -125,7 +125,7 @@ def play(seed: str) -> Played:
             (hedgerow.worker, "Recorder", Recorder),
             (hedgerow.worker, "Upstream", Upstream),
             (hedgerow.worker, "raise_descriptor_limit", lambda: DESCRIPTORS),
-            (hedgerow.requests, "token_hex", lambda _: "made"),
+            (hedgerow.core.request, "token_hex", lambda _: "made"),
             (hedgerow.http_front.server, "formatdate", lambda *, usegmt: "now"),  # noqa: ARG005
             (hedgerow.sockets, "socket", with_sockets(socket, network.socket)),
             (aiohappyeyeballs.impl, "socket", with_sockets(socket, network.socket)),

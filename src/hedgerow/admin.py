@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from hedgerow.replies import JSON, Reply, problem
-from hedgerow.requests import Request
+from hedgerow.core.request import Request
+from hedgerow.core.response import JSON, Response, problem_response
 
-Answering = Callable[[Request], Awaitable[Reply]]
+Answering = Callable[[Request], Awaitable[Response]]
 """Answers what takes a moment; raising is a bug."""
 
 
@@ -35,7 +35,7 @@ class Admin:
         self,
         readiness: Callable[[], Readiness],
         answers: Mapping[bytes, Answering],
-        pages: Mapping[bytes, Reply],
+        pages: Mapping[bytes, Response],
         later: Callable[[Coroutine[Any, Any, None]], Cancellable],
     ) -> None:
         self._readiness = readiness
@@ -44,14 +44,14 @@ class Admin:
         self._paths = (b"/livez", b"/readyz", *answers, *pages)
         self._later = later
 
-    def handle(self, request: Request, respond: Callable[[Reply], None]) -> Cancellable | None:
+    def handle(self, request: Request, respond: Callable[[Response], None]) -> Cancellable | None:
         """Answer by one call of `respond`; see `http_front.client.Handler`."""
         if request.path not in self._paths:
             known = ", ".join(path.decode() for path in self._paths if path.count(b"/") == 1)
-            respond(problem("not_found", f"the paths here are {known}", request.request_id))
+            respond(problem_response("not_found", f"the paths here are {known}", request.request_id))
         elif request.method not in (b"GET", b"HEAD"):
             respond(
-                problem(
+                problem_response(
                     "method_not_allowed",
                     "use GET or HEAD",
                     request.request_id,
@@ -59,21 +59,21 @@ class Admin:
                 )
             )
         elif request.path == b"/livez":
-            respond(Reply(200, b'{"live":true}', content_type=JSON))
+            respond(Response(200, b'{"live":true}', content_type=JSON))
         elif request.path == b"/readyz":
             readiness = self._readiness()
             body = msgspec.json.encode({"ready": readiness.ready, "reason": readiness.reason})
-            respond(Reply(200 if readiness.ready else 503, body, content_type=JSON))
+            respond(Response(200 if readiness.ready else 503, body, content_type=JSON))
         elif request.path in self._pages:
             respond(self._pages[request.path])
         else:
             return self._later(self._answer(request, respond))
         return None
 
-    async def _answer(self, request: Request, respond: Callable[[Reply], None]) -> None:
+    async def _answer(self, request: Request, respond: Callable[[Response], None]) -> None:
         try:
             reply = await self._answers[request.path](request)
         except Exception:
-            respond(problem("internal", "a bug of the gateway's", request.request_id))
+            respond(problem_response("internal", "a bug of the gateway's", request.request_id))
             raise
         respond(reply)

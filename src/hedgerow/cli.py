@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from hedgerow import __version__
+from hedgerow.core.hedging import EarlyFailure
 from hedgerow.cpus import usable_cpus
-from hedgerow.hedging import OnFailure
 from hedgerow.settings import AccessLog, BadSetting, LogFormat, Losers, Settings, SocketBudget
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -184,7 +184,7 @@ def main() -> None:
     "--hedge-on-failure",
     "wait",
     "A first attempt that fails early: wait for the mark, or not.",
-    _choice(OnFailure),
+    _choice(EarlyFailure),
 )
 @_flag("--default-timeout-ms", 10_000, "For requests without a timeout.", _SPAN_MS)
 @_flag("--max-timeout-ms", 60_000, "Longer timeouts are clamped to this.", _SPAN_MS)

@@ -19,9 +19,9 @@ import msgspec
 import uvloop
 
 from hedgerow.admin import Admin, Readiness
+from hedgerow.core.request import Request
+from hedgerow.core.response import JSON, Response, problem_response
 from hedgerow.http_front import HttpFront
-from hedgerow.replies import JSON, Reply, problem
-from hedgerow.requests import Request
 from hedgerow.scoreboard import Scoreboard
 from hedgerow.service_manager import READY, RELOADING, STOPPING, notify
 from hedgerow.settings import EMBEDDED, Losers, Settings, Target, parse_target
@@ -185,10 +185,10 @@ class Supervisor:
     def operations(self, port: int) -> Admin:
         """Make what answers the operations port of a gateway whose main port is `port`."""
 
-        async def document(_: Request) -> Reply:
+        async def document(_: Request) -> Response:
             from hedgerow import openapi  # noqa: PLC0415 (50 ms of each start, for what few ask for)
 
-            return Reply(200, openapi.document(self._settings, port), content_type=JSON)
+            return Response(200, openapi.document(self._settings, port), content_type=JSON)
 
         return Admin(
             self._readiness,
@@ -340,10 +340,10 @@ class Supervisor:
                 total = add(total, worker.link.last)
         return add(total, Snapshot(log_lines_dropped=self._logs.dropped))
 
-    async def _metrics(self, _: Request) -> Reply:
+    async def _metrics(self, _: Request) -> Response:
         from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 (30 ms of each start)
 
-        return Reply(200, exposition(await self._counts()), content_type=CONTENT_TYPE)
+        return Response(200, exposition(await self._counts()), content_type=CONTENT_TYPE)
 
     async def _keep_history(self) -> None:
         """Look at the counts each second; a second's work is 0.3 ms."""
@@ -368,7 +368,7 @@ class Supervisor:
             reason = what_succeeded(shares, span_s)
             self._log.warning("upstream recovered", reason=reason, unhealthy_for_s=round(now - bad_since))
 
-    async def _status(self, request: Request) -> Reply:
+    async def _status(self, request: Request) -> Response:
         wanted = parse_qs(request.query.decode("latin-1")).get("request_id")
         answers = await self._ask(AskRecent(self._utc_offset(), RECENT, wanted[0] if wanted else None))
         recent = [
@@ -380,10 +380,10 @@ class Supervisor:
                 detail = (
                     f"it is not among the last {KEPT_REQUESTS} admitted requests of a worker that answers"
                 )
-                return problem("not_found", detail, request.request_id)
-            return Reply(200, msgspec.json.encode({"requests": recent}), content_type=JSON)
+                return problem_response("not_found", detail, request.request_id)
+            return Response(200, msgspec.json.encode({"requests": recent}), content_type=JSON)
         status = self._history.status(self._how_workers_are(), recent[:RECENT], time())
-        return Reply(200, msgspec.json.encode(status), content_type=JSON)
+        return Response(200, msgspec.json.encode(status), content_type=JSON)
 
     def _utc_offset(self) -> float:
         """Tell what makes UTC of the clock, in seconds; the same each time, unless the time of day was set."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Generator
 from math import ceil, inf
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from hedgerow.deadlines import Alarms, Sleeper
+from hedgerow.eventloop.deadlines import DeadlineQueue, Waiter
 from hedgerow.turns import Turns
 
 R = TypeVar("R")
@@ -34,7 +34,7 @@ class Trampoline:
 
     def __init__(self, loop: AbstractEventLoop, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.alarms = Alarms()
+        self.alarms = DeadlineQueue()
         self.turns = Turns()
         self.on_turn: Callable[[float], None] = _ignore
         """Told the length of each turn that had I/O, in seconds."""
@@ -49,10 +49,10 @@ class Trampoline:
         self._timer: _Timer | None = None
         self._timer_at = inf
 
-    def set_alarm(self, at: float, sleeper: Sleeper) -> int:
-        """Wake `sleeper` at the instant `at`; see `Alarms.set`."""
+    def set_alarm(self, at: float, sleeper: Waiter) -> int:
+        """Wake `sleeper` at the instant `at`; see `DeadlineQueue.set`."""
         tick = self.alarms.set(at, sleeper)
-        if self.alarms.next_at < self._timer_at:
+        if self.alarms.next_due_at < self._timer_at:
             self._arm()
         return tick
 
@@ -69,10 +69,10 @@ class Trampoline:
             if now >= self._too_long_at:
                 self._too_long_at = self._deliver_at
                 self.in_long_turn()
-        if now >= self.alarms.next_at:
-            self.turns.alarm_was_late(now - self.alarms.next_at, now)
+        if now >= self.alarms.next_due_at:
+            self.turns.alarm_was_late(now - self.alarms.next_due_at, now)
             for count, sleeper in enumerate(self.alarms.pop_due(now), 1):
-                sleeper.on_alarm()
+                sleeper.on_deadline()
                 if count % DUE_PER_FLUSH == 0:
                     self.flush()
 
@@ -90,7 +90,7 @@ class Trampoline:
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = self.alarms.next_at
+        self._timer_at = self.alarms.next_due_at
         # uvloop rounds a delay to the nearest millisecond, so it would ring early every other time.
         delay_ms = ceil((self._timer_at - self.clock()) * 1000)
         self._timer = self._loop.call_later(max(delay_ms, 0) / 1000, self._on_timer)
@@ -101,7 +101,7 @@ class Trampoline:
         try:
             self.wake_due(self.clock())
         finally:
-            if self.alarms.next_at < self._timer_at:
+            if self.alarms.next_due_at < self._timer_at:
                 self._arm()
 
     def post(self, run: "Run[Any]") -> None:
@@ -130,9 +130,9 @@ class Trampoline:
         while runs:
             runs.popleft().resume()
             now = clock()
-            if now >= alarms.next_at:
+            if now >= alarms.next_due_at:
                 for sleeper in alarms.pop_due(now):
-                    sleeper.on_alarm()
+                    sleeper.on_deadline()
             count += 1
             if count % DUE_PER_FLUSH == 0:
                 self.flush()
@@ -216,7 +216,7 @@ class Run(Generic[R]):
             self._forget()
             steps.close()
 
-    def on_alarm(self) -> None:
+    def on_deadline(self) -> None:
         """The instant has come until which the coroutine sleeps."""
         self._until = -inf
         self.resume()

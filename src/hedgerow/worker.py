@@ -24,10 +24,10 @@ from structlog.typing import FilteringBoundLogger
 
 from hedgerow import __version__
 from hedgerow.admission import Admission
+from hedgerow.core.hedging import EarlyFailure, HedgePlan
+from hedgerow.core.response_validation import classify_response
 from hedgerow.gateway import Gateway, Policy
-from hedgerow.hedging import HedgePlan, OnFailure
 from hedgerow.http_front import IDLE_GRACE_S, HttpFront
-from hedgerow.payload import judge
 from hedgerow.poll_breaker import PollBreaker
 from hedgerow.scoreboard import Scoreboard, Seat
 from hedgerow.settings import Settings, SocketBudget, Target
@@ -113,7 +113,7 @@ class Worker:
             max_connections=budget.max_upstream_connections,
             losers=settings.losers,
             loser_grace_s=settings.loser_grace_ms / 1000,
-            judge=judge,
+            classify_response=classify_response,
             outbox=outbox,
             trampoline=self.trampoline,
             observer=self.recorder,
@@ -124,7 +124,7 @@ class Worker:
             self.upstream,
             Policy(
                 HedgePlan(
-                    settings.hedge_after_ms / 1000, settings.hedges, OnFailure(settings.hedge_on_failure)
+                    settings.hedge_after_ms / 1000, settings.hedges, EarlyFailure(settings.hedge_on_failure)
                 ),
                 settings.default_timeout_ms,
                 settings.max_timeout_ms,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from hedgerow.outcomes import Reason
+from hedgerow.core.outcomes import FailureReason
 from hedgerow.telemetry.exposition import exposition
 from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
 
@@ -22,7 +22,7 @@ def _everything() -> Snapshot:
     return Snapshot(
         request_duration={outcome: Histogram() for outcome in requests},
         attempts={"1": {}, "2": {}, "3": {}},
-        attempt_duration={outcome: Histogram() for outcome in ("success", *Reason)},
+        attempt_duration={outcome: Histogram() for outcome in ("success", *FailureReason)},
         first_attempt_duration={
             outcome: Histogram() for outcome in ("success", "all_failed", "out_of_time", UNKNOWN)
         },

@@ -4,8 +4,8 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from hedgerow.admin import Admin, Readiness
-from hedgerow.replies import Reply
-from hedgerow.requests import Request
+from hedgerow.core.request import Request
+from hedgerow.core.response import Response
 
 
 class Operations:
@@ -15,12 +15,12 @@ class Operations:
         self.readiness = Readiness(ready=True, reason="1 of 1 workers serve")
         self.later: list[Coroutine[object, object, None]] = []
         answers = {b"/metrics": self._metrics, b"/broken": self._broken}
-        self.admin = Admin(lambda: self.readiness, answers, {b"/page": Reply(200, b"page")}, self._later)
+        self.admin = Admin(lambda: self.readiness, answers, {b"/page": Response(200, b"page")}, self._later)
 
-    async def _metrics(self, _: Request) -> Reply:
-        return Reply(200, b"metrics")
+    async def _metrics(self, _: Request) -> Response:
+        return Response(200, b"metrics")
 
-    async def _broken(self, _: Request) -> Reply:
+    async def _broken(self, _: Request) -> Response:
         raise ZeroDivisionError
 
     def _later(self, answering: Coroutine[object, object, None]) -> "Operations":
@@ -32,9 +32,9 @@ class Operations:
 
     def ask(
         self, path: bytes, method: bytes = b"GET", *, ends: type[BaseException] = StopIteration
-    ) -> list[Reply]:
-        replies: list[Reply] = []
-        respond: Callable[[Reply], None] = replies.append
+    ) -> list[Response]:
+        replies: list[Response] = []
+        respond: Callable[[Response], None] = replies.append
         self.admin.handle(Request(method, path, b"", request_id=b"r", arrived_at=0.0), respond)
         for answering in self.later:
             with pytest.raises(ends):

@@ -1,7 +1,7 @@
 import pickle
 from math import inf
 
-from hedgerow.outcomes import Attempt, Failure, Reason, Success, Won
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success, Won
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recent import KEPT_REQUESTS, Recent
@@ -19,7 +19,7 @@ def a_race_whose_first_attempt_lost() -> tuple[Recent, list[Attempt]]:
     """Arrival at 10.0; the second attempt won at 10.5, the third had failed, the first still ran."""
     recent = Recent(3)
     attempts = [attempt(1, 10.0), attempt(2, 10.25), attempt(3, 10.25)]
-    attempts[2].end(Failure(Reason.STATUS_5XX), 10.375)
+    attempts[2].end(Failure(FailureReason.STATUS_5XX), 10.375)
     attempts[1].end(Success(b"{}"), 10.5)
     recent.request_ended(b"a", "success", 10.0, 10.5, 2, tuple(attempts))
     return recent, attempts
@@ -42,7 +42,7 @@ def test_a_loser_is_joined_to_its_request_when_it_ends() -> None:
     attempts[0].end(Success(b"{}"), 10.625)
     recent.loser_ended(attempts[0])
     other = attempt(1, 20.0)  # another request with the same id
-    other.end(Failure(Reason.RESET), 20.125)
+    other.end(Failure(FailureReason.RESET), 20.125)
     recent.loser_ended(other)
     (told,) = recent.find(b"a", UTC_OFFSET_S)
     assert told.attempts == [AttemptTold(1, 0.0, 625.0, "success", lost=True), SECOND, THIRD]

@@ -10,13 +10,23 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Trace, Verdict, Won
-from hedgerow.requests import Request
+from hedgerow.core.outcomes import (
+    AllFailed,
+    Attempt,
+    Failure,
+    FailureReason,
+    OutOfTime,
+    RequestTrace,
+    Success,
+    Verdict,
+    Won,
+)
+from hedgerow.core.request import Request
+from hedgerow.core.trace_context import TraceContext, parse_trace_context
 from hedgerow.settings import parse_target
 from hedgerow.telemetry.sampling import Sampler
 from hedgerow.telemetry.spans import SpanMaker
 from hedgerow.telemetry.tracing import Recording, upstream_attributes
-from hedgerow.traces import TraceContext, parse_trace_context
 
 NOW = 100.0
 
@@ -94,7 +104,7 @@ class Traced:
 
 
 SUCCESS = Success(b"{}")
-FAILED = Failure(Reason.RESET, "connection lost")
+FAILED = Failure(FailureReason.RESET, "connection lost")
 
 
 def test_an_attempts_span_waits_for_the_verdict_for_only_then_its_part_is_known() -> None:
@@ -155,7 +165,7 @@ def test_when_the_caller_leaves_what_has_ended_is_told_and_what_runs_is_a_loser(
         0: ("abandoned", None, None, StatusCode.UNSET),
         1: ("reset", False, False, StatusCode.ERROR),
     }
-    traced.end(2, Failure(Reason.TIMEOUT), lost=True)
+    traced.end(2, Failure(FailureReason.TIMEOUT), lost=True)
     assert traced.told[2] == ("timeout", False, True, StatusCode.UNSET)
 
 
@@ -208,7 +218,7 @@ def collected() -> Iterator[Callable[[], int]]:
 
 def test_a_recorded_request_leaves_no_cycles_behind(collected: Callable[[], int]) -> None:
     traced = Traced(0)
-    recordings: list[Trace] = [traced.recording]
+    recordings: list[RequestTrace] = [traced.recording]
     collected()
     for _ in range(10):
         attempt = traced.launch(1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Won
+from hedgerow.core.outcomes import AllFailed, Attempt, Failure, FailureReason, OutOfTime, Success, Won
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.exposition import exposition
 from hedgerow.telemetry.logs import Logs
@@ -27,7 +27,7 @@ def ended(
 def a_busy_recorder(access_log: AccessLog = AccessLog.OFF, logs: Logs | None = None) -> Recorder:
     recorder = Recorder((logs or Logs(LogFormat.JSON, "info")).log, access_log)
     failed, won, late = (
-        ended(1, Failure(Reason.RESET)),
+        ended(1, Failure(FailureReason.RESET)),
         ended(2, Success(b"{}")),
         Attempt(3, 10.0, lambda: None),
     )
@@ -70,13 +70,13 @@ def nonzero(told: dict[str, float], name: str) -> dict[str, float]:
     [
         (Success(b"{}"), 0.5, False, "success"),
         (Success(b"{}"), 0.75, False, "success"),
-        (Failure(Reason.RESET), 0.5, False, "all_failed"),
+        (Failure(FailureReason.RESET), 0.5, False, "all_failed"),
         (Success(b"{}"), 0.5, True, "success"),
         (Success(b"{}"), 0.75, True, "out_of_time"),
-        (Failure(Reason.STATUS_5XX), 0.5, True, "all_failed"),
-        (Failure(Reason.STATUS_5XX), 0.75, True, "out_of_time"),
-        (Failure(Reason.TIMEOUT), 0.5, True, "unknown"),
-        (Failure(Reason.TIMEOUT), 0.75, True, "out_of_time"),
+        (Failure(FailureReason.STATUS_5XX), 0.5, True, "all_failed"),
+        (Failure(FailureReason.STATUS_5XX), 0.75, True, "out_of_time"),
+        (Failure(FailureReason.TIMEOUT), 0.5, True, "unknown"),
+        (Failure(FailureReason.TIMEOUT), 0.75, True, "out_of_time"),
     ],
 )
 def test_what_a_caller_would_have_got_without_hedging(

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
-from hedgerow.hedging import HedgePlan, OnFailure, hedge
-from hedgerow.outcomes import Won
+from hedgerow.core.hedging import EarlyFailure, HedgePlan, hedge
+from hedgerow.core.outcomes import Won
 from race.oracle import Expected, expected
 from race.virtual_time import Scripted, Timeline
 
@@ -25,7 +25,7 @@ def schedules(latencies_ms: Sequence[int] = LATENCIES_MS) -> Iterator[Schedule]:
 
 def play(schedule: Schedule, race: Callable[..., object] = hedge) -> Expected:
     script, mark_ms, hedges, immediate, timeout_ms = schedule
-    plan = HedgePlan(mark_ms / 1000, hedges, OnFailure.IMMEDIATE if immediate else OnFailure.WAIT)
+    plan = HedgePlan(mark_ms / 1000, hedges, EarlyFailure.IMMEDIATE if immediate else EarlyFailure.WAIT)
     timeline = Timeline(script, plan, timeout_ms)
     verdict = timeline.run(race)
     winner = verdict.winner.number if isinstance(verdict, Won) else None

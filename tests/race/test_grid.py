@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hedgerow import hedging
+from hedgerow.core import hedging
 from race.grid import disagreements, schedules
 from race.virtual_time import Hung
 
@@ -33,8 +33,8 @@ MUTANTS = {
     "one hedge too many": ("2 + plan.hedges", "3 + plan.hedges"),
     "one hedge too few": ("2 + plan.hedges", "1 + plan.hedges"),
     "hedges come twice": ("hedges_at = inf\n", "hedges_at = now + 0.1 if len(attempts) < 3 else inf\n"),
-    "immediate is ignored": ("plan.on_failure is OnFailure.IMMEDIATE", "False"),
-    "always immediate": ("plan.on_failure is OnFailure.IMMEDIATE", "True"),
+    "immediate is ignored": ("plan.on_failure is EarlyFailure.IMMEDIATE", "False"),
+    "always immediate": ("plan.on_failure is EarlyFailure.IMMEDIATE", "True"),
     "the mark is the arrival": ("attempts[0].launched_at + plan.hedge_after_s", "plan.hedge_after_s"),
     "late by a turn": ("if now >= deadline_at:", "if now > deadline_at:"),
 }  # fmt: skip
@@ -51,7 +51,7 @@ def test_the_grid_catches_a_planted_bug(name: str) -> None:
     assert source.count(right) == 1, "the planted bug's place has moved"
     mutant = types.ModuleType("mutant")
     exec(compile(source.replace(right, wrong), name, "exec"), mutant.__dict__)
-    mutant.__dict__["OnFailure"] = hedging.OnFailure
+    mutant.__dict__["EarlyFailure"] = hedging.EarlyFailure
     share = islice(schedules(), 0, None, SHARE)
     try:
         caught = next(disagreements(share, mutant.__dict__["hedge"]), None) is not None

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hedgerow.hedging import HedgePlan, OnFailure, hedge
-from hedgerow.outcomes import AllFailed, Attempt, OutOfTime, Won
+from hedgerow.core.hedging import EarlyFailure, HedgePlan, hedge
+from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Won
 from race.virtual_time import Scripted, Timeline
 
 PLAN = HedgePlan(0.3, 2)
@@ -64,7 +64,7 @@ def test_row(
 
 
 def test_immediate_hedges_leave_as_the_first_fails() -> None:
-    timeline = Timeline([fail(20), NEVER, ok(100)], HedgePlan(0.3, 2, OnFailure.IMMEDIATE), 900)
+    timeline = Timeline([fail(20), NEVER, ok(100)], HedgePlan(0.3, 2, EarlyFailure.IMMEDIATE), 900)
     timeline.run()
     assert (timeline.now_ms, timeline.launched_at_ms) == (120, [0, 20, 20])
 

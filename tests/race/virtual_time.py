@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from hedgerow.hedging import HedgePlan, hedge
-from hedgerow.outcomes import Attempt, Failure, Outcome, Reason, Success, Verdict
+from hedgerow.core.hedging import HedgePlan, hedge
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Success, Verdict
 
 BEGIN_MS = 7_000
 """The clock's reading as the request arrives: not zero, so that an instant cannot pass for a span."""
@@ -26,7 +26,7 @@ class Scripted:
     succeeds: bool = True
 
     def outcome(self, number: int) -> Outcome:
-        return Success(b"%d" % number) if self.succeeds else Failure(Reason.STATUS_5XX)
+        return Success(b"%d" % number) if self.succeeds else Failure(FailureReason.STATUS_5XX)
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Timeline:
 
     def launch(self, number: int) -> Attempt:
         attempt = Attempt(number, self.clock(), lambda: None)
-        attempt.carrier = _Carrier(lambda: self.abandoned.append(number))
+        attempt.handle = _Carrier(lambda: self.abandoned.append(number))
         self.attempts.append(attempt)
         self.launched_at_ms.append(self.now_ms)
         latency_ms = self.script[number - 1].latency_ms

@@ -5,12 +5,21 @@ import json
 import pytest
 
 from hedgerow.admission import Admission
+from hedgerow.core.hedging import HedgePlan
+from hedgerow.core.outcomes import (
+    Attempt,
+    AttemptHandle,
+    Failure,
+    FailureReason,
+    RequestTrace,
+    Success,
+    Verdict,
+    Won,
+)
+from hedgerow.core.request import Request
+from hedgerow.core.response import Response
+from hedgerow.core.trace_context import TraceContext, parse_trace_context
 from hedgerow.gateway import QUEUED_S, Gateway, Policy
-from hedgerow.hedging import HedgePlan
-from hedgerow.outcomes import Attempt, Carrier, Failure, Reason, Success, Trace, Verdict, Won
-from hedgerow.replies import Reply
-from hedgerow.requests import Request
-from hedgerow.traces import TraceContext, parse_trace_context
 from hedgerow.trampoline import Run, Trampoline
 from rules.manual_loop import ManualLoop
 
@@ -39,13 +48,13 @@ class Heard:
         arrived_at: float,
         ended_at: float,
         verdict: Verdict | None,
-        trace: Trace | None,
+        trace: RequestTrace | None,
     ) -> None:
         self.facts.append(f"ended {code}")
         self.told.append(("ended", request_id, code, arrived_at, ended_at, type(verdict), trace))
 
     def request_abandoned(
-        self, request_id: bytes, arrived_at: float, ended_at: float, trace: Trace | None
+        self, request_id: bytes, arrived_at: float, ended_at: float, trace: RequestTrace | None
     ) -> None:
         self.facts.append("abandoned")
         self.told.append(("abandoned", request_id, arrived_at, ended_at, trace))
@@ -56,7 +65,7 @@ class Heard:
             raise ZeroDivisionError
         self.facts.append(f"rejected {code} {reason}")
 
-    def bug(self, request_id: bytes, trace: Trace | None) -> None:
+    def bug(self, request_id: bytes, trace: RequestTrace | None) -> None:
         self.facts.append("bug")
         self.told.append(("bug", request_id, trace))
 
@@ -118,7 +127,7 @@ class Bench:
         self.heard = Heard()
         self.carried: list[Carrying] = []
         self.broken = False
-        self.replies: list[Reply] = []
+        self.replies: list[Response] = []
         trampoline = Trampoline(self.loop.as_loop(), self.loop.time)
         self.admission = Admission(2, trampoline.turns)
         self.gateway = Gateway(
@@ -130,7 +139,7 @@ class Bench:
             tracer=tracer,
         )
 
-    def carry(self, attempt: Attempt) -> Carrier:
+    def carry(self, attempt: Attempt) -> AttemptHandle:
         if self.broken:
             raise ZeroDivisionError
         self.carried.append(Carrying(attempt))
@@ -138,7 +147,7 @@ class Bench:
 
     def ask(
         self, query: bytes = b"", path: bytes = b"/api/smart", method: bytes = b"GET"
-    ) -> Run[Reply] | None:
+    ) -> Run[Response] | None:
         return self.ask_as(query, path, method)
 
     def ask_as(
@@ -149,7 +158,7 @@ class Bench:
         *,
         waited_s: float = 0.0,
         trace: TraceContext | None = None,
-    ) -> Run[Reply] | None:
+    ) -> Run[Response] | None:
         """Ask as one who has waited for so long, and whose trace this is."""
         arrived_at = self.loop.time() - waited_s
         request = Request(method, path, query, request_id=b"r1", arrived_at=arrived_at, trace=trace)
@@ -208,11 +217,11 @@ def test_b01_b09_a_success(bench: Bench) -> None:
 def test_b05_all_three_failed_and_each_says_why(bench: Bench) -> None:
     bench.ask(b"timeout=900")
     bench.loop.advance_to(0.1)
-    bench.end(1, Failure(Reason.RESET, "gone"))
+    bench.end(1, Failure(FailureReason.RESET, "gone"))
     bench.loop.advance_to(0.4)
     assert len(bench.carried) == 3
-    bench.end(3, Failure(Reason.STATUS_429))
-    bench.end(2, Failure(Reason.BAD_JSON))
+    bench.end(3, Failure(FailureReason.STATUS_429))
+    bench.end(2, Failure(FailureReason.BAD_JSON))
     assert bench.replies[0].status == 502
     attempts = bench.problem["attempts"]
     assert isinstance(attempts, list)

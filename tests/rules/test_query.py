@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgerow.query import BadTimeout, parse_timeout_ms
+from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
 
 
-def parse(query: bytes) -> int | BadTimeout:
+def parse(query: bytes) -> int | InvalidTimeout:
     return parse_timeout_ms(query, default_ms=10_000, max_ms=60_000)
 
 
@@ -40,7 +40,7 @@ def test_accepted(row: str, query: bytes, timeout_ms: int) -> None:
 )  # fmt: skip
 def test_t03_t04_refused(value: bytes) -> None:
     refused = parse(b"timeout=" + value)
-    assert isinstance(refused, BadTimeout)
+    assert isinstance(refused, InvalidTimeout)
     assert refused.detail.isascii()
     assert len(refused.detail) < 300
 
@@ -49,14 +49,14 @@ def test_t03_t04_refused(value: bytes) -> None:
     "query", [b"timeout=5&timeout=5", b"timeout=5&%74imeout=6", b"timeout&timeout=5", b"timeout"]
 )
 def test_t05_given_twice_or_without_a_value(query: bytes) -> None:
-    assert isinstance(parse(query), BadTimeout)
+    assert isinstance(parse(query), InvalidTimeout)
 
 
 @given(st.binary(max_size=60))
 def test_any_query_is_a_number_in_range_or_a_refusal(query: bytes) -> None:
     for given_ in (query, b"timeout=" + query):
         timeout = parse(given_)
-        assert isinstance(timeout, BadTimeout) or 1 <= timeout <= 60_000
+        assert isinstance(timeout, InvalidTimeout) or 1 <= timeout <= 60_000
 
 
 @given(st.integers(min_value=1, max_value=10**30))
@@ -83,7 +83,7 @@ def test_every_whole_number_is_taken_and_clamped(number: int) -> None:
     ],
 )
 def test_the_caller_is_told_what_is_wrong(query: bytes, detail: str) -> None:
-    assert parse(query) == BadTimeout(detail)
+    assert parse(query) == InvalidTimeout(detail)
 
 
 def test_ten_digits_are_read() -> None:

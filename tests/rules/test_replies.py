@@ -5,9 +5,18 @@ from http import HTTPStatus
 
 import pytest
 
-from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Reason, Success, Verdict, Won
-from hedgerow.replies import Reply, overloaded, problem, reply_to, status_of
-from hedgerow.requests import Request, RequestIds
+from hedgerow.core.outcomes import (
+    AllFailed,
+    Attempt,
+    Failure,
+    FailureReason,
+    OutOfTime,
+    Success,
+    Verdict,
+    Won,
+)
+from hedgerow.core.request import Request, RequestIdGenerator
+from hedgerow.core.response import Response, overloaded, problem_response, response_for, status_of
 
 
 def attempt(
@@ -19,17 +28,17 @@ def attempt(
     return made
 
 
-FAILED = attempt(1, 8.0, Failure(Reason.STATUS_5XX, "status 503"), 8.0625)
+FAILED = attempt(1, 8.0, Failure(FailureReason.STATUS_5XX, "status 503"), 8.0625)
 SILENT = attempt(2, 8.25)
 GOOD = attempt(3, 8.25, Success(b'{"time": 7}'), 8.5)
-TERSE = attempt(2, 8.25, Failure(Reason.CONNECT), 8.5)
+TERSE = attempt(2, 8.25, Failure(FailureReason.CONNECT), 8.5)
 
 
-def told(verdict: Verdict) -> Reply:
-    return reply_to(verdict, request_id=b"id", arrived_at=8.0, timeout_ms=900)
+def told(verdict: Verdict) -> Response:
+    return response_for(verdict, request_id=b"id", arrived_at=8.0, timeout_ms=900)
 
 
-def fields(reply: Reply) -> dict[str, object]:
+def fields(reply: Response) -> dict[str, object]:
     """All but the body."""
     return {name: getattr(reply, name) for name in ("status", "content_type", "headers", "code", "timing")}
 
@@ -111,7 +120,7 @@ def test_out_of_time_before_anybody_was_asked() -> None:
     ],
 )
 def test_each_code_has_its_status(code: str, status: int, title: str) -> None:
-    reply = problem(code, "why", b"id", headers=b"X: y\r\n")
+    reply = problem_response(code, "why", b"id", headers=b"X: y\r\n")
     assert fields(reply) == {
         "status": status,
         "content_type": b"application/problem+json",
@@ -131,7 +140,7 @@ def test_each_code_has_its_status(code: str, status: int, title: str) -> None:
 
 
 def test_a_code_may_come_with_another_status() -> None:
-    reply = problem("too_large", "why", b"id", status=HTTPStatus.REQUEST_URI_TOO_LONG)
+    reply = problem_response("too_large", "why", b"id", status=HTTPStatus.REQUEST_URI_TOO_LONG)
     assert (reply.status, json.loads(reply.body)["status"]) == (414, 414)
     assert (status_of("success"), reply.headers) == (200, b"")
 
@@ -154,16 +163,16 @@ def test_an_attempt_ends_once() -> None:
 
 def test_what_an_attempt_and_a_request_begin_with() -> None:
     fresh = Attempt(1, 8.0, lambda: None)
-    assert (fresh.request_id, fresh.deadline_at, fresh.carrier, fresh.span) == (b"", float("inf"), None, None)
+    assert (fresh.request_id, fresh.deadline_at, fresh.handle, fresh.span) == (b"", float("inf"), None, None)
     assert (SILENT.request_id, SILENT.deadline_at) == (b"id", 9.0)
     request = Request(b"GET", b"/", b"", request_id=b"id", arrived_at=8.0)
-    assert (request.keep_alive, request.says_keep_alive, request.trace) == (True, False, None)
-    old = Request(b"GET", b"/", b"", request_id=b"id", arrived_at=8.0, says_keep_alive=True)
-    assert old.says_keep_alive
+    assert (request.keep_alive, request.announce_keep_alive, request.trace) == (True, False, None)
+    old = Request(b"GET", b"/", b"", request_id=b"id", arrived_at=8.0, announce_keep_alive=True)
+    assert old.announce_keep_alive
 
 
 def test_ids_are_numbered_behind_what_is_a_workers_own() -> None:
-    ids, others = RequestIds(), RequestIds()
+    ids, others = RequestIdGenerator(), RequestIdGenerator()
     first, second = ids.next(), ids.next()
     assert (first[-2:], second[-2:]) == (b"-1", b"-2")
     assert first[:-2] == second[:-2] != others.next()[:-2]
@@ -171,7 +180,7 @@ def test_ids_are_numbered_behind_what_is_a_workers_own() -> None:
 
 
 def test_a_problem_has_no_headers_of_its_own_and_spans_have_one_decimal() -> None:
-    assert problem("not_found", "why", b"id").headers == b""
+    assert problem_response("not_found", "why", b"id").headers == b""
     launched = attempt(1, 8.0625625)
     (one,) = json.loads(told(OutOfTime((launched,))).body)["attempts"]
     assert one["launched_at_ms"] == 62.6

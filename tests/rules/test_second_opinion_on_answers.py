@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hedgerow.outcomes import Attempt, Failure, Outcome, Reason, Success
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Success
 from hedgerow.settings import UpstreamLimits
 from hedgerow.sockets import Outbox
 from hedgerow.upstream.connection import Connection, State
@@ -40,7 +40,7 @@ class OneConnection:
         self.limits = UpstreamLimits()
         self.status = 0
         self.clock: Callable[[], float] = lambda: 0.0
-        self.judge: Callable[[int, bytes], Outcome] = self._note
+        self.classify_response: Callable[[int, bytes], Outcome] = self._note
         self.outbox = Outbox(lambda: None)
 
     def _note(self, status: int, body: bytes) -> Outcome:
@@ -328,7 +328,7 @@ def test_what_h11_reads_and_we_refuse(rule: str, data: bytes) -> None:
     assert rule in broken_rules(opinion)
     ours = compare(data, then_close=False)
     assert isinstance(ours, Failure)
-    assert ours.reason is Reason.PROTOCOL
+    assert ours.reason is FailureReason.PROTOCOL
 
 
 def test_each_stricter_rule_is_shown_above() -> None:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hedgerow.core.request import Request
 from hedgerow.http_front.heads import KNOWN_HEADS, HeadReader, KnownHeads, Refused
-from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
 from rules.drawing import damaged, mostly
 
@@ -440,7 +440,7 @@ def test_a_head_that_came_before_is_known_and_its_request_is_a_new_one() -> None
     (first, again), known = read_twice(head)
     assert known.find(head) == (b"GET", b"/api/smart", b"timeout=9")
     assert (again.method, again.path, again.query) == (b"GET", b"/api/smart", b"timeout=9")
-    assert (again.keep_alive, again.says_keep_alive, again.trace) == (True, False, None)
+    assert (again.keep_alive, again.announce_keep_alive, again.trace) == (True, False, None)
     assert (first.request_id, again.request_id) == (b"1", b"2")
     assert (first.arrived_at, again.arrived_at) == (1.5, 2.5)
 

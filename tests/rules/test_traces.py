@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hedgerow.traces import (
+from hedgerow.core.trace_context import (
     MAX_TRACESTATE_BYTES,
     MAX_TRACESTATE_MEMBERS,
     parse_trace_context,

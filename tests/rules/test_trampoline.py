@@ -3,7 +3,7 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from hedgerow.mailbox import mail
+from hedgerow.core.waiting import wait
 from hedgerow.trampoline import DUE_PER_FLUSH, MAIL_WAITS_S, Run, Trampoline
 from rules.manual_loop import ManualLoop, Timer
 
@@ -11,7 +11,7 @@ from rules.manual_loop import ManualLoop, Timer
 async def sleeper(log: list[str], name: str, *instants: float) -> str:
     try:
         for until in instants:
-            await mail(until=until)
+            await wait(until=until)
             log.append(name)
     except GeneratorExit:
         log.append(f"{name} closed")
@@ -97,7 +97,7 @@ def test_cancelling_closes_and_forgets(driven: Driven) -> None:
 
 def test_a_bug_in_one_run_does_not_stop_the_others(driven: Driven) -> None:
     async def broken() -> str:
-        await mail(until=9.0)
+        await wait(until=9.0)
         raise ZeroDivisionError
 
     bad = driven.begin(broken())
@@ -114,7 +114,7 @@ def test_a_bug_in_one_run_does_not_stop_the_others(driven: Driven) -> None:
 
 def test_a_bug_in_what_is_due_does_not_stop_the_others(driven: Driven) -> None:
     async def broken() -> str:
-        await mail(until=0.1)
+        await wait(until=0.1)
         raise ZeroDivisionError
 
     driven.begin(broken())

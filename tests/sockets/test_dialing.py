@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hedgerow.outcomes import Attempt, Failure, Reason
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason
 from hedgerow.settings import Losers, UpstreamLimits
 from hedgerow.upstream import dialing
 from hedgerow.upstream.connection import Connection, State
@@ -386,13 +386,13 @@ async def test_a_dial_that_is_too_late_as_it_succeeds_ends_once(serve: Serve) ->
         dialer._looked_up_at = pool.clock()
         pool.carry(attempt := Attempt(1, pool.clock(), lambda: None, b"x"))
         (connection,) = pool.connections
-        while trampoline.clock() < trampoline.alarms.next_at:
+        while trampoline.clock() < trampoline.alarms.next_due_at:
             pass  # a turn that does not end
         knock = connection.dial
         assert isinstance(knock, dialing.Knock)
         knock._on_writable()
-        assert attempt.outcome == Failure(Reason.CONNECT, "no connection within 0.001 s")
-        knock.on_alarm()
+        assert attempt.outcome == Failure(FailureReason.CONNECT, "no connection within 0.001 s")
+        knock.on_deadline()
         knock.cancel()
         knock._on_writable()
         await served.until(lambda: not pool.connections)

@@ -10,13 +10,13 @@ from jsonschema import Draft202012Validator
 
 import hedgerow.http_front.server
 from hedgerow.admin import Readiness
+from hedgerow.core.hedging import HedgePlan
+from hedgerow.core.outcomes import Attempt, AttemptHandle
+from hedgerow.core.request import Request
+from hedgerow.core.response import Response
 from hedgerow.gateway import SMART_PATH, Gateway, Policy
-from hedgerow.hedging import HedgePlan
 from hedgerow.http_front.client import Cancellable
 from hedgerow.openapi import document
-from hedgerow.outcomes import Attempt, Carrier
-from hedgerow.replies import Reply
-from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits, Settings
 from hedgerow.supervisor import Supervisor
 from sockets.conftest import Serve, Served
@@ -103,7 +103,7 @@ async def refusals(ask: Ask) -> AsyncIterator[Answer]:
 class Broken:
     """An upstream with a bug."""
 
-    def carry(self, attempt: Attempt) -> Carrier:
+    def carry(self, attempt: Attempt) -> AttemptHandle:
         raise ZeroDivisionError
 
 
@@ -113,7 +113,7 @@ async def hurried(serve: Serve) -> Served:
     served = await serve(NOBODY)
     handle, clock = served.worker.gateway.handle, served.worker.trampoline.clock
 
-    def just_now(request: Request, respond: Callable[[Reply], None]) -> Cancellable | None:
+    def just_now(request: Request, respond: Callable[[Response], None]) -> Cancellable | None:
         request.arrived_at = clock()
         return handle(request, respond)
 

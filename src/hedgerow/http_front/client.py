@@ -8,9 +8,9 @@ from math import inf
 from struct import pack
 from typing import Final, Protocol, cast
 
+from hedgerow.core.request import Request
+from hedgerow.core.response import Response
 from hedgerow.http_front.heads import HeadReader, KnownHeads, Refused
-from hedgerow.replies import Reply
-from hedgerow.requests import Request
 from hedgerow.settings import ClientLimits
 from hedgerow.sockets import Outbox
 
@@ -29,7 +29,7 @@ class Cancellable(Protocol):
         """The caller has left."""
 
 
-Handler = Callable[[Request, Callable[[Reply], None]], Cancellable | None]
+Handler = Callable[[Request, Callable[[Response], None]], Cancellable | None]
 """Answers a request by one call of the callable it is given, now or later; see `Gateway.handle`."""
 
 
@@ -56,7 +56,7 @@ class Server(Protocol):
 
 
 def written(
-    reply: Reply, request_id: bytes, took_s: float, date: bytes, connection: bytes, body: bytes
+    reply: Response, request_id: bytes, took_s: float, date: bytes, connection: bytes, body: bytes
 ) -> bytes:
     """Write an answer as it goes over the wire; `connection` is its header line, or nothing."""
     tenths = int(took_s * 10_000 + 0.5)  # of a millisecond: mypyc leaves %.1f to Python
@@ -259,7 +259,7 @@ class ClientConnection(asyncio.Protocol):
         if self.is_answering:
             self._run = run
 
-    def _respond(self, reply: Reply) -> None:
+    def _respond(self, reply: Response) -> None:
         request = self._request
         if request is None or self._transport is None:
             return
@@ -268,7 +268,7 @@ class ClientConnection(asyncio.Protocol):
         if not keep_alive:
             connection = b"Connection: close\r\n"
         else:
-            connection = b"Connection: keep-alive\r\n" if request.says_keep_alive else b""
+            connection = b"Connection: keep-alive\r\n" if request.announce_keep_alive else b""
         body = b"" if request.method == b"HEAD" else reply.body
         self._write(reply, request.request_id, request.arrived_at, connection, body)
         if not keep_alive:
@@ -289,7 +289,7 @@ class ClientConnection(asyncio.Protocol):
         self._server.lingers(self)
 
     def _write(
-        self, reply: Reply, request_id: bytes, arrived_at: float, connection: bytes, body: bytes
+        self, reply: Response, request_id: bytes, arrived_at: float, connection: bytes, body: bytes
     ) -> None:
         server = self._server
         now = server.clock()

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from hedgerow.replies import Reply, problem
-from hedgerow.requests import Request
+from hedgerow.core.request import Request
+from hedgerow.core.response import Response, problem_response
+from hedgerow.core.trace_context import parse_trace_context
 from hedgerow.settings import ClientLimits
-from hedgerow.traces import parse_trace_context
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
@@ -200,9 +200,9 @@ class HeadReader:
         """Tell whether what is being read is a HEAD request, as far as it has come: its answer has no body."""
         return self._target != b"" and self._parser.get_method() == b"HEAD"
 
-    def refusal(self, refused: Refused) -> Reply:
+    def refusal(self, refused: Refused) -> Response:
         """Put a refusal into words."""
-        return problem(
+        return problem_response(
             refused.code, refused.detail, self.request_id, status=refused.status, headers=refused.headers
         )
 
@@ -256,7 +256,7 @@ class HeadReader:
             request_id=self.request_id,
             arrived_at=self._arrived_at,
             keep_alive=keep_alive,
-            says_keep_alive=version == "1.0",
+            announce_keep_alive=version == "1.0",
             trace=parse_trace_context(self._traceparent, self._tracestate) if self._traceparent else None,
         )
         self._requests += 1

@@ -10,11 +10,11 @@ from http import HTTPStatus
 from math import inf
 from typing import Final, Protocol
 
-from hedgerow.deadlines import ExpiryQueue
+from hedgerow.core.request import RequestIdGenerator
+from hedgerow.core.response import problem_response
+from hedgerow.eventloop.deadlines import ExpiryQueue
 from hedgerow.http_front.client import ClientConnection, Handler, written
 from hedgerow.http_front.heads import KnownHeads, Refused
-from hedgerow.replies import problem
-from hedgerow.requests import RequestIds
 from hedgerow.settings import ClientLimits
 from hedgerow.sockets import Outbox, unread_for_s
 from hedgerow.trampoline import Trampoline
@@ -116,7 +116,7 @@ class HttpFront:
         self._sweeper: asyncio.Handle | None = None
         self._accept_again: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
-        self.next_id = RequestIds().next
+        self.next_id = RequestIdGenerator().next
         self.known_heads = KnownHeads()
         self._date = b""
         self._date_at = -1.0
@@ -252,7 +252,7 @@ class HttpFront:
             return True
         self.on_refusal(refused.code, refused.reason)
         request_id = self.next_id()
-        reply = problem(refused.code, refused.detail, request_id, headers=refused.headers)
+        reply = problem_response(refused.code, refused.detail, request_id, headers=refused.headers)
         waited_s, date = unread_for_s(conn), self.date(self.clock())
         answer = written(reply, request_id, waited_s, date, b"Connection: close\r\n", reply.body)
         with suppress(OSError):  # gone again

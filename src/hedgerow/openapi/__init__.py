@@ -20,7 +20,7 @@ from hedgerow.openapi.parts import (
     answer,
     either,
     exactly,
-    problem,
+    problem_response,
     refusals,
     with_constants,
 )
@@ -85,7 +85,7 @@ def _document(settings: Settings, port: int) -> Node:
             "/metrics": _operation(
                 "All counts, for Prometheus",
                 "metrics",
-                {"200": answer(METRICS.decode()), "500": problem(500)},
+                {"200": answer(METRICS.decode()), "500": problem_response(500)},
             ),
             "/status": _operation(
                 "A page for people: is the upstream behaving well?",
@@ -97,8 +97,8 @@ def _document(settings: Settings, port: int) -> Node:
                 "status",
                 {
                     "200": answer(JSON, {"anyOf": [status, _found(request)]}),
-                    "404": problem(404, "not_found", description="No request of late has this id."),
-                    "500": problem(500),
+                    "404": problem_response(404, "not_found", description="No request of late has this id."),
+                    "500": problem_response(500),
                 },
                 parameters=[_REQUEST_ID_WANTED],
             ),
@@ -130,15 +130,15 @@ def _smart(settings: Settings) -> Node:
             "The first success, byte for byte.",
             headers=("race", "won"),
         ),
-        "400": problem(400, "bad_timeout", "bad_request"),
-        "500": problem(500),
-        "502": problem(
+        "400": problem_response(400, "bad_timeout", "bad_request"),
+        "500": problem_response(500),
+        "502": problem_response(
             502, "all_failed", headers=race, schema="Attempted", description="Every attempt has failed."
         ),
-        "503": problem(
+        "503": problem_response(
             503, "overloaded", headers=("retry",), description="Too much at once: nothing was asked."
         ),
-        "504": problem(
+        "504": problem_response(
             504, "out_of_time", headers=race, schema="Attempted", description="No success within `timeout`."
         ),
         **refusals(),
@@ -190,8 +190,8 @@ _REQUEST_ID_WANTED: Node = {
 def _operation(summary: str, name: str, responses: Node, parameters: Iterable[Node] = ()) -> Node:
     """Describe a path of the operations port. Relative: it is where this document was found."""
     refused = refusals()
-    responses = {"400": problem(400, "bad_request", headers=("closed",)), **responses, **refused}
-    overloaded = problem(
+    responses = {"400": problem_response(400, "bad_request", headers=("closed",)), **responses, **refused}
+    overloaded = problem_response(
         503, "overloaded", headers=("retry", "closed"), description="More connections than can be served."
     )
     responses["503"] = either(responses["503"], overloaded) if "503" in responses else overloaded

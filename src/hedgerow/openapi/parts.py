@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-from hedgerow.outcomes import Reason
+from hedgerow.core.outcomes import FailureReason
 
 Node: TypeAlias = dict[str, Any]
 """A part of the document."""
@@ -20,7 +20,9 @@ SCHEMAS = "#/components/schemas/"
 def refusals() -> Node:
     """Describe what a head gets that is unsound, on whatever path; its connection is closed."""
     codes = {408: "bad_request", 414: "too_large", 417: "bad_request", 431: "too_large", 505: "bad_request"}
-    return {str(status): problem(status, code, headers=("closed",)) for status, code in codes.items()}
+    return {
+        str(status): problem_response(status, code, headers=("closed",)) for status, code in codes.items()
+    }
 
 
 def answer(
@@ -35,7 +37,7 @@ def answer(
     }
 
 
-def problem(
+def problem_response(
     status: int, *codes: str, headers: Iterable[str] = (), schema: str = "Problem", description: str = ""
 ) -> Node:
     """Describe an error with one of these codes (`internal` without any)."""
@@ -114,7 +116,7 @@ SCHEMAS_OF_OURS: Node = {
         "properties": {
             "number": {"type": "integer", "minimum": 1},
             "launched_at_ms": {"type": "number", "description": "Since the request arrived."},
-            "outcome": {"enum": ["pending", *(reason.value for reason in Reason)]},
+            "outcome": {"enum": ["pending", *(reason.value for reason in FailureReason)]},
             "took_ms": {"type": "number", "description": "Absent while it runs."},
             "detail": {"type": "string", "description": "For people, where more is known."},
         },

@@ -6,7 +6,7 @@ uPlot, which lies here as npm ships it, with its licence.
 
 from importlib.resources import files
 
-from hedgerow.replies import Reply
+from hedgerow.core.response import Response
 
 _POLICY = (
     b"Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -24,10 +24,10 @@ _FILES = {
 }
 
 
-def pages() -> dict[bytes, Reply]:
+def pages() -> dict[bytes, Response]:
     """Read the files once, by the path that each has on the operations port."""
     here = files(__name__)
     return {
-        path: Reply(200, (here / name).read_bytes(), content_type=content_type, headers=_POLICY)
+        path: Response(200, (here / name).read_bytes(), content_type=content_type, headers=_POLICY)
         for path, (name, content_type) in _FILES.items()
     }

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from hedgerow import __version__
-from hedgerow.outcomes import Reason
+from hedgerow.core.outcomes import FailureReason
 from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, Lag, Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0.encode()
@@ -101,7 +101,7 @@ class _Collector(Collector):
             labels=("attempt", "outcome"),
         )
         for number, by_outcome in sorted(snap.attempts.items()):
-            for outcome in ("success", *Reason):
+            for outcome in ("success", *FailureReason):
                 attempts.add_metric((number, outcome), by_outcome.get(outcome, 0))
         yield attempts
         yield _histograms(

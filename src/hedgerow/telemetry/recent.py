@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, TypeAlias
 
-from hedgerow.outcomes import Attempt, Failure
+from hedgerow.core.outcomes import Attempt, Failure
 from hedgerow.telemetry.told import AttemptTold, RequestTold
 
 KEPT_REQUESTS: Final = 1_000

@@ -6,7 +6,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.outcomes import Attempt, Failure, Reason, Trace, Verdict, Won
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, RequestTrace, Verdict, Won
 from hedgerow.settings import AccessLog
 from hedgerow.telemetry.logs import ungated
 from hedgerow.telemetry.observations import Observations
@@ -68,7 +68,7 @@ class Recorder:
         arrived_at: float,
         ended_at: float,
         verdict: Verdict | None,
-        trace: Trace | None = None,
+        trace: RequestTrace | None = None,
     ) -> None:
         self._in_flight -= 1
         took_s = ended_at - arrived_at
@@ -93,7 +93,7 @@ class Recorder:
             self._log_request(request_id, code, took_s, attempts, trace_id)
 
     def request_abandoned(
-        self, request_id: bytes, arrived_at: float, ended_at: float, trace: Trace | None = None
+        self, request_id: bytes, arrived_at: float, ended_at: float, trace: RequestTrace | None = None
     ) -> None:
         self._in_flight -= 1
         self._durations["abandoned"].observe(ended_at - arrived_at)
@@ -111,7 +111,7 @@ class Recorder:
         if self._log_all:
             self._access_log.info("request rejected", code=code, reason=reason)
 
-    def bug(self, request_id: bytes, trace: Trace | None = None) -> None:
+    def bug(self, request_id: bytes, trace: RequestTrace | None = None) -> None:
         self._bugs += 1
         ids = _ids(request_id, trace.trace_id if trace is not None else None)
         self._log.exception("a bug of the gateway's ended a request", **ids)
@@ -235,4 +235,4 @@ def _fate_of_loser(first: Attempt) -> str:
         return "success" if in_time else "out_of_time"
     if not in_time:
         return "out_of_time"
-    return UNKNOWN if first.outcome.reason is Reason.TIMEOUT else "all_failed"
+    return UNKNOWN if first.outcome.reason is FailureReason.TIMEOUT else "all_failed"

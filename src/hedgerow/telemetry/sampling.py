@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from random import random
 
-from hedgerow.outcomes import Trace
-from hedgerow.requests import Request
+from hedgerow.core.outcomes import RequestTrace
+from hedgerow.core.request import Request
 
 
 class Sampler:
@@ -16,14 +16,14 @@ class Sampler:
     def __init__(
         self,
         share: float,
-        record: Callable[[Request, int], Trace],
+        record: Callable[[Request, int], RequestTrace],
         chance: Callable[[], float] = random,
     ) -> None:
         self._share = share
         self._record = record
         self._chance = chance
 
-    def begin(self, request: Request, timeout_ms: int) -> Trace | None:
+    def begin(self, request: Request, timeout_ms: int) -> RequestTrace | None:
         """Tell the trace of an admitted request."""
         caller = request.trace
         if caller is not None:

@@ -10,13 +10,13 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.outcomes import Attempt, Failure, Outcome, Trace, Verdict, Won
-from hedgerow.replies import status_of
-from hedgerow.requests import Request
+from hedgerow.core.outcomes import Attempt, Failure, Outcome, RequestTrace, Verdict, Won
+from hedgerow.core.request import Request
+from hedgerow.core.response import status_of
+from hedgerow.core.trace_context import TraceContext, trace_headers
 from hedgerow.settings import Target
 from hedgerow.telemetry.sampling import Sampler
 from hedgerow.telemetry.spans import SAMPLED_AND_RANDOM, BatchLimits, SpanMaker, Spans, disabled
-from hedgerow.traces import TraceContext, trace_headers
 
 
 def check() -> None:
@@ -33,7 +33,7 @@ class Tracing(Spans):
         super().__init__(log)
         upstream = upstream_attributes(target)
 
-        def record(request: Request, timeout_ms: int) -> Trace:
+        def record(request: Request, timeout_ms: int) -> RequestTrace:
             return Recording(request, timeout_ms, maker=self.maker, upstream=upstream, clock=clock)
 
         self.sampler = Sampler(share, record)
@@ -58,7 +58,7 @@ def upstream_attributes(target: Target) -> dict[str, AttributeValue]:
 
 
 class Recording:
-    """The spans of one request: its own, and one for each attempt (`outcomes.Trace`).
+    """The spans of one request: its own, and one for each attempt (`outcomes.RequestTrace`).
 
     While it runs, facts are noted and nothing else. A span is made at its end, of the parts that are exported: the
     SDK's live spans, which anybody may change from any thread, cost four times as much.
@@ -144,7 +144,7 @@ class Recording:
 
 
 class _AttemptSpan:
-    """The span of one attempt (`outcomes.Span`). It knows neither attempt nor recording: that would be a cycle."""
+    """The span of one attempt (`AttemptSpan`). It knows neither attempt nor recording: that would be a cycle."""
 
     __slots__ = (
         "_context", "_ended_ns", "_launched_ns", "_maker", "_number", "_outcome", "_parent", "_to_utc_ns", "_upstream",

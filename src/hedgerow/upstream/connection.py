@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from hedgerow.outcomes import Attempt, Failure, Outcome, Reason
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
 from hedgerow.settings import UpstreamLimits
 from hedgerow.sockets import Outbox
 
@@ -23,7 +23,7 @@ class Pool(Protocol):
 
     limits: UpstreamLimits
     clock: Callable[[], float]
-    judge: Callable[[int, bytes], Outcome]
+    classify_response: Callable[[int, bytes], Outcome]
     outbox: Outbox
 
     def wake_due(self, now: float) -> None: ...
@@ -50,7 +50,7 @@ class State(Enum):
 
 
 class Connection(asyncio.Protocol):
-    """Carries attempts, one after the other; it is the `Carrier` of the one it has now.
+    """Carries attempts, one after the other; it is the `AttemptHandle` of the one it has now.
 
     It exists from the moment a connection is wanted: while it is dialing it already carries its first attempt.
     """
@@ -108,9 +108,9 @@ class Connection(asyncio.Protocol):
         self.lost_race = True
         self._pool.abandoned(self)
 
-    def on_alarm(self) -> None:
+    def on_deadline(self) -> None:
         """The loser's grace is over."""
-        self.fail(Failure(Reason.TIMEOUT, "no answer within the loser's grace"))
+        self.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
 
     def fail(self, failure: Failure) -> None:
         """End the attempt as a failure, and this connection with it."""
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             sound = False
             if not self._complete:
-                self.fail(Failure(Reason.PROTOCOL, str(error.__context__ or error)))
+                self.fail(Failure(FailureReason.PROTOCOL, str(error.__context__ or error)))
                 return
         if len(self._body) > self._pool.limits.max_body_bytes or not self._complete:
             self._check_size()
@@ -186,7 +186,9 @@ class Connection(asyncio.Protocol):
             else:
                 self.state = State.CLOSED
                 where = "in the middle of" if self._wire_bytes else "before"
-                self._end(Failure(Reason.RESET, f"connection lost {where} the answer"), self._pool.clock())
+                self._end(
+                    Failure(FailureReason.RESET, f"connection lost {where} the answer"), self._pool.clock()
+                )
         self.state = State.CLOSED
         self._pool.lost(self)
 
@@ -222,7 +224,9 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, now: float, *, reusable: bool) -> None:
         body = self._body
-        outcome = self._pool.judge(self._status, bytes(body) if isinstance(body, bytearray) else body)
+        outcome = self._pool.classify_response(
+            self._status, bytes(body) if isinstance(body, bytearray) else body
+        )
         if reusable:
             self.state = State.IDLE
         else:
@@ -232,11 +236,13 @@ class Connection(asyncio.Protocol):
     def _check_size(self) -> None:
         limits = self._pool.limits
         if self._wire_bytes > limits.max_wire_bytes:
-            self.fail(Failure(Reason.TOO_LARGE, f"more than {limits.max_wire_bytes} bytes on the wire"))
+            self.fail(
+                Failure(FailureReason.TOO_LARGE, f"more than {limits.max_wire_bytes} bytes on the wire")
+            )
         elif not self._status and self._wire_bytes > limits.max_head_bytes:
-            self.fail(Failure(Reason.TOO_LARGE, f"more than {limits.max_head_bytes} bytes of head"))
+            self.fail(Failure(FailureReason.TOO_LARGE, f"more than {limits.max_head_bytes} bytes of head"))
         elif len(self._body) > limits.max_body_bytes:
-            self.fail(Failure(Reason.TOO_LARGE, f"more than {limits.max_body_bytes} bytes of body"))
+            self.fail(Failure(FailureReason.TOO_LARGE, f"more than {limits.max_body_bytes} bytes of body"))
 
     def _ends_at_close(self) -> bool:
         """Tell whether the body ends with the connection (RFC 9112 section 6.3, rule 8); else it was cut off."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohappyeyeballs import start_connection
 
-from hedgerow.outcomes import Failure, Reason
+from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.settings import Target, UpstreamLimits
 from hedgerow.sockets import Address, socket_to_connect
 from hedgerow.trampoline import Trampoline
@@ -67,9 +67,11 @@ class Knock:
         """Give up; `on_end` is told soon. Does nothing after the end."""
         if self._forget():
             self._sock.close()
-            self._dialer.loop.call_soon(self._on_end, Failure(Reason.CONNECT, "cancelled while connecting"))
+            self._dialer.loop.call_soon(
+                self._on_end, Failure(FailureReason.CONNECT, "cancelled while connecting")
+            )
 
-    def on_alarm(self) -> None:
+    def on_deadline(self) -> None:
         """Nobody has answered in time."""
         if self._forget():
             self._sock.close()
@@ -161,7 +163,7 @@ class Dialer:
             )
         except (OSError, EOFError) as error:  # ssl.SSLError is an OSError
             sock.close()
-            reason = Reason.TLS if self._tls else Reason.CONNECT
+            reason = FailureReason.TLS if self._tls else FailureReason.CONNECT
             raise DialError(Failure(reason, _told(error))) from None
         except BaseException:
             sock.close()
@@ -173,12 +175,12 @@ class Dialer:
 
     def too_late(self) -> Failure:
         """Tell that no connection came about in time."""
-        return Failure(Reason.CONNECT, f"no connection within {self.limits.connect_timeout_s:g} s")
+        return Failure(FailureReason.CONNECT, f"no connection within {self.limits.connect_timeout_s:g} s")
 
     def no_connection(self, error: OSError) -> Failure:
         """Tell why there is no connection, and look the name up again next time: it may have moved."""
         self._looked_up_at = -self.limits.dns_ttl_s
-        return Failure(Reason.CONNECT, _told(error))
+        return Failure(FailureReason.CONNECT, _told(error))
 
     async def _connect(self) -> socket.socket:
         try:

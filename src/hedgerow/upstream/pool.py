@@ -12,9 +12,9 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final
 
-from hedgerow.deadlines import ExpiryQueue
-from hedgerow.events import Observer
-from hedgerow.outcomes import Attempt, Carrier, Failure, Outcome, Reason
+from hedgerow.core.observer import Observer
+from hedgerow.core.outcomes import Attempt, AttemptHandle, Failure, FailureReason, Outcome
+from hedgerow.eventloop.deadlines import ExpiryQueue
 from hedgerow.settings import Losers, Target, UpstreamLimits
 from hedgerow.sockets import Outbox
 from hedgerow.trampoline import Trampoline
@@ -36,7 +36,7 @@ class Upstream:
         max_connections: int,
         losers: Losers,
         loser_grace_s: float,
-        judge: Callable[[int, bytes], Outcome],
+        classify_response: Callable[[int, bytes], Outcome],
         outbox: Outbox,
         trampoline: Trampoline,
         observer: Observer,
@@ -44,7 +44,7 @@ class Upstream:
         user_agent: str,
     ) -> None:
         self.limits = limits
-        self.judge = judge
+        self.classify_response = classify_response
         self.outbox = outbox
         self.clock = trampoline.clock
         self.wake_due = trampoline.wake_due
@@ -70,7 +70,7 @@ class Upstream:
 
     # -- what the gateway asks of it
 
-    def carry(self, attempt: Attempt) -> Carrier:
+    def carry(self, attempt: Attempt) -> AttemptHandle:
         """Send the attempt on a pooled connection, or on a new one. Never raises, never waits."""
         connection = self._idle.pop_newest()
         if connection is not None:
@@ -80,7 +80,9 @@ class Upstream:
         connection = Connection(self)
         connection.attempt = attempt
         if len(self.connections) >= self.max_connections and not self._drop_oldest_loser():
-            connection.fail(Failure(Reason.CONNECT, f"all {self.max_connections} connections are in use"))
+            connection.fail(
+                Failure(FailureReason.CONNECT, f"all {self.max_connections} connections are in use")
+            )
             self.lost(connection)
         else:
             self.connections.add(connection)
@@ -92,7 +94,7 @@ class Upstream:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connection in list(self.connections):
-            connection.fail(Failure(Reason.RESET, "the gateway stops"))
+            connection.fail(Failure(FailureReason.RESET, "the gateway stops"))
         if self.connections:
             self._gone = self._loop.create_future()
             await self._gone
@@ -131,7 +133,7 @@ class Upstream:
     def abandoned(self, connection: Connection) -> None:
         """Let the loser run on for its grace, or cut it off."""
         if not self._losers_run_on:
-            connection.fail(Failure(Reason.TIMEOUT, "cancelled: the race was over"))
+            connection.fail(Failure(FailureReason.TIMEOUT, "cancelled: the race was over"))
             return
         self._losers[connection] = None
         connection.alarm_tick = self._trampoline.set_alarm(self.clock() + self._loser_grace_s, connection)
@@ -183,7 +185,7 @@ class Upstream:
             return
         if connection.sock is not None:
             connection.sock.close()
-        cancelled = Failure(Reason.CONNECT, "cancelled while connecting")
+        cancelled = Failure(FailureReason.CONNECT, "cancelled while connecting")
         connection.fail(error.failure if isinstance(error, DialError) else cancelled)
         self.lost(connection)
         if error is not None and not isinstance(error, DialError):
@@ -192,7 +194,7 @@ class Upstream:
     def _drop_oldest_loser(self) -> bool:
         """Make way for an attempt that can still win."""
         for loser in self._losers:
-            loser.fail(Failure(Reason.TIMEOUT, "cut off: its connection was needed"))
+            loser.fail(Failure(FailureReason.TIMEOUT, "cut off: its connection was needed"))
             return True
         return False
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from hedgerow.mailbox import mail
-from hedgerow.outcomes import AllFailed, Attempt, OutOfTime, Success, Verdict, Won
+from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Success, Verdict, Won
+from hedgerow.core.waiting import wait
 
 
-class OnFailure(StrEnum):
+class EarlyFailure(StrEnum):
     """What an early failure of the first attempt does to the schedule."""
 
     WAIT = "wait"
@@ -32,7 +32,7 @@ class HedgePlan:
     """From the launch of the first attempt to the mark: the upstream gets this long, whatever we lost before."""
     hedges: int
     """Attempts launched together at the mark; 0 turns hedging off."""
-    on_failure: OnFailure = OnFailure.WAIT
+    on_failure: EarlyFailure = EarlyFailure.WAIT
 
 
 async def hedge(
@@ -63,14 +63,14 @@ async def hedge(
                     all_failed = False
 
             now = clock()
-            if all_failed and hedges_at < inf and plan.on_failure is OnFailure.IMMEDIATE:
+            if all_failed and hedges_at < inf and plan.on_failure is EarlyFailure.IMMEDIATE:
                 hedges_at = min(hedges_at, now)
             if hedges_at <= now < deadline_at:
                 if not caught_up and not all_failed:
                     # A success may lie unread in the kernel. Under overload most do: twice more for each of them was
                     # what the gateway broke down by (docs/decisions/0013-pace.md).
                     caught_up = True
-                    await mail(until=now)
+                    await wait(until=now)
                     continue
                 hedges_at = inf
                 # One by one (a generator would be emptied first once compiled): if a launch is a bug, those before it
@@ -82,8 +82,8 @@ async def hedge(
                 return AllFailed(tuple(attempts))
             if now >= deadline_at:
                 return OutOfTime(tuple(attempts))
-            await mail(until=min(hedges_at, deadline_at))
+            await wait(until=min(hedges_at, deadline_at))
     finally:
         for attempt in attempts:
-            if attempt.outcome is None and attempt.carrier is not None:
-                attempt.carrier.abandon()
+            if attempt.outcome is None and attempt.handle is not None:
+                attempt.handle.abandon()

@@ -6,13 +6,13 @@ from typing import Final
 
 import msgspec
 
-from hedgerow.outcomes import AllFailed, Attempt, Failure, OutOfTime, Success, Verdict, Won
+from hedgerow.core.outcomes import AllFailed, Attempt, Failure, OutOfTime, Success, Verdict, Won
 
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
 
 
-class Reply:
+class Response:
     """One answer, before it is put into HTTP.
 
     `headers` are whole header lines. `code` names the outcome: `success`, or the stable code of a problem.
@@ -56,7 +56,7 @@ def status_of(code: str) -> int:
     return 200 if code == "success" else _STATUS_OF[code].value
 
 
-def problem(
+def problem_response(
     code: str,
     detail: str,
     request_id: bytes,
@@ -64,7 +64,7 @@ def problem(
     status: HTTPStatus | None = None,
     headers: bytes = b"",
     attempts: Sequence[dict[str, object]] | None = None,
-) -> Reply:
+) -> Response:
     """Make an error reply. `status` is the code's own unless given (414 shares `too_large` with 431)."""
     status = status or _STATUS_OF[code]
     body: dict[str, object] = {
@@ -77,34 +77,34 @@ def problem(
     }
     if attempts is not None:
         body["attempts"] = attempts
-    return Reply(status.value, msgspec.json.encode(body), headers=headers, code=code)
+    return Response(status.value, msgspec.json.encode(body), headers=headers, code=code)
 
 
-def overloaded(request_id: bytes, retry_after_s: int) -> Reply:
+def overloaded(request_id: bytes, retry_after_s: int) -> Response:
     """Make the refusal of an overloaded gateway, which is ready but for the id: most answers are this one then."""
     headers = b"Retry-After: %d\r\n" % retry_after_s
-    return Reply(503, _OVERLOADED % request_id, headers=headers, code="overloaded")
+    return Response(503, _OVERLOADED % request_id, headers=headers, code="overloaded")
 
 
-_OVERLOADED: Final = problem(
+_OVERLOADED: Final = problem_response(
     "overloaded", "more requests are in flight than can be answered in time; try again later", b"%b"
 ).body
 
 
-def reply_to(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Reply:
+def response_for(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Response:
     """Turn the verdict of a race into what its caller is told."""
     headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
     hedges = max(len(verdict.attempts) - 1, 0)
     match verdict:
         case Won():
             timing = b', hedges;desc="%d", winner;desc="%d"' % (hedges, verdict.winner.number)
-            return Reply(200, verdict.body, content_type=JSON, headers=headers, timing=timing)
+            return Response(200, verdict.body, content_type=JSON, headers=headers, timing=timing)
         case AllFailed(attempts):
             code, detail = "all_failed", f"{_counted(len(attempts))} to the upstream failed"
         case OutOfTime(attempts):
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
     told = [_told(attempt, arrived_at) for attempt in attempts]
-    reply = problem(code, detail, request_id, headers=headers, attempts=told)
+    reply = problem_response(code, detail, request_id, headers=headers, attempts=told)
     reply.timing = b', hedges;desc="%d"' % hedges
     return reply
 

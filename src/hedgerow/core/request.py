@@ -2,24 +2,24 @@
 
 from secrets import token_hex
 
-from hedgerow.traces import TraceContext
+from hedgerow.core.trace_context import TraceContext
 
 
 class Request:
     """One request, its head read and found sound. `arrived_at` is an instant of the gateway's clock, in seconds.
 
-    `keep_alive` tells whether its connection may be used again, `says_keep_alive` whether the caller must be told
+    `keep_alive` tells whether its connection may be used again, `announce_keep_alive` whether the caller must be told
     so: callers who speak HTTP/1.0 must (RFC 9112 section 9.3).
     """
 
     __slots__ = (
+        "announce_keep_alive",
         "arrived_at",
         "keep_alive",
         "method",
         "path",
         "query",
         "request_id",
-        "says_keep_alive",
         "trace",
     )
 
@@ -32,7 +32,7 @@ class Request:
         request_id: bytes,
         arrived_at: float,
         keep_alive: bool = True,
-        says_keep_alive: bool = False,
+        announce_keep_alive: bool = False,
         trace: TraceContext | None = None,
     ) -> None:
         self.method = method
@@ -41,11 +41,11 @@ class Request:
         self.request_id = request_id
         self.arrived_at = arrived_at
         self.keep_alive = keep_alive
-        self.says_keep_alive = says_keep_alive
+        self.announce_keep_alive = announce_keep_alive
         self.trace = trace
 
 
-class RequestIds:
+class RequestIdGenerator:
     """Makes ids for requests that bring none: unique, and cheap (0.1 µs; `uuid4` takes 1.5 µs)."""
 
     __slots__ = ("_made", "_prefix")

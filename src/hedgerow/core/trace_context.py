@@ -30,7 +30,7 @@ _SAMPLED: Final = 0x01
 
 
 class TraceContext:
-    """What a caller told of its trace; passed on unchanged, it is the whole of the trace for us (`outcomes.Trace`)."""
+    """What a caller told of its trace; passed on unchanged, it is all we have of the trace (`RequestTrace`)."""
 
     __slots__ = ("_fields", "headers", "tracestate")
 

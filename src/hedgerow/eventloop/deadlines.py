@@ -10,31 +10,31 @@ from math import inf
 from typing import Final, Generic, Protocol, TypeVar
 
 TICKS_PER_S: Final = 1000
-"""Resolution of `Alarms`. The event loop's own timers have whole milliseconds, so finer ticks gain nothing."""
+"""Resolution of `DeadlineQueue`. The event loop's own timers have whole milliseconds, so finer ticks gain nothing."""
 
 
-class Sleeper(Protocol):
+class Waiter(Protocol):
     """Something that can be woken."""
 
-    def on_alarm(self) -> None:
+    def on_deadline(self) -> None:
         """The instant has come."""
 
 
-class Alarms:
+class DeadlineQueue:
     """At most one alarm for each sleeper; rings at its instant or up to one tick later, never before."""
 
-    __slots__ = ("_buckets", "_ticks", "next_at")
+    __slots__ = ("_buckets", "_ticks", "next_due_at")
 
     def __init__(self) -> None:
-        self._buckets: dict[int, dict[Sleeper, None]] = {}
+        self._buckets: dict[int, dict[Waiter, None]] = {}
         self._ticks: list[int] = []
-        self.next_at = inf
+        self.next_due_at = inf
         """The earliest instant at which something may be due, in seconds: one comparison tells."""
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
-    def set(self, at: float, sleeper: Sleeper) -> int:
+    def set(self, at: float, sleeper: Waiter) -> int:
         """Wake `sleeper` at the instant `at` (seconds, finite). Returns what `cancel` needs."""
         tick = -int(-at * TICKS_PER_S // 1)
         if (tick - 1) / TICKS_PER_S >= at:  # 2.007 * 1000 is more than 2007: a tick too late
@@ -43,17 +43,17 @@ class Alarms:
         if bucket is None:
             bucket = self._buckets[tick] = {}
             heappush(self._ticks, tick)
-            self.next_at = self._ticks[0] / TICKS_PER_S
+            self.next_due_at = self._ticks[0] / TICKS_PER_S
         bucket[sleeper] = None
         return tick
 
-    def cancel(self, tick: int, sleeper: Sleeper) -> None:
+    def cancel(self, tick: int, sleeper: Waiter) -> None:
         """Forget an alarm; one that has rung already is forgotten anyway."""
         bucket = self._buckets.get(tick)
         if bucket is not None and bucket.pop(sleeper, sleeper) is None and not bucket:
             bucket.clear()  # gives its hash table back; the bucket itself goes when its tick comes
 
-    def pop_due(self, now: float) -> Iterator[Sleeper]:
+    def pop_due(self, now: float) -> Iterator[Waiter]:
         """Take the sleepers whose instant has come, in the order of their instants.
 
         A sleeper that has been woken may set and cancel alarms, also such as are due at once.
@@ -67,7 +67,7 @@ class Alarms:
                 yield sleeper
             else:
                 del buckets[heappop(ticks)]
-                self.next_at = ticks[0] / TICKS_PER_S if ticks else inf
+                self.next_due_at = ticks[0] / TICKS_PER_S if ticks else inf
 
 
 T = TypeVar("T", bound=Hashable)
@@ -118,13 +118,13 @@ class ExpiryQueue(Generic[T]):
             yield item
 
 
-def answer_by(arrived_at: float, timeout_s: float, lag_s: float = 0.0) -> float:
+def response_deadline(arrived_at: float, timeout_s: float, lag_s: float = 0.0) -> float:
     """Tell the instant by which to answer, so that the answer is within `timeout_s` where the caller stands.
 
     The margin is the loop's own lag (`lag_s`, the longest of late) and 3 ms: the loop's timers have whole
     milliseconds and are up to one late, and the answer has a way to go. It is never more than 25 ms, nor than
     half the timeout; but a timeout of 3 ms or less is over as it begins, for no timer could keep it. The instant
-    is one of `Alarms`' ticks, so that the alarm is not up to a tick later.
+    is one of `DeadlineQueue`' ticks, so that the alarm is not up to a tick later.
     """
     wanted_s = min(lag_s + 0.003, 0.025)  # `min` of two: those mypyc compares itself
     at_most_s = min(max(timeout_s / 2, 0.003), timeout_s)

@@ -11,7 +11,7 @@ from math import inf
 from typing import Protocol, TypeAlias
 
 
-class Reason(StrEnum):
+class FailureReason(StrEnum):
     """Why an attempt failed. The names are part of the contract: callers and metric labels see them."""
 
     CONNECT = "connect"
@@ -52,21 +52,21 @@ class Success:
 class Failure:
     """An attempt that cannot win any more. `detail` is for people, `reason` for programs."""
 
-    reason: Reason
+    reason: FailureReason
     detail: str = ""
 
 
 Outcome: TypeAlias = Success | Failure
 
 
-class Carrier(Protocol):
+class AttemptHandle(Protocol):
     """What carries an attempt to the upstream: one connection, from the point of view of the race."""
 
     def abandon(self) -> None:
         """The race is over and this attempt is still running: it is a loser now. Never raises."""
 
 
-class Span(Protocol):
+class AttemptSpan(Protocol):
     """The part of one attempt in a trace."""
 
     headers: bytes
@@ -84,7 +84,15 @@ class Attempt:
     """
 
     __slots__ = (
-        "_on_end", "carrier", "deadline_at", "ended_at", "launched_at", "number", "outcome", "request_id", "span",
+        "_on_end",
+        "deadline_at",
+        "ended_at",
+        "handle",
+        "launched_at",
+        "number",
+        "outcome",
+        "request_id",
+        "span",
     )  # fmt: skip
 
     def __init__(
@@ -99,8 +107,8 @@ class Attempt:
         self.launched_at = launched_at
         self.ended_at: float | None = None
         self.outcome: Outcome | None = None
-        self.carrier: Carrier | None = None
-        self.span: Span | None = None
+        self.handle: AttemptHandle | None = None
+        self.span: AttemptSpan | None = None
         self.request_id = request_id
         self.deadline_at = deadline_at
         self._on_end = on_end
@@ -145,14 +153,14 @@ class OutOfTime:
 Verdict: TypeAlias = Won | AllFailed | OutOfTime
 
 
-class Trace(Protocol):
+class RequestTrace(Protocol):
     """The trace that a request is part of, recorded by us or not. None of these may raise or wait."""
 
     @property
     def trace_id(self) -> str:
         """Tell the trace's id: 32 hexadecimal digits."""
 
-    def attempt_began(self, attempt: Attempt) -> Span:
+    def attempt_began(self, attempt: Attempt) -> AttemptSpan:
         """Tell the attempt's part in the trace."""
 
     def request_ended(self, code: str, ended_at: float, verdict: Verdict | None) -> None:

@@ -10,13 +10,13 @@ _CLAMPED_FROM_DIGITS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class BadTimeout:
+class InvalidTimeout:
     """The caller's `timeout` is no number of milliseconds; `detail` tells the caller why."""
 
     detail: str
 
 
-Timeout: TypeAlias = int | BadTimeout
+Timeout: TypeAlias = int | InvalidTimeout
 """Milliseconds, at least 1."""
 
 
@@ -37,9 +37,9 @@ def parse_timeout_ms(query: bytes, *, default_ms: int, max_ms: int) -> Timeout:
     if not given:
         return default_ms
     if len(given) > 1:
-        return BadTimeout(f"timeout is given {len(given)} times; give it once, or not at all")
+        return InvalidTimeout(f"timeout is given {len(given)} times; give it once, or not at all")
     if not given[0].isdigit():
-        return BadTimeout(
+        return InvalidTimeout(
             f"timeout is {_shown(given[0])}; it must be a whole number of milliseconds, like 900"
         )
     return _milliseconds(given[0], max_ms)
@@ -57,7 +57,7 @@ def _milliseconds(digits: bytes, max_ms: int) -> Timeout:
             return max_ms
     timeout_ms = int(digits or b"0")
     if timeout_ms == 0:
-        return BadTimeout("timeout is 0; it must be at least 1 millisecond")
+        return InvalidTimeout("timeout is 0; it must be at least 1 millisecond")
     return min(timeout_ms, max_ms)
 
 

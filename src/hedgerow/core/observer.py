@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from hedgerow.outcomes import Attempt, Trace, Verdict
+from hedgerow.core.outcomes import Attempt, RequestTrace, Verdict
 
 
 class Observer(Protocol):
@@ -18,7 +18,7 @@ class Observer(Protocol):
         arrived_at: float,
         ended_at: float,
         verdict: Verdict | None,
-        trace: Trace | None,
+        trace: RequestTrace | None,
     ) -> None:
         """An admitted request was answered with `code`; there is no verdict when a bug of ours ended it."""
 
@@ -26,14 +26,14 @@ class Observer(Protocol):
         """An admitted request was answered so long after the end of its timeout; in time is 0 or less."""
 
     def request_abandoned(
-        self, request_id: bytes, arrived_at: float, ended_at: float, trace: Trace | None
+        self, request_id: bytes, arrived_at: float, ended_at: float, trace: RequestTrace | None
     ) -> None:
         """The caller of an admitted request left before its answer."""
 
     def request_rejected(self, code: str, reason: str) -> None:
         """A request was answered without any work upstream; `reason` is the refusal's, or the code again."""
 
-    def bug(self, request_id: bytes, trace: Trace | None) -> None:
+    def bug(self, request_id: bytes, trace: RequestTrace | None) -> None:
         """An exception of ours ended a request; it is the one being handled."""
 
     def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:

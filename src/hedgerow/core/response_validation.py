@@ -6,7 +6,7 @@ winners (go-resty/resty#1197, cristalhq/hedgedhttp#1, #6 to #9).
 
 import msgspec
 
-from hedgerow.outcomes import Failure, Outcome, Reason, Success
+from hedgerow.core.outcomes import Failure, FailureReason, Outcome, Success
 
 
 class _Work(msgspec.Struct):
@@ -22,7 +22,7 @@ _WORK = msgspec.json.Decoder(_Work)
 _ANY = msgspec.json.Decoder()
 
 
-def judge(status: int, body: bytes) -> Outcome:
+def classify_response(status: int, body: bytes) -> Outcome:
     """Tell a success from a failure by status and whole body. Never raises, whatever the bytes."""
     if status != 200:
         return Failure(_reason_for(status), f"status {status}")
@@ -33,9 +33,9 @@ def judge(status: int, body: bytes) -> Outcome:
     except msgspec.ValidationError as error:
         return _bad_payload_or_json(body, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Failure(Reason.BAD_JSON, str(error))
+        return Failure(FailureReason.BAD_JSON, str(error))
     if work.time < 0:
-        return Failure(Reason.BAD_PAYLOAD, "time is negative")
+        return Failure(FailureReason.BAD_PAYLOAD, "time is negative")
     return Success(body)
 
 
@@ -45,11 +45,11 @@ def _bad_payload_or_json(body: bytes, detail: str) -> Failure:
         _ANY.decode(body)
         body.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Failure(Reason.BAD_JSON, str(error))
-    return Failure(Reason.BAD_PAYLOAD, detail)
+        return Failure(FailureReason.BAD_JSON, str(error))
+    return Failure(FailureReason.BAD_PAYLOAD, detail)
 
 
-def _reason_for(status: int) -> Reason:
+def _reason_for(status: int) -> FailureReason:
     if status == 429:
-        return Reason.STATUS_429
-    return Reason.STATUS_5XX if 500 <= status <= 599 else Reason.STATUS_OTHER
+        return FailureReason.STATUS_429
+    return FailureReason.STATUS_5XX if 500 <= status <= 599 else FailureReason.STATUS_OTHER

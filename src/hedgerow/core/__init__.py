@@ -1,0 +1,1 @@
+"""The race, its outcomes and its rules: no I/O, and no clock of their own."""

@@ -39,7 +39,7 @@ MUTANTS = {
     "late by a turn": ("if now >= deadline_at:", "if now > deadline_at:"),
 }  # fmt: skip
 
-HEDGING = Path(__file__).parents[2] / "src" / "hedgerow" / "hedging.py"
+HEDGING = Path(__file__).parents[2] / "src" / "hedgerow" / "core" / "hedging.py"
 """As it is written: what was imported may have been compiled."""
 
 

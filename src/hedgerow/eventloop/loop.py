@@ -1,0 +1,288 @@
+"""The event loop of a worker: one thread, one visible order of work.
+
+An iteration goes through these steps, and what each does before the loop looks at the clock again is bounded:
+
+    poll -> what is under way (answers of the upstream) -> due deadlines -> ready tasks -> clients -> new connections
+         -> admission -> ready tasks -> send -> close
+
+Work that is under way goes before new work: hedges are sent, and requests time out, only after the answers that had
+come were read; new requests get the time that is left. For this the sockets of clients are in a poller of their own,
+which is only one more descriptor of the first. A socket that is not read stays readable (level-triggered), so the
+kernel's buffer is the queue, and its bounds are TCP's.
+
+Redis has the same shape (`ae.c`, `beforeSleep`). Why not asyncio: docs/decisions/0017-event-loop.md.
+"""
+
+import select
+from collections.abc import Callable
+from math import inf
+from typing import Final, Protocol
+
+from hedgerow.eventloop.deadlines import DeadlineQueue, Waiter
+from hedgerow.eventloop.loop_monitor import LoopMonitor
+
+READABLE: Final = select.EPOLLIN
+WRITABLE: Final = select.EPOLLOUT
+
+STEP_S: Final = 0.001
+"""After this long in one step, due deadlines are looked at and what was written is sent; then the step goes on."""
+EVENTS_PER_POLL: Final = 512
+"""Sockets that are looked at between two polls; the others come up in the next one, first in line."""
+CLIENTS_PER_ITERATION: Final = 64
+"""Clients that are read in one iteration. More would make the answers of the upstream wait (each takes some 30 µs)."""
+MAX_POLL_S: Final = 1.0
+"""An idle loop wakes up this often, so that a clock that was set or a suspended machine cannot stop it for long."""
+
+
+class EventSource(Protocol):
+    """What a descriptor is registered with."""
+
+    def on_ready(self, mask: int) -> None:
+        """Called when the descriptor is ready for what `mask` says (`READABLE`, `WRITABLE`, EPOLLERR, EPOLLHUP)."""
+
+    def abort(self) -> None:
+        """Called when `on_ready` has raised, which is an internal error: unregister and close."""
+
+
+class Task(Protocol):
+    """Something that waits for events and goes on when one has come."""
+
+    def resume(self) -> None:
+        """Go on; called once for each call of `EventLoop.wake`."""
+
+
+class Writer(Protocol):
+    """Something with bytes to send."""
+
+    def flush(self) -> None:
+        """Send them; called once for each call of `EventLoop.flush_later`. Never raises."""
+
+
+class Closable(Protocol):
+    """A socket."""
+
+    def close(self) -> None: ...
+
+
+class Poller(Protocol):
+    """`select.epoll`, or what stands for it in a simulation."""
+
+    def register(self, fd: int, eventmask: int) -> None: ...
+    def modify(self, fd: int, eventmask: int) -> None: ...
+    def unregister(self, fd: int) -> None: ...
+    def poll(self, timeout: float, maxevents: int) -> list[tuple[int, int]]: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class EventLoop:
+    """One thread's sockets, deadlines and tasks. Instants are seconds of `clock`."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        on_internal_error: Callable[[], None],
+        make_poller: Callable[[], Poller] = select.epoll,
+    ) -> None:
+        """`on_internal_error` is called in the handler of an exception that a source or a task has let out."""
+        self.clock = clock
+        self.deadlines = DeadlineQueue()
+        self.monitor = LoopMonitor()
+        self.admit: Callable[[float], float] = _nothing_waits
+        """Starts waiting requests, and returns the instant at which it wants to be called again."""
+        self.on_iteration: Callable[[float, float], None] = _ignore
+        """Called after each iteration with its length in seconds and the instant of its end."""
+        self.clients_lag = False
+        """What is read from clients now may have come a while ago: see `LoopMonitor.is_lagging`."""
+        self._on_internal_error = on_internal_error
+        self._poller = make_poller()
+        self._client_poller = make_poller()
+        self._client_poller_fd = self._client_poller.fileno()
+        self._poller.register(self._client_poller_fd, READABLE)
+        self._sources: dict[int, EventSource] = {}
+        self._client_sources: dict[int, EventSource] = {}
+        self._listeners: dict[int, EventSource] = {}
+        self._ready: list[Task] = []
+        self._writers: list[Writer] = []
+        self._closing: list[Closable] = []
+        self._step_ends_at = 0.0
+        self._admit_at = inf
+        self._running = True
+
+    # -- registration
+
+    def register(self, fd: int, source: EventSource, mask: int) -> None:
+        """Watch a descriptor of work that is under way: a connection to the upstream, a channel, a wake-up."""
+        self._sources[fd] = source
+        self._poller.register(fd, mask)
+
+    def modify(self, fd: int, mask: int) -> None:
+        """Change what a descriptor of `register` is watched for."""
+        self._poller.modify(fd, mask)
+
+    def unregister(self, fd: int) -> None:
+        """Stop watching a descriptor of `register`; events that were polled for it already are dropped."""
+        del self._sources[fd]
+        self._poller.unregister(fd)
+
+    def register_client(self, fd: int, source: EventSource, mask: int) -> None:
+        """Watch a client's connection: it is read in the time that work under way leaves."""
+        self._client_sources[fd] = source
+        self._client_poller.register(fd, mask)
+
+    def modify_client(self, fd: int, mask: int) -> None:
+        """Change what a client's connection is watched for; 0 leaves errors and hang-ups alone."""
+        self._client_poller.modify(fd, mask)
+
+    def unregister_client(self, fd: int) -> None:
+        """Stop watching a client's connection."""
+        del self._client_sources[fd]
+        self._client_poller.unregister(fd)
+
+    def register_listener(self, fd: int, source: EventSource) -> None:
+        """Watch a listening socket. Of several processes that share it, the kernel wakes one (epoll_ctl(2))."""
+        self._listeners[fd] = source
+        self._poller.register(fd, READABLE | select.EPOLLEXCLUSIVE)
+
+    def unregister_listener(self, fd: int) -> None:
+        """Stop watching a listening socket."""
+        del self._listeners[fd]
+        self._poller.unregister(fd)
+
+    # -- what is to be done in this iteration
+
+    def wake(self, task: Task) -> None:
+        """Resume `task` in this iteration."""
+        self._ready.append(task)
+
+    def flush_later(self, writer: Writer) -> None:
+        """Have `writer` send what it holds in this iteration."""
+        self._writers.append(writer)
+
+    def close_later(self, sock: Closable) -> None:
+        """Close `sock`, which is not registered any more, when the iteration ends.
+
+        Until then no other socket gets its number, so an event that was polled for one never reaches the other.
+        """
+        self._closing.append(sock)
+
+    def call_at(self, at: float, waiter: Waiter) -> int:
+        """Call `waiter.on_deadline` at the instant `at`. Return what `cancel` needs."""
+        return self.deadlines.set(at, waiter)
+
+    def cancel(self, tick: int, waiter: Waiter) -> None:
+        """Forget a deadline; one that has fired is forgotten already."""
+        self.deadlines.cancel(tick, waiter)
+
+    # -- iterations
+
+    def run(self) -> None:
+        """Iterate until `stop`."""
+        while self._running:
+            self.run_once(MAX_POLL_S)
+
+    def stop(self) -> None:
+        """Have `run` return after this iteration."""
+        self._running = False
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when an iteration has something to do, deadlines apart."""
+        return self._poller.fileno()
+
+    def run_once(self, max_wait_s: float) -> None:
+        """Run one iteration; its poll waits for `max_wait_s` at most."""
+        next_at = min(self.deadlines.next_due_at, self._admit_at)
+        started_at = self.clock()
+        wait_s = 0.0 if self._ready or self._writers else min(max(next_at - started_at, 0.0), max_wait_s)
+        events = self._poller.poll(wait_s, EVENTS_PER_POLL)
+        now = self.clock()
+        self.monitor.iteration_started(now, self.deadlines.next_due_at)
+        self._step_ends_at = now + STEP_S
+        clients_ready = False
+        listeners: list[EventSource] = []
+        for fd, mask in events:
+            source = self._sources.get(fd)
+            if source is not None:
+                self._handle(source, mask)
+            elif fd == self._client_poller_fd:
+                clients_ready = True
+            elif fd in self._listeners:
+                listeners.append(self._listeners[fd])
+        self._run_due()
+        self._run_ready()
+        if clients_ready:
+            self._read_clients()
+        for source in listeners:
+            self._handle(source, READABLE)
+        self._admit_at = self.admit(self.clock())
+        self._run_ready()
+        self._flush()
+        self._close()
+        ended_at = self.clock()
+        self.on_iteration(self.monitor.iteration_finished(ended_at), ended_at)
+
+    def _read_clients(self) -> None:
+        # Oldest first: what was not polled last time stays at the head of the kernel's list.
+        self.clients_lag = self.monitor.is_lagging
+        for fd, mask in self._client_poller.poll(0, CLIENTS_PER_ITERATION):
+            source = self._client_sources.get(fd)
+            if source is not None:
+                self._handle(source, mask)
+
+    def _handle(self, source: EventSource, mask: int) -> None:
+        try:
+            source.on_ready(mask)
+        except Exception:  # noqa: BLE001 (a border: one connection pays for an internal error, the worker lives)
+            self._on_internal_error()
+            source.abort()
+        if self.clock() >= self._step_ends_at:
+            self._run_due()
+            self._run_ready()
+            self._flush()
+            self._step_ends_at = self.clock() + STEP_S
+
+    def _run_due(self) -> None:
+        now = self.clock()
+        if now < self.deadlines.next_due_at:
+            return
+        for waiter in self.deadlines.pop_due(now):
+            try:
+                waiter.on_deadline()
+            except Exception:  # noqa: BLE001 (the same border)
+                self._on_internal_error()
+
+    def _run_ready(self) -> None:
+        while self._ready:
+            ready, self._ready = self._ready, []
+            for task in ready:
+                try:
+                    task.resume()
+                except Exception:  # noqa: BLE001 (the same border)
+                    self._on_internal_error()
+
+    def _flush(self) -> None:
+        while self._writers:
+            writers, self._writers = self._writers, []
+            for writer in writers:
+                writer.flush()
+
+    def _close(self) -> None:
+        if self._closing:
+            closing, self._closing = self._closing, []
+            for sock in closing:
+                sock.close()
+
+    def close(self) -> None:
+        """Close the pollers. What is registered must have been closed before."""
+        self._close()
+        self._client_poller.close()
+        self._poller.close()
+
+
+def _nothing_waits(_now: float) -> float:
+    return inf
+
+
+def _ignore(_took_s: float, _ended_at: float) -> None:
+    return

@@ -1,0 +1,1 @@
+"""Sockets: streams (plain and TLS alike), name lookup, and facts of TCP."""

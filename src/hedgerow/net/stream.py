@@ -1,0 +1,125 @@
+"""A non-blocking connection, plain or TLS, with one bounded way to read and one to send."""
+
+import socket
+import ssl
+from struct import pack
+from typing import Final, Protocol
+
+READ_BYTES: Final = 16 * 1024
+"""Of one read: a TLS record, and more than a request or a usual answer has. What is left stays readable."""
+_LINGER_ZERO: Final = pack("ii", 1, 0)
+"""`SO_LINGER`, on, 0 seconds: closing sends RST and drops what is unsent (socket(7))."""
+
+
+class Sender(Protocol):
+    """What a stream needs of the event loop."""
+
+    def flush_later(self, writer: "Stream") -> None: ...
+    def close_later(self, sock: socket.socket) -> None: ...
+
+
+class StreamOwner(Protocol):
+    """The connection that owns a stream."""
+
+    def on_write_blocked(self) -> None:
+        """Called when the kernel takes no more bytes: call `Stream.flush` once the socket is writable."""
+
+    def on_flushed(self) -> None:
+        """Called when all bytes were sent after `on_write_blocked`."""
+
+
+class Stream:
+    """One connected socket. What is written is sent when the event loop's step ends, and in one piece if it fits.
+
+    `sock` is a `socket.socket` or an `ssl.SSLSocket`: they read and send alike, but for the exceptions.
+    """
+
+    __slots__ = ("_loop", "_queued", "_unsent", "blocked", "closed", "is_tls", "owner", "sock")
+
+    def __init__(self, loop: Sender, sock: socket.socket) -> None:
+        self._loop = loop
+        self.sock = sock
+        self.is_tls = isinstance(sock, ssl.SSLSocket)
+        self.owner: StreamOwner | None = None
+        self._unsent = b""
+        self._queued = False
+        self.blocked = False
+        """The kernel's buffer is full."""
+        self.closed = False
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Return how many bytes wait to be sent; the owner keeps this bounded by writing no more."""
+        return len(self._unsent)
+
+    def read(self) -> bytes | None:
+        """Return some bytes, b"" at the end of the stream, or None if there are none now.
+
+        Raises OSError where the connection is broken, and its subclass ssl.SSLError for TLS alerts and truncation.
+        """
+        try:
+            return self.sock.recv(READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+    def has_decrypted(self) -> bool:
+        """Return whether OpenSSL holds bytes that the poller does not see: read again."""
+        return self.is_tls and self.sock.pending() > 0  # type: ignore[attr-defined]
+
+    def write(self, data: bytes) -> None:
+        """Have `data` sent in this iteration, or as soon as the peer takes it. Never raises; a broken connection is
+        reported by the next read.
+        """
+        self._unsent = self._unsent + data if self._unsent else data
+        if not self._queued and not self.blocked:
+            self._queued = True
+            self._loop.flush_later(self)
+
+    def flush(self) -> None:
+        """Send what the kernel takes. Called by the event loop, and by the owner when a blocked socket is writable."""
+        self._queued = False
+        data = self._unsent
+        if not data or self.closed:
+            return
+        try:
+            sent = self.sock.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sent = 0
+        except OSError:  # broken: the poller reports it, and the next read says why
+            self._unsent = b""
+            return
+        if sent == len(data):
+            self._unsent = b""
+            if self.blocked:
+                self.blocked = False
+                if self.owner is not None:
+                    self.owner.on_flushed()
+            return
+        self._unsent = data[sent:]
+        if not self.blocked:
+            self.blocked = True
+            if self.owner is not None:
+                self.owner.on_write_blocked()
+
+    def end_writing(self) -> None:
+        """Send FIN after what was sent; the peer may still send. Unsent bytes must have been flushed."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:  # the peer has gone
+            pass
+
+    def close(self) -> None:
+        """Close when the iteration ends; what is unsent then is dropped. Idempotent."""
+        if not self.closed:
+            self.closed = True
+            self._unsent = b""
+            self._loop.close_later(self.sock)
+
+    def reset(self) -> None:
+        """Close by RST: otherwise the kernel keeps what the peer does not read for minutes."""
+        if not self.closed:
+            try:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+            except OSError:  # closed by the peer already
+                pass
+            self.close()

@@ -33,7 +33,7 @@ STAYS = 0.02
 PATIENCE_S = 10.0
 """For what comes at once unless something is broken: the end of a half-closed connection, an answer."""
 SETTLE_S = 5.0
-"""Losers have a grace of 1 s; the rest is for a slow machine."""
+"""LoserPolicy have a grace of 1 s; the rest is for a slow machine."""
 MEMORY_BYTES = 2 * 1024 * 1024
 """From the first round to the last: 26 bytes for each of 80 000 callers, less than any object of Python's."""
 IDLE_SHARE = 0.02

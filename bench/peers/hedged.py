@@ -18,7 +18,7 @@ def is_success(status: int, body: bytes) -> bool:
 
 
 async def race(attempt: Attempt) -> bytes | None:
-    """Return the first success of up to three attempts, or None if there is none. Losers are cancelled."""
+    """Return the first success of up to three attempts, or None if there is none. LoserPolicy are cancelled."""
     loop = asyncio.get_running_loop()
     hedge_at = loop.time() + HEDGE_AFTER_S
     first = asyncio.ensure_future(attempt())

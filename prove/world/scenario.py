@@ -5,7 +5,7 @@ from enum import Enum, auto
 from math import inf
 from random import Random
 
-from hedgerow.settings import AccessLog, ClientLimits, LogFormat, Losers, Settings, UpstreamLimits
+from hedgerow.settings import AccessLog, ClientLimits, LogFormat, LoserPolicy, Settings, UpstreamLimits
 
 NEAR_S = 0.006
 """Instants are often drawn from so close to the mark or the deadline: there the mistakes are."""
@@ -86,7 +86,7 @@ def _settings(chance: Random) -> Settings:
         hedge_on_failure=chance.choice(("wait", "wait", "immediate")),
         default_timeout_ms=chance.choice((400, 1_000)),
         max_timeout_ms=2_000,
-        losers=chance.choice((Losers.DRAIN, Losers.DRAIN, Losers.CANCEL)),
+        losers=chance.choice((LoserPolicy.DRAIN, LoserPolicy.DRAIN, LoserPolicy.CANCEL)),
         loser_grace_ms=chance.choice((1, 50, 300, 1_000)),
         max_in_flight=chance.choice((None, None, None, 1, 2, 4)),
         shedding=chance.choice(("on", "off")),

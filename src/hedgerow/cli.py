@@ -13,7 +13,7 @@ import click
 from hedgerow import __version__
 from hedgerow.core.hedging import EarlyFailure
 from hedgerow.cpus import usable_cpus
-from hedgerow.settings import AccessLog, BadSetting, LogFormat, Losers, Settings, SocketBudget
+from hedgerow.settings import AccessLog, BadSetting, LogFormat, LoserPolicy, Settings, SocketBudget
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -192,7 +192,7 @@ def main() -> None:
     "--losers",
     "drain",
     "Read losers to their end, to use their connections again, or cut them.",
-    _choice(Losers),
+    _choice(LoserPolicy),
 )
 @_flag("--loser-grace-ms", 1_000, "How long a loser may run on.", _SPAN_MS_OR_NONE)
 @_flag(
@@ -219,7 +219,7 @@ def serve(**values: Any) -> None:
     from hedgerow.supervisor import CannotStart, run  # noqa: PLC0415 (--help need not load it)
     from hedgerow.worker import raise_descriptor_limit  # noqa: PLC0415
 
-    for name, kind in (("losers", Losers), ("log_format", LogFormat), ("access_log", AccessLog)):
+    for name, kind in (("losers", LoserPolicy), ("log_format", LogFormat), ("access_log", AccessLog)):
         values[name] = kind(values[name])
     settings = Settings(**values)
     try:

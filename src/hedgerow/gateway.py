@@ -1,42 +1,52 @@
-"""The path of one request, from its head to its reply."""
+"""The path of one request, from its head to its answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Protocol
 
-from hedgerow.admission import TOO_LATE, Admission, Refusal
 from hedgerow.core.hedging import HedgePlan, hedge
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import Attempt, AttemptHandle, OutOfTime, RequestTrace
-from hedgerow.core.request import Request
+from hedgerow.core.outcomes import Attempt, AttemptHandle, RequestTrace, Verdict
+from hedgerow.core.request import Request, Responder
 from hedgerow.core.response import Response, overloaded, problem_response, response_for
 from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
 from hedgerow.eventloop.deadlines import response_deadline
-from hedgerow.trampoline import Run, Trampoline
+from hedgerow.eventloop.loop import EventLoop
 
 SMART_PATH: Final = b"/api/smart"
-QUEUED_S: Final = 0.005
-"""A request that is this old when we first look at it has lain in our queue, whatever its timeout."""
 _ALLOWED: Final = (b"GET", b"HEAD")
+MAX_WAIT_RATIO: Final = 1 / 4
+"""Of its timeout a request waits at most this part for admission (B11): the rest is what an answer takes."""
 
 
-class Upstream(Protocol):
+class AttemptSender(Protocol):
     """What a race needs of the upstream."""
 
-    def carry(self, attempt: Attempt) -> AttemptHandle:
-        """Send the attempt's request; report by `attempt.end`, perhaps before returning. Never raises."""
+    def send(self, attempt: Attempt) -> AttemptHandle:
+        """Send the attempt's request; report by `attempt.finish`, perhaps before returning. Never raises."""
+
+
+class Admission(Protocol):
+    """Decides when a request may start; see `admission.controller`."""
+
+    def admit_or_queue(self, request: "RequestTask", now: float) -> bool: ...
+    def next_admitted(self, now: float) -> "RequestTask | None": ...
+    def next_admission_at(self, now: float) -> float: ...
+    def release(self) -> None: ...
+    def rejection_reason(self) -> str: ...
 
 
 class Tracer(Protocol):
     """Decides which requests are recorded."""
 
-    def begin(self, request: Request, timeout_ms: int) -> RequestTrace | None:
-        """Tell the trace that an admitted request is part of; perhaps a new one, or none."""
+    def start(self, request: Request) -> RequestTrace | None:
+        """Return the trace that an admitted request is part of: the client's, a new one, or none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator chose: when to ask again, and how long a caller may wait."""
+    """What the operator chose: when to ask again, and how long a client may wait."""
 
     plan: HedgePlan
     default_timeout_ms: int
@@ -48,114 +58,234 @@ class Gateway:
 
     def __init__(
         self,
-        upstream: Upstream,
+        upstream: AttemptSender,
         policy: Policy,
         *,
         admission: Admission,
-        trampoline: Trampoline,
+        loop: EventLoop,
         observer: Observer,
         tracer: Tracer | None = None,
     ) -> None:
-        self._upstream = upstream
-        self._policy = policy
-        self._admission = admission
-        self._trampoline = trampoline
-        self._observer = observer
-        self._tracer = tracer
+        self.upstream = upstream
+        self.policy = policy
+        self.admission = admission
+        self.loop = loop
+        self.observer = observer
+        self.tracer = tracer
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that were admitted and are not over."""
-        return self._admission.in_flight
-
-    def handle(self, request: Request, respond: Callable[[Response], None]) -> Run[Response] | None:
-        """Answer `request` by one call of `respond`, before returning or later. None if it was refused.
-
-        Whoever holds the run cancels it when the caller leaves; `respond` is not called then.
-        """
+    def handle(self, request: Request, responder: Responder) -> "RequestTask | None":
+        """Answer `request` by one call of `responder.respond`, before returning or later (`core.request.Handler`)."""
         try:
-            timeout_ms = self._admit(request)
-        except Exception:  # noqa: BLE001 (B12)
-            timeout_ms = self._bug(request, request.trace)
-            self._observer.request_rejected("internal", "internal")
-        if isinstance(timeout_ms, Response):
-            respond(timeout_ms)
-            return None
-        run = Run(self._trampoline, respond)
-        run.begin(self._answer(request, timeout_ms, run))
-        return run
+            rejection = self._validate(request)
+            if rejection is None:
+                task = RequestTask(self, request, responder)
+                task.start()
+                return task
+        except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
+            self.observer.internal_error(request)
+            rejection = internal_error(request)
+        self.observer.request_rejected(rejection.code, rejection.code)
+        responder.respond(rejection)
+        return None
 
-    def _admit(self, request: Request) -> int | Response:
-        """Tell the timeout in milliseconds; or refuse what needs no upstream, before any coroutine or span."""
+    def _validate(self, request: Request) -> Response | None:
+        """Read the timeout, or return the rejection of what needs no upstream."""
         if request.path != SMART_PATH:
-            return self._reject(request, "not_found", "the only path here is /api/smart")
+            return problem_response("not_found", "the only path here is /api/smart", request.request_id)
         if request.method not in _ALLOWED:
-            return self._reject(
-                request, "method_not_allowed", "use GET or HEAD", headers=b"Allow: GET, HEAD\r\n"
+            return problem_response(
+                "method_not_allowed", "use GET or HEAD", request.request_id, headers=b"Allow: GET, HEAD\r\n"
             )
-        policy = self._policy
+        policy = self.policy
         timeout_ms = parse_timeout_ms(
             request.query, default_ms=policy.default_timeout_ms, max_ms=policy.max_timeout_ms
         )
         if isinstance(timeout_ms, InvalidTimeout):
-            return self._reject(request, "bad_timeout", timeout_ms.detail)
-        now = self._trampoline.clock()
-        queued_s, timeout_s = now - request.arrived_at, timeout_ms / 1000
-        if queued_s > QUEUED_S and queued_s >= timeout_s:
-            self._trampoline.hurry()
-            return self._refuse(request, TOO_LATE)
-        refusal = self._admission.try_enter(timeout_s, request.arrived_at, now)
-        if refusal is not None:
-            return self._refuse(request, refusal)
-        return timeout_ms
+            return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
+        request.timeout_ms = timeout_ms
+        return None
 
-    def _refuse(self, request: Request, refusal: Refusal) -> Response:
-        """Say no to what could not be answered in time (B11). Under overload most answers are this one."""
-        self._observer.request_rejected("overloaded", refusal.reason)
-        return overloaded(request.request_id, refusal.retry_after_s)
+    def admit_waiting(self, now: float) -> float:
+        """Start requests that wait, as far as they are admitted; return when to look again (`EventLoop.admit`)."""
+        while True:
+            task = self.admission.next_admitted(now)
+            if task is None:
+                return self.admission.next_admission_at(now)
+            task.admitted()
 
-    def _reject(self, request: Request, code: str, detail: str, *, headers: bytes = b"") -> Response:
-        self._observer.request_rejected(code, code)
-        return problem_response(code, detail, request.request_id, headers=headers)
 
-    def _bug(self, request: Request, trace: RequestTrace | None) -> Response:
-        self._observer.bug(request.request_id, trace)
-        return problem_response("internal", "a bug of the gateway's, it has been logged", request.request_id)
+def internal_error(request: Request) -> Response:
+    """Return the response to a request that an internal error ended."""
+    return problem_response("internal", "an internal error, it has been logged", request.request_id)
 
-    async def _answer(self, request: Request, timeout_ms: int, run: Run[Response]) -> None:
-        """Run the race and tell its verdict. This is the border of the request: our own bugs end here, as a 500."""
-        clock, observer, on_mail = self._trampoline.clock, self._observer, run.post
-        trace: RequestTrace | None = request.trace
 
-        def launch(number: int) -> Attempt:
-            attempt = Attempt(number, clock(), on_mail, request.request_id, deadline_at)
-            if trace is not None:
-                attempt.span = trace.attempt_began(attempt)
-            attempt.handle = self._upstream.carry(attempt)
-            return attempt
+class RequestTask:
+    """One valid request: waits for admission, runs its race, answers.
 
-        observer.request_began()
-        verdict = None
+    It is what the event loop wakes and fires deadlines of, and what its connection cancels.
+    """
+
+    __slots__ = (
+        "_gateway", "_responder", "_steps", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
+    )  # fmt: skip
+
+    def __init__(self, gateway: Gateway, request: Request, responder: Responder) -> None:
+        self._gateway = gateway
+        self._responder: Responder | None = responder
+        self.request = request
+        self.is_waiting = False
+        """It waits unsent for its admission."""
+        self.wait_until = request.arrived_at + request.timeout_ms * (MAX_WAIT_RATIO / 1000)
+        """The instant until which it may wait."""
+        self._steps: Generator[float, None, Verdict] | None = None
+        """The race, while it runs."""
+        self._tick = 0
+        self._until = inf
+        """The instant of its deadline in the event loop; infinite while there is none."""
+        self._woken = False
+
+    def start(self) -> None:
+        """Run the race up to its first wait, or wait for admission."""
+        gateway = self._gateway
+        now = gateway.loop.clock()
+        if gateway.admission.admit_or_queue(self, now):
+            self._run(now)
+        elif now < self.wait_until:
+            self.is_waiting = True
+            self._wait_until(self.wait_until)
+        else:
+            self._reject()
+
+    def admitted(self) -> None:
+        """Called when the request has waited for its admission and may start now."""
+        self.is_waiting = False
+        self._forget_deadline()
+        self._run(self._gateway.loop.clock())
+
+    def resume(self) -> None:
+        """Go on with the race: an attempt has finished, or the instant has come that it waits for."""
+        self._woken = False
+        steps = self._steps
+        if steps is None:
+            return
+        verdict: Verdict | None = None
         try:
-            if self._tracer is not None:
-                trace = self._tracer.begin(request, timeout_ms)
-            deadline_at = response_deadline(
-                request.arrived_at, timeout_ms / 1000, self._trampoline.turns.lag_s
+            until = next(steps)
+        except StopIteration as stop:
+            verdict = stop.value
+        except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
+            self._fail()
+            return
+        if verdict is not None:  # not within `except`: what is raised while answering would have this as its context
+            self._finish(verdict)
+        elif until != self._until:
+            self._wait_until(until)
+
+    def on_attempt_finished(self) -> None:
+        """Resume in this iteration of the event loop, once for all attempts that finish in it."""
+        if self._steps is not None and not self._woken:
+            self._woken = True
+            self._gateway.loop.wake(self)
+
+    def on_deadline(self) -> None:
+        """Called at the instant that the request waits for."""
+        self._until = inf
+        if self.is_waiting:
+            self._reject()
+        else:
+            self.resume()
+
+    def cancel(self) -> None:
+        """Called when the client has left: nothing further is sent, attempts that run become losers."""
+        self._forget_deadline()
+        self._responder = None
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            steps.close()
+            self._end("abandoned", None)
+        elif self.is_waiting:
+            self.is_waiting = False
+            gateway = self._gateway
+            gateway.observer.request_finished(self.request, "abandoned", gateway.loop.clock(), None)
+
+    def _run(self, now: float) -> None:
+        """Begin the race."""
+        gateway, request = self._gateway, self.request
+        try:
+            request.deadline_at = response_deadline(
+                request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
             )
-            verdict = await hedge(launch, self._policy.plan, deadline_at=deadline_at, clock=clock)
-            if isinstance(verdict, OutOfTime):
-                self._trampoline.hurry()
-            reply = response_for(
-                verdict, request_id=request.request_id, arrived_at=request.arrived_at, timeout_ms=timeout_ms
-            )
-        except GeneratorExit:  # the run was cancelled: the caller has left
-            observer.request_abandoned(request.request_id, request.arrived_at, clock(), trace)
-            raise
-        except Exception:  # noqa: BLE001 (B12: one request pays for our bug, the server lives)
-            reply = self._bug(request, trace)
-        finally:
-            self._admission.leave()
-        ended_at = clock()
-        observer.request_ended(request.request_id, reply.code, request.arrived_at, ended_at, verdict, trace)
-        observer.answered(ended_at - request.arrived_at - timeout_ms / 1000)
-        run.returns(reply)
+            if gateway.tracer is not None:
+                request.trace = gateway.tracer.start(request)
+            self._steps = hedge(
+                self._start_attempt,
+                gateway.policy.plan,
+                deadline_at=request.deadline_at,
+                clock=gateway.loop.clock,
+            ).__await__()
+        except Exception:  # noqa: BLE001 (B12, as in `resume`)
+            self._fail()
+            return
+        self.resume()
+
+    def _start_attempt(self, number: int) -> Attempt:
+        gateway, request = self._gateway, self.request
+        now = gateway.loop.clock()
+        if number == 1:
+            request.started_at = now
+        attempt = Attempt(number, now, request, self)
+        if request.trace is not None:
+            attempt.span = request.trace.attempt_started(attempt)
+        handle = gateway.upstream.send(attempt)
+        if attempt.outcome is None:  # else it has finished on the spot
+            attempt.handle = handle
+        return attempt
+
+    def _finish(self, verdict: Verdict) -> None:
+        """Answer with what the race came to."""
+        self._steps = None
+        self._forget_deadline()
+        try:
+            response = response_for(verdict, self.request)
+        except Exception:  # noqa: BLE001 (B12, as in `resume`)
+            self._fail()
+            return
+        self._end(response.code, verdict)
+        self._respond(response)
+
+    def _fail(self) -> None:
+        """Answer 500; called in the handler of the exception."""
+        self._steps = None
+        self._forget_deadline()
+        self._gateway.observer.internal_error(self.request)
+        self._end("internal", None)
+        self._respond(internal_error(self.request))
+
+    def _reject(self) -> None:
+        """Answer 503: it has waited as long as it may (B11). Under overload most answers are this one."""
+        self.is_waiting = False
+        gateway = self._gateway
+        gateway.observer.request_rejected("overloaded", gateway.admission.rejection_reason())
+        self._respond(overloaded(self.request.request_id, 1))
+
+    def _end(self, code: str, verdict: Verdict | None) -> None:
+        gateway = self._gateway
+        gateway.admission.release()
+        gateway.observer.request_finished(self.request, code, gateway.loop.clock(), verdict)
+
+    def _respond(self, response: Response) -> None:
+        responder, self._responder = self._responder, None
+        if responder is not None:
+            responder.respond(response)
+
+    def _wait_until(self, until: float) -> None:
+        self._forget_deadline()
+        self._until = until
+        self._tick = self._gateway.loop.call_at(until, self)
+
+    def _forget_deadline(self) -> None:
+        if self._until != inf:
+            self._gateway.loop.cancel(self._tick, self)
+            self._until = inf
+
+

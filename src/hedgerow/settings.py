@@ -15,7 +15,7 @@ class BadSetting(Exception):  # noqa: N818 (the caller's error, not ours)
         super().__init__(f"{setting}: {given!r} is not accepted; give {accepted}")
 
 
-class Losers(StrEnum):
+class LoserPolicy(StrEnum):
     """What becomes of an attempt whose race is over."""
 
     DRAIN = "drain"
@@ -60,9 +60,9 @@ class ClientLimits:
     send_buffer_bytes: int = 64 * 1024
     """Answers that the kernel holds for a caller, who may not be reading. By itself it would take up to 4 MB of each,
     and nobody would notice before the connection is idle for long (C10)."""
-    held_bytes: int = 64 * 1024
+    max_pipelined_bytes: int = 64 * 1024
     """Pipelined bytes kept while a request is answered; beyond, the socket is not read."""
-    slice_bytes: int = 2 * 1024
+    parse_chunk_bytes: int = 2 * 1024
     """Bytes parsed at a time, so that one read holds at most 80 pipelined requests, not 10 000."""
     linger_s: float = 1.0
     """After a refusal we read on for so long before closing: closing with unread bytes sends RST, which may
@@ -90,7 +90,9 @@ class UpstreamLimits:
     """How long a looked-up address is used: getaddrinfo tells no TTL; 30 s is what most resolvers' users take."""
     idle_timeout_s: float = 50.0
     """A pooled connection unused for longer is closed; below the 60 s to 75 s after which servers close theirs."""
-    stale_after_send_s: float = 0.05
+    max_connection_age_s: float = 300.0
+    """A pooled connection older than this is closed: where the upstream moves behind a balancer, we follow."""
+    stale_retry_window_s: float = 0.05
     """A reused connection that dies within this time of being written to, before any byte of an answer, has lost
     a race with the upstream's idle close: sent again on a new connection. Later than that the upstream may have
     worked on it (RFC 9110 section 9.2.2 would allow a retry; our promise of three requests would not)."""
@@ -192,7 +194,7 @@ class Settings:
     hedge_on_failure: str = "wait"
     default_timeout_ms: int = 10_000
     max_timeout_ms: int = 60_000
-    losers: Losers = Losers.DRAIN
+    losers: LoserPolicy = LoserPolicy.DRAIN
     loser_grace_ms: int = 1_000
     max_in_flight: int | None = None
     shedding: str = "on"

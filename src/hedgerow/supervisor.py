@@ -24,7 +24,7 @@ from hedgerow.core.response import JSON, Response, problem_response
 from hedgerow.http_front import HttpFront
 from hedgerow.scoreboard import Scoreboard
 from hedgerow.service_manager import READY, RELOADING, STOPPING, notify
-from hedgerow.settings import EMBEDDED, Losers, Settings, Target, parse_target
+from hedgerow.settings import EMBEDDED, LoserPolicy, Settings, Target, parse_target
 from hedgerow.sockets import Outbox
 from hedgerow.status_page import pages
 from hedgerow.telemetry.channel import (
@@ -113,7 +113,7 @@ class Supervisor:
                 upstream=settings.upstream,
                 hedge_after_ms=settings.hedge_after_ms,
                 hedges=settings.hedges,
-                losers_cut=settings.losers is Losers.CANCEL,
+                losers_cut=settings.losers is LoserPolicy.CANCEL,
             )
         )
 

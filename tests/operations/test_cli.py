@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from hedgerow import __version__, supervisor
 from hedgerow.cli import main
-from hedgerow.settings import AccessLog, LogFormat, Losers, Settings
+from hedgerow.settings import AccessLog, LogFormat, LoserPolicy, Settings
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_flag_over_environment_over_file_over_default(
     assert served[0].port == 1003
     assert served[0].drain_ms == 6
     assert served[0].hedges == 1
-    assert served[0].losers is Losers.CANCEL
+    assert served[0].losers is LoserPolicy.CANCEL
     assert served[0].log_format is LogFormat.JSON
     assert served[0].access_log is AccessLog.ERRORS
 

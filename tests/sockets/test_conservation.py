@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hedgerow.settings import Losers
+from hedgerow.settings import LoserPolicy
 from hedgerow.telemetry.snapshot import Histogram, Snapshot
 from hedgerow_simulator import Behaviour, running_simulator
 from sockets.conftest import Serve, Served
@@ -62,7 +62,7 @@ async def conserve(serve: Serve, **settings: object) -> None:
         admitted = sum(times for code, times in counts.requests.items() if code in ADMITTED)
         assert total(counts.request_duration) == admitted
         assert attempts(counts, "1") <= admitted, "none where the deadline was over as it began"
-        if settings.get("losers") is Losers.CANCEL:  # some are cut off before they are sent
+        if settings.get("losers") is LoserPolicy.CANCEL:  # some are cut off before they are sent
             assert upstream.stats.total <= attempts(counts, "1", "2", "3")
         else:
             assert attempts(counts, "1", "2", "3") == upstream.stats.total == len(upstream.log(after=0))
@@ -81,4 +81,4 @@ async def test_counts_conserve_with_faults_and_callers_who_leave(serve: Serve) -
 
 async def test_counts_conserve_with_losers_cut_off(serve: Serve) -> None:
     """Connections leaked here that were cut off before, or just as, they came about."""
-    await conserve(serve, losers=Losers.CANCEL)
+    await conserve(serve, losers=LoserPolicy.CANCEL)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason
-from hedgerow.settings import Losers, UpstreamLimits
+from hedgerow.settings import LoserPolicy, UpstreamLimits
 from hedgerow.upstream import dialing
 from hedgerow.upstream.connection import Connection, State
 from sockets.conftest import Serve, Served, open_sockets
@@ -145,7 +145,7 @@ async def test_a_lookup_that_fails_when_nobody_waits_any_more_is_no_bug(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     resolve_by(resolver)
-    served = await serve(URL, hedges=0, losers=Losers.CANCEL)
+    served = await serve(URL, hedges=0, losers=LoserPolicy.CANCEL)
     assert (await served.get("/api/smart?timeout=20"))[0] == 504
     pool = served.worker.upstream
     await served.until(lambda: not pool.connections)
@@ -356,7 +356,7 @@ async def test_a_dial_to_a_known_address_can_be_stopped(
     limits = UpstreamLimits(connect_timeout_s=0.05)
     with hanging("127.0.0.1") as (_, port):
         url = f"http://127.0.0.1:{port}/"
-        served = await serve(url, hedges=0, upstream_limits=limits, losers=Losers.CANCEL)
+        served = await serve(url, hedges=0, upstream_limits=limits, losers=LoserPolicy.CANCEL)
         await asked_once(served, monkeypatch)
         served.worker.upstream._dialer.limits = FOR_EVER
         caller = await served.caller()
@@ -404,7 +404,7 @@ async def test_a_socket_whose_transport_is_not_wanted_any_more_is_closed(
 ) -> None:
     """Abandoned between the end of the knock and the first step of the task that makes a transport of the socket."""
     async with scripted(instantly) as upstream:
-        served = await serve(upstream.url, hedges=0, losers=Losers.CANCEL)
+        served = await serve(upstream.url, hedges=0, losers=LoserPolicy.CANCEL)
         pool = served.worker.upstream
         adopt = pool._dialer.adopt
 
@@ -504,7 +504,7 @@ async def test_a_dial_that_is_out_of_time_just_as_the_connection_comes_about_lea
 async def test_an_attempt_that_is_abandoned_as_it_is_launched_leaves_no_connection(serve: Serve) -> None:
     """A task that is cancelled before its first step never gets to a `finally`."""
     async with scripted(instantly) as upstream:
-        served = await serve(upstream.url, losers=Losers.CANCEL)
+        served = await serve(upstream.url, losers=LoserPolicy.CANCEL)
         pool = served.worker.upstream
         pool.carry(Attempt(1, pool.clock(), lambda: None, b"x")).abandon()
         await served.until(lambda: not pool.connections)
@@ -520,7 +520,7 @@ async def test_a_connection_that_never_came_about_is_freed_without_a_collection(
     gc.disable()
     try:
         with kinds[fate]("127.0.0.1") as (_, port):
-            served = await serve(f"http://127.0.0.1:{port}/", hedges=0, losers=Losers.CANCEL)
+            served = await serve(f"http://127.0.0.1:{port}/", hedges=0, losers=LoserPolicy.CANCEL)
             if fate == "no room":
                 served.worker.upstream.max_connections = 0
             status, *_ = await served.get(

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import trustme
 
-from hedgerow.settings import Losers, UpstreamLimits
+from hedgerow.settings import LoserPolicy, UpstreamLimits
 from hedgerow_simulator import Behaviour, running_simulator
 from sockets.conftest import Serve, Served
 from sockets.raw_http import Asked, ScriptedUpstream, ok, saying, scripted
@@ -285,7 +285,7 @@ async def test_b02_m06_m12_losers_are_drained_counted_and_used_again(serve: Serv
         assert upstream.connections == 3
 
 
-@pytest.mark.parametrize("how", [{"loser_grace_ms": 20}, {"losers": Losers.CANCEL}])
+@pytest.mark.parametrize("how", [{"loser_grace_ms": 20}, {"losers": LoserPolicy.CANCEL}])
 async def test_losers_are_cut_off(serve: Serve, how: dict[str, object]) -> None:
     async with scripted(Slow()) as upstream:
         served = await serve(upstream.url, hedge_after_ms=20, **how)

@@ -1,9 +1,9 @@
-"""The race: ask once, ask again at the mark, and take the first success.
+"""The race: ask once, ask again after the hedge delay, and take the first success.
 
-The schedule follows "The Tail at Scale" (Dean and Barroso, CACM 56(2), 2013), with a batch of hedges in place
-of one. In each turn the order is: harvest what has ended, then launch what is due, then look at the deadline.
-In any other order a stalled loop fires hedges at an upstream that had already answered, or answers 504 with a
-success in its hands.
+The schedule follows "The Tail at Scale" (Dean and Barroso, CACM 56(2), 2013), with a batch of hedges in place of one.
+Each time the race goes on it first looks at what has finished, then sends hedges that are due, then looks at the
+deadline. In any other order a stalled loop sends hedges to an upstream that had already answered, or answers 504 with
+a success in its hands. The event loop adds: it goes on only after the answers that had come were read.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ class EarlyFailure(StrEnum):
     """What an early failure of the first attempt does to the schedule."""
 
     WAIT = "wait"
-    """Nothing: hedges leave at the mark."""
+    """Nothing: hedges are sent after the hedge delay."""
     IMMEDIATE = "immediate"
-    """Hedges leave as soon as the first attempt has failed, and at the mark at the latest."""
+    """Hedges are sent as soon as the first attempt has failed, and after the hedge delay at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class HedgePlan:
     """When to ask again, and how often."""
 
     hedge_after_s: float
-    """From the launch of the first attempt to the mark: the upstream gets this long, whatever we lost before."""
+    """The hedge delay, from the start of the first attempt: the upstream gets this long, whatever we lost before."""
     hedges: int
-    """Attempts launched together at the mark; 0 turns hedging off."""
-    on_failure: EarlyFailure = EarlyFailure.WAIT
+    """Attempts that are sent together after the hedge delay; 0 turns hedging off."""
+    early_failure: EarlyFailure = EarlyFailure.WAIT
 
 
 async def hedge(
-    launch: Callable[[int], Attempt],
+    start_attempt: Callable[[int], Attempt],
     plan: HedgePlan,
     *,
     deadline_at: float,
@@ -44,38 +44,31 @@ async def hedge(
 ) -> Verdict:
     """Run one race to its verdict; at `deadline_at` (an instant of `clock`) at the latest.
 
-    `launch(number)` starts an attempt, which reports by its own `end`; it may end before `launch` returns.
-    Nothing is launched after the verdict, the deadline, or the closing of this coroutine (the caller has left).
-    What still runs then is abandoned to its carrier: the answer never waits for a loser.
+    `start_attempt(number)` starts an attempt, which may finish before this returns. Nothing is started after the
+    verdict, the deadline, or the closing of this coroutine (the client has left). What still runs then is abandoned
+    to its handle: the answer never waits for a loser.
     """
     if clock() >= deadline_at:  # it waited too long for us, or never could be answered in time
         return OutOfTime(())
-    attempts = [launch(1)]
+    attempts = [start_attempt(1)]
     hedges_at = attempts[0].launched_at + plan.hedge_after_s if plan.hedges else inf
-    caught_up = False
     try:
         while True:
             all_failed = True
-            for attempt in attempts:  # the earliest launched wins if several succeeded in one turn
+            for attempt in attempts:  # the earliest started wins if several succeeded in one iteration
                 if isinstance(attempt.outcome, Success):
                     return Won(attempt, attempt.outcome.body, tuple(attempts))
                 if attempt.outcome is None:
                     all_failed = False
 
             now = clock()
-            if all_failed and hedges_at < inf and plan.on_failure is EarlyFailure.IMMEDIATE:
+            if all_failed and hedges_at < inf and plan.early_failure is EarlyFailure.IMMEDIATE:
                 hedges_at = min(hedges_at, now)
             if hedges_at <= now < deadline_at:
-                if not caught_up and not all_failed:
-                    # A success may lie unread in the kernel. Under overload most do: twice more for each of them was
-                    # what the gateway broke down by (docs/decisions/0013-pace.md).
-                    caught_up = True
-                    await wait(until=now)
-                    continue
                 hedges_at = inf
-                # One by one (a generator would be emptied first once compiled): if a launch is a bug, those before it
-                # are not lost.
-                attempts.extend(map(launch, range(2, 2 + plan.hedges)))
+                # One by one (a generator would be emptied first once compiled): if a start is an internal error, those
+                # before it are not lost.
+                attempts.extend(map(start_attempt, range(2, 2 + plan.hedges)))
                 continue  # an attempt may have failed on the spot
 
             if all_failed and hedges_at >= deadline_at:  # nothing left that could succeed

@@ -2,42 +2,27 @@
 
 from typing import Protocol
 
-from hedgerow.core.outcomes import Attempt, RequestTrace, Verdict
+from hedgerow.core.outcomes import Attempt, Verdict
+from hedgerow.core.request import Request
 
 
 class Observer(Protocol):
-    """Who hears what happens. None of these may raise or wait: they are called on the path of a request."""
+    """What receives the facts. None of these may raise or wait: they are called on the path of a request."""
 
-    def request_began(self) -> None:
-        """A request for the smart endpoint was admitted."""
+    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+        """Called when an admitted request is over: answered with `code`, or `abandoned` by its client.
 
-    def request_ended(
-        self,
-        request_id: bytes,
-        code: str,
-        arrived_at: float,
-        ended_at: float,
-        verdict: Verdict | None,
-        trace: RequestTrace | None,
-    ) -> None:
-        """An admitted request was answered with `code`; there is no verdict when a bug of ours ended it."""
-
-    def answered(self, overshoot_s: float) -> None:
-        """An admitted request was answered so long after the end of its timeout; in time is 0 or less."""
-
-    def request_abandoned(
-        self, request_id: bytes, arrived_at: float, ended_at: float, trace: RequestTrace | None
-    ) -> None:
-        """The caller of an admitted request left before its answer."""
+        There is no verdict when the client left or an internal error ended it.
+        """
 
     def request_rejected(self, code: str, reason: str) -> None:
-        """A request was answered without any work upstream; `reason` is the refusal's, or the code again."""
+        """Called when a request is answered without an attempt; `reason` is the rejection's, or the code again."""
 
-    def bug(self, request_id: bytes, trace: RequestTrace | None) -> None:
-        """An exception of ours ended a request; it is the one being handled."""
+    def internal_error(self, request: Request | None) -> None:
+        """Called in the handler of an unexpected exception; `request` is the one that it ended, if any."""
 
-    def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
-        """An attempt has its outcome; `lost` when its race was over before."""
+    def attempt_finished(self, attempt: Attempt) -> None:
+        """Called when an attempt has its outcome; `attempt.is_loser` when its race was over before."""
 
-    def reused_connection_died(self) -> None:
-        """An attempt met a pooled connection that the upstream had just closed; it is sent again on a new one."""
+    def stale_connection_retried(self) -> None:
+        """Called when an attempt met a pooled connection that the upstream had just closed; it is sent once more."""

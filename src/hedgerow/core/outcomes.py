@@ -1,23 +1,24 @@
-"""The vocabulary of a race: what one attempt came to, and what the race came to.
+"""What one attempt came to, and what the race came to.
 
-Expected failures are values here, never exceptions: an upstream that fails is this program's daily business.
-An exception is a bug of ours and flies to the border of the request (`gateway.py`).
+Expected failures are values here, never exceptions: an upstream that fails is this program's daily business. An
+exception is an internal error and ends at the border of the request (`gateway.py`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from math import inf
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from hedgerow.core.request import Request
 
 
 class FailureReason(StrEnum):
-    """Why an attempt failed. The names are part of the contract: callers and metric labels see them."""
+    """Why an attempt failed. The names are part of the contract: clients and metric labels see them."""
 
     CONNECT = "connect"
     """No connection: refused, unreachable, no such host, not in time, or no socket left for it."""
     TLS = "tls"
-    """The connection stood, but its TLS handshake failed, a bad certificate for instance."""
+    """TCP connected, but TLS failed: a bad certificate, or an alert of the upstream's."""
     RESET = "reset"
     """The connection ended before the answer was whole."""
     TIMEOUT = "timeout"
@@ -31,7 +32,7 @@ class FailureReason(StrEnum):
     BAD_PAYLOAD = "bad_payload"
     """JSON, but not an object whose `time` is a finite number >= 0."""
     TOO_LARGE = "too_large"
-    """An answer beyond the limits of `settings.Limits`."""
+    """An answer beyond the limits of `settings.UpstreamLimits`."""
     PROTOCOL = "protocol"
     """Not HTTP/1.x by RFC 9112."""
 
@@ -60,7 +61,7 @@ Outcome: TypeAlias = Success | Failure
 
 
 class AttemptHandle(Protocol):
-    """What carries an attempt to the upstream: one connection, from the point of view of the race."""
+    """What sends an attempt to the upstream: one stream of a connection, from the point of view of the race."""
 
     def abandon(self) -> None:
         """The race is over and this attempt is still running: it is a loser now. Never raises."""
@@ -70,56 +71,49 @@ class AttemptSpan(Protocol):
     """The part of one attempt in a trace."""
 
     headers: bytes
-    """Whole header lines that tell the upstream of it."""
+    """Whole header lines for the upstream."""
 
-    def attempt_ended(self, attempt: "Attempt", *, lost: bool) -> None:
-        """Its attempt has an outcome; see `events.Observer`."""
+    def attempt_finished(self, attempt: "Attempt") -> None:
+        """Called when its attempt has an outcome; see `Observer.attempt_finished`."""
+
+
+class AttemptOwner(Protocol):
+    """The race that an attempt belongs to."""
+
+    def on_attempt_finished(self) -> None:
+        """Called when an attempt has its outcome, also after the race is over."""
 
 
 class Attempt:
-    """One request to the upstream, from its launch to its end; owned by the race that launched it.
+    """One request to the upstream, from its start to its end. Instants are seconds of the gateway's clock.
 
-    `launched_at`, `ended_at` and `deadline_at` (of the request) are instants of the gateway's clock, in seconds.
     `outcome` is None while it runs.
     """
 
     __slots__ = (
-        "_on_end",
-        "deadline_at",
-        "ended_at",
-        "handle",
-        "launched_at",
-        "number",
-        "outcome",
-        "request_id",
-        "span",
+        "_owner", "ended_at", "handle", "is_loser", "launched_at", "number", "outcome", "request", "span",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        number: int,
-        launched_at: float,
-        on_end: Callable[[], None],
-        request_id: bytes = b"",
-        deadline_at: float = inf,
-    ) -> None:
+    def __init__(self, number: int, launched_at: float, request: "Request", owner: AttemptOwner) -> None:
         self.number = number
         self.launched_at = launched_at
-        self.ended_at: float | None = None
+        self.ended_at = 0.0
         self.outcome: Outcome | None = None
         self.handle: AttemptHandle | None = None
         self.span: AttemptSpan | None = None
-        self.request_id = request_id
-        self.deadline_at = deadline_at
-        self._on_end = on_end
+        self.request = request
+        self.is_loser = False
+        """Its race was over before it had an outcome."""
+        self._owner = owner
 
-    def end(self, outcome: Outcome, at: float) -> None:
-        """Report the outcome, once; a second report is a bug of the carrier's."""
+    def finish(self, outcome: Outcome, at: float) -> None:
+        """Report the outcome, once; a second report is an internal error."""
         if self.outcome is not None:
-            raise RuntimeError(f"attempt {self.number} ended twice: {self.outcome!r}, then {outcome!r}")
+            raise RuntimeError(f"attempt {self.number} finished twice: {self.outcome!r}, then {outcome!r}")
         self.outcome = outcome
         self.ended_at = at
-        self._on_end()
+        self.handle = None
+        self._owner.on_attempt_finished()
 
 
 @dataclass(init=False)
@@ -158,13 +152,13 @@ class RequestTrace(Protocol):
 
     @property
     def trace_id(self) -> str:
-        """Tell the trace's id: 32 hexadecimal digits."""
+        """The trace's id: 32 hexadecimal digits."""
 
-    def attempt_began(self, attempt: Attempt) -> AttemptSpan:
-        """Tell the attempt's part in the trace."""
+    def attempt_started(self, attempt: Attempt) -> AttemptSpan:
+        """Return the attempt's part in the trace."""
 
-    def request_ended(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
-        """The request was answered; attempts that have no outcome yet are losers, and tell their end themselves."""
+    def request_finished(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
+        """Called when the request is over, `abandoned` by its client or answered.
 
-    def request_abandoned(self, ended_at: float) -> None:
-        """The caller has left."""
+        Attempts that have no outcome yet are losers, and report their end themselves.
+        """

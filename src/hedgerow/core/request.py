@@ -1,27 +1,22 @@
-"""A caller's request, as the HTTP edge hands it to whoever answers it."""
+"""A client's request, from its head to its answer."""
 
 from secrets import token_hex
+from typing import Any, Protocol
 
-from hedgerow.core.trace_context import TraceContext
+from hedgerow.core.outcomes import RequestTrace
 
 
 class Request:
-    """One request, its head read and found sound. `arrived_at` is an instant of the gateway's clock, in seconds.
+    """One request whose head was read and is valid. Instants are seconds of the gateway's clock.
 
-    `keep_alive` tells whether its connection may be used again, `announce_keep_alive` whether the caller must be told
-    so: callers who speak HTTP/1.0 must (RFC 9112 section 9.3).
+    `keep_alive` says whether its connection may be used again, `announce_keep_alive` whether the client must be told
+    so: clients that speak HTTP/1.0 must (RFC 9112 section 9.3).
     """
 
     __slots__ = (
-        "announce_keep_alive",
-        "arrived_at",
-        "keep_alive",
-        "method",
-        "path",
-        "query",
-        "request_id",
-        "trace",
-    )
+        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "method", "path", "query", "record",
+        "request_id", "started_at", "timeout_ms", "trace", "tried",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -33,7 +28,7 @@ class Request:
         arrived_at: float,
         keep_alive: bool = True,
         announce_keep_alive: bool = False,
-        trace: TraceContext | None = None,
+        trace: RequestTrace | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -43,6 +38,41 @@ class Request:
         self.keep_alive = keep_alive
         self.announce_keep_alive = announce_keep_alive
         self.trace = trace
+        """The trace that it is part of: as the client sent it, then as it is recorded, if it is."""
+        self.timeout_ms = 0
+        """What the client gives us, clamped; set when the request is found valid."""
+        self.started_at = 0.0
+        """When its first attempt was sent."""
+        self.deadline_at = 0.0
+        """When it is answered at the latest; set when it is admitted."""
+        self.tried: list[Any] | None = None
+        """Addresses of the upstream that its attempts went to, where there are several."""
+        self.record: list[Any] | None = None
+        """What telemetry keeps of it."""
+
+
+class Handler(Protocol):
+    """Answers requests."""
+
+    def handle(self, request: Request, responder: "Responder") -> "Cancellable | None":
+        """Answer by one call of `responder.respond`, before this returns or later.
+
+        Return what can be cancelled while the client waits, or None if nothing can. Never raises.
+        """
+
+
+class Responder(Protocol):
+    """The connection that a request came on."""
+
+    def respond(self, response: Any) -> None:
+        """Send the `Response`. Called once for each request, unless it was cancelled."""
+
+
+class Cancellable(Protocol):
+    """An answer that is being worked on."""
+
+    def cancel(self) -> None:
+        """Called when the client has left: `respond` must not be called any more."""
 
 
 class RequestIdGenerator:
@@ -55,6 +85,6 @@ class RequestIdGenerator:
         self._made = 0
 
     def next(self) -> bytes:
-        """Make one: a number behind what is this worker's alone."""
+        """Make one: a number behind a prefix that is this worker's alone."""
         self._made += 1
         return b"%b-%d" % (self._prefix, self._made)

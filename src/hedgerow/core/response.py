@@ -1,4 +1,4 @@
-"""What a caller is told: success, or a problem by RFC 9457, always JSON."""
+"""What a client gets: the success, or a problem by RFC 9457, always JSON."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from hedgerow.core.request import Request
 from hedgerow.core.outcomes import AllFailed, Attempt, Failure, OutOfTime, Success, Verdict, Won
 
 JSON: Final = b"application/json"
@@ -91,8 +92,9 @@ _OVERLOADED: Final = problem_response(
 ).body
 
 
-def response_for(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Response:
-    """Turn the verdict of a race into what its caller is told."""
+def response_for(verdict: Verdict, request: Request) -> Response:
+    """Make the response to the request of a race."""
+    timeout_ms = request.timeout_ms
     headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
     hedges = max(len(verdict.attempts) - 1, 0)
     match verdict:
@@ -103,34 +105,34 @@ def response_for(verdict: Verdict, *, request_id: bytes, arrived_at: float, time
             code, detail = "all_failed", f"{_counted(len(attempts))} to the upstream failed"
         case OutOfTime(attempts):
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
-    told = [_told(attempt, arrived_at) for attempt in attempts]
-    reply = problem_response(code, detail, request_id, headers=headers, attempts=told)
-    reply.timing = b', hedges;desc="%d"' % hedges
-    return reply
+    summaries = [_attempt_summary(attempt, request.arrived_at) for attempt in attempts]
+    response = problem_response(code, detail, request.request_id, headers=headers, attempts=summaries)
+    response.timing = b', hedges;desc="%d"' % hedges
+    return response
 
 
 def _counted(attempts: int) -> str:
     return "the only attempt" if attempts == 1 else f"all {attempts} attempts"
 
 
-def _told(attempt: Attempt, arrived_at: float) -> dict[str, object]:
+def _attempt_summary(attempt: Attempt, arrived_at: float) -> dict[str, object]:
     """Describe one attempt; instants are milliseconds since the request arrived."""
-    told: dict[str, object] = {
+    summary: dict[str, object] = {
         "number": attempt.number,
         "launched_at_ms": _milliseconds(attempt.launched_at - arrived_at),
     }
     match attempt.outcome:
         case None:
-            told["outcome"] = "pending"
+            summary["outcome"] = "pending"
         case Success():
-            told["outcome"] = "success"
+            summary["outcome"] = "success"
         case Failure(reason, detail):
-            told["outcome"] = reason
+            summary["outcome"] = reason
             if detail:
-                told["detail"] = detail
-    if attempt.ended_at is not None:
-        told["took_ms"] = _milliseconds(attempt.ended_at - attempt.launched_at)
-    return told
+                summary["detail"] = detail
+    if attempt.outcome is not None:
+        summary["took_ms"] = _milliseconds(attempt.ended_at - attempt.launched_at)
+    return summary
 
 
 def _milliseconds(seconds: float) -> float:

@@ -62,17 +62,14 @@ class TraceContext:
         """Tell whether the caller records it."""
         return bool(self.flags & _SAMPLED)
 
-    def attempt_began(self, attempt: object) -> "TraceContext":  # noqa: ARG002
-        """Tell the part of an attempt in the trace: all have the caller's span as their parent."""
+    def attempt_started(self, attempt: object) -> "TraceContext":  # noqa: ARG002
+        """Return the part of an attempt in the trace: all have the client's span as their parent."""
         return self
 
-    def attempt_ended(self, attempt: object, *, lost: bool) -> None:
+    def attempt_finished(self, attempt: object) -> None:
         """Record nothing."""
 
-    def request_ended(self, code: str, ended_at: float, verdict: object) -> None:
-        """Record nothing."""
-
-    def request_abandoned(self, ended_at: float) -> None:
+    def request_finished(self, code: str, ended_at: float, verdict: object) -> None:
         """Record nothing."""
 
 

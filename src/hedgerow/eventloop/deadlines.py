@@ -10,18 +10,18 @@ from math import inf
 from typing import Final, Generic, Protocol, TypeVar
 
 TICKS_PER_S: Final = 1000
-"""Resolution of `DeadlineQueue`. The event loop's own timers have whole milliseconds, so finer ticks gain nothing."""
+"""Resolution of `DeadlineQueue`. A poll waits for whole milliseconds, so finer ticks gain nothing."""
 
 
 class Waiter(Protocol):
-    """Something that can be woken."""
+    """Something that has a deadline."""
 
     def on_deadline(self) -> None:
-        """The instant has come."""
+        """Called when the instant has come."""
 
 
 class DeadlineQueue:
-    """At most one alarm for each sleeper; rings at its instant or up to one tick later, never before."""
+    """Deadlines of waiters; one fires at its instant or up to one tick later, never before."""
 
     __slots__ = ("_buckets", "_ticks", "next_due_at")
 
@@ -29,13 +29,13 @@ class DeadlineQueue:
         self._buckets: dict[int, dict[Waiter, None]] = {}
         self._ticks: list[int] = []
         self.next_due_at = inf
-        """The earliest instant at which something may be due, in seconds: one comparison tells."""
+        """The earliest instant at which something may be due, in seconds."""
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
-    def set(self, at: float, sleeper: Waiter) -> int:
-        """Wake `sleeper` at the instant `at` (seconds, finite). Returns what `cancel` needs."""
+    def set(self, at: float, waiter: Waiter) -> int:
+        """Fire `waiter` at the instant `at` (seconds, finite). Return what `cancel` needs."""
         tick = -int(-at * TICKS_PER_S // 1)
         if (tick - 1) / TICKS_PER_S >= at:  # 2.007 * 1000 is more than 2007: a tick too late
             tick -= 1
@@ -44,27 +44,27 @@ class DeadlineQueue:
             bucket = self._buckets[tick] = {}
             heappush(self._ticks, tick)
             self.next_due_at = self._ticks[0] / TICKS_PER_S
-        bucket[sleeper] = None
+        bucket[waiter] = None
         return tick
 
-    def cancel(self, tick: int, sleeper: Waiter) -> None:
-        """Forget an alarm; one that has rung already is forgotten anyway."""
+    def cancel(self, tick: int, waiter: Waiter) -> None:
+        """Forget a deadline; one that has fired is forgotten already."""
         bucket = self._buckets.get(tick)
-        if bucket is not None and bucket.pop(sleeper, sleeper) is None and not bucket:
+        if bucket is not None and bucket.pop(waiter, waiter) is None and not bucket:
             bucket.clear()  # gives its hash table back; the bucket itself goes when its tick comes
 
     def pop_due(self, now: float) -> Iterator[Waiter]:
-        """Take the sleepers whose instant has come, in the order of their instants.
+        """Take the waiters whose instant has come, in the order of their instants.
 
-        A sleeper that has been woken may set and cancel alarms, also such as are due at once.
+        A waiter that has fired may set and cancel deadlines, also such as are due at once.
         """
         ticks, buckets = self._ticks, self._buckets
         while ticks and (ticks[0] / TICKS_PER_S <= now or not buckets[ticks[0]]):
             bucket = buckets[ticks[0]]
             if bucket:
-                sleeper = next(iter(bucket))
-                del bucket[sleeper]
-                yield sleeper
+                waiter = next(iter(bucket))
+                del bucket[waiter]
+                yield waiter
             else:
                 del buckets[heappop(ticks)]
                 self.next_due_at = ticks[0] / TICKS_PER_S if ticks else inf
@@ -97,6 +97,14 @@ class ExpiryQueue(Generic[T]):
         """Forget `item`, if it is here."""
         self._due.pop(item, None)
 
+    def __iter__(self) -> Iterator[T]:
+        """Return the things in the order in which they expire."""
+        return iter(self._due)
+
+    def newest_first(self) -> Iterator[T]:
+        """Return the things, what was added last first."""
+        return reversed(self._due)
+
     def pop_newest(self) -> T | None:
         """Take what was added last."""
         return self._due.popitem()[0] if self._due else None
@@ -118,14 +126,19 @@ class ExpiryQueue(Generic[T]):
             yield item
 
 
-def response_deadline(arrived_at: float, timeout_s: float, lag_s: float = 0.0) -> float:
-    """Tell the instant by which to answer, so that the answer is within `timeout_s` where the caller stands.
+MIN_MARGIN_S: Final = 0.003
+"""An answer leaves at least this early: a poll waits for whole milliseconds, and the answer has a way to go."""
+MAX_MARGIN_S: Final = 0.025
+"""And at most this early, however long the loop has lagged: the time is the client's."""
 
-    The margin is the loop's own lag (`lag_s`, the longest of late) and 3 ms: the loop's timers have whole
-    milliseconds and are up to one late, and the answer has a way to go. It is never more than 25 ms, nor than
-    half the timeout; but a timeout of 3 ms or less is over as it begins, for no timer could keep it. The instant
-    is one of `DeadlineQueue`' ticks, so that the alarm is not up to a tick later.
+
+def response_deadline(arrived_at: float, timeout_s: float, lag_s: float = 0.0) -> float:
+    """Return the instant by which to answer, so that the answer is within `timeout_s` where the client is.
+
+    The margin is the loop's own recent lag (`lag_s`) and `MIN_MARGIN_S`; never more than `MAX_MARGIN_S` or half the
+    timeout. But a timeout of 3 ms or less is over as it begins, for no timer could keep it. The instant is one of
+    `DeadlineQueue`'s ticks, so that it does not fire up to a tick later.
     """
-    wanted_s = min(lag_s + 0.003, 0.025)  # `min` of two: those mypyc compares itself
-    at_most_s = min(max(timeout_s / 2, 0.003), timeout_s)
+    wanted_s = min(lag_s + MIN_MARGIN_S, MAX_MARGIN_S)  # `min` of two: those mypyc compares itself
+    at_most_s = min(max(timeout_s / 2, MIN_MARGIN_S), timeout_s)
     return (arrived_at + timeout_s - min(wanted_s, at_most_s)) * TICKS_PER_S // 1 / TICKS_PER_S

@@ -19,7 +19,7 @@ from math import inf
 from typing import Final, Protocol
 
 from hedgerow.eventloop.deadlines import DeadlineQueue, Waiter
-from hedgerow.eventloop.loop_monitor import LoopMonitor
+from hedgerow.eventloop.loop_monitor import LAGGING_S, LoopMonitor
 
 READABLE: Final = select.EPOLLIN
 WRITABLE: Final = select.EPOLLOUT
@@ -94,7 +94,9 @@ class EventLoop:
         self.on_iteration: Callable[[float, float], None] = _ignore
         """Called after each iteration with its length in seconds and the instant of its end."""
         self.clients_lag = False
-        """What is read from clients now may have come a while ago: see `LoopMonitor.is_lagging`."""
+        """What is read from clients now may have come a while ago, so each asks the kernel when."""
+        self.clients_read_at = clock()
+        """All that clients had sent by this instant was read, or left unread on purpose."""
         self._on_internal_error = on_internal_error
         self._poller = make_poller()
         self._client_poller = make_poller()
@@ -120,6 +122,10 @@ class EventLoop:
     def modify(self, fd: int, mask: int) -> None:
         """Change what a descriptor of `register` is watched for."""
         self._poller.modify(fd, mask)
+
+    def replace_source(self, fd: int, source: EventSource) -> None:
+        """Hand a descriptor of `register` over to another source; what it is watched for stays. Costs no system call."""
+        self._sources[fd] = source
 
     def unregister(self, fd: int) -> None:
         """Stop watching a descriptor of `register`; events that were polled for it already are dropped."""
@@ -211,8 +217,8 @@ class EventLoop:
                 listeners.append(self._listeners[fd])
         self._run_due()
         self._run_ready()
-        if clients_ready:
-            self._read_clients()
+        if not clients_ready or self._read_clients():
+            self.clients_read_at = now
         for source in listeners:
             self._handle(source, READABLE)
         self._admit_at = self.admit(self.clock())
@@ -222,13 +228,24 @@ class EventLoop:
         ended_at = self.clock()
         self.on_iteration(self.monitor.iteration_finished(ended_at), ended_at)
 
-    def _read_clients(self) -> None:
-        # Oldest first: what was not polled last time stays at the head of the kernel's list.
-        self.clients_lag = self.monitor.is_lagging
-        for fd, mask in self._client_poller.poll(0, CLIENTS_PER_ITERATION):
+    def client_was_queued(self, age_s: float) -> None:
+        """Called with the age of what was read from a client, where the kernel was asked for it.
+
+        Clients are polled oldest first (what was not polled last time stays at the head of the kernel's list), so if
+        the first of them is fresh the others are: only one of an iteration has to ask.
+        """
+        if age_s < LAGGING_S and not self.monitor.is_lagging:
+            self.clients_lag = False
+
+    def _read_clients(self) -> bool:
+        """Read some of the clients that are ready; return whether it was all of them."""
+        self.clients_lag = True
+        events = self._client_poller.poll(0, CLIENTS_PER_ITERATION)
+        for fd, mask in events:
             source = self._client_sources.get(fd)
             if source is not None:
                 self._handle(source, mask)
+        return len(events) < CLIENTS_PER_ITERATION
 
     def _handle(self, source: EventSource, mask: int) -> None:
         try:

@@ -115,11 +115,9 @@ class Stream:
             self._unsent = b""
             self._loop.close_later(self.sock)
 
-    def reset(self) -> None:
-        """Close by RST: otherwise the kernel keeps what the peer does not read for minutes."""
-        if not self.closed:
-            try:
-                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-            except OSError:  # closed by the peer already
-                pass
-            self.close()
+    def send_rst_on_close(self) -> None:
+        """Have `close` send RST and drop what is unsent: otherwise the kernel keeps what the peer does not read."""
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        except OSError:  # closed by the peer already
+            pass

@@ -1,83 +1,73 @@
-"""One connection to the upstream: HTTP/1.1 by llhttp, one request at a time, each answer read whole.
+"""One connection to the upstream: HTTP/1.1 by llhttp, one attempt at a time, each response read whole.
 
-Nothing that the upstream sends raises past this module; it becomes an outcome. What is ours to keep out of the
-answers: bytes that nobody asked for close a pooled connection (aio-libs/aiohttp#12953: they poisoned the next
-request).
+Nothing that the upstream sends raises past this module; it becomes an outcome. Bytes that nobody asked for close a
+pooled connection (aio-libs/aiohttp#12953: they poisoned the next request).
 """
 
-import asyncio
-import socket
 from collections.abc import Callable
-from enum import Enum, auto
-from typing import Protocol, cast
+from typing import Final, Protocol
 
 import httptools
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
+from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
+from hedgerow.net.stream import Stream
+from hedgerow.net.tcp import Address
+from hedgerow.net.tls import read_failure
 from hedgerow.settings import UpstreamLimits
-from hedgerow.sockets import Outbox
+from hedgerow.upstream.connector import Connecting
+
+CONNECTING: Final = 0
+ACTIVE: Final = 1
+IDLE: Final = 2
+CLOSED: Final = 3
+STATE_NAMES: Final = ("connecting", "active", "idle")
 
 
 class Pool(Protocol):
     """What a connection needs of the pool that owns it."""
 
     limits: UpstreamLimits
-    clock: Callable[[], float]
-    classify_response: Callable[[int, bytes], Outcome]
-    outbox: Outbox
+    loop: EventLoop
+    classify: Callable[[int, bytes], Outcome]
 
-    def wake_due(self, now: float) -> None: ...
     def request_bytes(self, attempt: Attempt) -> bytes: ...
-    def attempt_ended(self, connection: "Connection", attempt: Attempt) -> None: ...
-    def abandoned(self, connection: "Connection") -> None: ...
-    def resend(self, connection: "Connection") -> None: ...
-    def lost(self, connection: "Connection") -> None: ...
+    def attempt_finished(self, connection: "UpstreamConnection", attempt: Attempt, at: float) -> None: ...
+    def attempt_abandoned(self, connection: "UpstreamConnection") -> None: ...
+    def retry(self, connection: "UpstreamConnection") -> None: ...
+    def on_closed(self, connection: "UpstreamConnection") -> None: ...
 
 
-class Dial(Protocol):
-    """A connection that is coming about; it tells the pool when it is over, cancelled or not."""
+class UpstreamConnection:
+    """Sends attempts, one after the other; it is the `AttemptHandle` of the one that it has now.
 
-    def cancel(self) -> object: ...
-
-
-class State(Enum):
-    """Where a connection stands."""
-
-    DIALING = auto()
-    IDLE = auto()
-    BUSY = auto()
-    CLOSED = auto()
-
-
-class Connection(asyncio.Protocol):
-    """Carries attempts, one after the other; it is the `AttemptHandle` of the one it has now.
-
-    It exists from the moment a connection is wanted: while it is dialing it already carries its first attempt.
+    It exists from the moment a connection is wanted: while it is connecting it already has its first attempt. (A
+    connection of HTTP/2 would have several, each with a handle of its own: one for each stream.)
     """
 
     __slots__ = (
-        "_body", "_complete", "_head", "_keep_alive", "_parser", "_pool", "_status", "_transport",
-        "_wire_bytes", "alarm_tick", "attempt", "dial", "lost_race", "resent", "reused", "sock", "state",
+        "_body", "_complete", "_fd", "_head", "_keep_alive", "_parser", "_pool", "_status", "_stream", "_wire_bytes",
+        "address", "attempt", "connecting", "grace_tick", "idle_since", "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, attempt: Attempt) -> None:
         self._pool = pool
         self._parser = httptools.HttpResponseParser(self)
-        self._transport: asyncio.Transport | None = None
-        self.sock: socket.socket | None = None
-        """What carries the plain bytes; None where TLS does. Before there is a transport it is ours to close."""
-        self.state = State.DIALING
-        self.attempt: Attempt | None = None
-        self.dial: Dial | None = None
-        self.lost_race = False
-        """The attempt's race is over: it runs on as a loser."""
-        self.alarm_tick = 0
+        self._stream: Stream | None = None
+        self._fd = -1
+        self.state = CONNECTING
+        self.attempt: Attempt | None = attempt
+        self.address: Address | None = None
+        """Where it leads, once it is open."""
+        self.connecting: Connecting | None = None
+        self.opened_at = 0.0
+        self.idle_since = 0.0
+        self.grace_tick = 0
+        """The deadline of a loser, in the event loop."""
         self.reused = False
-        self.resent = False
-        """The attempt was sent before, on a reused connection that had just died."""
-        self._begin_answer()
-
-    def _begin_answer(self) -> None:
+        """The attempt was sent on a pooled connection."""
+        self.retried = False
+        """The attempt was sent before, on a pooled connection that the upstream had just closed."""
         self._status = 0
         self._head = b""
         self._body: bytes | bytearray = b""
@@ -85,131 +75,170 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._keep_alive = False
 
-    @property
-    def connected(self) -> bool:
-        """Tell whether there is a transport; its end will be reported by the event loop."""
-        return self._transport is not None
+    # -- called by the pool and the race
 
-    # -- what the pool and the race ask of it
-
-    def send(self, attempt: Attempt) -> None:
-        """Ask the upstream; this connection is idle, or has just been made."""
-        self.attempt = attempt
-        self.state = State.BUSY
-        self._begin_answer()
-        assert self._transport is not None  # noqa: S101 (for mypy)
-        if self.sock is not None:
-            self._pool.outbox.put(self.sock, self._transport, self._pool.request_bytes(attempt))
-        else:
-            self._transport.write(self._pool.request_bytes(attempt))
-
-    def abandon(self) -> None:
-        """The race is over and our attempt has not ended: it is a loser."""
-        self.lost_race = True
-        self._pool.abandoned(self)
-
-    def on_deadline(self) -> None:
-        """The loser's grace is over."""
-        self.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
-
-    def fail(self, failure: Failure) -> None:
-        """End the attempt as a failure, and this connection with it."""
-        self.close()
-        self._end(failure, self._pool.clock())
-
-    def close(self) -> None:
-        """Close at once, dropping what is unsent."""
-        self.state = State.CLOSED
-        if self.dial is not None:
-            self.dial.cancel()
-        if self._transport is not None:
-            self._transport.abort()
-
-    def release(self) -> None:
-        """Let go of parser and transport, which hold us: only a collection would free such a cycle, and it is rare."""
-        self._parser = None  # type: ignore[assignment]
-        self._transport = None
-
-    def _end(self, outcome: Outcome, at: float) -> None:
-        attempt = self.attempt
-        if attempt is not None:
-            self.attempt = None
-            attempt.end(outcome, at)
-            self._pool.attempt_ended(self, attempt)
-
-    # -- what the event loop tells it
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have the methods of asyncio's, not the base class.
-        self._transport = transport = cast("asyncio.Transport", transport)
-        self._pool.wake_due(self._pool.clock())  # a burst of hedges makes hundreds in a row
-        if self.attempt is None or self.state is State.CLOSED:
-            transport.abort()
+    def open(self, stream: Stream, address: Address) -> None:
+        """Take over a connected stream, which is registered with the event loop, and send the attempt."""
+        self._stream = stream
+        stream.owner = self
+        self._fd = stream.sock.fileno()
+        self.address = address
+        self.opened_at = self._pool.loop.clock()
+        self._pool.loop.replace_source(self._fd, self)
+        if self.attempt is None:
+            self.close()
         else:
             self.send(self.attempt)
 
-    def data_received(self, data: bytes) -> None:
-        now = self._pool.clock()
-        self._pool.wake_due(now)
-        if self.state is not State.BUSY:
-            if self.state is State.IDLE:
-                self.close()  # bytes that nobody asked for: not a connection to send the next request on
+    def send(self, attempt: Attempt) -> None:
+        """Send the attempt's request; this connection is idle, or has just been opened."""
+        self.attempt = attempt
+        self.state = ACTIVE
+        self._status = 0
+        self._head = b""
+        self._body = b""
+        self._wire_bytes = 0
+        self._complete = False
+        self._keep_alive = False
+        if self._stream is not None:
+            self._stream.write(self._pool.request_bytes(attempt))
+
+    def abandon(self) -> None:
+        """Called when the race is over and our attempt is still running: it is a loser."""
+        if self.attempt is not None:
+            self.attempt.is_loser = True
+            self._pool.attempt_abandoned(self)
+
+    def on_deadline(self) -> None:
+        """Called when the loser's grace is over."""
+        self.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
+
+    def fail(self, failure: Failure) -> None:
+        """Finish the attempt as a failure, and close."""
+        self.close()
+        self._finish_attempt(failure)
+
+    def close(self) -> None:
+        """Close at once, dropping what is unsent."""
+        if self.state == CLOSED:
+            return
+        self.state = CLOSED
+        if self.connecting is not None:
+            self.connecting.cancel()
+            self.connecting = None
+        self._drop_stream()
+        # Parser and connection hold each other: only a collection would free them, and it is rare.
+        self._parser = None
+        self._pool.on_closed(self)
+
+    def _drop_stream(self) -> None:
+        if self._stream is not None:
+            self._pool.loop.unregister(self._fd)
+            self._stream.close()
+            self._stream = None
+
+    def _finish_attempt(self, outcome: Outcome) -> None:
+        attempt = self.attempt
+        if attempt is not None:
+            self.attempt = None
+            at = self._pool.loop.clock()
+            attempt.finish(outcome, at)
+            self._pool.attempt_finished(self, attempt, at)
+
+    # -- called by the event loop and the stream
+
+    def abort(self) -> None:
+        """Close after an internal error."""
+        self.fail(Failure(FailureReason.RESET, "an internal error"))
+
+    def on_write_blocked(self) -> None:
+        """Watch for when the upstream takes the rest of the request."""
+        self._pool.loop.modify(self._fd, READABLE | WRITABLE)
+
+    def on_flushed(self) -> None:
+        """Called when the rest of the request was sent."""
+        self._pool.loop.modify(self._fd, READABLE)
+
+    def on_ready(self, mask: int) -> None:
+        """Read what the upstream has sent."""
+        stream = self._stream
+        if stream is None:
+            return
+        if mask & WRITABLE and stream.blocked:
+            stream.flush()
+        try:
+            data = stream.read()
+            while data:
+                self._receive(data)
+                if self._stream is None or not stream.has_decrypted():
+                    return
+                data = stream.read()
+        except OSError as error:
+            self._on_broken(read_failure(error))
+            return
+        if data is not None:
+            self._on_eof()
+
+    def _receive(self, data: bytes) -> None:
+        if self.state != ACTIVE:  # bytes that nobody asked for
+            self.close()
             return
         self._wire_bytes += len(data)
         if not self._status:
             self._head = self._head + data if self._head else data
-        sound = True
+        valid = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            sound = False
+            valid = False
             if not self._complete:
-                self.fail(Failure(FailureReason.PROTOCOL, str(error.__context__ or error)))
+                self.fail(self._parse_failure(error))
                 return
         if len(self._body) > self._pool.limits.max_body_bytes or not self._complete:
             self._check_size()
-        if self._complete and self.state is State.BUSY:
-            self._finish(now, reusable=sound and self._keep_alive)
+        if self._complete and self.state == ACTIVE:
+            self._finish(reusable=valid and self._keep_alive)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        if self.state is State.BUSY:
-            if exc is None and self._status and self._ends_at_close():
-                self._finish(self._pool.clock(), reusable=False)
-            elif self._died_idle():
-                self.state = State.DIALING
-                self.reused = False
-                self.resent = True
-                self._parser = httptools.HttpResponseParser(self)
-                self._pool.resend(self)
-                return
-            else:
-                self.state = State.CLOSED
-                where = "in the middle of" if self._wire_bytes else "before"
-                self._end(
-                    Failure(FailureReason.RESET, f"connection lost {where} the answer"), self._pool.clock()
-                )
-        self.state = State.CLOSED
-        self._pool.lost(self)
+    def _on_eof(self) -> None:
+        if self.state == ACTIVE and self._status and self._is_close_delimited():
+            self._finish(reusable=False)
+        else:
+            where = "in the middle of" if self._wire_bytes else "before"
+            self._on_broken(Failure(FailureReason.RESET, f"connection lost {where} the answer"))
 
-    # -- what the parser tells it
+    def _on_broken(self, failure: Failure) -> None:
+        if self._was_stale():
+            self.state = CONNECTING
+            self.reused = False
+            self.retried = True
+            self._drop_stream()
+            self._parser = httptools.HttpResponseParser(self)
+            self._pool.retry(self)
+        else:
+            self.fail(failure)
+
+    # -- called by the parser
 
     def on_message_begin(self) -> None:
-        if self._complete:  # more than one answer to one request
+        if self._complete:  # more than one response to one request
             self._keep_alive = False
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status >= 200 and not self._complete:  # 1xx answers come before the answer (RFC 9110 section 15.2)
-            if not self._head.lstrip(b"\r\n").startswith(b"HTTP/1."):
-                raise httptools.HttpParserError("not HTTP/1.x")  # llhttp takes RTSP for it, too
+        if self._complete:
+            return
+        if not self._head.lstrip(b"\r\n").startswith(b"HTTP/1."):
+            raise httptools.HttpParserError("not HTTP/1.x")  # llhttp takes RTSP for it, too
+        if status < 100:
+            raise httptools.HttpParserError(f"status {status:03} does not exist")
+        if status >= 200 or status == 101:  # other 1xx responses come before the final one (RFC 9110 section 15.2)
             self._status = status
 
     def on_body(self, data: bytes) -> None:
         if self._complete:
             return
         if not self._body:
-            self._body = data  # the usual answer has one piece, which need not be copied
+            self._body = data  # the usual body has one piece, which need not be copied
         elif isinstance(self._body, bytearray):
             self._body += data
         else:  # many small pieces: adding each to bytes would copy all the others every time
@@ -220,45 +249,54 @@ class Connection(asyncio.Protocol):
             self._complete = True
             self._keep_alive = self._parser.should_keep_alive()
 
-    # -- how an answer ends
+    # -- how a response ends
 
-    def _finish(self, now: float, *, reusable: bool) -> None:
+    def _finish(self, *, reusable: bool) -> None:
         body = self._body
-        outcome = self._pool.classify_response(
-            self._status, bytes(body) if isinstance(body, bytearray) else body
-        )
+        outcome = self._pool.classify(self._status, bytes(body) if isinstance(body, bytearray) else body)
+        self._body = self._head = b""
         if reusable:
-            self.state = State.IDLE
+            self.state = IDLE
         else:
             self.close()
-        self._end(outcome, now)
+        self._finish_attempt(outcome)
+
+    def _parse_failure(self, error: Exception) -> Failure:
+        if self._status == 101:  # not asked for: we offer no upgrade (RFC 9110 section 7.8)
+            return Failure(FailureReason.STATUS_OTHER, "status 101")
+        return Failure(FailureReason.PROTOCOL, str(error.__context__ or error))
 
     def _check_size(self) -> None:
         limits = self._pool.limits
         if self._wire_bytes > limits.max_wire_bytes:
-            self.fail(
-                Failure(FailureReason.TOO_LARGE, f"more than {limits.max_wire_bytes} bytes on the wire")
-            )
+            self.fail(Failure(FailureReason.TOO_LARGE, f"more than {limits.max_wire_bytes} bytes on the wire"))
         elif not self._status and self._wire_bytes > limits.max_head_bytes:
-            self.fail(Failure(FailureReason.TOO_LARGE, f"more than {limits.max_head_bytes} bytes of head"))
+            self.fail(
+                Failure(FailureReason.TOO_LARGE, f"more than {limits.max_head_bytes} bytes of header section")
+            )
         elif len(self._body) > limits.max_body_bytes:
             self.fail(Failure(FailureReason.TOO_LARGE, f"more than {limits.max_body_bytes} bytes of body"))
 
-    def _ends_at_close(self) -> bool:
-        """Tell whether the body ends with the connection (RFC 9112 section 6.3, rule 8); else it was cut off."""
+    def _is_close_delimited(self) -> bool:
+        """Return whether the body ends with the connection (RFC 9112 section 6.3, rules 4 and 8); else it was cut."""
         head, _, rest = self._head.lstrip(b"\r\n").partition(b"\r\n\r\n")
-        while head.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1")):  # the heads of 1xx answers frame nothing
+        while head.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1")):  # the heads of 1xx responses frame nothing
             head, _, rest = rest.partition(b"\r\n\r\n")
-        head = head.lower()
-        return b"\ncontent-length:" not in head and b"\ntransfer-encoding:" not in head
+        fields = head.lower().replace(b" ", b"").replace(b"\t", b"")
+        codings = [line for line in fields.split(b"\r\n") if line.startswith(b"transfer-encoding:")]
+        if codings:
+            return not codings[-1].endswith(b"chunked")
+        return b"\ncontent-length:" not in fields
 
-    def _died_idle(self) -> bool:
-        """Tell whether a pooled connection lost the race with the upstream's idle close; see `UpstreamLimits`."""
+    def _was_stale(self) -> bool:
+        """Return whether a pooled connection met the upstream's idle close; see `UpstreamLimits`."""
+        attempt = self.attempt
         return (
-            self.attempt is not None
+            attempt is not None
+            and self.state == ACTIVE
             and self.reused
             and not self._wire_bytes
-            and not self.resent
-            and not self.lost_race
-            and self._pool.clock() - self.attempt.launched_at <= self._pool.limits.stale_after_send_s
+            and not self.retried
+            and not attempt.is_loser
+            and self._pool.loop.clock() - attempt.launched_at <= self._pool.limits.stale_retry_window_s
         )

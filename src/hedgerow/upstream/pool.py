@@ -1,32 +1,34 @@
 """The pool: whatever an attempt needs to reach the upstream, in O(1), and never more than its bounds.
 
-There is no queue for a connection. An attempt takes the connection that was idle for the shortest time, or a
-new one; when there are as many as may be, the oldest loser makes way. So an admitted request is never short of
-its hedges (grpc/grpc-java#7222: a hedge that was held back hung its request).
+There is no queue for a connection. An attempt takes the connection that was idle for the shortest time, or a new one;
+when there are as many as may be, the oldest loser makes way. So an admitted request is never short of its hedges
+(grpc/grpc-java#7222: a hedge that was held back hung its request).
 """
 
-import asyncio
-import socket
-from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, Failure, FailureReason, Outcome
 from hedgerow.eventloop.deadlines import ExpiryQueue
-from hedgerow.settings import Losers, Target, UpstreamLimits
-from hedgerow.sockets import Outbox
-from hedgerow.trampoline import Trampoline
-from hedgerow.upstream.connection import Connection, State
-from hedgerow.upstream.dialing import Dialer, DialError
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.net.stream import Stream
+from hedgerow.net.tcp import Address
+from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
+from hedgerow.upstream.connection import IDLE, STATE_NAMES, UpstreamConnection
+from hedgerow.upstream.connector import Connector
 
-SWEEP_S: Final = 1.0
-"""How often idle connections are looked at; they may outlive `idle_timeout_s` by so much."""
+REAP_INTERVAL_S: Final = 1.0
+"""How often idle connections are looked at; they may outlive `idle_timeout_s` by this much."""
+
+MAX_LOOKED_AT: Final = 16
+"""Pooled connections that are looked at for one to an address that the request has not tried yet."""
 
 
-class Upstream:
-    """One upstream, its connections and its losers; `close` waits for all that it started."""
+class ConnectionPool:
+    """One upstream's connections and losers."""
 
     def __init__(
         self,
@@ -34,32 +36,28 @@ class Upstream:
         limits: UpstreamLimits,
         *,
         max_connections: int,
-        losers: Losers,
+        attempts_per_request: int,
+        losers: LoserPolicy,
         loser_grace_s: float,
-        classify_response: Callable[[int, bytes], Outcome],
-        outbox: Outbox,
-        trampoline: Trampoline,
+        classify: Callable[[int, bytes], Outcome],
+        loop: EventLoop,
+        connector: Connector,
         observer: Observer,
-        loop: AbstractEventLoop,
         user_agent: str,
     ) -> None:
         self.limits = limits
-        self.classify_response = classify_response
-        self.outbox = outbox
-        self.clock = trampoline.clock
-        self.wake_due = trampoline.wake_due
+        self.classify = classify
+        self.loop = loop
         self.max_connections = max_connections
-        self.connections: set[Connection] = set()
-        self._idle: ExpiryQueue[Connection] = ExpiryQueue(limits.idle_timeout_s)
-        self._losers: dict[Connection, None] = {}
-        self._losers_run_on = losers is Losers.DRAIN
+        self.connections: set[UpstreamConnection] = set()
+        self._attempts_per_request = attempts_per_request
+        self._idle: ExpiryQueue[UpstreamConnection] = ExpiryQueue(limits.idle_timeout_s)
+        self._losers: dict[UpstreamConnection, None] = {}
+        self._drains_losers = losers is LoserPolicy.DRAIN
         self._loser_grace_s = loser_grace_s
-        self._trampoline = trampoline
         self._observer = observer
-        self._loop = loop
-        self._dialer = Dialer(target, limits, loop, trampoline)
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._gone: asyncio.Future[None] | None = None
+        self._connector = connector
+        self._reaps = False
         self._head = (
             f"GET {target.path} HTTP/1.1\r\n"
             f"Host: {target.authority}\r\n"
@@ -68,137 +66,156 @@ class Upstream:
             "Accept-Encoding: identity\r\n"  # a compressed body could be a bomb (urllib3 CVE-2025-66471)
         ).encode("ascii")
 
-    # -- what the gateway asks of it
+    # -- called by the gateway
 
-    def carry(self, attempt: Attempt) -> AttemptHandle:
+    def send(self, attempt: Attempt) -> AttemptHandle:
         """Send the attempt on a pooled connection, or on a new one. Never raises, never waits."""
-        connection = self._idle.pop_newest()
+        connection = self._take_idle(attempt)
         if connection is not None:
             connection.reused = True
+            self._note_address(attempt, connection.address)
             connection.send(attempt)
             return connection
-        connection = Connection(self)
-        connection.attempt = attempt
-        if len(self.connections) >= self.max_connections and not self._drop_oldest_loser():
+        connection = UpstreamConnection(self, attempt)
+        if len(self.connections) >= self.max_connections and not self._evict_oldest_loser():
             connection.fail(
                 Failure(FailureReason.CONNECT, f"all {self.max_connections} connections are in use")
             )
-            self.lost(connection)
         else:
             self.connections.add(connection)
-            self._dial(connection)
+            self._connect(connection)
         return connection
 
-    async def close(self) -> None:
-        """Close every connection and wait until none is left; attempts that still run fail as `reset`."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+    def close(self) -> None:
+        """Close every connection; attempts that still run fail as `reset`."""
         for connection in list(self.connections):
             connection.fail(Failure(FailureReason.RESET, "the gateway stops"))
-        if self.connections:
-            self._gone = self._loop.create_future()
-            await self._gone
-        await self._dialer.close()
+        self._connector.close()
 
     def connection_counts(self) -> dict[str, int]:
         """Count the connections by state. For telemetry: it looks at each."""
-        # 0.3 ms for 4 000 of them; counting their names took 1.3, once a second, and answers that were due waited.
+        # 0.3 ms for 4 000 of them, once a second.
         states = [connection.state for connection in self.connections]
-        counts = {state.name.lower(): states.count(state) for state in State if state is not State.CLOSED}
+        counts = {name: states.count(state) for state, name in enumerate(STATE_NAMES)}
         return {**counts, "loser": len(self._losers)}
 
-    # -- what a connection asks of it
+    # -- called by a connection
 
     def request_bytes(self, attempt: Attempt) -> bytes:
-        """Write the request; the ids let the upstream's log and traces be joined with ours."""
+        """Return the request message; the ids let the upstream's log and traces be joined with ours."""
         return b"%bX-Request-Id: %b\r\nHedgerow-Attempt: %d\r\n%b\r\n" % (
             self._head,
-            attempt.request_id,
+            attempt.request.request_id,
             attempt.number,
             attempt.span.headers if attempt.span is not None else b"",
         )
 
-    def attempt_ended(self, connection: Connection, attempt: Attempt) -> None:
-        """Count the attempt, and take its connection back if it is sound."""
-        if connection.lost_race:
-            self._trampoline.alarms.cancel(connection.alarm_tick, connection)
-            self._losers.pop(connection, None)
-        self._observer.attempt_ended(attempt, lost=connection.lost_race)
-        connection.lost_race = connection.resent = False
-        if connection.state is State.IDLE:
-            self._idle.add(connection, attempt.ended_at or self.clock())
-            if self._sweeper is None:
-                self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+    def attempt_finished(self, connection: UpstreamConnection, attempt: Attempt, at: float) -> None:
+        """Count the attempt, and take its connection back if it can be used again."""
+        if attempt.is_loser and self._losers.pop(connection, self) is None:
+            self.loop.cancel(connection.grace_tick, connection)
+        self._observer.attempt_finished(attempt)
+        connection.retried = False
+        if connection.state == IDLE:
+            if self._is_outdated(connection, at):
+                connection.close()
+                return
+            connection.idle_since = at
+            self._idle.add(connection, at)
+            if not self._reaps:
+                self._reaps = True
+                self.loop.call_at(at + REAP_INTERVAL_S, self)
 
-    def abandoned(self, connection: Connection) -> None:
-        """Let the loser run on for its grace, or cut it off."""
-        if not self._losers_run_on:
+    def attempt_abandoned(self, connection: UpstreamConnection) -> None:
+        """Let the loser run on for its grace, or close its connection."""
+        if not self._drains_losers:
             connection.fail(Failure(FailureReason.TIMEOUT, "cancelled: the race was over"))
             return
         self._losers[connection] = None
-        connection.alarm_tick = self._trampoline.set_alarm(self.clock() + self._loser_grace_s, connection)
+        connection.grace_tick = self.loop.call_at(self.loop.clock() + self._loser_grace_s, connection)
 
-    def resend(self, connection: Connection) -> None:
-        """Connect anew for the attempt that the connection carries. It stays the same attempt."""
-        self._observer.reused_connection_died()
-        self._dial(connection)
+    def retry(self, connection: UpstreamConnection) -> None:
+        """Connect again for the attempt that the connection has; it stays the same attempt."""
+        self._observer.stale_connection_retried()
+        self._connect(connection)
 
-    def lost(self, connection: Connection) -> None:
-        """Forget a connection that is closed, or never came about."""
+    def on_closed(self, connection: UpstreamConnection) -> None:
+        """Forget a connection."""
         self._idle.discard(connection)
         self.connections.discard(connection)
-        connection.release()
-        if self._gone is not None and not self.connections and not self._gone.done():
-            self._gone.set_result(None)
+
+    # -- called by the event loop
+
+    def on_deadline(self) -> None:
+        """Close what was idle for too long, is too old, or leads to an address that the name has no more."""
+        now = self.loop.clock()
+        for connection in self._idle.pop_expired(now):
+            connection.close()
+        for connection in [one for one in self._idle if self._is_outdated(one, now)]:
+            connection.close()
+        self._reaps = len(self._idle) > 0
+        if self._reaps:
+            self.loop.call_at(now + REAP_INTERVAL_S, self)
 
     # -- its own
 
-    def _dial(self, connection: Connection) -> None:
-        knock = self._dialer.knock(partial(self._knocked, connection))
-        if knock is None:
-            self._run(connection, self._dialer.dial(connection))
-        else:
-            connection.dial = knock
+    def _take_idle(self, attempt: Attempt) -> UpstreamConnection | None:
+        """Return the pooled connection that was used last, if the attempt may have it."""
+        if not len(self._idle) or self._must_be_apart(attempt):
+            return None
+        tried = attempt.request.tried
+        if tried is None:
+            return self._idle.pop_newest()
+        for connection in islice(self._idle.newest_first(), MAX_LOOKED_AT):
+            if connection.address not in tried:
+                self._idle.discard(connection)
+                return connection
+        return None
 
-    def _knocked(self, connection: Connection, result: socket.socket | Failure) -> None:
-        connection.dial = None
+    def _must_be_apart(self, attempt: Attempt) -> bool:
+        """Return whether the attempt needs a new connection, so as not to share the fate of the first attempt.
+
+        Where pooled connections have gone mute (a middlebox has forgotten them), all of them have. So the last hedge
+        takes one that has answered since the first attempt was sent, or a new one.
+        """
+        if attempt.number == 1 or attempt.number < self._attempts_per_request:
+            return False
+        newest = next(self._idle.newest_first())
+        return newest.idle_since < attempt.request.started_at and len(self.connections) < self.max_connections
+
+    def _is_outdated(self, connection: UpstreamConnection, now: float) -> bool:
+        if now - connection.opened_at > self.limits.max_connection_age_s:
+            return True
+        return connection.address is not None and not self._connector.is_current(connection.address)
+
+    def _connect(self, connection: UpstreamConnection) -> None:
+        tried = connection.attempt.request.tried if connection.attempt is not None else None
+        connection.connecting = self._connector.connect(tried or (), partial(self._connected, connection))
+
+    def _connected(
+        self, connection: UpstreamConnection, result: Stream | Failure, address: Address | None
+    ) -> None:
+        connection.connecting = None
         if isinstance(result, Failure):
             connection.fail(result)
-            self.lost(connection)
-        else:
-            connection.sock = result
-            self._run(connection, self._dialer.adopt(connection))
+        elif address is not None:
+            if connection.attempt is not None:
+                self._note_address(connection.attempt, address)
+            connection.open(result, address)
 
-    def _run(self, connection: Connection, coroutine: Coroutine[None, None, None]) -> None:
-        connection.dial = dial = self._loop.create_task(coroutine)
-        # A callback, for a task that is cancelled before its first step never gets to a `finally`.
-        dial.add_done_callback(partial(self._dialed, connection))
+    def _note_address(self, attempt: Attempt, address: Address | None) -> None:
+        """Have the request's other attempts go elsewhere, where there is an elsewhere."""
+        if len(self._connector.addresses.all) > 1:
+            request = attempt.request
+            if request.tried is None:
+                request.tried = []
+            request.tried.append(address)
 
-    def _dialed(self, connection: Connection, dial: asyncio.Task[None]) -> None:
-        if connection.dial is not dial:
-            return  # in one turn it connected, was used, died, and is being connected anew: `resend`
-        connection.dial = None
-        error = None if dial.cancelled() else dial.exception()
-        # Cancelled just as the connection came about, or out of time, uvloop closes it without a `connection_lost`.
-        came_about = connection.connected and not dial.cancelled() and error is None
-        if came_about and connection.state is not State.CLOSED:
-            return
-        if connection.sock is not None:
-            connection.sock.close()
-        cancelled = Failure(FailureReason.CONNECT, "cancelled while connecting")
-        connection.fail(error.failure if isinstance(error, DialError) else cancelled)
-        self.lost(connection)
-        if error is not None and not isinstance(error, DialError):
-            raise error
-
-    def _drop_oldest_loser(self) -> bool:
+    def _evict_oldest_loser(self) -> bool:
         """Make way for an attempt that can still win."""
         for loser in self._losers:
-            loser.fail(Failure(FailureReason.TIMEOUT, "cut off: its connection was needed"))
+            loser.fail(Failure(FailureReason.TIMEOUT, "closed: its connection was needed"))
             return True
         return False
 
-    def _sweep(self) -> None:
-        for connection in self._idle.pop_expired(self.clock()):
-            connection.close()
-        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if len(self._idle) else None
+

@@ -1,0 +1,1 @@
+"""The HTTP server: listens, reads requests, writes responses."""

@@ -1,0 +1,145 @@
+"""The listening socket: accepts connections, leaves them to less loaded workers, rejects those beyond the limit."""
+
+import socket
+from errno import ECONNABORTED
+from typing import Final, Protocol
+
+from hedgerow.server.connection import ClientConnection, ServerContext
+from hedgerow.server.request_rejected import RequestRejected
+
+ACCEPT_BATCH: Final = 64
+"""Connections that are accepted in one iteration of the event loop, some 2 ms. In a burst fewer would fill the
+kernel's queue, and whom it drops then is late by the second after which TCP tries again."""
+ACCEPT_YIELD_S: Final = 0.001
+"""A worker with more connections than its peers stops accepting for this long."""
+MAX_ACCEPT_YIELDS: Final = 4
+"""Then it takes what no other worker has taken: they may be busy, or stopped."""
+OVERFLOW_CONNECTIONS: Final = 64
+"""Connections beyond the limit, which are answered 503 and linger; `DescriptorBudget.RESERVE` has room for them. When
+there are as many, the kernel keeps the others waiting."""
+ACCEPT_PAUSE_S: Final = 0.05
+"""How long nothing is accepted when there is no room even for an answer, or the kernel has no descriptor for us."""
+
+TOO_MANY_CONNECTIONS: Final = RequestRejected(
+    "overloaded",
+    "more connections than can be served",
+    headers=b"Retry-After: 1\r\n",
+    reason="connections",
+)
+
+
+class AcceptBalancer(Protocol):
+    """A worker's place among those that accept from the same socket."""
+
+    def set_count(self, connections: int) -> None: ...
+    def withdraw(self) -> None: ...
+    def may_accept(self) -> bool: ...
+
+
+class Listener:
+    """Accepts from one listening socket, which belongs to it."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ServerContext,
+        *,
+        max_clients: int,
+        balancer: AcceptBalancer | None,
+    ) -> None:
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._context = context
+        self._max_clients = max_clients
+        self._balancer = balancer
+        self._yields = 0
+        self._watched = False
+        self.closed = False
+        # What it accepts inherits this.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, context.limits.send_buffer_bytes)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.listen(context.limits.listen_backlog)
+        sock.setblocking(False)
+        self.count_connections()
+        self._watch()
+
+    def on_ready(self, _mask: int) -> None:
+        """Accept some of the connections that wait."""
+        for _ in range(ACCEPT_BATCH):
+            if self.closed or self._yield_to_less_loaded_worker() or not self._accept():
+                return
+        self._yields = 0
+
+    def on_deadline(self) -> None:
+        """Accept again, after a pause."""
+        if not self.closed:
+            self._watch()
+
+    def abort(self) -> None:
+        """Go on after an internal error, which has ended one connection at most."""
+        self._pause(ACCEPT_PAUSE_S)
+
+    def accept_all(self) -> None:
+        """Accept what the kernel has queued: the socket will be closed."""
+        while not self.closed and self._accept():
+            pass
+
+    def count_connections(self) -> None:
+        """Publish how many connections this worker has."""
+        if self._balancer is not None and not self.closed:
+            self._balancer.set_count(len(self._context.connections))
+
+    def close(self) -> None:
+        """Accept no further connection. Idempotent."""
+        if not self.closed:
+            self.closed = True
+            if self._watched:
+                self._context.loop.unregister_listener(self._fd)
+            self._context.loop.close_later(self._sock)
+            if self._balancer is not None:
+                self._balancer.withdraw()
+
+    def _accept(self) -> bool:
+        """Accept one connection; return whether there may be more."""
+        context = self._context
+        beyond = len(context.connections) - self._max_clients
+        if beyond >= OVERFLOW_CONNECTIONS:
+            self._pause(ACCEPT_PAUSE_S)
+            return False
+        try:
+            sock, _ = self._sock.accept()
+        except (BlockingIOError, InterruptedError):
+            self._yields = 0
+            return False
+        except OSError as error:
+            if error.errno == ECONNABORTED:  # gone again
+                return True
+            self._pause(ACCEPT_PAUSE_S)  # EMFILE and its like: the socket would stay readable
+            return False
+        sock.setblocking(False)
+        connection = ClientConnection(context, sock)
+        self.count_connections()
+        if beyond >= 0:
+            connection.reject(TOO_MANY_CONNECTIONS)
+        return True
+
+    def _yield_to_less_loaded_worker(self) -> bool:
+        """Return whether another worker has fewer connections; then accept nothing for a moment."""
+        if self._balancer is None or self._yields >= MAX_ACCEPT_YIELDS or self._balancer.may_accept():
+            return False
+        self._yields += 1
+        self._pause(ACCEPT_YIELD_S)
+        return True
+
+    def _pause(self, for_s: float) -> None:
+        loop = self._context.loop
+        if self._watched:
+            self._watched = False
+            loop.unregister_listener(self._fd)
+            loop.call_at(loop.clock() + for_s, self)
+
+    def _watch(self) -> None:
+        if not self._watched:
+            self._watched = True
+            self._context.loop.register_listener(self._fd, self)

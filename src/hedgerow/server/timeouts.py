@@ -1,0 +1,74 @@
+"""How long a client's connection may be idle, slow, write-blocked or lingering."""
+
+from typing import Final, Protocol, TypeVar
+
+from hedgerow.eventloop.deadlines import ExpiryQueue
+from hedgerow.settings import ClientLimits
+
+REAP_INTERVAL_S: Final = 0.5
+"""How often overdue connections are looked for; they may outlive their limit by this much."""
+
+
+class TimedConnection(Protocol):
+    """What a connection does when its time is over."""
+
+    idle_since: float
+
+    def close_idle(self) -> None: ...
+    def reject_slow_head(self, timeout_s: float) -> None: ...
+    def reset(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+C = TypeVar("C", bound=TimedConnection)
+
+
+class ConnectionTimeouts:
+    """The connections of one server whose time runs. Pure: instants come from the caller."""
+
+    __slots__ = ("_heads", "_limits", "_lingering", "_write_blocked")
+
+    def __init__(self, limits: ClientLimits) -> None:
+        self._limits = limits
+        self._heads: ExpiryQueue[TimedConnection] = ExpiryQueue(limits.head_timeout_s)
+        self._write_blocked: ExpiryQueue[TimedConnection] = ExpiryQueue(limits.write_timeout_s)
+        self._lingering: ExpiryQueue[TimedConnection] = ExpiryQueue(limits.linger_s)
+
+    def head_started(self, connection: TimedConnection, now: float) -> None:
+        """Called when a part of a request head has come, and not all of it."""
+        self._heads.add(connection, now)
+
+    def head_finished(self, connection: TimedConnection) -> None:
+        """Called when the rest of the head has come."""
+        self._heads.discard(connection)
+
+    def write_blocked(self, connection: TimedConnection, now: float) -> None:
+        """Called when the client does not read its answers as fast as they come."""
+        self._write_blocked.add(connection, now)
+
+    def write_unblocked(self, connection: TimedConnection) -> None:
+        """Called when the client has read them."""
+        self._write_blocked.discard(connection)
+
+    def lingering(self, connection: TimedConnection, now: float) -> None:
+        """Called when the last answer was sent, and FIN: what comes is read and dropped for a while."""
+        self._lingering.add(connection, now)
+
+    def forget(self, connection: TimedConnection) -> None:
+        """Called when the connection is closed."""
+        self._heads.discard(connection)
+        self._write_blocked.discard(connection)
+        self._lingering.discard(connection)
+
+    def reap(self, connections: "set[C]", now: float) -> None:
+        """End the connections whose time is over."""
+        # A look at each of 10 000 takes 0.3 ms, twice a second; a queue of the idle took 0.5 µs of every request.
+        long_ago = now - self._limits.idle_timeout_s
+        for idle in [one for one in connections if one.idle_since <= long_ago and one not in self._heads]:
+            idle.close_idle()
+        for connection in self._heads.pop_expired(now):
+            connection.reject_slow_head(self._limits.head_timeout_s)
+        for connection in self._write_blocked.pop_expired(now):
+            connection.reset()
+        for connection in self._lingering.pop_expired(now):
+            connection.abort()

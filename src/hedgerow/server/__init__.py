@@ -1,0 +1,1 @@
+"""The client side of a worker: listening, connections, requests in and responses out."""

@@ -2,22 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from hedgerow.core.request import Request
+from hedgerow.core.request import Cancellable, Request, Responder
 from hedgerow.core.response import JSON, Response, problem_response
 
 Answering = Callable[[Request], Awaitable[Response]]
 """Answers what takes a moment; raising is a bug."""
-
-
-class Cancellable(Protocol):
-    """An answer that takes a moment."""
-
-    def cancel(self) -> object:
-        """The caller has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +29,7 @@ class Admin:
         readiness: Callable[[], Readiness],
         answers: Mapping[bytes, Answering],
         pages: Mapping[bytes, Response],
-        later: Callable[[Coroutine[Any, Any, None]], Cancellable],
+        later: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._readiness = readiness
         self._answers = answers
@@ -44,8 +37,9 @@ class Admin:
         self._paths = (b"/livez", b"/readyz", *answers, *pages)
         self._later = later
 
-    def handle(self, request: Request, respond: Callable[[Response], None]) -> Cancellable | None:
-        """Answer by one call of `respond`; see `http_front.client.Handler`."""
+    def handle(self, request: Request, responder: Responder) -> Cancellable | None:
+        """Answer by one call of `responder.respond`; see `core.request.Handler`."""
+        respond = responder.respond
         if request.path not in self._paths:
             known = ", ".join(path.decode() for path in self._paths if path.count(b"/") == 1)
             respond(problem_response("not_found", f"the paths here are {known}", request.request_id))
@@ -67,7 +61,7 @@ class Admin:
         elif request.path in self._pages:
             respond(self._pages[request.path])
         else:
-            return self._later(self._answer(request, respond))
+            self._later(self._answer(request, respond))
         return None
 
     async def _answer(self, request: Request, respond: Callable[[Response], None]) -> None:

@@ -13,7 +13,7 @@ import click
 from hedgerow import __version__
 from hedgerow.core.hedging import EarlyFailure
 from hedgerow.cpus import usable_cpus
-from hedgerow.settings import AccessLog, BadSetting, LogFormat, LoserPolicy, Settings, SocketBudget
+from hedgerow.settings import AccessLog, BadSetting, DescriptorBudget, LogFormat, LoserPolicy, Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -216,8 +216,8 @@ def main() -> None:
 )
 def serve(**values: Any) -> None:
     """Serve GET /api/smart?timeout=MS before the upstream."""
-    from hedgerow.supervisor import CannotStart, run  # noqa: PLC0415 (--help need not load it)
-    from hedgerow.worker import raise_descriptor_limit  # noqa: PLC0415
+    from hedgerow.processes.process_tuning import raise_descriptor_limit  # noqa: PLC0415
+    from hedgerow.processes.supervisor import CannotStart, run  # noqa: PLC0415 (--help need not load it)
 
     for name, kind in (("losers", LoserPolicy), ("log_format", LogFormat), ("access_log", AccessLog)):
         values[name] = kind(values[name])
@@ -226,7 +226,7 @@ def serve(**values: Any) -> None:
         settings.check()
         if settings.trace_sample:
             _check_tracing(settings.trace_sample)
-        SocketBudget.of(raise_descriptor_limit(), settings.hedges, settings.max_in_flight)
+        DescriptorBudget.of(raise_descriptor_limit(), settings.hedges, settings.max_in_flight)
         run(settings)
     except BadSetting as error:
         raise click.UsageError(str(error)) from None

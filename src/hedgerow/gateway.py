@@ -1,10 +1,11 @@
 """The path of one request, from its head to its answer."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
+from hedgerow.admission.waiting import Waiting, wait_until
 from hedgerow.core.hedging import HedgePlan, hedge
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, RequestTrace, Verdict
@@ -16,8 +17,6 @@ from hedgerow.eventloop.loop import EventLoop
 
 SMART_PATH: Final = b"/api/smart"
 _ALLOWED: Final = (b"GET", b"HEAD")
-MAX_WAIT_RATIO: Final = 1 / 4
-"""Of its timeout a request waits at most this part for admission (B11): the rest is what an answer takes."""
 
 
 class AttemptSender(Protocol):
@@ -31,7 +30,7 @@ class Admission(Protocol):
     """Decides when a request may start; see `admission.controller`."""
 
     def admit_or_queue(self, request: "RequestTask", now: float) -> bool: ...
-    def next_admitted(self, now: float) -> "RequestTask | None": ...
+    def next_admitted(self, now: float) -> Waiting | None: ...
     def next_admission_at(self, now: float) -> float: ...
     def release(self) -> None: ...
     def rejection_reason(self) -> str: ...
@@ -111,6 +110,7 @@ class Gateway:
             task = self.admission.next_admitted(now)
             if task is None:
                 return self.admission.next_admission_at(now)
+            assert isinstance(task, RequestTask)  # noqa: S101 (for mypy: it queues nothing else)
             task.admitted()
 
 
@@ -135,7 +135,7 @@ class RequestTask:
         self.request = request
         self.is_waiting = False
         """It waits unsent for its admission."""
-        self.wait_until = request.arrived_at + request.timeout_ms * (MAX_WAIT_RATIO / 1000)
+        self.wait_until = wait_until(request.arrived_at, request.timeout_ms / 1000)
         """The instant until which it may wait."""
         self._steps: Generator[float, None, Verdict] | None = None
         """The race, while it runs."""
@@ -148,10 +148,11 @@ class RequestTask:
         """Run the race up to its first wait, or wait for admission."""
         gateway = self._gateway
         now = gateway.loop.clock()
+        self.is_waiting = True
         if gateway.admission.admit_or_queue(self, now):
+            self.is_waiting = False
             self._run(now)
         elif now < self.wait_until:
-            self.is_waiting = True
             self._wait_until(self.wait_until)
         else:
             self._reject()

@@ -146,7 +146,7 @@ def parse_target(url: str, setting: str = "--upstream") -> Target:
 
 
 @dataclass(frozen=True, slots=True)
-class SocketBudget:
+class DescriptorBudget:
     """How a worker's file descriptors are shared out, so that `accept` never meets EMFILE.
 
     asyncio answers EMFILE by not accepting for a second; a budget makes sure that it never happens.
@@ -160,7 +160,7 @@ class SocketBudget:
     """Descriptors for all else: listening sockets, the control channel, logs, libraries, the operations port."""
 
     @classmethod
-    def of(cls, max_descriptors: int, hedges: int, max_in_flight: int | None = None) -> "SocketBudget":
+    def of(cls, max_descriptors: int, hedges: int, max_in_flight: int | None = None) -> "DescriptorBudget":
         """Share out `max_descriptors`: each request in flight may need its own and one for each attempt.
 
         A third more clients than requests in flight may be connected: the rest are idle.

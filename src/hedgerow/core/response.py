@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from hedgerow.core.request import Request
 from hedgerow.core.outcomes import AllFailed, Attempt, Failure, OutOfTime, Success, Verdict, Won
+from hedgerow.core.request import Request
 
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"

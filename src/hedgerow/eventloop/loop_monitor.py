@@ -49,8 +49,7 @@ class LoopMonitor:
             self._longest_before = 0.0 if idle else self._longest
             self._longest = 0.0
             self._window_ends_at = now + WINDOW_S
-        if lag_s > self._longest:
-            self._longest = lag_s
+        self._longest = max(self._longest, lag_s)
 
     def recent_max_lag_s(self, now: float) -> float:
         """Return the longest lag of the last 10 to 20 seconds: how long what is due may have to wait."""

@@ -25,10 +25,10 @@ from hedgerow.openapi.parts import (
     with_constants,
 )
 from hedgerow.settings import Settings
-from hedgerow.telemetry.exposition import CONTENT_TYPE as METRICS
-from hedgerow.telemetry.recent import KEPT_REQUESTS
+from hedgerow.telemetry.prometheus import CONTENT_TYPE as METRICS
+from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
+from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.status import Status
-from hedgerow.telemetry.told import RequestTold
 
 PATH = b"/openapi.json"
 
@@ -47,7 +47,7 @@ def document(settings: Settings, port: int) -> bytes:
 
 def _document(settings: Settings, port: int) -> Node:
     told, schemas = msgspec.json.schema_components(
-        [Status, RequestTold, Readiness], ref_template=SCHEMAS + "{name}"
+        [Status, RequestRecord, Readiness], ref_template=SCHEMAS + "{name}"
     )
     for schema in schemas.values():
         if "properties" in schema:  # all of what a type has is told, and nothing else

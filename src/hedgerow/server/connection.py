@@ -325,10 +325,9 @@ class ClientConnection:
             return
         self._request = self._answering = None
         keep_alive = request.keep_alive and not self._context.draining
-        if not keep_alive:
-            connection = _CLOSE
-        else:
-            connection = _KEEP_ALIVE if request.announce_keep_alive else b""
+        connection = b"" if keep_alive else _CLOSE
+        if keep_alive and request.announce_keep_alive:
+            connection = _KEEP_ALIVE
         is_head = request.method == b"HEAD"
         self._send(response, request.request_id, request.arrived_at, connection, is_head=is_head)
         if not keep_alive:

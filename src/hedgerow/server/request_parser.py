@@ -56,7 +56,7 @@ class RequestParser:
     ) -> None:
         self._max_headers = limits.max_headers
         self._max_head_bytes = limits.max_head_bytes
-        self._max_pending_bytes = 2 * limits.max_head_bytes + limits.slice_bytes
+        self._max_pending_bytes = 2 * limits.max_head_bytes + limits.parse_chunk_bytes
         """The target, the header section and one read."""
         self._on_request = on_request
         self._next_id = next_id

@@ -1,5 +1,6 @@
 """How long a client's connection may be idle, slow, write-blocked or lingering."""
 
+from collections.abc import Hashable
 from typing import Final, Protocol, TypeVar
 
 from hedgerow.eventloop.deadlines import ExpiryQueue
@@ -9,7 +10,7 @@ REAP_INTERVAL_S: Final = 0.5
 """How often overdue connections are looked for; they may outlive their limit by this much."""
 
 
-class TimedConnection(Protocol):
+class TimedConnection(Hashable, Protocol):
     """What a connection does when its time is over."""
 
     idle_since: float

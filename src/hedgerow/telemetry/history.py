@@ -4,9 +4,9 @@ from collections import deque
 from typing import Any
 
 from hedgerow.telemetry.health import Shares, Verdict, Workers, assess
+from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, Histogram, Snapshot, since
 from hedgerow.telemetry.status import About, SeriesTold, Status, per_s, quantile_ms, rate, tell
-from hedgerow.telemetry.told import RequestTold
 
 SAMPLE_S = 1.0
 """From one look at the counts to the next."""
@@ -48,7 +48,7 @@ class History:
         counts, span_s = self.window()
         return assess(counts, span_s, workers, losers_cut=self._about.losers_cut)
 
-    def status(self, workers: Workers, recent: list[RequestTold], at: float) -> Status:
+    def status(self, workers: Workers, recent: list[RequestRecord], at: float) -> Status:
         """Tell everything."""
         counts, span_s = self.window()
         columns: list[list[Any]] = [list(column) for column in zip(*self._rows, strict=True)]

@@ -6,11 +6,12 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.core.outcomes import Attempt, Failure, FailureReason, RequestTrace, Verdict, Won
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Verdict, Won
+from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog
+from hedgerow.telemetry.histogram import HistogramCounter
 from hedgerow.telemetry.logs import ungated
-from hedgerow.telemetry.observations import Observations
-from hedgerow.telemetry.recent import Recent
+from hedgerow.telemetry.recent_requests import RecentRequests
 from hedgerow.telemetry.snapshot import (
     BUCKETS_S,
     LAG_BUCKETS_S,
@@ -41,45 +42,37 @@ class Recorder:
         self._access_log = ungated(log) if self._log_all else log
         self._log_errors = access_log is not AccessLog.OFF
         self._hedges = hedges
-        self.recent = Recent(1 + hedges)
-        self._durations: defaultdict[str, Observations] = defaultdict(_durations)
-        self._attempts: defaultdict[tuple[int, str, str], Observations] = defaultdict(_durations)
+        self.recent = RecentRequests()
+        self._durations: defaultdict[str, HistogramCounter] = defaultdict(_durations)
+        self._attempts: defaultdict[tuple[int, str, str], HistogramCounter] = defaultdict(_durations)
         """By number, outcome and, for a first attempt that lost its race, its fate."""
         self._rejected: defaultdict[str, int] = defaultdict(int)
         self._shed: defaultdict[str, int] = defaultdict(int)
-        self._in_flight = 0
         self._hedges_won = self._hedges_rescued = self._hedges_suppressed = 0
         self._wasted_s = 0.0
         self._client_disconnects = 0
         self._reused_connection_retries = 0
         self._bugs = 0
-        self._overshoot = Observations(LAG_BUCKETS_S)
-        self._lag = Observations(LAG_BUCKETS_S)
+        self._overshoot = HistogramCounter(LAG_BUCKETS_S)
+        self._lag = HistogramCounter(LAG_BUCKETS_S)
 
-    # -- the facts (see `events.Observer`)
+    # -- the facts (see `core.observer.Observer`)
 
-    def request_began(self) -> None:
-        self._in_flight += 1
-
-    def request_ended(
-        self,
-        request_id: bytes,
-        code: str,
-        arrived_at: float,
-        ended_at: float,
-        verdict: Verdict | None,
-        trace: RequestTrace | None = None,
-    ) -> None:
-        self._in_flight -= 1
-        took_s = ended_at - arrived_at
+    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+        took_s = ended_at - request.arrived_at
         self._durations[code].observe(took_s)
         attempts = verdict.attempts if verdict is not None else ()
         winner = verdict.winner.number if isinstance(verdict, Won) else None
+        trace = request.trace
         trace_id = None
         if trace is not None:
             trace_id = trace.trace_id
-            trace.request_ended(code, ended_at, verdict)
-        self.recent.request_ended(request_id, code, arrived_at, ended_at, winner, attempts, trace_id)
+            trace.request_finished(code, ended_at, verdict)
+        self.recent.request_finished(request, code, ended_at, winner, attempts, trace_id)
+        if code == "abandoned":
+            self._client_disconnects += 1
+            return
+        self._overshoot.observe(max(took_s - request.timeout_ms / 1000, 0.0))
         if code == "success":
             if winner != 1:
                 self._hedges_won += 1
@@ -90,19 +83,7 @@ class Recorder:
         elif len(attempts) <= 1 and verdict is not None:
             self._hedges_suppressed += self._hedges
         if self._log_all or (self._log_errors and code in _OURS):
-            self._log_request(request_id, code, took_s, attempts, trace_id)
-
-    def request_abandoned(
-        self, request_id: bytes, arrived_at: float, ended_at: float, trace: RequestTrace | None = None
-    ) -> None:
-        self._in_flight -= 1
-        self._durations["abandoned"].observe(ended_at - arrived_at)
-        self._client_disconnects += 1
-        trace_id = None
-        if trace is not None:
-            trace_id = trace.trace_id
-            trace.request_abandoned(ended_at)
-        self.recent.request_ended(request_id, "abandoned", arrived_at, ended_at, None, (), trace_id)
+            self._log_request(request.request_id, code, took_s, attempts, trace_id)
 
     def request_rejected(self, code: str, reason: str) -> None:
         self._rejected[code] += 1
@@ -111,38 +92,37 @@ class Recorder:
         if self._log_all:
             self._access_log.info("request rejected", code=code, reason=reason)
 
-    def bug(self, request_id: bytes, trace: RequestTrace | None = None) -> None:
+    def internal_error(self, request: Request | None) -> None:
         self._bugs += 1
-        ids = _ids(request_id, trace.trace_id if trace is not None else None)
+        ids = {}
+        if request is not None:
+            ids = _ids(request.request_id, request.trace.trace_id if request.trace is not None else None)
         self._log.exception("a bug of the gateway's ended a request", **ids)
 
-    def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
+    def attempt_finished(self, attempt: Attempt) -> None:
         outcome = attempt.outcome.reason if isinstance(attempt.outcome, Failure) else "success"
-        took_s = (attempt.ended_at or attempt.launched_at) - attempt.launched_at
+        took_s = attempt.ended_at - attempt.launched_at
         fate = _IN_RACE
-        if lost:
+        if attempt.is_loser:
             self._wasted_s += took_s
-            self.recent.loser_ended(attempt)
+            self.recent.loser_finished(attempt)
             if attempt.number == 1:
-                fate = _fate_of_loser(attempt)
+                fate = _outcome_without_hedging(attempt)
         self._attempts[attempt.number, outcome, fate].observe(took_s)
         if attempt.span is not None:
-            attempt.span.attempt_ended(attempt, lost=lost)
+            attempt.span.attempt_finished(attempt)
 
-    def answered(self, overshoot_s: float) -> None:
-        self._overshoot.observe(max(overshoot_s, 0.0))
+    def iteration_took(self, took_s: float) -> None:
+        """Called with the length of each iteration of the event loop, in seconds."""
+        self._lag.observe(took_s)
 
-    def turn_took(self, took_s: float) -> None:
-        """Hear how long a turn of the event loop was."""
-        self._lag.observe(max(took_s, 0.0))
-
-    def reused_connection_died(self) -> None:
+    def stale_connection_retried(self) -> None:
         self._reused_connection_retries += 1
 
     # -- what they come to
 
-    def snapshot(self, upstream_connections: dict[str, int], client_connections: int) -> Snapshot:
-        """Tell all counts as they are now."""
+    def snapshot(self, upstream_connections: dict[str, int], client_connections: int, in_flight: int) -> Snapshot:
+        """Return all counts as they are now."""
         request_duration = {code: _histogram(counted) for code, counted in self._durations.items()}
         requests = {code: durations.count for code, durations in request_duration.items()}
         attempts: defaultdict[str, dict[str, int]] = defaultdict(dict)
@@ -162,7 +142,7 @@ class Recorder:
         return Snapshot(
             requests=add(requests, dict(self._rejected)),
             request_duration=request_duration,
-            in_flight=self._in_flight,
+            in_flight=in_flight,
             attempts=dict(attempts),
             attempt_duration=attempt_duration,
             first_attempt_duration=first_attempt_duration,
@@ -191,7 +171,7 @@ class Recorder:
         attempts: tuple[Attempt, ...],
         trace_id: str | None,
     ) -> None:
-        told = [
+        outcomes = [
             "pending" if attempt.outcome is None
             else attempt.outcome.reason if isinstance(attempt.outcome, Failure)
             else "success"
@@ -203,34 +183,34 @@ class Recorder:
             **_ids(request_id, trace_id),
             code=code,
             took_ms=round(took_s * 1000, 1),
-            attempts=told,
+            attempts=outcomes,
         )
 
 
-def _durations() -> Observations:
-    return Observations(BUCKETS_S)
+def _durations() -> HistogramCounter:
+    return HistogramCounter(BUCKETS_S)
 
 
-def _histogram(counted: Observations) -> Histogram:
+def _histogram(counted: HistogramCounter) -> Histogram:
     return Histogram(list(counted.counts), counted.sum_s)
 
 
-def _lag(counted: Observations) -> Lag:
+def _lag(counted: HistogramCounter) -> Lag:
     return Lag(list(counted.counts), counted.sum_s)
 
 
 def _ids(request_id: bytes, trace_id: str | None) -> dict[str, str]:
-    """Tell what a log line calls the request."""
+    """Return what a log line calls the request."""
     ids = {"request_id": request_id.decode("ascii")}
     return ids if trace_id is None else {**ids, "trace_id": trace_id}
 
 
-def _fate_of_loser(first: Attempt) -> str:
-    """Tell what the caller would have got from a first attempt alone, which ended after its race.
+def _outcome_without_hedging(first: Attempt) -> str:
+    """Return what the client would have got from a first attempt alone, which ended after its race.
 
-    One that we cut off before its request's deadline might have succeeded yet: nobody knows.
+    One that we cut off before its request's deadline might have succeeded yet: that cannot be known.
     """
-    in_time = first.ended_at is not None and first.ended_at <= first.deadline_at
+    in_time = first.ended_at <= first.request.deadline_at
     if not isinstance(first.outcome, Failure):
         return "success" if in_time else "out_of_time"
     if not in_time:

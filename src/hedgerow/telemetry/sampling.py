@@ -5,6 +5,7 @@ from random import random
 
 from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.request import Request
+from hedgerow.core.trace_context import TraceContext
 
 
 class Sampler:
@@ -16,16 +17,16 @@ class Sampler:
     def __init__(
         self,
         share: float,
-        record: Callable[[Request, int], RequestTrace],
+        record: Callable[[Request], RequestTrace],
         chance: Callable[[], float] = random,
     ) -> None:
         self._share = share
         self._record = record
         self._chance = chance
 
-    def begin(self, request: Request, timeout_ms: int) -> RequestTrace | None:
-        """Tell the trace of an admitted request."""
-        caller = request.trace
-        if caller is not None:
-            return self._record(request, timeout_ms) if caller.sampled else caller
-        return self._record(request, timeout_ms) if self._chance() < self._share else None
+    def start(self, request: Request) -> RequestTrace | None:
+        """Return the trace of an admitted request."""
+        context = request.trace
+        if isinstance(context, TraceContext):
+            return self._record(request) if context.sampled else context
+        return self._record(request) if self._chance() < self._share else None

@@ -3,7 +3,6 @@
 Whatever is wrong with the receiver, it costs spans and nothing else; those are counted. docs/decisions/0010-tracing.md
 """
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -249,18 +248,11 @@ class Spans:
             self._log.info("spans are exported again")
         self._told_trouble = trouble is not None
 
-    async def close(self, timeout_s: float = FLUSH_S) -> None:
-        """Export what waits, for `timeout_s` at the most; the rest is dropped."""
-        loop, done = asyncio.get_running_loop(), asyncio.Event()
-
-        def shut_down() -> None:
-            self._batches.shutdown()  # type: ignore[no-untyped-call] # the SDK's
-            with suppress(RuntimeError):  # the loop has not waited for us
-                loop.call_soon_threadsafe(done.set)
-
-        Thread(target=shut_down, name="spans", daemon=True).start()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await done.wait()
+    def close(self, timeout_s: float = FLUSH_S) -> None:
+        """Export what waits, for at most `timeout_s`; the rest is dropped. Blocks: called when nothing is served."""
+        closing = Thread(target=self._batches.shutdown, name="spans", daemon=True)
+        with suppress(RuntimeError):  # no thread can be started
+            closing.start()
+            closing.join(timeout_s)
         self._counts.end()
         self.report()

@@ -11,6 +11,7 @@ import msgspec
 
 from hedgerow import __version__
 from hedgerow.telemetry.health import Shares, State, Workers, assess, attempts_by_outcome
+from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import (
     BUCKETS_S,
     LAG_BUCKETS_S,
@@ -18,7 +19,6 @@ from hedgerow.telemetry.snapshot import (
     Histogram,
     Snapshot,
 )
-from hedgerow.telemetry.told import RequestTold
 
 RECENT = 25
 """Requests that are shown."""
@@ -154,7 +154,7 @@ class Status(msgspec.Struct):
     hedging: HedgingTold
     load: LoadTold
     series: SeriesTold
-    recent: list[RequestTold]
+    recent: list[RequestRecord]
 
 
 class About(msgspec.Struct, frozen=True):
@@ -173,7 +173,7 @@ def tell(
     *,
     workers: Workers,
     series: SeriesTold,
-    recent: list[RequestTold],
+    recent: list[RequestRecord],
     at: float,
 ) -> Status:
     """Tell everything, from what was counted in the last `span_s` seconds."""

@@ -33,8 +33,8 @@ class Tracing(Spans):
         super().__init__(log)
         upstream = upstream_attributes(target)
 
-        def record(request: Request, timeout_ms: int) -> RequestTrace:
-            return Recording(request, timeout_ms, maker=self.maker, upstream=upstream, clock=clock)
+        def record(request: Request) -> RequestTrace:
+            return Recording(request, maker=self.maker, upstream=upstream, clock=clock)
 
         self.sampler = Sampler(share, record)
 
@@ -67,7 +67,6 @@ class Recording:
     def __init__(
         self,
         request: Request,
-        timeout_ms: int,
         *,
         maker: SpanMaker,
         upstream: Mapping[str, AttributeValue],
@@ -76,29 +75,35 @@ class Recording:
         self._maker = maker
         self._upstream = upstream
         self._to_utc_ns = time_ns() - _ns(clock())
-        self._request = request
-        self._timeout_ms = timeout_ms
-        self._caller = _span_context(request.trace) if request.trace is not None else None
-        self._context = maker.context(self._caller)
+        self._method = request.method.decode("ascii")
+        self._request_id = request.request_id.decode("ascii")
+        self._arrived_at = request.arrived_at
+        self._timeout_ms = request.timeout_ms
+        context = request.trace if isinstance(request.trace, TraceContext) else None
+        self._tracestate = context.tracestate if context is not None else b""
+        self._parent = _span_context(context) if context is not None else None
+        self._context = maker.context(self._parent)
         self._attempts: list[_AttemptSpan] = []
         self.trace_id = f"{self._context.trace_id:032x}"
 
-    def attempt_began(self, attempt: Attempt) -> "_AttemptSpan":
-        """Begin the span of an attempt; the upstream is told of it."""
-        caller = self._request.trace
+    def attempt_started(self, attempt: Attempt) -> "_AttemptSpan":
+        """Begin the span of an attempt; the upstream gets its ids."""
         span = _AttemptSpan(
             attempt,
             maker=self._maker,
             parent=self._context,
-            tracestate=caller.tracestate if caller is not None else b"",
+            tracestate=self._tracestate,
             upstream=self._upstream,
             to_utc_ns=self._to_utc_ns,
         )
         self._attempts.append(span)
         return span
 
-    def request_ended(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
         """End the span, and those of the attempts that ended before; losers end theirs themselves."""
+        if code == "abandoned":
+            self._end(code, ended_at, None, {}, _UNSET)
+            return
         winner = verdict.winner.number if isinstance(verdict, Won) else None
         status = status_of(code)
         told: dict[str, AttributeValue] = {"http.response.status_code": status}
@@ -110,23 +115,18 @@ class Recording:
             span_status = _ERROR
         self._end(code, ended_at, winner, told, span_status)
 
-    def request_abandoned(self, ended_at: float) -> None:
-        """End the span; the attempts that still run are losers."""
-        self._end("abandoned", ended_at, None, {}, _UNSET)
-
     def _end(
         self, code: str, ended_at: float, winner: int | None, told: dict[str, AttributeValue], status: Status
     ) -> None:
         for attempt in self._attempts:
             attempt.race_ended(winner)
-        request = self._request
-        method = request.method.decode("ascii")
+        method = self._method
         self._maker.end(
             f"{method} /api/smart",
             SpanKind.SERVER,
             context=self._context,
-            parent=self._caller,
-            start_ns=_ns(request.arrived_at) + self._to_utc_ns,
+            parent=self._parent,
+            start_ns=_ns(self._arrived_at) + self._to_utc_ns,
             end_ns=_ns(ended_at) + self._to_utc_ns,
             status=status,
             attributes={
@@ -134,7 +134,7 @@ class Recording:
                 "http.route": "/api/smart",
                 "url.path": "/api/smart",
                 "url.scheme": "http",
-                "hedgerow.request_id": request.request_id.decode("ascii"),
+                "hedgerow.request_id": self._request_id,
                 "hedgerow.timeout_ms": self._timeout_ms,
                 "hedgerow.outcome": code,
                 "hedgerow.attempts": len(self._attempts),
@@ -174,12 +174,11 @@ class _AttemptSpan:
         traceparent = b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
         self.headers = trace_headers(traceparent, tracestate)
 
-    def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
-        """Note the outcome; a loser's race has been decided, so its span ends here."""
+    def attempt_finished(self, attempt: Attempt) -> None:
+        """Keep the outcome; a loser's race has been decided, so its span ends here."""
         self._outcome = attempt.outcome
-        ended_at = attempt.ended_at if attempt.ended_at is not None else attempt.launched_at
-        self._ended_ns = _ns(ended_at) + self._to_utc_ns
-        if lost:
+        self._ended_ns = _ns(attempt.ended_at) + self._to_utc_ns
+        if attempt.is_loser:
             self._end(won=False, lost=True)
 
     def race_ended(self, winner: int | None) -> None:

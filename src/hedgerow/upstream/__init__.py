@@ -1,5 +1,2 @@
 """The upstream edge: a pool of HTTP/1.1 connections that carry attempts."""
 
-from hedgerow.upstream.pool import Upstream
-
-__all__ = ["Upstream"]

@@ -15,7 +15,7 @@ from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address
 from hedgerow.net.tls import read_failure
 from hedgerow.settings import UpstreamLimits
-from hedgerow.upstream.connector import Connecting
+from hedgerow.upstream.connecting import Connecting
 
 CONNECTING: Final = 0
 ACTIVE: Final = 1
@@ -128,7 +128,7 @@ class UpstreamConnection:
             self.connecting = None
         self._drop_stream()
         # Parser and connection hold each other: only a collection would free them, and it is rare.
-        self._parser = None
+        self._parser = None  # type: ignore[assignment]
         self._pool.on_closed(self)
 
     def _drop_stream(self) -> None:

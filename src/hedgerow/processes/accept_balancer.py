@@ -17,7 +17,7 @@ SLACK_SHARE = 1 / 8
 and exact evenness would let workers wait for each other at each connection."""
 
 
-class Scoreboard:
+class ConnectionCounts:
     """One number a worker. Reading and writing aligned words needs no lock; a stale read costs a little evenness."""
 
     def __init__(self, descriptor: int, slots: int) -> None:
@@ -28,20 +28,20 @@ class Scoreboard:
         self._counts = memoryview(self._memory).cast("I")
 
     @classmethod
-    def create(cls, slots: int) -> "Scoreboard":
+    def create(cls, slots: int) -> "ConnectionCounts":
         """Make one on which nobody stands yet."""
-        descriptor = os.memfd_create("hedgerow-scoreboard")
+        descriptor = os.memfd_create("hedgerow-connection-counts")
         os.ftruncate(descriptor, slots * _COUNT.size)
         board = cls(descriptor, slots)
         for slot in range(slots):
-            board.leave(slot)
+            board.withdraw(slot)
         return board
 
-    def note(self, slot: int, connections: int) -> None:
+    def set_count(self, slot: int, connections: int) -> None:
         """Tell the others."""
         self._counts[slot] = connections
 
-    def leave(self, slot: int) -> None:
+    def withdraw(self, slot: int) -> None:
         """Nobody accepts here any more."""
         self._counts[slot] = _ABSENT
 
@@ -58,20 +58,20 @@ class Scoreboard:
         os.close(self.descriptor)
 
 
-class Seat:
+class AcceptBalancer:
     """One worker's place on the scoreboard, as its front sees it."""
 
-    def __init__(self, board: Scoreboard, slot: int) -> None:
+    def __init__(self, board: ConnectionCounts, slot: int) -> None:
         self._board = board
         self._slot = slot
 
-    def note(self, connections: int) -> None:
+    def set_count(self, connections: int) -> None:
         """Tell the others how many connections this worker has."""
-        self._board.note(self._slot, connections)
+        self._board.set_count(self._slot, connections)
 
-    def leave(self) -> None:
+    def withdraw(self) -> None:
         """Accept no more: the others need not wait for us."""
-        self._board.leave(self._slot)
+        self._board.withdraw(self._slot)
 
     def may_accept(self) -> bool:
         """Tell whether the next connection is for this worker to take."""

@@ -1,9 +1,9 @@
-"""One request as people are told of it, on the status page and by `/status.json`."""
+"""One request as the status page and `/status.json` show it."""
 
 import msgspec
 
 
-class AttemptTold(msgspec.Struct, forbid_unknown_fields=True):
+class AttemptRecord(msgspec.Struct, forbid_unknown_fields=True):
     """One attempt of a request; spans are milliseconds, `launched_at_ms` counts from the request's arrival."""
 
     number: int
@@ -16,12 +16,12 @@ class AttemptTold(msgspec.Struct, forbid_unknown_fields=True):
     """It was still running when its race was over."""
 
 
-class RequestTold(msgspec.Struct, forbid_unknown_fields=True):
+class RequestRecord(msgspec.Struct, forbid_unknown_fields=True):
     """One request that was admitted and is over."""
 
     request_id: str
     code: str
-    """What its caller got, as in `hedgerow_requests_total`."""
+    """What its client got, as in `hedgerow_requests_total`."""
     at: float
     """When it arrived: seconds since 1970, UTC."""
     took_ms: float
@@ -29,6 +29,6 @@ class RequestTold(msgspec.Struct, forbid_unknown_fields=True):
     """When it would have been answered at the latest, since its arrival."""
     winner: int | None
     """The number of the attempt that gave the answer."""
-    attempts: list[AttemptTold]
+    attempts: list[AttemptRecord]
     trace_id: str | None = None
-    """Of the trace that it is part of, the caller's or ours."""
+    """Of the trace that it is part of, the client's or ours."""

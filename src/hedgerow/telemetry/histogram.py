@@ -1,12 +1,12 @@
 """Observations while they are counted: what `snapshot.Histogram` and `snapshot.Lag` are made of.
 
-Apart from those, for each request counts some here: this can be compiled, classes of msgspec's cannot.
+A module of its own, for each request counts some here: this can be compiled, classes of msgspec's cannot.
 """
 
 from bisect import bisect_left
 
 
-class Observations:
+class HistogramCounter:
     """Counts by bucket; the last bucket is the one beyond all bounds."""
 
     __slots__ = ("_bounds", "counts", "sum_s")

@@ -21,29 +21,29 @@ import uvloop
 from hedgerow.admin import Admin, Readiness
 from hedgerow.core.request import Request
 from hedgerow.core.response import JSON, Response, problem_response
-from hedgerow.http_front import HttpFront
-from hedgerow.scoreboard import Scoreboard
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.processes.accept_balancer import ConnectionCounts
+from hedgerow.processes.control_channel import (
+    MAX_LINE_BYTES,
+    ControlReply,
+    ControlRequest,
+    GetRecent,
+    GetSnapshot,
+    RecentReply,
+)
+from hedgerow.processes.loop_bridge import LoopBridge
+from hedgerow.processes.worker import CLOCK, WorkerConfig
+from hedgerow.processes.worker_channel import WorkerChannel
+from hedgerow.server.server import HttpServer
 from hedgerow.service_manager import READY, RELOADING, STOPPING, notify
 from hedgerow.settings import EMBEDDED, LoserPolicy, Settings, Target, parse_target
-from hedgerow.sockets import Outbox
 from hedgerow.status_page import pages
-from hedgerow.telemetry.channel import (
-    MAX_LINE_BYTES,
-    Answer,
-    AskCounts,
-    AskRecent,
-    Link,
-    Question,
-    RecentRequests,
-)
 from hedgerow.telemetry.health import UNTOLD_S, Watch, Workers, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
 from hedgerow.telemetry.logs import Logs, Sink
-from hedgerow.telemetry.recent import KEPT_REQUESTS
+from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.snapshot import Snapshot, add
 from hedgerow.telemetry.status import RECENT, About
-from hedgerow.trampoline import Trampoline
-from hedgerow.worker import CLOCK, Order
 
 RESTART_BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Waits before a worker is replaced that keeps dying; a worker that stood for `STABLE_S` starts at the first."""
@@ -78,7 +78,7 @@ class _Worker:
         """Another has taken over; it is not started again."""
         self.watch: asyncio.Task[None] | None = None
         self.process: asyncio.subprocess.Process | None = None
-        self.link: Link | None = None
+        self.link: WorkerChannel | None = None
 
     @property
     def ready(self) -> bool:
@@ -105,9 +105,10 @@ class Supervisor:
         self._simulator_watch: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         """A worker has begun to serve, or has ended."""
-        self._board = Scoreboard.create(settings.workers + 1)
+        self._board = ConnectionCounts.create(settings.workers + 1)
         self._replacing: asyncio.Task[None] | None = None
         self._utc_offset_s = 0.0
+        self._bridge: LoopBridge | None = None
         self._history = History(
             About(
                 upstream=settings.upstream,
@@ -131,24 +132,22 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
-        trampoline = Trampoline(loop, CLOCK)
-        outbox = Outbox(trampoline.begin_turn)
-        trampoline.flush = outbox.flush
-        front = HttpFront(
-            self.operations(sock.getsockname()[1]).handle,
+        event_loop = EventLoop(CLOCK, on_internal_error=lambda: self._log.exception("a bug of the gateway's"))
+        self._bridge = LoopBridge(event_loop)
+        server = HttpServer(
+            self.operations(sock.getsockname()[1]),
             settings.client_limits,
+            event_loop,
             max_clients=64,
-            on_refusal=lambda *_: None,
-            outbox=outbox,
-            trampoline=trampoline,
-            loop=loop,
+            on_rejected=lambda *_: None,
         )
         try:
             target = await self._target()
             for slot in range(settings.workers):
                 self._start_worker(slot, sock, target)
             loop.add_signal_handler(signal.SIGHUP, self._replace_workers, sock, target)
-            front.start(admin_sock)
+            server.start(admin_sock)
+            self._bridge.run_once()
             self._later(self._keep_history())
             ready = loop.create_task(self._until(lambda: any(worker.ready for worker in self._workers)))
             stopped = loop.create_task(stop.wait())
@@ -173,8 +172,10 @@ class Supervisor:
                 await asyncio.wait(self._watches)
             for worker in self._workers:
                 _signal(worker.process, signal.SIGKILL)
-            await front.close()
-            trampoline.close()
+            server.close()
+            self._bridge.run_once()
+            self._bridge.close()
+            event_loop.close()
             await self._stop_simulator()
             sock.close()
             admin_sock.close()
@@ -202,7 +203,7 @@ class Supervisor:
     def _start_worker(self, slot: int, sock: socket.socket, target: Target) -> _Worker:
         worker = _Worker(slot)
         self._workers.append(worker)
-        order = msgspec.json.encode(Order(self._settings, target, self._settings.workers + 1, slot)) + b"\n"
+        order = msgspec.json.encode(WorkerConfig(self._settings, target, self._settings.workers + 1, slot)) + b"\n"
         worker.watch = asyncio.get_running_loop().create_task(self._keep_running(worker, sock, order))
         self._watches.add(worker.watch)
         worker.watch.add_done_callback(self._watches.discard)
@@ -256,19 +257,19 @@ class Supervisor:
         with theirs:
             passed = (sock.fileno(), theirs.fileno(), self._board.descriptor)
             worker.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "hedgerow.worker", *map(str, passed),
+                sys.executable, "-m", "hedgerow.processes.worker", *map(str, passed),
                 pass_fds=passed, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
         writer.write(order)
-        worker.link = Link(reader, writer, self._changed.set)
+        worker.link = WorkerChannel(reader, writer, self._changed.set)
         try:
             await worker.link.listen()
         finally:
             self._retired = add(self._retired, worker.link.last.without_gauges())
             worker.link = None
-            self._board.leave(worker.slot)
+            self._board.withdraw(worker.slot)
             self._changed.set()
             await worker.process.wait()
 
@@ -308,13 +309,13 @@ class Supervisor:
             return Readiness(ready=False, reason="shedding: more is asked than can be answered in time")
         return Readiness(ready=True, reason=f"{len(answering)} of {len(self._workers)} workers serve")
 
-    def _links(self) -> list[Link]:
+    def _links(self) -> list[WorkerChannel]:
         """Tell the channels to the workers that serve."""
         return [worker.link for worker in self._workers if worker.link is not None and worker.link.ready]
 
     @staticmethod
-    def _is_silent(link: Link, for_s: float) -> bool:
-        return asyncio.get_running_loop().time() - link.told_at > for_s
+    def _is_silent(link: WorkerChannel, for_s: float) -> bool:
+        return asyncio.get_running_loop().time() - link.last_heard_at > for_s
 
     def _kill_the_hung(self) -> None:
         for worker in self._workers:
@@ -322,7 +323,7 @@ class Supervisor:
                 self._log.error("worker hangs", silent_s=HUNG_S)
                 _signal(worker.process, signal.SIGKILL)
 
-    async def _ask(self, question: Question) -> list[Answer]:
+    async def _ask(self, question: ControlRequest) -> list[ControlReply]:
         """Ask every worker, and tell what came within `ANSWER_WAIT_S`."""
         links = [worker.link for worker in self._workers if worker.link is not None]
         answers = [answer for link in links if (answer := link.ask(question)) is not None]
@@ -333,7 +334,7 @@ class Supervisor:
 
     async def _counts(self) -> Snapshot:
         """Add up all workers, those that do not answer as they last told, and those that are no more."""
-        await self._ask(AskCounts())
+        await self._ask(GetSnapshot())
         total = self._retired
         for worker in self._workers:
             if worker.link is not None:
@@ -341,9 +342,9 @@ class Supervisor:
         return add(total, Snapshot(log_lines_dropped=self._logs.dropped))
 
     async def _metrics(self, _: Request) -> Response:
-        from hedgerow.telemetry.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 (30 ms of each start)
+        from hedgerow.telemetry.prometheus import CONTENT_TYPE, render  # noqa: PLC0415 (30 ms of each start)
 
-        return Response(200, exposition(await self._counts()), content_type=CONTENT_TYPE)
+        return Response(200, render(await self._counts()), content_type=CONTENT_TYPE)
 
     async def _keep_history(self) -> None:
         """Look at the counts each second; a second's work is 0.3 ms."""
@@ -370,9 +371,9 @@ class Supervisor:
 
     async def _status(self, request: Request) -> Response:
         wanted = parse_qs(request.query.decode("latin-1")).get("request_id")
-        answers = await self._ask(AskRecent(self._utc_offset(), RECENT, wanted[0] if wanted else None))
+        answers = await self._ask(GetRecent(self._utc_offset(), RECENT, wanted[0] if wanted else None))
         recent = [
-            told for answer in answers if isinstance(answer, RecentRequests) for told in answer.requests
+            told for answer in answers if isinstance(answer, RecentReply) for told in answer.requests
         ]
         recent.sort(key=lambda told: told.at, reverse=True)
         if wanted:
@@ -400,8 +401,13 @@ class Supervisor:
     def _later(self, answering: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(answering)
         self._answers.add(task)
-        task.add_done_callback(self._answers.discard)
+        task.add_done_callback(self._answered)
         return task
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._answers.discard(task)
+        if self._bridge is not None:
+            self._bridge.run_once()  # sends what was answered
 
     # -- the embedded upstream
 
@@ -472,7 +478,8 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
-        sock.listen(1)  # says at once if the port is taken; the workers listen with their own backlog
+        # Not listening yet: until a worker does, the kernel refuses connections (B14). A port on which another process
+        # listens is taken all the same.
     except OSError as error:
         sock.close()
         raise CannotStart(f"{setting} {port} on {host}: {os.strerror(error.errno or 0)}") from None

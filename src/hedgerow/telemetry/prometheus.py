@@ -28,10 +28,10 @@ _REQUESTS = (
 _FIRST_ATTEMPTS = ("success", "all_failed", "out_of_time", UNKNOWN)
 _HEDGES = ("fired", "won", "rescued", "suppressed")
 _SPANS = ("exported", "failed", "dropped")
-_SHED = ("in_flight", "load", "lag", "too_late", "connections")
+_SHED = ("in_flight", "load", "connections")
 
 
-def exposition(snapshot: Snapshot) -> bytes:
+def render(snapshot: Snapshot) -> bytes:
     """Write `/metrics`."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(snapshot))

@@ -1,0 +1,80 @@
+"""TLS towards the upstream: what is trusted, and what a failure is in words."""
+
+import os
+import re
+import socket
+import ssl
+from typing import Final
+
+from hedgerow.core.outcomes import Failure, FailureReason
+
+_ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)")
+"""OpenSSL's reason for an alert that the peer has sent; the prefix is the version that introduced the alert."""
+
+
+def client_context() -> ssl.SSLContext:
+    """Return the context of all connections to upstreams: TLS 1.2 or later, HTTP/1.1, certificate and name verified.
+
+    The trust store is the system's, or that of `SSL_CERT_FILE` and `SSL_CERT_DIR`, which OpenSSL reads itself.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def server_name(host: str) -> bytes:
+    """Return the name to verify, and to send as SNI: without the dot of an absolute name (RFC 6066 section 3)."""
+    return host.rstrip(".").encode("ascii")
+
+
+def start_tls(context: ssl.SSLContext, sock: socket.socket, name: bytes) -> ssl.SSLSocket:
+    """Return a TLS socket that takes the place of `sock`, which is connected; `do_handshake` is the caller's.
+
+    A stream that ends without close_notify raises SSLEOFError, so that a cut answer never looks like a whole one.
+    """
+    return context.wrap_socket(
+        sock, do_handshake_on_connect=False, suppress_ragged_eofs=False, server_hostname=name
+    )
+
+
+def read_failure(error: OSError) -> Failure:
+    """Return what an exception of `Stream.read` means for the attempt.
+
+    In TLS 1.3 the server judges the client's certificate after the client's handshake is over: its alert comes with
+    the first read (RFC 8446 section 4.4.2.4).
+    """
+    if isinstance(error, ssl.SSLEOFError):
+        return Failure(FailureReason.RESET, "the connection ended without a TLS close_notify")
+    if isinstance(error, ssl.SSLError):
+        return Failure(FailureReason.TLS, error_text(error))
+    return Failure(FailureReason.RESET, error_text(error))
+
+
+def error_text(error: OSError) -> str:
+    """Return the reason of a failure in words, without numbers and OpenSSL's source lines."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate: {error.verify_message}"
+    if isinstance(error, ssl.SSLEOFError):
+        return "the upstream closed the connection during the TLS handshake"
+    if isinstance(error, ssl.SSLError):
+        return _reason_text(error)
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    if error.errno is not None:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
+
+
+def _reason_text(error: ssl.SSLError) -> str:
+    reason = getattr(error, "reason", None)
+    if not reason:
+        return str(error)
+    alert = _ALERT.fullmatch(reason)
+    if alert is not None:
+        return f"TLS alert from the upstream: {_words(alert[1])}"
+    return f"TLS: {_words(reason)}"
+
+
+def _words(name: str) -> str:
+    return name.lower().replace("_", " ")

@@ -1,0 +1,264 @@
+"""One worker: server, gateway, pool and admission on one event loop, in one process.
+
+Started by the supervisor as `python -m hedgerow.processes.worker`, with descriptors of the listening socket, of a
+channel to the supervisor and of the connection counts. A worker whose channel closes has lost its supervisor and ends
+by itself.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from math import isfinite
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from hedgerow import __version__
+from hedgerow.admission.controller import AdmissionController
+from hedgerow.core.hedging import EarlyFailure, HedgePlan
+from hedgerow.core.response_validation import classify_response
+from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.gateway import Gateway, Policy
+from hedgerow.net.resolver import Resolver
+from hedgerow.net.tls import client_context
+from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
+from hedgerow.processes.control_channel import (
+    ControlEndpoint,
+    ControlReply,
+    ControlRequest,
+    Exiting,
+    GetSnapshot,
+    Ready,
+    RecentReply,
+    SnapshotReply,
+)
+from hedgerow.processes.process_tuning import (
+    configure_gc,
+    preallocate_descriptor_table,
+    raise_descriptor_limit,
+)
+from hedgerow.server.server import IDLE_GRACE_S, HttpServer
+from hedgerow.settings import DescriptorBudget, Settings, Target
+from hedgerow.telemetry.logs import Logs
+from hedgerow.telemetry.recorder import Recorder
+from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.pool import ConnectionPool
+
+if TYPE_CHECKING:
+    from hedgerow.telemetry.tracing import Tracing
+
+CLOCK: Final = monotonic
+
+
+class WorkerConfig(msgspec.Struct):
+    """What the supervisor gives a worker at its start."""
+
+    settings: Settings
+    target: Target
+    slots: int
+    """Of the connection counts."""
+    slot: int
+    """This worker's."""
+
+
+def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":
+    """Record traces if it is wanted. OpenTelemetry is loaded only then: it takes 0.15 s and 13 MB."""
+    if not settings.trace_sample:
+        return None
+    from hedgerow.telemetry.tracing import begin  # noqa: PLC0415
+
+    return begin(settings.trace_sample, target, CLOCK, log)
+
+
+class Worker:
+    """The parts of one worker; `start`, then `drain` or not, then `close`."""
+
+    def __init__(self, settings: Settings, target: Target, balancer: AcceptBalancer | None = None) -> None:
+        budget = DescriptorBudget.of(raise_descriptor_limit(), settings.hedges, settings.max_in_flight)
+        self._drain_s = settings.drain_ms / 1000
+        self.logs = Logs(settings.log_format, settings.log_level)
+        self.recorder = Recorder(self.logs.log, settings.access_log, settings.hedges)
+        self.loop = EventLoop(CLOCK, on_internal_error=self._on_internal_error)
+        self.admission = AdmissionController(
+            budget.max_in_flight, adapts=settings.shedding == "on"
+        )
+        self.tracing = start_tracing(settings, target, self.logs.log)
+        self.resolver = Resolver(self.loop)
+        connector = Connector(
+            target,
+            settings.upstream_limits,
+            self.loop,
+            self.resolver,
+            client_context() if target.tls else None,
+        )
+        self.pool = ConnectionPool(
+            target,
+            settings.upstream_limits,
+            max_connections=budget.max_upstream_connections,
+            attempts_per_request=1 + settings.hedges,
+            losers=settings.losers,
+            loser_grace_s=settings.loser_grace_ms / 1000,
+            classify=classify_response,
+            loop=self.loop,
+            connector=connector,
+            observer=self.recorder,
+            user_agent=f"hedgerow/{__version__}",
+        )
+        plan = HedgePlan(
+            settings.hedge_after_ms / 1000, settings.hedges, EarlyFailure(settings.hedge_on_failure)
+        )
+        gateway = Gateway(
+            self.pool,
+            Policy(plan, settings.default_timeout_ms, settings.max_timeout_ms),
+            admission=self.admission,
+            loop=self.loop,
+            observer=self.recorder,
+            tracer=self.tracing.sampler if self.tracing is not None else None,
+        )
+        self.loop.admit = gateway.admit_waiting
+        self.loop.on_iteration = self._on_iteration
+        self.server = HttpServer(
+            gateway,
+            settings.client_limits,
+            self.loop,
+            max_clients=budget.max_clients,
+            on_rejected=self.recorder.request_rejected,
+            balancer=balancer,
+        )
+        connector.start()
+
+    def start(self, sock: socket.socket) -> None:
+        """Answer clients that connect to `sock`, which belongs to the worker from now on; raises OSError."""
+        self.server.start(sock)
+
+    def drain(self, on_done: Callable[[], None]) -> None:
+        """Answer what is in flight (B13), then call `on_done`; after `drain_ms` at the latest."""
+        self.loop.call_at(self.loop.clock() + self._drain_s, _Once(on_done))
+        self.server.drain(on_done, min(IDLE_GRACE_S, self._drain_s / 2))
+
+    def close(self) -> None:
+        """Close what is left: connections, lookups, spans. Blocks for at most half a second."""
+        self.server.close()
+        self.pool.close()
+        self.resolver.close()
+        if self.tracing is not None:
+            self.tracing.close()
+        self.loop.close()
+
+    def snapshot(self) -> Snapshot:
+        """Return this worker's counts."""
+        now = self.loop.clock()
+        snapshot = self.recorder.snapshot(
+            self.pool.connection_counts(), self.server.connections, self.admission.in_flight
+        )
+        snapshot.max_in_flight = self.admission.max_in_flight
+        rate = self.admission.rate_limit(now)
+        if isfinite(rate):
+            snapshot.paced, snapshot.pace = 1, rate
+        snapshot.shedding = int(self.admission.is_overloaded(now))
+        snapshot.log_lines_dropped = self.logs.dropped
+        if self.tracing is not None:
+            snapshot.spans = self.tracing.counts()
+        return snapshot
+
+    def answer(self, request: ControlRequest) -> ControlReply:
+        """Return what the supervisor asks for."""
+        if isinstance(request, GetSnapshot):
+            self.logs.summarise()
+            if self.tracing is not None:
+                self.tracing.report()
+            return SnapshotReply(self.snapshot())
+        recent, offset_s = self.recorder.recent, request.utc_offset_s
+        if request.request_id is not None:
+            return RecentReply(recent.find(request.request_id.encode(), offset_s))
+        return RecentReply(recent.newest(request.most, offset_s))
+
+    def _on_iteration(self, took_s: float, ended_at: float) -> None:
+        self.admission.record_iteration(took_s, ended_at)
+        self.recorder.iteration_took(took_s)
+
+    def _on_internal_error(self) -> None:
+        self.recorder.internal_error(None)
+
+
+class _Once:
+    """Calls something at a deadline."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.on_deadline = call
+
+
+class _Signals:
+    """Has SIGTERM and SIGINT call something on the event loop (`signal.set_wakeup_fd`)."""
+
+    def __init__(self, loop: EventLoop, on_signal: Callable[[], None]) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        self._on_signal = on_signal
+        loop.register(self._receiver.fileno(), self, READABLE)
+        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _ignore_signal)
+
+    def on_ready(self, _mask: int) -> None:
+        self._receiver.recv(4096)
+        self._on_signal()
+
+    def abort(self) -> None:
+        """Go on: signals must be received whatever happened."""
+
+
+def _ignore_signal(_number: int, _frame: object) -> None:
+    """Leave it to the wake-up descriptor."""
+
+
+def run(config: WorkerConfig, sock: socket.socket, channel: socket.socket, counts: ConnectionCounts) -> None:
+    """Serve until a signal, or the supervisor's end; then drain, and end the process."""
+    worker = Worker(config.settings, config.target, AcceptBalancer(counts, config.slot))
+    worker.logs.catch_all()
+    loop = worker.loop
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            worker.drain(loop.stop)
+
+    _Signals(loop, stop)
+    control = ControlEndpoint(loop, channel, worker.answer, on_closed=stop)
+    worker.start(sock)
+    configure_gc()
+    control.send(Ready())
+    loop.run()
+    snapshot = worker.snapshot()
+    worker.close()
+    snapshot.spans = worker.tracing.counts() if worker.tracing is not None else snapshot.spans
+    control.send(Exiting(snapshot))
+    worker.logs.close()
+    sys.stderr.flush()
+    os._exit(0)  # a name lookup that hangs holds a thread, and the interpreter's end would wait for it
+
+
+def main() -> None:
+    """Run a worker: `python -m hedgerow.processes.worker LISTENING-SOCKET CHANNEL COUNTS`, all three descriptors.
+
+    Its configuration is the first line of the channel.
+    """
+    preallocate_descriptor_table(raise_descriptor_limit())
+    for argument in sys.argv[1:4]:  # a child of ours must not keep the port, or our end of the channel
+        os.set_inheritable(int(argument), False)
+    sock, channel = (socket.socket(fileno=int(argument)) for argument in sys.argv[1:3])
+    with channel.makefile("rb", buffering=0) as lines:
+        config = msgspec.json.decode(lines.readline(), type=WorkerConfig)
+    run(config, sock, channel, ConnectionCounts(int(sys.argv[3]), config.slots))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Opens the connections to one upstream, and keeps its addresses up to date beside the traffic."""
+
+import ssl
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Protocol
+
+from hedgerow.core.outcomes import Failure
+from hedgerow.net.resolver import Lookup, OnResult, numeric_addresses
+from hedgerow.net.tcp import Address
+from hedgerow.net.tls import server_name
+from hedgerow.settings import Target, UpstreamLimits
+from hedgerow.upstream.addresses import AddressList
+from hedgerow.upstream.connecting import Connecting, Loop, OnDone
+
+
+class NameLookup(Protocol):
+    """`net.resolver.Resolver`, or what stands for it in a test."""
+
+    def look_up(self, host: str, port: int, on_result: OnResult) -> Lookup: ...
+
+
+class Connector:
+    """Opens connections to one upstream, and keeps its addresses up to date."""
+
+    def __init__(
+        self,
+        target: Target,
+        limits: UpstreamLimits,
+        loop: Loop,
+        resolver: NameLookup,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        """`tls` is None where the upstream is asked in clear text."""
+        self.limits = limits
+        self.loop = loop
+        self.tls = tls
+        self.server_name = server_name(target.host)
+        self.on_addresses_removed: Callable[[], None] = _ignore
+        """Called when `generation` has changed: connections to some addresses are not `is_current` any more."""
+        self._target = target
+        self._resolver = resolver
+        literal = numeric_addresses(target.host, target.port)
+        self.addresses = AddressList(inf if literal else limits.dns_ttl_s)
+        if literal:
+            self.addresses.set(literal, loop.clock())
+        self._lookup: Lookup | None = None
+        self._lookup_failure: Failure | None = None
+        self._lookup_tick = 0
+        self._lookup_due_at = inf
+        self._waiting: dict[Connecting, None] = {}
+        self._closed = False
+
+    @property
+    def generation(self) -> int:
+        """Return how many times the name has lost addresses."""
+        return self.addresses.generation
+
+    def is_current(self, address: Address) -> bool:
+        """Return whether the upstream's name still has `address`."""
+        return self.addresses.is_current(address)
+
+    def start(self) -> None:
+        """Look the name up before the first connect, and from then on each `dns_ttl_s`."""
+        self.schedule_lookup()
+
+    def connect(self, tried: Sequence[Address], on_done: OnDone) -> "Connecting":
+        """Open a connection, rather not to one of the addresses `tried`.
+
+        `on_done` is called once, not before this has returned: with a failure, or with a stream whose descriptor is
+        registered with the loop for READABLE; its owner takes it over by `EventLoop.replace_source`.
+        """
+        connecting = Connecting(self, tried, on_done)
+        if self.addresses.all:
+            connecting.start()
+        else:
+            self._waiting[connecting] = None
+            self.schedule_lookup()
+        return connecting
+
+    def forget(self, connecting: "Connecting") -> None:
+        """Have `connecting` wait for the lookup no longer."""
+        self._waiting.pop(connecting, None)
+
+    def close(self) -> None:
+        """Look the name up no more. Connects that are under way are their owner's to cancel."""
+        self._closed = True
+        self._set_lookup_deadline(inf)
+        if self._lookup is not None:
+            self._lookup.cancel()
+            self._lookup = None
+
+    # -- name lookup, beside the traffic
+
+    def schedule_lookup(self) -> None:
+        """Have the name looked up when it is due; at once, if it is due."""
+        if self._closed or self._lookup is not None:
+            return
+        due_at = self.addresses.next_lookup_at
+        if due_at <= self.loop.clock():
+            self._set_lookup_deadline(inf)
+            self._lookup = self._resolver.look_up(self._target.host, self._target.port, self._on_lookup)
+        else:
+            self._set_lookup_deadline(due_at)
+
+    def _set_lookup_deadline(self, due_at: float) -> None:
+        if due_at != self._lookup_due_at:
+            if self._lookup_due_at != inf:
+                self.loop.cancel(self._lookup_tick, self)
+            self._lookup_due_at = due_at
+            if due_at != inf:
+                self._lookup_tick = self.loop.call_at(due_at, self)
+
+    def on_deadline(self) -> None:
+        """Called when the name is to be looked up again."""
+        self._lookup_due_at = inf
+        self.schedule_lookup()
+
+    def _on_lookup(self, result: Sequence[Address] | Failure) -> None:
+        self._lookup = None
+        now = self.loop.clock()
+        removed = False
+        if isinstance(result, Failure):
+            self.addresses.keep(now)
+        else:
+            removed = self.addresses.set(result, now)
+        waiting, self._waiting = self._waiting, {}
+        for connecting in waiting:
+            connecting.lookup_failure = result if isinstance(result, Failure) else None
+            self.loop.wake(connecting)
+        self.schedule_lookup()
+        if removed:
+            self.on_addresses_removed()
+
+
+def _ignore() -> None:
+    return

@@ -17,7 +17,7 @@ Report = dict[str, Any]
 
 
 @contextlib.contextmanager
-def child(command: Sequence[str], core: int) -> Iterator[subprocess.Popen[str]]:
+def child(command: Sequence[str], core: int | str) -> Iterator[subprocess.Popen[str]]:
     """Run a load generator on a core; it ends with the block."""
     process = subprocess.Popen(
         ["taskset", "--cpu-list", str(core), *command],
@@ -54,7 +54,7 @@ def steps(arguments: Sequence[str], *, core: int) -> list[Report]:
 
 
 def run_load(
-    arguments: Sequence[str], *, core: int, at_begin: Callable[[], None], at_end: Callable[[int], None]
+    arguments: Sequence[str], *, core: int | str, at_begin: Callable[[], None], at_end: Callable[[int], None]
 ) -> Report:
     """Run bench/load to its end and return all that it told."""
     report: Report | None = None
@@ -71,6 +71,28 @@ def run_load(
         if process.wait() or report is None:
             raise RuntimeError(f"load {' '.join(arguments)}: exit {process.returncode}")
     return report
+
+
+def cold_loop(
+    address: str,
+    *,
+    clients: int,
+    timeout_ms: int,
+    seconds: int,
+    core: int | str,
+    at_begin: Callable[[], None] = lambda: None,
+) -> list[dict[str, int]]:
+    """Run a closed loop from a cold start, as wrk does; return the outcomes of each of its seconds.
+
+    All clients connect at once and each asks again at once. In the end they leave without waiting for answers.
+    """
+    arguments = [
+        *("-addr", address, "-cold", "-inflight", str(clients), "-conns", str(clients)),
+        *("-timeout", str(timeout_ms), "-seconds", str(seconds), "-settle", "0"),
+    ]
+    report = run_load(arguments, core=core, at_begin=at_begin, at_end=lambda _: None)
+    outcomes: list[dict[str, int]] = report["seconds"]
+    return outcomes[:seconds]
 
 
 def warm_up(address: str, *, in_flight: int, seconds: float, core: int) -> None:

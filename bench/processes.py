@@ -36,8 +36,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str | Path], *, core: int, log: Path) -> Iterator[psutil.Process]:
-    """Run a program, pinned to a core with its children, its output in a file, until the block ends."""
+def running(command: Sequence[str | Path], *, core: int | str, log: Path) -> Iterator[psutil.Process]:
+    """Run a program with its children on a core or a list of them, its output in a file, until the block ends."""
     pinned = ["taskset", "--cpu-list", str(core), *map(str, command)]
     with log.open("wb") as output:
         child = subprocess.Popen(

@@ -42,10 +42,10 @@ class Place:
         """The certificates to trust; OpenSSL's and Go's own variable SSL_CERT_FILE names it to whoever starts here."""
         return self.directory / "authority.pem"
 
-    def fill_in(self, template: str) -> Path:
-        """Write a configuration of a peer with this place's ports in it."""
-        text = (PEERS / template).read_text()
-        filled = self.directory / template
+    def fill_in(self, *templates: str) -> Path:
+        """Write a configuration of a peer, of one template or more, with this place's ports in it."""
+        text = "".join((PEERS / template).read_text() for template in templates)
+        filled = self.directory / templates[0]
         filled.write_text(
             text.format(
                 port=self.port,
@@ -93,8 +93,9 @@ def nginx_command(place: Place, template: str) -> Command:
 
 
 def envoy(place: Place) -> Command:
+    templates = ("envoy.yaml", "envoy_tls.yaml") if place.tls else ("envoy.yaml",)
     return [
-        *(VENV_BIN / "envoy", "--config-path", place.fill_in("envoy.yaml")),
+        *(VENV_BIN / "envoy", "--config-path", place.fill_in(*templates)),
         *("--concurrency", str(place.workers), "--disable-hot-restart", "--log-level", "error"),
     ]
 
@@ -111,6 +112,15 @@ def gohedge(losers: str) -> Callable[[Place], Command]:
 def aiohttp(race: str) -> Callable[[Place], Command]:
     def command(place: Place) -> Command:
         return [VENV_BIN / "python", PEERS / "aiohttp_peer.py", str(place.port), place.upstream_url, race]
+
+    return command
+
+
+def bare_race(program: str) -> Callable[[Place], Command]:
+    """Return how a yardstick is started: by hedgerow's own interpreter and with its own libraries."""
+
+    def command(place: Place) -> Command:
+        return [sys.executable, PEERS / program, str(place.port), place.upstream_url]
 
     return command
 
@@ -136,6 +146,11 @@ def granian(place: Place) -> Command:
     ]
 
 
+BARE_RACE_ADMISSION = Server(
+    "bare-race-admission",
+    "the same with 60 lines of admission",
+    bare_race("bare_race_admission.py"),
+)
 PEER_SERVERS = (
     Server(
         "nginx",
@@ -145,9 +160,11 @@ PEER_SERVERS = (
         judges_bodies=False,
         speaks_tls=False,
     ),
+    Server("envoy", "hedges one try at a time, judges heads only", envoy, judges_bodies=False),
     Server(
-        "envoy", "hedges one try at a time, judges heads only", envoy, judges_bodies=False, speaks_tls=False
+        "bare-race", "the race alone on an event loop of its own, not compiled", bare_race("bare_race.py")
     ),
+    BARE_RACE_ADMISSION,
     Server("go-cancel", "net/http, losers cancelled", gohedge("cancel")),
     Server("go-drain", "net/http, losers drained", gohedge("drain")),
     Server("aiohttp", "aiohttp on uvloop both sides, losers cancelled", aiohttp("own")),

@@ -70,6 +70,7 @@ type client struct {
 	inFlight    int
 	message     []byte // the request being written
 	lowered     []byte // room for a head in lower case
+	lag         lag
 	turnedAt    int64  // when the poll that brought the present events was entered: none of them was there before
 	window      *tally // whose window it is now, or nil
 	lastTotals  [outcomes]int64
@@ -239,6 +240,9 @@ func (c *client) appendRequest(b []byte, timeoutMs int) []byte {
 	return append(b, "\r\n\r\n"...)
 }
 
+// beginIteration is called once in each iteration of the runner, to notice how long the last one took.
+func (c *client) beginIteration(now int64) { c.lag.note(now) }
+
 // poll waits for at most the given time and takes in what has come.
 func (c *client) poll(atMost time.Duration) {
 	enteredAt := unixNow()
@@ -308,21 +312,35 @@ func (c *client) observe(r request, a answer, arrivedAt int64) {
 	}
 	lateness := arrivedAt - r.sentAt - int64(r.timeoutMs)*int64(time.Millisecond)
 	isLate := r.timeoutMs > 0 && lateness > 0
+	what := outcomeOf(a)
 	if t := r.tally; t != nil {
 		t.fromSend.addNs(arrivedAt - r.sendingAt)
 		t.fromPlan.addNs(arrivedAt - r.plannedAt)
 		if isLate {
 			t.lateBy.addNs(lateness)
 			t.lateStatus[a.status]++
-			if r.timeoutMs <= 25 {
-				t.lateImpatient++
+			isShort := r.timeoutMs < shortTimeoutMs
+			if isShort {
+				t.lateShort++
 			}
 			if lateness > int64(25*time.Millisecond) {
 				t.lateOver25++
 			}
+			if beyond := lateness - c.lag.between(arrivedAt-lateness, arrivedAt); beyond > 0 {
+				t.beyondLag(beyond, isShort)
+			}
+		}
+		if what == status503 && r.timeoutMs > 0 {
+			quarter := r.sentAt + int64(r.timeoutMs)*int64(time.Millisecond)/4
+			beyond := arrivedAt - quarter
+			if beyond > 0 {
+				beyond -= c.lag.between(quarter, arrivedAt)
+			}
+			if beyond > 0 {
+				t.rejectedLate.addNs(beyond)
+			}
 		}
 	}
-	what := outcomeOf(a)
 	if what == good && !isLate && r.tally != nil {
 		r.tally.goodOnly.addNs(arrivedAt - r.sendingAt)
 	}

@@ -44,6 +44,7 @@ func main() {
 	flag.StringVar(&s.addr, "addr", "127.0.0.1:8080", "the server")
 	flag.StringVar(&s.path, "path", "/api/smart", "the path asked for")
 	flag.Uint64Var(&s.seed, "seed", 1, "the same seed draws the same timeouts and reopenings")
+	cold := flag.Bool("cold", false, "closed loop: open all connections at once, each asks again at once, and end without waiting")
 	flag.Float64Var(&s.reopen, "reopen", 0, "share of requests after which the connection is closed")
 	flag.DurationVar(&s.giveUp, "give-up", 5*time.Second, "no answer so long after the timeout (or, without one, 15 s) is none")
 	flag.BoolVar(&s.kernelTime, "kernel-time", true, "take answers' arrivals from the kernel")
@@ -65,8 +66,12 @@ func main() {
 
 	start := unixNow() + int64(50*time.Millisecond)
 	ramp := int64(float64(inFlight) / openRate * secondNs)
+	if *cold {
+		ramp = 0
+	}
 	steps := plan(start+ramp, rates, inFlight, seconds, settle)
 	runner := newRunner(client, start, steps)
+	runner.cold = *cold
 	runner.schedule.burst = burst{count: burstCount, at: steps[0].measureFrom + int64(burstAt*secondNs)}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)

@@ -19,6 +19,8 @@ type runner struct {
 	nextTick   int64
 	nextSecond int64
 	draining   bool
+	cold       bool // closed loop as wrk's: nothing waits until all connections are open, and nothing is waited for at the end
+	seconds    []map[string]int64
 }
 
 func newRunner(c *client, start int64, steps []step) *runner {
@@ -37,11 +39,12 @@ func newRunner(c *client, start int64, steps []step) *runner {
 func (r *runner) run(stop <-chan os.Signal) {
 	for {
 		now := unixNow()
+		r.client.beginIteration(now)
 		r.openAndCloseWindows(now)
 		r.sendWhatIsDue(now)
 		r.client.poll(r.sleep())
 		r.tickAndTell(unixNow())
-		if r.draining && r.client.inFlight == 0 {
+		if r.draining && (r.cold || r.client.inFlight == 0) {
 			return
 		}
 		select {
@@ -100,7 +103,13 @@ func (r *runner) tallyFor(step int, plannedAt int64) *tally {
 // server under full load may leave new connections in its backlog for good (libuv accepts one in each turn of its loop).
 func (r *runner) ramp(now int64) {
 	s := r.tallies[0].step
+	if now < r.rampFrom {
+		return
+	}
 	due := min(s.inFlight, int(float64(now-r.rampFrom)/secondNs*openRate))
+	if r.cold {
+		due = s.inFlight
+	}
 	for ; r.opened < due; r.opened++ {
 		r.client.sendOnNew(now)
 	}
@@ -152,12 +161,15 @@ func (r *runner) tickAndTell(now int64) {
 func (r *runner) progress() {
 	c := r.client
 	line := fmt.Sprintf("in flight %5d  connections %5d ", c.inFlight, c.open)
+	second := map[string]int64{}
 	for i, total := range c.totals {
 		if delta := total - c.lastTotals[i]; delta > 0 {
 			line += fmt.Sprintf("  %s %d", outcomeNames[i], delta)
+			second[outcomeNames[i]] = delta
 		}
 	}
 	c.lastTotals = c.totals
+	r.seconds = append(r.seconds, second)
 	fmt.Fprintln(os.Stderr, line)
 }
 
@@ -184,11 +196,12 @@ func tell(e windowEvent) {
 
 // report is the last line on stdout.
 type report struct {
-	Event             string       `json:"event"`
-	Command           []string     `json:"command"`
-	KernelTime        bool         `json:"kernel_time"`
-	ConnectionsOpened int64        `json:"connections_opened"`
-	Steps             []stepReport `json:"steps"`
+	Event             string             `json:"event"`
+	Command           []string           `json:"command"`
+	KernelTime        bool               `json:"kernel_time"`
+	ConnectionsOpened int64              `json:"connections_opened"`
+	Seconds           []map[string]int64 `json:"seconds"` // outcomes of each second from the first connection on
+	Steps             []stepReport       `json:"steps"`
 }
 
 func (r *runner) report() report {
@@ -197,6 +210,7 @@ func (r *runner) report() report {
 		Command:           os.Args[1:],
 		KernelTime:        r.client.kernelTime,
 		ConnectionsOpened: r.client.opened,
+		Seconds:           r.seconds,
 	}
 	for _, t := range r.tallies {
 		result.Steps = append(result.Steps, t.report())

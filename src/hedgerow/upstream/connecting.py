@@ -15,7 +15,7 @@ from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.deadlines import Waiter
 from hedgerow.eventloop.loop import READABLE, WRITABLE, EventSource, Task
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import Address, open_outgoing_socket
+from hedgerow.net.tcp import Address, OpenSocket
 from hedgerow.net.tls import error_text, start_tls
 from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.addresses import AddressList
@@ -49,6 +49,7 @@ class Destination(Protocol):
     addresses: AddressList
     limits: UpstreamLimits
     loop: Loop
+    open_socket: OpenSocket
     server_name: bytes
     tls: ssl.SSLContext | None
 
@@ -163,7 +164,7 @@ class Connecting:
             self._address = address = self._candidates[self._next]
             self._next += 1
             try:
-                sock = open_outgoing_socket(address)
+                sock = self._connector.open_socket(address)
             except OSError as problem:
                 self._note_failure(address, problem)
                 continue

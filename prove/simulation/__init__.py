@@ -1,1 +1,1 @@
-"""A world for one worker: time, event loop, network, callers and upstream, all simulated and all drawn from a seed."""
+"""A simulation around one worker: its time, poller, sockets, name lookup, clients and upstream, drawn from a seed."""

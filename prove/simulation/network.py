@@ -1,117 +1,71 @@
-"""The network: events outside the gateway, in the order of their instants.
-
-The gateway's time may jump (a stall); the events that lie in between then happen at their own instants all the same,
-and what they bring lies unread.
-"""
+"""The network around the gateway: clients reach its listening socket, it reaches the upstream."""
 
 from collections.abc import Callable
 from errno import ENETUNREACH
-from functools import partial
-from heapq import heappop, heappush
-from math import inf
 from random import Random
-from typing import Any
+from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM
+from typing import Any, cast
 
-from prove.world.ends import PeerEnd, SimulatedSocket
-
-BEGIN_S = 7.0
-"""The clock's reading as a world begins: not zero, so that an instant cannot pass for a span."""
+from hedgerow.net.tcp import Address
+from prove.simulation.endpoints import PeerEnd
+from prove.simulation.poller import Kernel
+from prove.simulation.sockets import Operation, SimulatedSocket
+from prove.simulation.timeline import Timeline
 
 
 class Network:
-    """The events that are to come, and the sockets of the gateway."""
+    """All sockets of the gateway, and the way to them."""
 
-    def __init__(self, chance: Random) -> None:
-        self.now = BEGIN_S
-        """The gateway's time; it is the loop that lets it go on."""
-        self.chance = chance
-        self.waits: Callable[[SimulatedSocket], Callable[[], None] | None] = lambda _: None
-        self.sockets: dict[SimulatedSocket, None] = {}
-        """Those of the gateway that are open."""
+    def __init__(self, kernel: Kernel, chance: Random, on_operation: Operation) -> None:
+        self.timeline: Timeline = kernel.timeline
         self.listener: SimulatedSocket | None = None
-        self.upstream: Callable[[float, SimulatedSocket], int] = lambda _, __: ENETUNREACH
-        """Told of each attempt to connect; what it returns, `connect` does."""
-        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._number = 0
-        self._touched: dict[SimulatedSocket, None] = {}
+        self.connect_upstream: Callable[[SimulatedSocket, Any], int] = _unreachable
+        """Called for each connect; returns what `connect_ex` does."""
+        self._kernel = kernel
+        self._chance = chance
+        self._on_operation = on_operation
 
-    def at(self, at: float, callback: Callable[..., None], *args: Any) -> None:
-        """Have something happen: `callback(at, *args)`."""
-        self._number += 1
-        heappush(self._events, (at, self._number, callback, args))
+    def open_socket(self, _: Address) -> Any:
+        """Stand in for `net.tcp.open_outgoing_socket`."""
+        sock = self._socket("upstream")
+        sock.connect = self.connect_upstream
+        return sock
 
-    @property
-    def next_due_at(self) -> float:
-        return self._events[0][0] if self._events else inf
-
-    def catch_up(self) -> None:
-        """Let happen what lies before the gateway's time."""
-        happened = self._events
-        while happened and happened[0][0] <= self.now:
-            at, _, callback, args = heappop(happened)
-            callback(at, *args)
-
-    def wait(self, until: float) -> bool:
-        """Let time go on until a socket is ready that the gateway waits for; False if that will never be."""
-        self.catch_up()
-        while not self._is_any_ready():
-            if self.next_due_at >= until:
-                if until == inf:
-                    return False
-                self.now = max(self.now, until)
-                return True
-            self.now = max(self.now, self.next_due_at)
-            self.catch_up()
-        return True
-
-    def touched(self, sock: SimulatedSocket) -> None:
-        """Something about it has changed: look whether it is ready."""
-        self._touched[sock] = None
-
-    def _is_any_ready(self) -> bool:
-        for sock in list(self._touched):
-            if self.waits(sock) is not None:
-                return True
-            del self._touched[sock]
-        return False
-
-    def take_ready(self) -> list[Callable[[], None]]:
-        """Tell what is to be called now. A socket that is no longer ready when its turn comes is left alone."""
-
-        def call(sock: SimulatedSocket) -> None:
-            if (callback := self.waits(sock)) is not None:
-                callback()
-
-        ready: list[Callable[[], None]] = []
-        for sock in list(self._touched):
-            if self.waits(sock) is None:
-                del self._touched[sock]
-            else:
-                ready.append(partial(call, sock))
-        return ready
-
-    def socket(self, *_: Any, **__: Any) -> SimulatedSocket:
-        """Stand in for `socket.socket`."""
-        return SimulatedSocket(self)
-
-    def listen(self) -> SimulatedSocket:
-        """Make the socket on which the gateway listens."""
-        self.listener = SimulatedSocket(self)
+    def listen(self) -> Any:
+        """Return the socket on which the gateway listens."""
+        self.listener = self._socket("listener")
         return self.listener
 
-    def reach(self, at: float, peer: PeerEnd) -> None:
-        """A caller connects: its SYN arrives."""
+    def _socket(self, role: str) -> SimulatedSocket:
+        return SimulatedSocket(self._kernel, self._chance, self._on_operation, role=role)
+
+    def connect_client(self, at: float, peer: PeerEnd) -> None:
+        """Have a client connect: its SYN leaves."""
+        arrives_at = peer.arrives_at(at)
+        self.timeline.at(arrives_at, self._reach, peer)
+        self.timeline.at(arrives_at + peer.latency_s, peer.connected)
+
+    def _reach(self, at: float, peer: PeerEnd) -> None:
         if peer.closed:  # it has left before
             return
         if self.listener is None or self.listener.closed:
-            peer.refused(at)
+            self.timeline.at(at + peer.latency_s, peer.refused)
             return
-        sock = SimulatedSocket(self)
-        sock.join(peer)
+        sock = self._socket("client")
+        sock.accept_from(peer)
         self.listener.backlog.append(sock)
-        self.touched(self.listener)
+        self.listener.changed()
 
     def establish(self, sock: SimulatedSocket, peer: PeerEnd, at: float) -> None:
-        """The SYN has reached the upstream, which accepts; the gateway hears of it a little later."""
+        """Have the upstream accept; the gateway hears of it a little later."""
         sock.pair(peer)
-        self.at(peer.arrives_at(at), sock.established)
+        self.timeline.at(peer.arrives_at(at), sock.established)
+
+
+def address(number: int, port: int = 80) -> Address:
+    """Return the nth address of the upstream."""
+    return cast("Address", (int(AF_INET), int(SOCK_STREAM), IPPROTO_TCP, "", (f"192.0.2.{number}", port)))
+
+
+def _unreachable(_: SimulatedSocket, __: Any) -> int:
+    return ENETUNREACH

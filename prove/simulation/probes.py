@@ -1,16 +1,26 @@
-"""What is seen from within: the pool and the recorder of the worker, and how many of its objects live."""
+"""What is seen from within: the pool, the recorder and the system calls of the worker, and which of its objects live."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 from hedgerow.core.outcomes import Attempt, AttemptHandle, Failure, Success, Verdict, Won
+from hedgerow.core.request import Request
+from hedgerow.eventloop.loop import STEP_S
 from hedgerow.telemetry.recorder import Recorder
-from hedgerow.upstream import Upstream
-from hedgerow.upstream.connection import State
+from hedgerow.upstream.connection import CLOSED, UpstreamConnection
+from hedgerow.upstream.pool import ConnectionPool
+from prove.simulation.poller import Kernel, SimulatedPoller
+from prove.simulation.sockets import SimulatedSocket
+from prove.simulation.timeline import Timeline
+
+REQUEST_S = 30e-6
+ATTEMPT_S = 20e-6
+REJECTION_S = 25e-6
+"""What parsing, deciding and writing take of the process's time: some of it is charged where a probe is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +30,26 @@ class Launch:
     number: int
     at: float
     deadline_at: float
+    reused_since: float | None
+    """When the pooled connection that it took was last answered on; None where it got a new one."""
+    pool_is_full: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Finished:
     """An attempt that has an outcome."""
 
     request_id: bytes
     number: int
     at: float
     succeeded: bool
-    lost: bool
+    is_loser: bool
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A request that was answered, or whose caller had left (`abandoned`)."""
+    """A request that was answered, or whose client had left (`abandoned`)."""
 
     request_id: bytes
     code: str
@@ -48,95 +61,142 @@ class Settled:
 
 @dataclass(slots=True)
 class Seen:
-    """All that was seen in one world."""
+    """All that was seen in one simulation."""
 
+    timeline: Timeline
     history: list[tuple[object, ...]] = field(default_factory=list)
     launches: defaultdict[bytes, list[Launch]] = field(default_factory=lambda: defaultdict(list))
-    ended: list[Ended] = field(default_factory=list)
+    finished: list[Finished] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     short: list[bytes] = field(default_factory=list)
     """Requests that were short of a connection, though none was about to be closed."""
-    met_closing: int = 0
-    """Attempts that failed because the connections of others were not closed yet."""
-    died: int = 0
-    """Reused connections that died, so that their attempt was sent again."""
+    stale_retries: int = 0
+    """Reused connections that had been closed, so that their attempt was sent again."""
+    polls: list[float] = field(default_factory=list)
+    """When the first poller returned: the beginnings of iterations."""
+    disorder: list[str] = field(default_factory=list)
+    """Steps of an iteration that came after a later one."""
 
 
-class WatchedUpstream(Upstream):
-    """The pool, with a look at what it is asked to carry."""
+class ProbedPool(ConnectionPool):
+    """The pool, with a look at what it is asked to send."""
 
     seen: Seen
 
-    def carry(self, attempt: Attempt) -> AttemptHandle:
-        seen = self.seen
-        seen.launches[attempt.request_id].append(
-            Launch(attempt.number, attempt.launched_at, attempt.deadline_at)
-        )
-        seen.history.append((attempt.launched_at, "launch", attempt.request_id, attempt.number))
-        carrier = super().carry(attempt)
+    def send(self, attempt: Attempt) -> AttemptHandle:
+        seen, request = self.seen, attempt.request
+        seen.timeline.charge(ATTEMPT_S)
+        full = len(self.connections) >= self.max_connections
+        idle = {connection: connection.idle_since for connection in self._idle}
+        handle = super().send(attempt)
+        assert isinstance(handle, UpstreamConnection)
+        launch = Launch(attempt.number, attempt.launched_at, request.deadline_at, idle.get(handle), full)
+        seen.launches[request.request_id].append(launch)
+        seen.history.append((attempt.launched_at, "launch", request.request_id, attempt.number))
         outcome = attempt.outcome
         if isinstance(outcome, Failure) and "are in use" in outcome.detail:
-            # Those that are closing hold their descriptors for one more turn, and no more than the budget may be open.
-            if all(connection.state is not State.CLOSED for connection in self.connections):
-                seen.short.append(attempt.request_id)
-            seen.met_closing += 1
-        return carrier
+            if all(connection.state != CLOSED for connection in self.connections):
+                seen.short.append(request.request_id)
+        return handle
 
 
-class WatchedRecorder(Recorder):
-    """The recorder, with a look at what it hears."""
+class ProbedRecorder(Recorder):
+    """The recorder, with a look at what it receives."""
 
     seen: Seen
 
-    def request_ended(
-        self,
-        request_id: bytes,
-        code: str,
-        arrived_at: float,
-        ended_at: float,
-        verdict: Verdict | None,
-        trace: Any = None,
-    ) -> None:
+    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
         attempts = verdict.attempts if verdict is not None else ()
+        self.seen.timeline.charge(REQUEST_S)
         self.seen.settled.append(
             Settled(
-                request_id, code, ended_at,
+                request.request_id, code, ended_at,
                 verdict.winner.number if isinstance(verdict, Won) else None,
                 sum(attempt.outcome is None for attempt in attempts),
                 sum(isinstance(attempt.outcome, Success) for attempt in attempts),
             )
         )  # fmt: skip
-        self.seen.history.append((ended_at, "settled", request_id, code))
-        super().request_ended(request_id, code, arrived_at, ended_at, verdict, trace)
-
-    def request_abandoned(
-        self, request_id: bytes, arrived_at: float, ended_at: float, trace: Any = None
-    ) -> None:
-        self.seen.settled.append(Settled(request_id, "abandoned", ended_at))
-        self.seen.history.append((ended_at, "abandoned", request_id))
-        super().request_abandoned(request_id, arrived_at, ended_at, trace)
+        self.seen.history.append((ended_at, "settled", request.request_id, code))
+        super().request_finished(request, code, ended_at, verdict)
 
     def request_rejected(self, code: str, reason: str) -> None:
+        self.seen.timeline.charge(REJECTION_S)
         self.seen.rejected[code] += 1
         super().request_rejected(code, reason)
 
-    def attempt_ended(self, attempt: Attempt, *, lost: bool) -> None:
-        outcome = attempt.outcome
-        assert attempt.ended_at is not None
+    def attempt_finished(self, attempt: Attempt) -> None:
+        outcome, request_id = attempt.outcome, attempt.request.request_id
+        self.seen.timeline.charge(ATTEMPT_S)
         detail = f"{outcome.reason}: {outcome.detail}" if isinstance(outcome, Failure) else ""
         succeeded = isinstance(outcome, Success)
-        self.seen.ended.append(
-            Ended(attempt.request_id, attempt.number, attempt.ended_at, succeeded, lost, detail)
+        self.seen.finished.append(
+            Finished(request_id, attempt.number, attempt.ended_at, succeeded, attempt.is_loser, detail)
         )
         self.seen.history.append(
-            (attempt.ended_at, "ended", attempt.request_id, attempt.number, detail, lost)
+            (attempt.ended_at, "finished", request_id, attempt.number, detail, attempt.is_loser)
         )
-        super().attempt_ended(attempt, lost=lost)
+        super().attempt_finished(attempt)
 
-    def reused_connection_died(self) -> None:
-        self.seen.died += 1
-        super().reused_connection_died()
+    def stale_connection_retried(self) -> None:
+        self.seen.stale_retries += 1
+        super().stale_connection_retried()
+
+
+READ_UPSTREAM, READ_CLIENT, ACCEPT, SEND, CLOSE = range(5)
+_STEPS = ("reading the upstream", "reading clients", "accepting", "sending to the upstream", "closing")
+
+
+class OrderProbe:
+    """Checks that an iteration reads answers, then clients, then accepts; then it sends what is new, and closes.
+
+    After `STEP_S` in one step it sends in between.
+    """
+
+    def __init__(self, kernel: Kernel, seen: Seen) -> None:
+        self._seen = seen
+        self._timeline = kernel.timeline
+        self._first: SimulatedPoller | None = None
+        self._step = READ_UPSTREAM
+        self._began_at = 0.0
+        self._blocked: set[SimulatedSocket] = set()
+        self.is_on = True
+        kernel.on_poll = self.on_poll
+
+    def on_poll(self, poller: SimulatedPoller) -> None:
+        """Called as a poll returns. The loop makes its first poller first, and polls it first."""
+        if self._first is None:
+            self._first = poller
+        if poller is self._first:
+            self._began_at = self._timeline.now
+            self._step = READ_UPSTREAM
+            self._seen.polls.append(self._began_at)
+
+    def on_operation(self, name: str, sock: SimulatedSocket) -> None:
+        """Called at each system call on a socket."""
+        step = self._step_of(name, sock)
+        if step is None or not self.is_on:
+            return
+        if step < self._step and not (
+            self._step == SEND and self._timeline.now - self._began_at >= STEP_S
+        ):
+            self._seen.disorder.append(f"{_STEPS[step]} after {_STEPS[self._step]}")
+        self._step = step
+
+    def _step_of(self, name: str, sock: SimulatedSocket) -> int | None:
+        match name, sock.role:
+            case "recv", "upstream":
+                return READ_UPSTREAM
+            case "recv", "client":
+                return READ_CLIENT
+            case "accept", _:
+                return ACCEPT
+            case "send", "upstream":
+                # The rest of what the kernel did not take at once is sent when the socket is writable again.
+                return None if sock.sent and sock.sent[-1][1] < self._began_at else SEND
+            case "close", "client":
+                return CLOSE
+        return None
 
 
 def counted(kind: type[Any], alive: Counter[str], made: Counter[str]) -> type[Any]:
@@ -175,8 +235,3 @@ def replaced(*names: tuple[ModuleType, str, object]) -> Iterator[None]:
     finally:
         for module, name, other in before:
             setattr(module, name, other)
-
-
-def with_sockets(module: ModuleType, socket: object) -> SimpleNamespace:
-    """Give a module like `socket`, whose sockets are others."""
-    return SimpleNamespace(**vars(module) | {"socket": socket})

@@ -1,8 +1,6 @@
-"""One world: a real worker among simulated callers, upstream, network and time. The same seed plays the same."""
+"""One simulation: a real worker among simulated clients, upstream, network and time. The same seed plays the same."""
 
-import asyncio
 import gc
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,35 +9,35 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
-import aiohappyeyeballs.impl
-
-import hedgerow.core.request
 import hedgerow.gateway
-import hedgerow.http_front.heads
-import hedgerow.http_front.server
-import hedgerow.sockets
+import hedgerow.processes.worker
+import hedgerow.server.listener
+import hedgerow.server.request_parser
+import hedgerow.upstream.connector
 import hedgerow.upstream.pool
-import hedgerow.worker
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.processes.worker import System, Worker
 from hedgerow.settings import Target
 from hedgerow.telemetry.snapshot import Snapshot
-from hedgerow.upstream.pool import SWEEP_S
-from hedgerow.worker import Worker
-from prove.world.callers import Caller
-from prove.world.loop import SimulatedLoop
-from prove.world.network import BEGIN_S, Network
-from prove.world.scenario import Scenario, draw
-from prove.world.upstream import SimulatedUpstream
-from prove.world.watching import Seen, WatchedRecorder, WatchedUpstream, counted, replaced, with_sockets
+from hedgerow.upstream.pool import REAP_INTERVAL_S
+from prove.simulation.clients import Client
+from prove.simulation.network import Network
+from prove.simulation.poller import Kernel
+from prove.simulation.probes import OrderProbe, ProbedPool, ProbedRecorder, Seen, counted, replaced
+from prove.simulation.resolver import SeenLookup, SimulatedResolver
+from prove.simulation.scenario import Scenario, draw, plan_lookups
+from prove.simulation.timeline import BEGIN_S, Timeline
+from prove.simulation.upstream import SimulatedUpstream
 
 TARGET = Target("http", "upstream.test", 80, "/w")
 DESCRIPTORS = 20_000
 """What the worker takes for its limit, on whatever machine."""
 ALL_GONE_BY_S = 60.0
-"""Of a world's time: callers ask for two seconds at the most, and their connections end by themselves."""
+"""Of a simulation's time: clients ask for two seconds at most, and their connections end by themselves."""
 STEP_S = 0.25
 
 ALIVE: Counter[str] = Counter()
-"""The objects of the world that is: none, when it is over."""
+"""The objects of the simulation that runs: none, when it is over."""
 MADE: Counter[str] = Counter()
 """How many there have been in it."""
 
@@ -48,37 +46,44 @@ MADE: Counter[str] = Counter()
 class Rest:
     """What is left of the traffic, some time after it."""
 
-    callers: int
+    clients: int
     upstream: dict[str, int]
     in_flight: int
-    alarms: int
-    timers: tuple[str, ...]
+    waiting: int
+    is_overloaded: bool
+    rate_limit: float
+    deadlines: dict[str, int]
+    """By the class of what waits."""
+    descriptors: int
     alive: dict[str, int]
 
 
 @dataclass(slots=True)
 class Played:
-    """What happened in a world."""
+    """What happened in a simulation."""
 
     scenario: Scenario
-    callers: list[Caller]
+    clients: list[Client]
     upstream: SimulatedUpstream
+    lookups: list[SeenLookup]
     seen: Seen
     all_gone: bool
     at_rest: Rest
-    """When all callers have gone and no loser has any grace left."""
+    """When all clients have gone and no loser has any grace left."""
     idle: Rest
     """When no pooled connection has been used for as long as it may be kept."""
     left: tuple[str, ...]
-    """What of tasks, timers, sockets and objects is left after the end."""
+    """What of descriptors and objects is left after the end."""
     snapshot: Snapshot
-    errors: list[str]
+    drained: bool | None
+    """Whether the drain came to an end; None where there was none."""
     stalled: list[tuple[float, float]]
 
     def digest(self) -> str:
-        """Tell the whole history in short. What happens in one instant has no order."""
+        """Return a digest of the whole history. What happens in one instant has no order."""
         history = sorted(map(repr, self.seen.history))
-        return blake2b("\n".join([*history, repr(self.snapshot), repr(self.stalled)]).encode()).hexdigest()
+        lines = [*history, repr(self.snapshot), repr(self.stalled)]
+        return blake2b("\n".join(lines).encode()).hexdigest()
 
 
 @contextmanager
@@ -89,8 +94,9 @@ def simulated() -> Iterator[None]:
     gc.freeze()
     gc.disable()
     kinds: tuple[tuple[Any, str], ...] = (
-        (hedgerow.gateway, "Attempt"), (hedgerow.gateway, "Run"), (hedgerow.http_front.heads, "Request"),
-        (hedgerow.http_front.server, "ClientConnection"), (hedgerow.upstream.pool, "Connection"),
+        (hedgerow.gateway, "Attempt"), (hedgerow.gateway, "RequestTask"),
+        (hedgerow.server.request_parser, "Request"), (hedgerow.server.listener, "ClientConnection"),
+        (hedgerow.upstream.pool, "UpstreamConnection"), (hedgerow.upstream.connector, "Connecting"),
     )  # fmt: skip
     try:
         with replaced(
@@ -103,85 +109,101 @@ def simulated() -> Iterator[None]:
             gc.enable()
 
 
+class Simulation:
+    """The simulation of one seed, from its first client to the end of its worker."""
+
+    def __init__(self, seed: str) -> None:
+        self.scenario = scenario = draw(seed)
+        self.timeline = Timeline(scenario.stalls, scenario.slow)
+        self.kernel = Kernel(self.timeline)
+        self.seen = Seen(self.timeline)
+        self.order = OrderProbe(self.kernel, self.seen)
+        self.network = Network(self.kernel, Random(f"{seed}/network"), self.order.on_operation)
+        self.drained: bool | None = None
+        lookups = plan_lookups(seed, scenario.addresses)
+        resolvers: list[SimulatedResolver] = []
+
+        def make_resolver(loop: EventLoop) -> SimulatedResolver:
+            resolvers.append(SimulatedResolver(loop, self.kernel, lookups))
+            return resolvers[0]
+
+        system = System(
+            clock=self.timeline.clock,
+            make_poller=self.kernel.make_poller,
+            make_resolver=make_resolver,
+            open_socket=self.network.open_socket,
+            max_descriptors=lambda: DESCRIPTORS,
+        )
+        ProbedPool.seen = ProbedRecorder.seen = self.seen
+        module = hedgerow.processes.worker
+        with replaced((module, "ConnectionPool", ProbedPool), (module, "Recorder", ProbedRecorder)):
+            self.worker = Worker(scenario.settings, TARGET, system=system)
+        self.resolver = resolvers[0]
+        self.upstream = SimulatedUpstream(self.network, scenario, seed, self.seen.history)
+        self.worker.start(self.network.listen())
+        self.clients = [
+            Client(self.network, script, name, self.seen.history)
+            for name, script in enumerate(scenario.clients)
+        ]
+
+    def play(self) -> Played:
+        """Play it to its end."""
+        scenario, timeline, worker = self.scenario, self.timeline, self.worker
+        if scenario.drains_at is not None:
+            self._run_until(scenario.drains_at)
+            self.drained = False
+            worker.drain(self._on_drained)
+        all_gone = False
+        while (not all_gone or timeline.will_stall) and timeline.now < BEGIN_S + ALL_GONE_BY_S:
+            self._run_until(timeline.now + STEP_S)
+            all_gone = all(client.gone for client in self.clients)
+        limits, settings = scenario.settings.upstream_limits, scenario.settings
+        self._run_until(timeline.now + 1.0 + settings.loser_grace_ms / 1000 + limits.connect_timeout_s)
+        at_rest = self._look()
+        self._run_until(timeline.now + limits.idle_timeout_s + 2 * REAP_INTERVAL_S + STEP_S)
+        idle = self._look()
+        snapshot = worker.snapshot()
+        self.order.is_on = False
+        worker.close()
+        timeline.run_due()
+        del worker, self.worker
+        descriptors = len(self.kernel.files)
+        left = (*(f"{descriptors} descriptors" for _ in range(bool(descriptors))), *_alive())
+        return Played(
+            scenario, self.clients, self.upstream, self.resolver.lookups, self.seen, all_gone, at_rest, idle, left,
+            snapshot, self.drained, timeline.stalled,
+        )  # fmt: skip
+
+    def _on_drained(self) -> None:
+        self.drained = True
+
+    def _run_until(self, at: float) -> None:
+        timeline, loop = self.timeline, self.worker.loop
+        while timeline.now < at:
+            loop.run_once(at - timeline.now)
+
+    def _look(self) -> Rest:
+        worker, now = self.worker, self.timeline.now
+        buckets = worker.loop.deadlines._buckets
+        deadlines = Counter(type(waiter).__name__ for bucket in buckets.values() for waiter in bucket)
+        return Rest(
+            clients=worker.server.connections,
+            upstream=worker.pool.connection_counts(),
+            in_flight=worker.admission.in_flight,
+            waiting=worker.admission.waiting,
+            is_overloaded=worker.admission.is_overloaded(now),
+            rate_limit=worker.admission.rate_limit(now),
+            deadlines=dict(deadlines),
+            descriptors=len(self.kernel.files),
+            alive={name: number for name, number in sorted(ALIVE.items()) if number},
+        )
+
+
 def play(seed: str) -> Played:
-    """Play the world of a seed, from its first caller to the end of its worker."""
+    """Play the simulation of a seed; within `simulated()`."""
     ALIVE.clear()
     MADE.clear()
-    scenario = draw(seed, BEGIN_S)
-    network = Network(Random(f"{seed}/network"))
-    loop = SimulatedLoop(network, Random(f"{seed}/loop"), scenario.stalls, scenario.lookups)
-    seen = Seen()
-
-    class Recorder(WatchedRecorder):
-        pass
-
-    class Upstream(WatchedUpstream):
-        pass
-
-    Recorder.seen = Upstream.seen = seen
-    with (
-        replaced(
-            (hedgerow.worker, "CLOCK", loop.clock),
-            (hedgerow.worker, "Recorder", Recorder),
-            (hedgerow.worker, "Upstream", Upstream),
-            (hedgerow.worker, "raise_descriptor_limit", lambda: DESCRIPTORS),
-            (hedgerow.core.request, "token_hex", lambda _: "made"),
-            (hedgerow.http_front.server, "formatdate", lambda *, usegmt: "now"),  # noqa: ARG005
-            (hedgerow.sockets, "socket", with_sockets(socket, network.socket)),
-            (aiohappyeyeballs.impl, "socket", with_sockets(socket, network.socket)),
-        ),
-        loop.running(),
-    ):
-        worker = Worker(scenario.settings, TARGET, loop.as_loop())
-        # The laws tell what became of each request; a connection that is turned away after a stall has none yet.
-        worker.front.is_hopeless = lambda _: False
-        worker.start(network.listen())  # type: ignore[arg-type]
-        upstream = SimulatedUpstream(network, scenario.settings, seed, seen.history)
-        callers = [
-            Caller(network, script, name, seen.history) for name, script in enumerate(scenario.callers)
-        ]
-        draining = None
-        if scenario.drains_at is not None:
-            loop.turn_until(scenario.drains_at)
-            draining = loop.create_task(worker.drain())
-        all_gone = False
-        while (not all_gone or loop.will_stall) and network.now < BEGIN_S + ALL_GONE_BY_S:
-            loop.turn_until(network.now + STEP_S)
-            all_gone = all(caller.gone for caller in callers)
-        limits, settings = scenario.settings.upstream_limits, scenario.settings
-        loop.turn_until(network.now + settings.loser_grace_ms / 1000 + limits.connect_timeout_s + STEP_S)
-        at_rest = _look(worker, loop)
-        loop.turn_until(network.now + limits.idle_timeout_s + 2 * SWEEP_S + STEP_S)
-        idle = _look(worker, loop)
-        if draining is None:
-            loop.run_until_complete(worker.drain())
-        elif not draining.done():
-            seen.history.append((network.now, "it does not drain"))
-        loop.run_until_complete(worker.close())
-        loop.settle()
-        snapshot = worker.snapshot()
-        del worker, draining
-        tasks = sorted(repr(task.get_coro()) for task in asyncio.all_tasks(loop.as_loop()))
-    left = (
-        *tasks,
-        *loop.timers,
-        *(f"{len(network.sockets)} sockets" for _ in list(network.sockets)[:1]),
-        *_alive(),
-    )
-    return Played(
-        scenario, callers, upstream, seen, all_gone, at_rest, idle, left, snapshot, loop.errors, loop.stalled
-    )
-
-
-def _look(worker: Worker, loop: SimulatedLoop) -> Rest:
-    return Rest(
-        callers=len(worker.front.clients),
-        upstream=worker.upstream.connection_counts(),
-        in_flight=worker.admission.in_flight,
-        alarms=len(worker.trampoline.alarms),
-        timers=tuple(loop.timers),
-        alive={name: number for name, number in sorted(ALIVE.items()) if number},
-    )
+    return Simulation(seed).play()
 
 
 def _alive() -> list[str]:

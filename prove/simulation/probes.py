@@ -75,6 +75,8 @@ class Seen:
     """Reused connections that had been closed, so that their attempt was sent again."""
     polls: list[float] = field(default_factory=list)
     """When the first poller returned: the beginnings of iterations."""
+    iterations: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when each went, without its poll."""
     disorder: list[str] = field(default_factory=list)
     """Steps of an iteration that came after a later one."""
 
@@ -137,6 +139,11 @@ class ProbedRecorder(Recorder):
             (attempt.ended_at, "finished", request_id, attempt.number, detail, attempt.is_loser)
         )
         super().attempt_finished(attempt)
+
+    def iteration_took(self, took_s: float) -> None:
+        now = self.seen.timeline.now
+        self.seen.iterations.append((now - took_s, now))
+        super().iteration_took(took_s)
 
     def stale_connection_retried(self) -> None:
         self.seen.stale_retries += 1

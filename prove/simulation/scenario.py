@@ -192,7 +192,7 @@ def _flooding_client(chance: Random, number: int) -> Script:
         leaves_after_s=0.01,
         trickles_s=0.0,
         reads_after_s=0.0,
-        window=1024 * 1024,
+        window=chance.choice((1024 * 1024, 2_000)),
     )
 
 

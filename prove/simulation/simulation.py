@@ -75,6 +75,8 @@ class Played:
     left: tuple[str, ...]
     """What of descriptors and objects is left after the end."""
     snapshot: Snapshot
+    ended_at: float
+    """When the worker was closed."""
     drained: bool | None
     """Whether the drain came to an end; None where there was none."""
     stalled: list[tuple[float, float]]
@@ -164,6 +166,7 @@ class Simulation:
         idle = self._look()
         snapshot = worker.snapshot()
         self.order.is_on = False
+        ended_at = timeline.now
         worker.close()
         timeline.run_due()
         del worker, self.worker
@@ -171,7 +174,7 @@ class Simulation:
         left = (*(f"{descriptors} descriptors" for _ in range(bool(descriptors))), *_alive())
         return Played(
             scenario, self.clients, self.upstream, self.resolver.lookups, self.seen, all_gone, at_rest, idle, left,
-            snapshot, self.drained, timeline.stalled,
+            snapshot, ended_at, self.drained, timeline.stalled,
         )  # fmt: skip
 
     def _on_drained(self) -> None:

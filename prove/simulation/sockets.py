@@ -46,6 +46,11 @@ class SimulatedSocket(File, End):
         """When how many bytes were read."""
         self.aborted = False
         """It was closed by RST: what it had sent may be lost."""
+        self.ended_at: float | None = None
+        """When its FIN was sent."""
+        self.closed_at: float | None = None
+        self.max_offered = 0
+        """The most bytes that a send was given."""
         self._on_operation = on_operation
         self._connected = self._shut = self._eof = self._lingers_not = self._dead = False
         self._error = 0
@@ -167,6 +172,7 @@ class SimulatedSocket(File, End):
 
     def send(self, data: bytes) -> int:
         self._call("send", SEND_S)
+        self.max_offered = max(self.max_offered, len(data))
         if self._error:
             raise OSError(self._take_error(), "send")
         if self._dead or self._shut:
@@ -189,6 +195,7 @@ class SimulatedSocket(File, End):
             raise OSError(ENOTCONN, "shutdown")
         if not self._shut:
             self._shut = True
+            self.ended_at = self.timeline.now
             self.transmit_end(self.timeline.now)
             self.changed()
 
@@ -197,6 +204,7 @@ class SimulatedSocket(File, End):
             return
         self._call("close", OPTION_S)
         self.release()
+        self.closed_at = self.timeline.now
         for waiting in self.backlog:
             waiting.set_rst_on_close()
             waiting.close()

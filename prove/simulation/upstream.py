@@ -62,6 +62,8 @@ class SimulatedUpstream:
         self.history = history
         self.kinds: dict[str, AddressKind] = {}
         """Of the addresses that were connected to."""
+        self.connects: list[tuple[float, str, Connect]] = []
+        """When, to which address, and what became of it."""
         self._addresses = scenario.addresses
         self._settings = scenario.settings
         self._seed = seed
@@ -90,6 +92,7 @@ class SimulatedUpstream:
         self._connects += 1
         chance = Random(f"{self._seed}/connect/{self._connects}")
         how, latency_s = draw_connect(chance, self.kind_of(sockaddr[0]))
+        self.connects.append((at, sockaddr[0], how))
         self.history.append((at, "connect", self._connects, how.name))
         if how is Connect.UNREACHABLE:
             return ENETUNREACH

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 from bench.processes import free_port
-from bench.servers import BARE_RACE_ADMISSION, Server, gateway
+from bench.servers import BARE_RACE_ADMISSION, Server
 from bench.toolchain import PEERS, ensure_peers
 from bench.workloads import LOAD_CORE, Settings, Upstream, standing
 
@@ -25,7 +25,7 @@ from prove.closed_loops import (
     on_both_cores,
     run_on,
 )
-from prove.under_load import program
+from prove.under_load import hedgerow, program
 from sockets.raw_http import Caller
 
 CLIENTS = (64, 600, 2_000, 4_000)
@@ -69,10 +69,6 @@ def run(seed: int, share: float) -> Findings:
     for comparison in (*cold_starts(counted(STARTS, share)), *series(share), *disturbed_series(share)):
         comparison.judge(findings)
     return findings
-
-
-def hedgerow() -> Server:
-    return Server("hedgerow", "", gateway(program(), ""))
 
 
 def cold_starts(starts: int) -> list[Comparison]:

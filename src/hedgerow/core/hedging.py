@@ -1,9 +1,9 @@
-"""The race: ask once, ask again at the mark, and take the first success.
+"""The race: send one attempt, send hedges after the hedge delay, and return the first success.
 
 The schedule follows "The Tail at Scale" (Dean and Barroso, CACM 56(2), 2013), with a batch of hedges in place
-of one. In each turn the order is: harvest what has ended, then launch what is due, then look at the deadline.
-In any other order a stalled loop fires hedges at an upstream that had already answered, or answers 504 with a
-success in its hands.
+of one. The order of each step is: take what has finished, then start what is due, then check the deadline. In any
+other order a stalled event loop sends hedges to an upstream that had already answered, or answers 504 although it
+has a success.
 """
 
 from collections.abc import Callable
@@ -16,22 +16,22 @@ from hedgerow.core.waiting import wait
 
 
 class EarlyFailure(StrEnum):
-    """What an early failure of the first attempt does to the schedule."""
+    """The effect of an early failure of the first attempt on the schedule."""
 
     WAIT = "wait"
-    """Nothing: hedges leave at the mark."""
+    """None: hedges are sent after the hedge delay."""
     IMMEDIATE = "immediate"
-    """Hedges leave as soon as the first attempt has failed, and at the mark at the latest."""
+    """Hedges are sent as soon as the first attempt has failed, and after the hedge delay at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
 class HedgePlan:
-    """When to ask again, and how often."""
+    """When to send hedges, and how many."""
 
     hedge_after_s: float
-    """From the launch of the first attempt to the mark: the upstream gets this long, whatever we lost before."""
+    """The hedge delay, from the start of the first attempt: the upstream has this long, whatever lag came before."""
     hedges: int
-    """Attempts launched together at the mark; 0 turns hedging off."""
+    """Attempts started together after the hedge delay; 0 turns hedging off."""
     on_failure: EarlyFailure = EarlyFailure.WAIT
 
 
@@ -42,13 +42,13 @@ async def hedge(
     deadline_at: float,
     clock: Callable[[], float],
 ) -> Verdict:
-    """Run one race to its verdict; at `deadline_at` (an instant of `clock`) at the latest.
+    """Run one race and return its verdict, by `deadline_at` (an instant of `clock`) at the latest.
 
     `launch(number)` starts an attempt, which reports by its own `end`; it may end before `launch` returns.
-    Nothing is launched after the verdict, the deadline, or the closing of this coroutine (the caller has left).
-    What still runs then is abandoned to its carrier: the answer never waits for a loser.
+    No attempt starts after the verdict, the deadline, or the closing of this coroutine (the client has disconnected).
+    Attempts that still run then are abandoned by their handles: the response never waits for a loser.
     """
-    if clock() >= deadline_at:  # it waited too long for us, or never could be answered in time
+    if clock() >= deadline_at:  # it was queued too long, or its timeout is too short for any answer
         return OutOfTime(())
     attempts = [launch(1)]
     hedges_at = attempts[0].launched_at + plan.hedge_after_s if plan.hedges else inf
@@ -56,7 +56,7 @@ async def hedge(
     try:
         while True:
             all_failed = True
-            for attempt in attempts:  # the earliest launched wins if several succeeded in one turn
+            for attempt in attempts:  # the earliest launched wins if several have succeeded
                 if isinstance(attempt.outcome, Success):
                     return Won(attempt, attempt.outcome.body, tuple(attempts))
                 if attempt.outcome is None:
@@ -67,16 +67,16 @@ async def hedge(
                 hedges_at = min(hedges_at, now)
             if hedges_at <= now < deadline_at:
                 if not caught_up and not all_failed:
-                    # A success may lie unread in the kernel. Under overload most do: twice more for each of them was
-                    # what the gateway broke down by (docs/decisions/0013-pace.md).
+                    # A success may be unread in a socket buffer. Under overload most are: two hedges more for each of
+                    # them made the gateway collapse (docs/decisions/0013-pace.md).
                     caught_up = True
                     await wait(until=now)
                     continue
                 hedges_at = inf
-                # One by one (a generator would be emptied first once compiled): if a launch is a bug, those before it
-                # are not lost.
+                # One at a time (compiled, a generator would be emptied first): if a start raises, the attempts before
+                # it are not lost.
                 attempts.extend(map(launch, range(2, 2 + plan.hedges)))
-                continue  # an attempt may have failed on the spot
+                continue  # an attempt may have failed at once
 
             if all_failed and hedges_at >= deadline_at:  # nothing left that could succeed
                 return AllFailed(tuple(attempts))

@@ -1,7 +1,7 @@
-"""The vocabulary of a race: what one attempt came to, and what the race came to.
+"""The outcome of an attempt and the verdict of a race.
 
-Expected failures are values here, never exceptions: an upstream that fails is this program's daily business.
-An exception is a bug of ours and flies to the border of the request (`gateway.py`).
+Expected failures are values here, never exceptions: an upstream that fails is the normal case. An exception is an
+internal error and propagates to the border of the request (`gateway.py`).
 """
 
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from typing import Protocol, TypeAlias
 
 
 class FailureReason(StrEnum):
-    """Why an attempt failed. The names are part of the contract: callers and metric labels see them."""
+    """Why an attempt failed. The names are part of the contract: clients and metric labels have them."""
 
     CONNECT = "connect"
     """No connection: refused, unreachable, no such host, not in time, or no socket left for it."""
     TLS = "tls"
-    """The connection stood, but its TLS handshake failed, a bad certificate for instance."""
+    """The TCP connection was established, but its TLS handshake failed, for instance by a bad certificate."""
     RESET = "reset"
-    """The connection ended before the answer was whole."""
+    """The connection ended before the response was complete."""
     TIMEOUT = "timeout"
-    """No answer by the time we gave up on it."""
+    """No response in time."""
     STATUS_429 = "status_429"
     STATUS_5XX = "status_5xx"
     STATUS_OTHER = "status_other"
@@ -31,7 +31,7 @@ class FailureReason(StrEnum):
     BAD_PAYLOAD = "bad_payload"
     """JSON, but not an object whose `time` is a finite number >= 0."""
     TOO_LARGE = "too_large"
-    """An answer beyond the limits of `settings.Limits`."""
+    """A response beyond the limits of `settings.UpstreamLimits`."""
     PROTOCOL = "protocol"
     """Not HTTP/1.x by RFC 9112."""
 
@@ -40,7 +40,7 @@ class FailureReason(StrEnum):
 # the `__init__` of dataclasses.
 @dataclass(init=False)
 class Success:
-    """A valid answer; `body` is the upstream's JSON object, byte for byte."""
+    """A valid response; `body` is the upstream's JSON object, byte for byte."""
 
     body: bytes
 
@@ -60,24 +60,24 @@ Outcome: TypeAlias = Success | Failure
 
 
 class AttemptHandle(Protocol):
-    """What carries an attempt to the upstream: one connection, from the point of view of the race."""
+    """What the race needs of the connection that an attempt is sent on."""
 
     def abandon(self) -> None:
-        """The race is over and this attempt is still running: it is a loser now. Never raises."""
+        """Called when the race is over and this attempt is still running: it is a loser now. Never raises."""
 
 
 class AttemptSpan(Protocol):
     """The part of one attempt in a trace."""
 
     headers: bytes
-    """Whole header lines that tell the upstream of it."""
+    """Whole header lines that pass the trace on to the upstream."""
 
     def attempt_ended(self, attempt: "Attempt", *, lost: bool) -> None:
-        """Its attempt has an outcome; see `events.Observer`."""
+        """Called when the attempt has its outcome; see `observer.Observer`."""
 
 
 class Attempt:
-    """One request to the upstream, from its launch to its end; owned by the race that launched it.
+    """One request to the upstream, from its start to its outcome; owned by the race that started it.
 
     `launched_at`, `ended_at` and `deadline_at` (of the request) are instants of the gateway's clock, in seconds.
     `outcome` is None while it runs.
@@ -114,7 +114,7 @@ class Attempt:
         self._on_end = on_end
 
     def end(self, outcome: Outcome, at: float) -> None:
-        """Report the outcome, once; a second report is a bug of the carrier's."""
+        """Report the outcome, once; a second report is an internal error."""
         if self.outcome is not None:
             raise RuntimeError(f"attempt {self.number} ended twice: {self.outcome!r}, then {outcome!r}")
         self.outcome = outcome
@@ -124,7 +124,7 @@ class Attempt:
 
 @dataclass(init=False)
 class Won:
-    """The race has an answer: the first success."""
+    """The race has a winner: the first success."""
 
     winner: Attempt
     body: bytes
@@ -145,7 +145,7 @@ class AllFailed:
 
 @dataclass(frozen=True, slots=True)
 class OutOfTime:
-    """The deadline came first; some attempts may still run, as losers."""
+    """The deadline passed first; some attempts may still run, as losers."""
 
     attempts: tuple[Attempt, ...]
 
@@ -154,17 +154,17 @@ Verdict: TypeAlias = Won | AllFailed | OutOfTime
 
 
 class RequestTrace(Protocol):
-    """The trace that a request is part of, recorded by us or not. None of these may raise or wait."""
+    """The trace that a request is part of, recorded here or not. No method may raise or wait."""
 
     @property
     def trace_id(self) -> str:
-        """Tell the trace's id: 32 hexadecimal digits."""
+        """The trace's id: 32 hexadecimal digits."""
 
     def attempt_began(self, attempt: Attempt) -> AttemptSpan:
-        """Tell the attempt's part in the trace."""
+        """Return the attempt's part of the trace."""
 
     def request_ended(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
-        """The request was answered; attempts that have no outcome yet are losers, and tell their end themselves."""
+        """Called when the request is answered; attempts without an outcome are losers and report it themselves."""
 
     def request_abandoned(self, ended_at: float) -> None:
-        """The caller has left."""
+        """Called when the client disconnects."""

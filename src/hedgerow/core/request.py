@@ -1,4 +1,4 @@
-"""A caller's request, as the HTTP edge hands it to whoever answers it."""
+"""A client's request, as the server passes it to its handler."""
 
 from secrets import token_hex
 
@@ -6,10 +6,10 @@ from hedgerow.core.trace_context import TraceContext
 
 
 class Request:
-    """One request, its head read and found sound. `arrived_at` is an instant of the gateway's clock, in seconds.
+    """One request, parsed and valid. `arrived_at` is an instant of the gateway's clock, in seconds.
 
-    `keep_alive` tells whether its connection may be used again, `announce_keep_alive` whether the caller must be told
-    so: callers who speak HTTP/1.0 must (RFC 9112 section 9.3).
+    `keep_alive` is whether its connection may be used again, `announce_keep_alive` whether the response must say so:
+    it must to a client that uses HTTP/1.0 (RFC 9112 section 9.3).
     """
 
     __slots__ = (
@@ -46,7 +46,7 @@ class Request:
 
 
 class RequestIdGenerator:
-    """Makes ids for requests that bring none: unique, and cheap (0.1 µs; `uuid4` takes 1.5 µs)."""
+    """Generates ids for requests that have none: unique, and cheap (0.1 µs; `uuid4` takes 1.5 µs)."""
 
     __slots__ = ("_made", "_prefix")
 
@@ -55,6 +55,6 @@ class RequestIdGenerator:
         self._made = 0
 
     def next(self) -> bytes:
-        """Make one: a number behind what is this worker's alone."""
+        """Return a new id: a prefix that only this worker has, and a number."""
         self._made += 1
         return b"%b-%d" % (self._prefix, self._made)

@@ -1,4 +1,4 @@
-"""What a caller is told: success, or a problem by RFC 9457, always JSON."""
+"""Responses to clients: a success, or a problem by RFC 9457, always JSON."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -13,7 +13,7 @@ PROBLEM: Final = b"application/problem+json"
 
 
 class Response:
-    """One answer, before it is put into HTTP.
+    """One response, before it is serialized.
 
     `headers` are whole header lines. `code` names the outcome: `success`, or the stable code of a problem.
     """
@@ -52,7 +52,7 @@ _STATUS_OF: Final = {
 
 
 def status_of(code: str) -> int:
-    """Tell the HTTP status that goes with an outcome."""
+    """Return the HTTP status of an outcome."""
     return 200 if code == "success" else _STATUS_OF[code].value
 
 
@@ -65,7 +65,7 @@ def problem_response(
     headers: bytes = b"",
     attempts: Sequence[dict[str, object]] | None = None,
 ) -> Response:
-    """Make an error reply. `status` is the code's own unless given (414 shares `too_large` with 431)."""
+    """Return an error response. `status` is the code's own unless given (414 shares `too_large` with 431)."""
     status = status or _STATUS_OF[code]
     body: dict[str, object] = {
         "type": "about:blank",
@@ -81,7 +81,7 @@ def problem_response(
 
 
 def overloaded(request_id: bytes, retry_after_s: int) -> Response:
-    """Make the refusal of an overloaded gateway, which is ready but for the id: most answers are this one then."""
+    """Return the response of an overloaded gateway. It is prepared but for the id: most responses are this one then."""
     headers = b"Retry-After: %d\r\n" % retry_after_s
     return Response(503, _OVERLOADED % request_id, headers=headers, code="overloaded")
 
@@ -92,7 +92,7 @@ _OVERLOADED: Final = problem_response(
 
 
 def response_for(verdict: Verdict, *, request_id: bytes, arrived_at: float, timeout_ms: int) -> Response:
-    """Turn the verdict of a race into what its caller is told."""
+    """Return the response for the verdict of a race."""
     headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
     hedges = max(len(verdict.attempts) - 1, 0)
     match verdict:
@@ -103,34 +103,34 @@ def response_for(verdict: Verdict, *, request_id: bytes, arrived_at: float, time
             code, detail = "all_failed", f"{_counted(len(attempts))} to the upstream failed"
         case OutOfTime(attempts):
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
-    told = [_told(attempt, arrived_at) for attempt in attempts]
-    reply = problem_response(code, detail, request_id, headers=headers, attempts=told)
-    reply.timing = b', hedges;desc="%d"' % hedges
-    return reply
+    summaries = [_attempt_summary(attempt, arrived_at) for attempt in attempts]
+    response = problem_response(code, detail, request_id, headers=headers, attempts=summaries)
+    response.timing = b', hedges;desc="%d"' % hedges
+    return response
 
 
 def _counted(attempts: int) -> str:
     return "the only attempt" if attempts == 1 else f"all {attempts} attempts"
 
 
-def _told(attempt: Attempt, arrived_at: float) -> dict[str, object]:
-    """Describe one attempt; instants are milliseconds since the request arrived."""
-    told: dict[str, object] = {
+def _attempt_summary(attempt: Attempt, arrived_at: float) -> dict[str, object]:
+    """Return the description of one attempt; instants are milliseconds since the request arrived."""
+    summary: dict[str, object] = {
         "number": attempt.number,
         "launched_at_ms": _milliseconds(attempt.launched_at - arrived_at),
     }
     match attempt.outcome:
         case None:
-            told["outcome"] = "pending"
+            summary["outcome"] = "pending"
         case Success():
-            told["outcome"] = "success"
+            summary["outcome"] = "success"
         case Failure(reason, detail):
-            told["outcome"] = reason
+            summary["outcome"] = reason
             if detail:
-                told["detail"] = detail
+                summary["detail"] = detail
     if attempt.ended_at is not None:
-        told["took_ms"] = _milliseconds(attempt.ended_at - attempt.launched_at)
-    return told
+        summary["took_ms"] = _milliseconds(attempt.ended_at - attempt.launched_at)
+    return summary
 
 
 def _milliseconds(seconds: float) -> float:

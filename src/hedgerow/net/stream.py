@@ -5,17 +5,12 @@ import ssl
 from struct import pack
 from typing import Final, Protocol
 
+from hedgerow.eventloop.loop import EventLoop
+
 READ_BYTES: Final = 16 * 1024
 """Of one read: a TLS record, and more than a request or a usual answer has. What is left stays readable."""
 _LINGER_ZERO: Final = pack("ii", 1, 0)
 """`SO_LINGER`, on, 0 seconds: closing sends RST and drops what is unsent (socket(7))."""
-
-
-class Sender(Protocol):
-    """What a stream needs of the event loop."""
-
-    def flush_later(self, writer: "Stream") -> None: ...
-    def close_later(self, sock: socket.socket) -> None: ...
 
 
 class StreamOwner(Protocol):
@@ -36,7 +31,7 @@ class Stream:
 
     __slots__ = ("_loop", "_queued", "_unsent", "blocked", "closed", "is_tls", "owner", "sock")
 
-    def __init__(self, loop: Sender, sock: socket.socket) -> None:
+    def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self.sock = sock
         self.is_tls = isinstance(sock, ssl.SSLSocket)

@@ -124,7 +124,7 @@ class EventLoop:
         self._poller.modify(fd, mask)
 
     def replace_source(self, fd: int, source: EventSource) -> None:
-        """Hand a descriptor of `register` over to another source; what it is watched for stays. Costs no system call."""
+        """Hand a descriptor of `register` over to another source, watched as it is. Costs no system call."""
         self._sources[fd] = source
 
     def unregister(self, fd: int) -> None:

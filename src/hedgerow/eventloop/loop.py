@@ -252,12 +252,18 @@ class EventLoop:
             source.on_ready(mask)
         except Exception:  # noqa: BLE001 (a border: one connection pays for an internal error, the worker lives)
             self._on_internal_error()
-            source.abort()
+            self._abort(source)
         if self.clock() >= self._step_ends_at:
             self._run_due()
             self._run_ready()
             self._flush()
             self._step_ends_at = self.clock() + STEP_S
+
+    def _abort(self, source: EventSource) -> None:
+        try:
+            source.abort()
+        except Exception:  # noqa: BLE001 (the same border)
+            self._on_internal_error()
 
     def _run_due(self) -> None:
         now = self.clock()

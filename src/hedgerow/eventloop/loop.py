@@ -206,7 +206,7 @@ class EventLoop:
         self.monitor.iteration_started(now, self.deadlines.next_due_at)
         self._step_ends_at = now + STEP_S
         clients_ready = False
-        listeners: list[EventSource] = []
+        listeners: list[int] = []
         for fd, mask in events:
             source = self._sources.get(fd)
             if source is not None:
@@ -214,13 +214,15 @@ class EventLoop:
             elif fd == self._client_poller_fd:
                 clients_ready = True
             elif fd in self._listeners:
-                listeners.append(self._listeners[fd])
+                listeners.append(fd)
         self._run_due()
         self._run_ready()
         if not clients_ready or self._read_clients():
             self.clients_read_at = now
-        for source in listeners:
-            self._handle(source, READABLE)
+        for fd in listeners:
+            source = self._listeners.get(fd)
+            if source is not None:
+                self._handle(source, READABLE)
         self._admit_at = self.admit(self.clock())
         self._run_ready()
         self._flush()

@@ -276,6 +276,9 @@ class EventLoop:
                 waiter.on_deadline()
             except Exception:  # noqa: BLE001 (the same border)
                 self._on_internal_error()
+            if self.clock() >= self._step_ends_at:  # a burst of hedges is due at once
+                self._flush()
+                self._step_ends_at = self.clock() + STEP_S
 
     def _run_ready(self) -> None:
         while self._ready:
@@ -285,6 +288,10 @@ class EventLoop:
                     task.resume()
                 except Exception:  # noqa: BLE001 (the same border)
                     self._on_internal_error()
+                if self.clock() >= self._step_ends_at:  # a lookup that ends may start thousands of connects
+                    self._run_due()
+                    self._flush()
+                    self._step_ends_at = self.clock() + STEP_S
 
     def _flush(self) -> None:
         while self._writers:

@@ -231,7 +231,9 @@ class UpstreamConnection:
             raise httptools.HttpParserError("not HTTP/1.x")  # llhttp takes RTSP for it, too
         if status < 100:
             raise httptools.HttpParserError(f"status {status:03} does not exist")
-        if status >= 200 or status == 101:  # other 1xx responses come before the final one (RFC 9110 section 15.2)
+        if (
+            status >= 200 or status == 101
+        ):  # other 1xx responses come before the final one (RFC 9110 section 15.2)
             self._status = status
 
     def on_body(self, data: bytes) -> None:
@@ -269,7 +271,9 @@ class UpstreamConnection:
     def _check_size(self) -> None:
         limits = self._pool.limits
         if self._wire_bytes > limits.max_wire_bytes:
-            self.fail(Failure(FailureReason.TOO_LARGE, f"more than {limits.max_wire_bytes} bytes on the wire"))
+            self.fail(
+                Failure(FailureReason.TOO_LARGE, f"more than {limits.max_wire_bytes} bytes on the wire")
+            )
         elif not self._status and self._wire_bytes > limits.max_head_bytes:
             self.fail(
                 Failure(FailureReason.TOO_LARGE, f"more than {limits.max_head_bytes} bytes of header section")

@@ -255,11 +255,12 @@ class EventLoop:
         except Exception:  # noqa: BLE001 (a border: one connection pays for an internal error, the worker lives)
             self._on_internal_error()
             self._abort(source)
-        if self.clock() >= self._step_ends_at:
+        now = self.clock()
+        if now >= self._step_ends_at:
+            self._step_ends_at = now + STEP_S
             self._run_due()
             self._run_ready()
             self._flush()
-            self._step_ends_at = self.clock() + STEP_S
 
     def _abort(self, source: EventSource) -> None:
         try:
@@ -276,9 +277,10 @@ class EventLoop:
                 waiter.on_deadline()
             except Exception:  # noqa: BLE001 (the same border)
                 self._on_internal_error()
-            if self.clock() >= self._step_ends_at:  # a burst of hedges is due at once
+            now = self.clock()
+            if now >= self._step_ends_at:  # a burst of hedges is due at once
+                self._step_ends_at = now + STEP_S
                 self._flush()
-                self._step_ends_at = self.clock() + STEP_S
 
     def _run_ready(self) -> None:
         while self._ready:
@@ -288,10 +290,11 @@ class EventLoop:
                     task.resume()
                 except Exception:  # noqa: BLE001 (the same border)
                     self._on_internal_error()
-                if self.clock() >= self._step_ends_at:  # a lookup that ends may start thousands of connects
+                now = self.clock()
+                if now >= self._step_ends_at:  # a lookup that ends may start thousands of connects
+                    self._step_ends_at = now + STEP_S
                     self._run_due()
                     self._flush()
-                    self._step_ends_at = self.clock() + STEP_S
 
     def _flush(self) -> None:
         while self._writers:

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from contextlib import suppress
 from struct import pack
 from typing import Final, Protocol
 
@@ -98,10 +99,8 @@ class Stream:
 
     def end_writing(self) -> None:
         """Send FIN after what was sent; the peer may still send. Unsent bytes must have been flushed."""
-        try:
+        with suppress(OSError):  # the peer has gone
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError:  # the peer has gone
-            pass
 
     def close(self) -> None:
         """Close when the iteration ends; what is unsent then is dropped. Idempotent."""
@@ -112,7 +111,5 @@ class Stream:
 
     def send_rst_on_close(self) -> None:
         """Have `close` send RST and drop what is unsent: otherwise the kernel keeps what the peer does not read."""
-        try:
+        with suppress(OSError):  # closed by the peer already
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        except OSError:  # closed by the peer already
-            pass

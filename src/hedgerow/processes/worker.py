@@ -116,9 +116,7 @@ class Worker:
         self.loop = EventLoop(
             system.clock, on_internal_error=self._on_internal_error, make_poller=system.make_poller
         )
-        self.admission = AdmissionController(
-            budget.max_in_flight, adapts=settings.shedding == "on"
-        )
+        self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
         self.tracing = start_tracing(settings, target, self.logs.log)
         self.resolver = system.make_resolver(self.loop)
         connector = Connector(

@@ -266,6 +266,8 @@ class ClientConnection:
                 self._become_idle()
                 break
         self._processing = False
+        if self._paused:
+            self._update_reading()
 
     def _parse(self) -> None:
         """Parse a bounded piece of what was read."""

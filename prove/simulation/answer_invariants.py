@@ -102,7 +102,8 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
     early_s = asked.first_at + allowed_s - answer.sent_at
     must(early_s <= EARLY_S, "a request waits unsent before it is rejected", request_id, early_s, answer)
     if client.reads_at_once:
-        due_at = max(asked.begins_by + allowed_s, asked.whole_at, _answerable_at(asked)) + evidence.slack_s
+        begun_at = asked.begins_by if asked.whole_at == asked.first_at else asked.whole_at
+        due_at = max(begun_at + allowed_s, _answerable_at(asked)) + evidence.slack_s
         late_s = answer.sent_at - due_at - evidence.stalled_s(asked.first_at, answer.sent_at)
         must(late_s <= 0, "a request waits unsent for a quarter of its timeout", request_id, late_s, answer)
 
@@ -160,7 +161,7 @@ def _check_error(evidence: Evidence, asked: Asked, launches: list[Launch]) -> No
 def _check_connection(evidence: Evidence, client: Client) -> None:
     """What was sent arrives, what waits is bounded, and a connection is left alone after a 503."""
     sock, limits = client.sock, evidence.settings.client_limits
-    if sock is None:
+    if sock is None or not sock.accepted:  # it came just before the listening socket was closed
         return
     evidence.must(sock.max_offered <= MAX_UNSENT_BYTES, "unsent answers are bounded", sock.max_offered)
     if not client.left and client.script.reads_after_s <= limits.linger_s / 2:

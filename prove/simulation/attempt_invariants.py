@@ -18,7 +18,8 @@ LOOKUP_PAUSE_S = 1.0
 
 def wait_s(timeout_ms: int) -> float:
     """Return for how long a request may wait unsent."""
-    return min(max(timeout_ms / 1000 * WAIT_SHARE, MIN_WAIT_S), MAX_WAIT_S)
+    timeout_s = timeout_ms / 1000
+    return min(max(timeout_s * WAIT_SHARE, MIN_WAIT_S), timeout_s / 2, MAX_WAIT_S)
 
 
 def check_attempts(evidence: Evidence) -> None:
@@ -133,8 +134,10 @@ def _working_addresses(evidence: Evidence, at: float) -> set[str]:
         host for when, host, how in played.upstream.connects if when <= at and how is not Connect.ACCEPTED
     }
     kinds = (AddressKind.USUAL, AddressKind.SLOW)
-    # A latency of 30 ms is more than the head start: such an address passes for one that does not answer.
-    return {host for host in working - failed if played.upstream.kind_of(host) in kinds}
+    working -= failed | played.upstream.slow_to_connect
+    if evidence.stalled_s(0.0, at):
+        return set()  # after a stall the head start of any address may have been over
+    return {host for host in working if played.upstream.kind_of(host) in kinds}
 
 
 def _check_none_after(

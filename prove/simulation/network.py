@@ -56,10 +56,12 @@ class Network:
         self.listener.backlog.append(sock)
         self.listener.changed()
 
-    def establish(self, sock: SimulatedSocket, peer: PeerEnd, at: float) -> None:
-        """Have the upstream accept; the gateway hears of it a little later."""
+    def establish(self, sock: SimulatedSocket, peer: PeerEnd, at: float) -> float:
+        """Have the upstream accept; return when the gateway's kernel hears of it."""
         sock.pair(peer)
-        self.timeline.at(peer.arrives_at(at), sock.established)
+        established_at = peer.arrives_at(at)
+        self.timeline.at(established_at, sock.established)
+        return established_at
 
 
 def address(number: int, port: int = 80) -> Address:

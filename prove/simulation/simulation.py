@@ -9,6 +9,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
+import hedgerow.core.request
 import hedgerow.gateway
 import hedgerow.processes.worker
 import hedgerow.server.listener
@@ -114,8 +115,9 @@ def simulated() -> Iterator[None]:
 class Simulation:
     """The simulation of one seed, from its first client to the end of its worker."""
 
-    def __init__(self, seed: str) -> None:
-        self.scenario = scenario = draw(seed)
+    def __init__(self, seed: str, scenario: Scenario) -> None:
+        """`seed` draws what happens in its course."""
+        self.scenario = scenario
         self.timeline = Timeline(scenario.stalls, scenario.slow)
         self.kernel = Kernel(self.timeline)
         self.seen = Seen(self.timeline)
@@ -138,7 +140,11 @@ class Simulation:
         )
         ProbedPool.seen = ProbedRecorder.seen = self.seen
         module = hedgerow.processes.worker
-        with replaced((module, "ConnectionPool", ProbedPool), (module, "Recorder", ProbedRecorder)):
+        with replaced(
+            (module, "ConnectionPool", ProbedPool),
+            (module, "Recorder", ProbedRecorder),
+            (hedgerow.core.request, "token_hex", lambda _: "made"),
+        ):
             self.worker = Worker(scenario.settings, TARGET, system=system)
         self.resolver = resolvers[0]
         self.upstream = SimulatedUpstream(self.network, scenario, seed, self.seen.history)
@@ -152,9 +158,7 @@ class Simulation:
         """Play it to its end."""
         scenario, timeline, worker = self.scenario, self.timeline, self.worker
         if scenario.drains_at is not None:
-            self._run_until(scenario.drains_at)
-            self.drained = False
-            worker.drain(self._on_drained)
+            worker.loop.call_at(scenario.drains_at, _Drain(self))
         all_gone = False
         while (not all_gone or timeline.will_stall) and timeline.now < BEGIN_S + ALL_GONE_BY_S:
             self._run_until(timeline.now + STEP_S)
@@ -176,6 +180,11 @@ class Simulation:
             scenario, self.clients, self.upstream, self.resolver.lookups, self.seen, all_gone, at_rest, idle, left,
             snapshot, ended_at, self.drained, timeline.stalled,
         )  # fmt: skip
+
+    def drain(self) -> None:
+        """Drain as at SIGTERM: within an iteration."""
+        self.drained = False
+        self.worker.drain(self._on_drained)
 
     def _on_drained(self) -> None:
         self.drained = True
@@ -202,11 +211,16 @@ class Simulation:
         )
 
 
+class _Drain:
+    def __init__(self, simulation: Simulation) -> None:
+        self.on_deadline = simulation.drain
+
+
 def play(seed: str) -> Played:
     """Play the simulation of a seed; within `simulated()`."""
     ALIVE.clear()
     MADE.clear()
-    return Simulation(seed).play()
+    return Simulation(seed, draw(seed)).play()
 
 
 def _alive() -> list[str]:

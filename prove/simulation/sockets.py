@@ -49,6 +49,7 @@ class SimulatedSocket(File, End):
         self.ended_at: float | None = None
         """When its FIN was sent."""
         self.closed_at: float | None = None
+        self.accepted = False
         self.max_offered = 0
         """The most bytes that a send was given."""
         self._on_operation = on_operation
@@ -156,6 +157,7 @@ class SimulatedSocket(File, End):
             raise BlockingIOError
         sock = self.backlog.popleft()
         sock.open()
+        sock.accepted = True
         return sock, ("192.0.2.9", 9)
 
     def recv(self, size: int) -> bytes:

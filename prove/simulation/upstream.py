@@ -64,6 +64,8 @@ class SimulatedUpstream:
         """Of the addresses that were connected to."""
         self.connects: list[tuple[float, str, Connect]] = []
         """When, to which address, and what became of it."""
+        self.slow_to_connect: set[str] = set()
+        """Addresses that may have been taken for such as do not answer."""
         self._addresses = scenario.addresses
         self._settings = scenario.settings
         self._seed = seed
@@ -102,12 +104,16 @@ class SimulatedUpstream:
             connection = UpstreamConnection(self, self._connects, sockaddr[0], sock)
             peer = PeerEnd(timeline, connection, latency_s=latency_s, seed=chance.getrandbits(48))
             connection.end = peer
-            timeline.at(at + latency_s, self._accept, sock, peer)
+            timeline.at(at + latency_s, self._accept, sock, peer, connection)
         return EINPROGRESS
 
-    def _accept(self, at: float, sock: SimulatedSocket, peer: PeerEnd) -> None:
+    def _accept(
+        self, at: float, sock: SimulatedSocket, peer: PeerEnd, connection: "UpstreamConnection"
+    ) -> None:
         self._open.append(sock)
-        self.network.establish(sock, peer, at)
+        took_s = self.network.establish(sock, peer, at) - connection.began_at
+        if took_s > self._settings.upstream_limits.happy_eyeballs_delay_s / 2:
+            self.slow_to_connect.add(connection.address)
 
     def receive(self, at: float, connection: "UpstreamConnection", request_id: bytes, number: int) -> Behaviour:
         """Draw what becomes of an attempt."""
@@ -128,6 +134,7 @@ class UpstreamConnection:
     def __init__(self, upstream: SimulatedUpstream, name: int, address: str, sock: SimulatedSocket) -> None:
         self.address = address
         self.sock = sock
+        self.began_at = upstream.network.timeline.now
         self._upstream = upstream
         self._timeline = upstream.network.timeline
         self._name = name

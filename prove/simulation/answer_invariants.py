@@ -94,7 +94,11 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
     must(not launches, "a rejected request costs no attempt", request_id, launches)
     if not settings.max_in_flight:
         disturbed_at = evidence.last_disturbed_at(answer.sent_at)
-        must(settings.shedding == "on" and disturbed_at is not None, "no request is rejected without need", answer)
+        must(
+            settings.shedding == "on" and disturbed_at is not None,
+            "no request is rejected without need",
+            answer,
+        )
         after_s = answer.sent_at - (disturbed_at or 0.0)
         must(after_s <= RECOVERY_S, "rejections end soon after a disturbance", request_id, after_s)
     assert asked.plan.timeout_ms is not None
@@ -132,7 +136,11 @@ def _check_time(evidence: Evidence, asked: Asked) -> None:
     if answer.status == 504:
         early_s = asked.first_at + timeout_s - _margin_s(evidence, timeout_s, answer.sent_at) - answer.sent_at
         evidence.must(
-            early_s <= EARLY_S, "504 does not come before time is over", asked.plan.request_id, early_s, answer
+            early_s <= EARLY_S,
+            "504 does not come before time is over",
+            asked.plan.request_id,
+            early_s,
+            answer,
         )
 
 

@@ -61,9 +61,14 @@ def _check_first(evidence: Evidence, client: Client, asked: Asked, first: Launch
     allowed_s = evidence.slack_s
     loaded = evidence.settings.max_in_flight or evidence.last_disturbed_at(first.at) is not None
     if loaded:
-        allowed_s += max(asked.begins_by + wait_s(asked.plan.timeout_ms) - begins_at, 0.0)
+        arrived_at = asked.begins_by if asked.whole_at == asked.first_at else asked.whole_at
+        allowed_s += max(arrived_at + wait_s(asked.plan.timeout_ms) - begins_at, 0.0)
     late_s = first.at - begins_at - evidence.stalled_s(begins_at, first.at)
-    invariant = "a request waits unsent for a quarter of its timeout" if loaded else "the first attempt is sent at once"
+    invariant = (
+        "a request waits unsent for a quarter of its timeout"
+        if loaded
+        else "the first attempt is sent at once"
+    )
     evidence.must(late_s <= allowed_s, invariant, asked.plan.request_id, late_s, allowed_s)
 
 
@@ -75,9 +80,7 @@ def _check_hedges(evidence: Evidence, asked: Asked, launches: list[Launch]) -> N
     must(apart_s < SLACK_S / 10, "hedges are sent together", request_id, apart_s)
     at, due_at = hedges[0].at, first.at + evidence.hedge_delay_s
     if evidence.settings.hedge_on_failure == "immediate":
-        failed = [
-            end.at for end in evidence.finished[request_id] if end.number == 1 and not end.succeeded
-        ]
+        failed = [end.at for end in evidence.finished[request_id] if end.number == 1 and not end.succeeded]
         due_at = min([due_at, *failed])
     must(at >= due_at - FLOAT_S, "hedges are never sent before the hedge delay", request_id, at - due_at)
     late_s = at - due_at - evidence.stalled_s(due_at, at)
@@ -140,9 +143,7 @@ def _working_addresses(evidence: Evidence, at: float) -> set[str]:
     return {host for host in working if played.upstream.kind_of(host) in kinds}
 
 
-def _check_none_after(
-    evidence: Evidence, client: Client, asked: Asked, launches: list[Launch]
-) -> None:
+def _check_none_after(evidence: Evidence, client: Client, asked: Asked, launches: list[Launch]) -> None:
     must, request_id, timeout_ms = evidence.must, asked.plan.request_id, asked.plan.timeout_ms
     # Of a client that has pipelined this much nothing more is read, and so no end either.
     pipelined = sum(len(other.plan.head) for other in client.asked)

@@ -80,6 +80,8 @@ class Evidence:
             if success.at >= bound:
                 continue
             over = [one for one in self.finished[request_id] if one.number == success.number]
-            if all(one.succeeded or one.at > at for one in over):  # else it came on a connection that was given up
+            if all(
+                one.succeeded or one.at > at for one in over
+            ):  # else it came on a connection that was given up
                 return success
         return None

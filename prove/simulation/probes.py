@@ -184,9 +184,7 @@ class OrderProbe:
         step = self._step_of(name, sock)
         if step is None or not self.is_on:
             return
-        if step < self._step and not (
-            self._step == SEND and self._timeline.now - self._began_at >= STEP_S
-        ):
+        if step < self._step and not (self._step == SEND and self._timeline.now - self._began_at >= STEP_S):
             self._seen.disorder.append(f"{_STEPS[step]} after {_STEPS[self._step]}")
         self._step = step
 

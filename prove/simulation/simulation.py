@@ -184,7 +184,9 @@ class Simulation:
     def drain(self) -> None:
         """Drain as at SIGTERM: within an iteration."""
         self.drained = False
+        self.order.is_on = False  # it accepts what waits at once, whatever the step
         self.worker.drain(self._on_drained)
+        self.order.is_on = True
 
     def _on_drained(self) -> None:
         self.drained = True

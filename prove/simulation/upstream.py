@@ -115,7 +115,9 @@ class SimulatedUpstream:
         if took_s > self._settings.upstream_limits.happy_eyeballs_delay_s / 2:
             self.slow_to_connect.add(connection.address)
 
-    def receive(self, at: float, connection: "UpstreamConnection", request_id: bytes, number: int) -> Behaviour:
+    def receive(
+        self, at: float, connection: "UpstreamConnection", request_id: bytes, number: int
+    ) -> Behaviour:
         """Draw what becomes of an attempt."""
         earlier = self.received[request_id]
         self._token += 1

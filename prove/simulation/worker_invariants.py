@@ -105,10 +105,10 @@ def _check_against_upstream(evidence: Evidence) -> None:
     for request_id, received in evidence.played.upstream.received.items():
         numbers = Counter(one.number for one in received)
         launched = {launch.number for launch in seen.launches[request_id]}
-        evidence.must(
-            set(numbers) <= launched, "the upstream is asked only by attempts", request_id, numbers
-        )
+        evidence.must(set(numbers) <= launched, "the upstream is asked only by attempts", request_id, numbers)
         sent_twice += sum(numbers.values()) - len(numbers)
     evidence.must(
-        sent_twice <= seen.stale_retries, "an attempt is sent twice only if its connection was closed", sent_twice
+        sent_twice <= seen.stale_retries,
+        "an attempt is sent twice only if its connection was closed",
+        sent_twice,
     )

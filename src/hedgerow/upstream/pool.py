@@ -8,6 +8,7 @@ when there are as many as may be, the oldest loser makes way. So an admitted req
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
+from math import inf
 from typing import Final
 
 from hedgerow.core.observer import Observer
@@ -77,7 +78,7 @@ class ConnectionPool:
             connection.send(attempt)
             return connection
         connection = UpstreamConnection(self, attempt)
-        if len(self.connections) >= self.max_connections and not self._evict_oldest_loser():
+        if len(self.connections) >= self.max_connections and not self._make_room():
             connection.fail(
                 Failure(FailureReason.CONNECT, f"all {self.max_connections} connections are in use")
             )
@@ -161,27 +162,29 @@ class ConnectionPool:
 
     def _take_idle(self, attempt: Attempt) -> UpstreamConnection | None:
         """Return the pooled connection that was used last, if the attempt may have it."""
-        if not len(self._idle) or self._must_be_apart(attempt):
+        if not len(self._idle):
             return None
-        tried = attempt.request.tried
-        if tried is None:
+        if attempt.number == 1:
             return self._idle.pop_newest()
+        tried, used_since = attempt.request.tried, self._must_be_used_since(attempt)
         for connection in islice(self._idle.newest_first(), MAX_LOOKED_AT):
-            if connection.address not in tried:
+            if connection.idle_since < used_since:  # the others were used before it
+                return None
+            if tried is None or connection.address not in tried:
                 self._idle.discard(connection)
                 return connection
         return None
 
-    def _must_be_apart(self, attempt: Attempt) -> bool:
-        """Return whether the attempt needs a new connection, so as not to share the fate of the first attempt.
+    def _must_be_used_since(self, attempt: Attempt) -> float:
+        """Return the instant since which a pooled connection must have been answered on, for the attempt to have it.
 
         Where pooled connections have gone mute (a middlebox has forgotten them), all of them have. So the last hedge
         takes one that has answered since the first attempt was sent, or a new one.
         """
-        if attempt.number == 1 or attempt.number < self._attempts_per_request:
-            return False
-        newest = next(self._idle.newest_first())
-        return newest.idle_since < attempt.request.started_at and len(self.connections) < self.max_connections
+        is_last = attempt.number >= self._attempts_per_request
+        if is_last and len(self.connections) < self.max_connections:
+            return attempt.request.started_at
+        return -inf
 
     def _is_outdated(self, connection: UpstreamConnection, now: float) -> bool:
         if now - connection.opened_at > self.limits.max_connection_age_s:
@@ -216,8 +219,15 @@ class ConnectionPool:
                 request.tried = []
             request.tried.append(address)
 
-    def _evict_oldest_loser(self) -> bool:
-        """Make way for an attempt that can still win."""
+    def _make_room(self) -> bool:
+        """Close a connection for an attempt that can still win; return whether there was one to close.
+
+        An idle one first: it leads to an address that the request has tried.
+        """
+        idle = self._idle.pop_oldest()
+        if idle is not None:
+            idle.close()
+            return True
         for loser in self._losers:
             loser.fail(Failure(FailureReason.TIMEOUT, "closed: its connection was needed"))
             return True

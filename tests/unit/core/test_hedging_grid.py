@@ -21,7 +21,7 @@ def test_c01_a_share_of_the_grid_agrees_with_the_oracle() -> None:
 MUTANTS = {
     "M01 first completed wins": ("isinstance(attempt.outcome, Success)", "attempt.outcome is not None"),
     "the latest launched wins": ("in attempts:  # the earliest", "in reversed(attempts):  # the earliest"),
-    "deadline before harvest": (
+    "deadline before what has finished": (
         "            all_failed = True\n",
         "            if clock() >= deadline_at: return OutOfTime(tuple(attempts))\n            all_failed = True\n",
     ),
@@ -33,10 +33,10 @@ MUTANTS = {
     "one hedge too many": ("2 + plan.hedges", "3 + plan.hedges"),
     "one hedge too few": ("2 + plan.hedges", "1 + plan.hedges"),
     "hedges come twice": ("hedges_at = inf\n", "hedges_at = now + 0.1 if len(attempts) < 3 else inf\n"),
-    "immediate is ignored": ("plan.on_failure is EarlyFailure.IMMEDIATE", "False"),
-    "always immediate": ("plan.on_failure is EarlyFailure.IMMEDIATE", "True"),
-    "the mark is the arrival": ("attempts[0].launched_at + plan.hedge_after_s", "plan.hedge_after_s"),
-    "late by a turn": ("if now >= deadline_at:", "if now > deadline_at:"),
+    "immediate is ignored": ("plan.early_failure is EarlyFailure.IMMEDIATE", "False"),
+    "always immediate": ("plan.early_failure is EarlyFailure.IMMEDIATE", "True"),
+    "the hedge delay counts from zero": ("attempts[0].launched_at + plan.hedge_after_s", "plan.hedge_after_s"),
+    "late by an iteration": ("if now >= deadline_at:", "if now > deadline_at:"),
 }  # fmt: skip
 
 HEDGING = Path(__file__).parents[3] / "src" / "hedgerow" / "core" / "hedging.py"

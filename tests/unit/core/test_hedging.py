@@ -3,7 +3,7 @@
 import pytest
 
 from hedgerow.core.hedging import EarlyFailure, HedgePlan, hedge
-from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Success, Won
+from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Won
 from support.virtual_time import Scripted, Timeline
 
 PLAN = HedgePlan(0.3, 2)
@@ -147,12 +147,3 @@ def test_hedges_that_leave_late_all_count_from_their_own_start() -> None:
     assert timeline.launched_at_ms == [0, 320, 320]
     assert [attempt.launched_at for attempt in timeline.attempts] == [7.0, 7.32, 7.32]
     race.close()
-
-
-def test_an_attempt_that_finishes_reports_to_its_owner_once() -> None:
-    timeline = Timeline([fail(10), fail(20), ok(30)], PLAN, 900)
-    timeline.run()
-    assert timeline.finished == 3
-    with pytest.raises(RuntimeError, match="attempt 1 finished twice"):
-        timeline.attempts[0].finish(Success(b""), 8.0)
-    assert timeline.finished == 3

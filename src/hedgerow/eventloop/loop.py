@@ -221,12 +221,12 @@ class EventLoop:
             self.clients_read_at = now
         for source in listeners:
             self._handle(source, READABLE)
-        self._admit_at = self.admit(self.clock())
+        self._admit()
         self._run_ready()
         self._flush()
         self._close()
         ended_at = self.clock()
-        self.on_iteration(self.monitor.iteration_finished(ended_at), ended_at)
+        self._report_iteration(self.monitor.iteration_finished(ended_at), ended_at)
 
     def client_was_queued(self, age_s: float) -> None:
         """Called with the age of what was read from a client, where the kernel was asked for it.
@@ -258,6 +258,19 @@ class EventLoop:
             self._run_ready()
             self._flush()
             self._step_ends_at = self.clock() + STEP_S
+
+    def _admit(self) -> None:
+        try:
+            self._admit_at = self.admit(self.clock())
+        except Exception:  # noqa: BLE001 (the same border)
+            self._admit_at = inf  # the next iteration asks again in any case
+            self._on_internal_error()
+
+    def _report_iteration(self, took_s: float, ended_at: float) -> None:
+        try:
+            self.on_iteration(took_s, ended_at)
+        except Exception:  # noqa: BLE001 (the same border)
+            self._on_internal_error()
 
     def _run_due(self) -> None:
         now = self.clock()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from hedgerow.core.hedging import HedgePlan, hedge
+from hedgerow.core.hedging import HedgePlan, Race
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Success, Verdict
 from hedgerow.core.request import Request
 
@@ -73,24 +73,25 @@ class Timeline:
             outcome = self.script[number - 1].outcome(number)
             self.attempts[number - 1].finish(outcome, (BEGIN_MS + at_ms) / 1000)
 
-    def run(self, race: Callable[..., object] = hedge, stalls: Sequence[tuple[int, int]] = ()) -> Verdict:
+    def race(self, kind: type[Race] = Race) -> Race:
+        return kind(self.start_attempt, self.plan, deadline_at=(BEGIN_MS + self.timeout_ms) / 1000)
+
+    def run(self, kind: type[Race] = Race, stalls: Sequence[tuple[int, int]] = ()) -> Verdict:
         """Run to the verdict. In a stall (from, to) nothing runs and nothing is read.
 
-        As in the event loop, what has come is read before the race goes on, also if its timer is due.
+        As in the event loop, what has come is read before the race goes on, also if its deadline is due.
         """
-        coroutine = race(
-            self.start_attempt, self.plan, deadline_at=(BEGIN_MS + self.timeout_ms) / 1000, clock=self.clock
-        )
-        try:
-            for _ in range(MAX_WAITS):
-                until_ms = round(coroutine.send(None) * 1000) - BEGIN_MS  # type: ignore[attr-defined]
-                next_ms = min([until_ms, *(at_ms for at_ms, _ in self._ends)])
-                next_ms = max([next_ms, *(to for begin, to in stalls if begin <= next_ms < to)])
-                self.now_ms = max(self.now_ms, next_ms)
-                self.finish_due_attempts()
-        except StopIteration as stop:
-            verdict: Verdict = stop.value
-            return verdict
+        race = self.race(kind)
+        for _ in range(MAX_WAITS):
+            verdict = race.proceed(self.clock())
+            if verdict is not None:
+                race.end()
+                return verdict
+            until_ms = round(race.wait_until * 1000) - BEGIN_MS
+            next_ms = min([until_ms, *(at_ms for at_ms, _ in self._ends)])
+            next_ms = max([next_ms, *(to for begin, to in stalls if begin <= next_ms < to)])
+            self.now_ms = max(self.now_ms, next_ms)
+            self.finish_due_attempts()
         raise Hung
 
 

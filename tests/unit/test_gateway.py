@@ -599,25 +599,15 @@ def test_b12_an_error_as_hedges_are_sent_makes_losers_of_what_runs(bench: Bench)
 
 
 def test_b12_an_error_before_the_race(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(query: bytes, *, default_ms: int, max_ms: int) -> int:
+    def fails(request: Waiting, now: float) -> bool:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("hedgerow.gateway.parse_timeout_ms", fails)
+    monkeypatch.setattr(bench.admission, "admit_or_queue", fails)
     assert bench.ask(trace=CLIENTS_TRACE) is None
     assert (bench.status, bench.facts.facts) == (500, ["internal error", "rejected internal internal"])
     (request,) = bench.facts.errors_of
     assert request is not None
     assert request.trace is CLIENTS_TRACE
-
-
-def test_b12_an_error_of_admission(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(request: Waiting, now: float) -> bool:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(bench.admission, "admit_or_queue", fails)
-    assert bench.ask() is None
-    assert bench.status == 500
-    assert bench.facts.facts == ["internal error", "rejected internal internal"]
 
 
 def test_b12_an_error_of_the_tracer() -> None:
@@ -631,13 +621,9 @@ def test_b12_an_error_of_the_tracer() -> None:
     assert bench.is_clean
 
 
-def test_b12_an_error_in_the_response(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(verdict: Verdict, request: Request) -> Response:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("hedgerow.gateway.response_for", fails)
-    bench.ask()
-    bench.finish(1, Success(b"{}"))
+def test_b12_an_error_in_the_response(bench: Bench) -> None:
+    bench.ask(b"timeout=200")
+    bench.finish(1, Failure(FailureReason.RESET, "not UTF-8: \ud800"))
     assert bench.status == 500
     assert bench.facts.facts == ["internal error", "finished internal"]
     assert bench.is_clean

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hedgerow.core.hedging import EarlyFailure, HedgePlan, hedge
+from hedgerow.core.hedging import EarlyFailure, HedgePlan, Race
 from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Won
 from support.virtual_time import Scripted, Timeline
 
@@ -88,25 +88,44 @@ def test_m19_a_stalled_loop_reads_before_it_blames(first: Scripted) -> None:
 
 
 @pytest.mark.parametrize("launched", [1, 3])
-def test_b10_m16_closing_launches_nothing_and_hands_over_what_runs(launched: int) -> None:
+def test_b10_m16_ending_starts_nothing_and_abandons_what_runs(launched: int) -> None:
     timeline = Timeline([NEVER] * 3, PLAN, 900)
-    race = hedge(timeline.start_attempt, PLAN, deadline_at=7.9, clock=timeline.clock)
-    race.send(None)
+    race = timeline.race()
+    race.proceed(7.0)
     if launched == 3:
         timeline.now_ms = 300
-        race.send(None)
-    race.close()
+        race.proceed(7.3)
+    race.end()
     assert len(timeline.attempts) == launched
     assert timeline.abandoned == list(range(1, launched + 1))
 
 
-def test_waking_for_nothing_changes_nothing() -> None:
+def test_ending_abandons_no_attempt_that_has_finished() -> None:
+    timeline = Timeline([fail(0), NEVER, ok(0)], PLAN, 900)
+    race = timeline.race()
+    race.proceed(7.0)
+    timeline.now_ms = 300
+    assert isinstance(race.proceed(7.3), Won)
+    assert timeline.abandoned == [], "the verdict is there first, then its owner ends the race"
+    race.end()
+    assert timeline.abandoned == [2]
+
+
+def test_ending_before_the_start_does_nothing() -> None:
+    timeline = Timeline([NEVER], PLAN, 900)
+    timeline.race().end()
+    assert (timeline.launched_at_ms, timeline.abandoned) == ([], [])
+
+
+def test_proceeding_for_nothing_changes_nothing() -> None:
     timeline = Timeline([NEVER] * 3, PLAN, 900)
-    race = hedge(timeline.start_attempt, PLAN, deadline_at=7.9, clock=timeline.clock)
-    waits = [race.send(None) for timeline.now_ms in (0, 0, 10, 299, 300, 300, 899)]
+    race = timeline.race()
+    waits = []
+    for timeline.now_ms in (0, 0, 10, 299, 300, 300, 899):
+        assert race.proceed(timeline.clock()) is None
+        waits.append(race.wait_until)
     assert waits == [7.3] * 4 + [7.9] * 3
     assert timeline.launched_at_ms == [0, 300, 300]
-    race.close()
 
 
 def test_an_internal_error_in_a_start_is_raised_and_leaves_nothing_running() -> None:
@@ -117,11 +136,12 @@ def test_an_internal_error_in_a_start_is_raised_and_leaves_nothing_running() -> 
             raise ZeroDivisionError
         return timeline.start_attempt(number)
 
-    race = hedge(start_attempt, PLAN, deadline_at=7.9, clock=timeline.clock)
-    race.send(None)
+    race = Race(start_attempt, PLAN, deadline_at=7.9)
+    race.proceed(7.0)
     timeline.now_ms = 300
     with pytest.raises(ZeroDivisionError):
-        race.send(None)
+        race.proceed(7.3)
+    race.end()
     assert timeline.abandoned == [1, 2]
 
 
@@ -137,13 +157,14 @@ def test_without_hedges_a_failure_ends_the_race_at_once() -> None:
     assert timeline.now_ms == 50
 
 
-def test_hedges_that_leave_late_all_count_from_their_own_start() -> None:
+def test_hedges_that_are_sent_late_count_from_their_own_start() -> None:
     """The loop stalled at the hedge delay; what had come was read before the race goes on, so it sends at once."""
     timeline = Timeline([NEVER, NEVER, NEVER], PLAN, 900)
-    race = hedge(timeline.start_attempt, PLAN, deadline_at=7.9, clock=timeline.clock)
-    assert race.send(None) == 7.3
+    race = timeline.race()
+    race.proceed(7.0)
+    assert race.wait_until == 7.3
     timeline.now_ms = 320
-    assert race.send(None) == 7.9, "every wait has its deadline (B3)"
+    race.proceed(7.32)
+    assert race.wait_until == 7.9, "every wait has its deadline (B3)"
     assert timeline.launched_at_ms == [0, 320, 320]
     assert [attempt.launched_at for attempt in timeline.attempts] == [7.0, 7.32, 7.32]
-    race.close()

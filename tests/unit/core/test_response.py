@@ -1,4 +1,4 @@
-"""Responses, word by word: clients' programs read them."""
+"""Responses, word by word: clients parse them."""
 
 import json
 from http import HTTPStatus

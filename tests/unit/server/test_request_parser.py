@@ -353,6 +353,18 @@ def test_target_and_header_section_have_a_limit_each_in_any_pieces(piece_bytes: 
     assert (len(parsed.accepted), parsed.rejected) == (1, None)
 
 
+@pytest.mark.parametrize("piece_bytes", [1, 100, 2_048])
+@pytest.mark.parametrize("begin", [REQUEST + b"X: ", REQUEST, b"", b"GET /"])
+def test_an_unfinished_request_is_bounded(begin: bytes, piece_bytes: int) -> None:
+    """llhttp keeps the value of an unfinished header for itself and has no limit."""
+    limits = ClientLimits()
+    parser = parser_with([], limits)
+    pieces = [begin + b"y"] + [b"y" * piece_bytes] * (20 * 1024 // piece_bytes)
+    rejected = feed_all(parser, pieces)
+    assert rejected.code in ("too_large", "bad_request")
+    assert parser._pending <= 2 * limits.max_head_bytes + 2 * limits.slice_bytes
+
+
 # -- the cache
 
 

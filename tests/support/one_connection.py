@@ -7,7 +7,7 @@ from hedgerow.core.outcomes import Attempt, Failure, Outcome, Success
 from hedgerow.eventloop.loop import READABLE, EventLoop
 from hedgerow.net.stream import Stream
 from hedgerow.settings import UpstreamLimits
-from hedgerow.upstream.connection import IDLE, UpstreamConnection
+from hedgerow.upstream.connection import CLOSED, IDLE, UpstreamConnection
 from support.attempts import make_attempt
 from support.virtual_loop import VirtualLoop
 
@@ -16,11 +16,11 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class FakeSocket:
-    """Receives what the test puts into `incoming`; takes what is sent, or blocks."""
+    """Receives what the test puts into `incoming`, b"" being the end; takes what is sent, or blocks."""
 
     def __init__(self, fd: int = 40) -> None:
         self.fd = fd
-        self.incoming: bytes | OSError = b""
+        self.incoming: bytes | OSError | None = None
         self.sent = b""
         self.takes = 1_000_000
         """How many bytes the kernel's buffer takes still."""
@@ -30,9 +30,12 @@ class FakeSocket:
         return self.fd
 
     def recv(self, size: int) -> bytes:
+        if self.incoming is None:
+            raise BlockingIOError
         if isinstance(self.incoming, OSError):
             raise self.incoming
-        data, self.incoming = self.incoming[:size], self.incoming[size:]
+        data, rest = self.incoming[:size], self.incoming[size:]
+        self.incoming = rest or None
         return data
 
     def send(self, data: bytes) -> int:
@@ -67,6 +70,11 @@ class OneConnection:
         self.loop.register(self.sock.fd, self.virtual, READABLE)
         self.connection.open(Stream(self.loop, self.sock), ADDRESS)  # type: ignore[arg-type]
 
+    def reopen(self) -> None:
+        """Have the connection established again, after a retry."""
+        self.sock = FakeSocket(self.sock.fd + 1)
+        self.open()
+
     def send(self, number: int = 1) -> Attempt:
         """Send another attempt on the connection, which is idle, as the pool does."""
         self.attempt = make_attempt(number, self.virtual.now)
@@ -78,9 +86,7 @@ class OneConnection:
         """Have the upstream send something; b"" is the end of the stream."""
         self.sock.incoming = data
         self.connection.on_ready(READABLE)
-        while self.sock.incoming and not isinstance(self.sock.incoming, OSError):
-            if self.sock.closed or self.connection._stream is None:
-                return
+        while isinstance(self.sock.incoming, bytes) and self.connection.state != CLOSED:
             self.connection.on_ready(READABLE)
 
     # -- what a connection needs of its pool

@@ -14,15 +14,18 @@ class _Poller:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.found: list[tuple[int, int]] = []
+        self.masks: dict[int, int] = {}
 
     def register(self, fd: int, eventmask: int) -> None:
-        pass
+        assert fd not in self.masks
+        self.masks[fd] = eventmask
 
     def modify(self, fd: int, eventmask: int) -> None:
-        pass
+        assert fd in self.masks
+        self.masks[fd] = eventmask
 
     def unregister(self, fd: int) -> None:
-        pass
+        del self.masks[fd]
 
     def poll(self, timeout: float, maxevents: int) -> list[tuple[int, int]]:
         found, self.found = self.found, []
@@ -80,6 +83,11 @@ class VirtualLoop:
             self.iterate()
         self.now = at
         self.iterate()
+
+    @property
+    def masks(self) -> dict[int, int]:
+        """Return what each descriptor of work under way is watched for."""
+        return self._pollers[0].masks
 
     @property
     def deadlines(self) -> int:

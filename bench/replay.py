@@ -1,22 +1,26 @@
 """The work of one worker without a kernel, for profilers: `python -m bench.replay N [--hedged]`.
 
-A real worker answers N requests, each by its first attempt, or each by a hedge and with two losers. Its sockets,
-transports, clock and event loop are stand-ins that do nothing, so what is left is our own code and its libraries.
+A real worker answers N requests, each by its first attempt, or each by a hedge and with two losers. Its sockets, pollers
+and clock are stand-ins that do nothing, so what is left is our own code and its libraries.
 """
 
-from asyncio import AbstractEventLoop
-from collections import deque
 from collections.abc import Callable
+from functools import partial
+from socket import AF_INET
 from typing import Any, cast
 
 import click
 
-from hedgerow import worker as worker_module
 from hedgerow.core.outcomes import Attempt
-from hedgerow.http_front.client import ClientConnection
+from hedgerow.core.request import Request
+from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.net.stream import Stream
+from hedgerow.processes import worker as worker_module
+from hedgerow.processes.process_tuning import configure_gc
+from hedgerow.processes.worker import Worker
+from hedgerow.server.connection import ClientConnection
 from hedgerow.settings import AccessLog, Settings, parse_target
-from hedgerow.upstream.connection import Connection, State
-from hedgerow.worker import Worker, tame_garbage_collection
+from hedgerow.upstream.connection import ACTIVE, UpstreamConnection
 
 REQUEST = b"GET /api/smart?timeout=10000 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 """As wrk writes it."""
@@ -24,124 +28,151 @@ ANSWER = (
     b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Thu, 26 Nov 2026 14:40:00 GMT\r\n"
     b'Content-Type: application/json\r\nContent-Length: 13\r\nConnection: keep-alive\r\n\r\n{"time": 160}'
 )
-CALLERS = 16
-"""Their requests come in one turn of the loop, and so do their answers."""
+CLIENTS = 16
+"""Their requests come in one iteration of the event loop, and so do their answers."""
 ATTEMPTS = 3
 
 
-class Loop:
-    """Runs what is due soon; what is due later never comes. Tells the time, too."""
+class FakePoller:
+    """Reports what it was told to."""
 
-    def __init__(self) -> None:
-        self.now = 1.0
-        self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.ready: list[tuple[int, int]] = []
 
-    def clock(self) -> float:
-        return self.now
+    def register(self, fd: int, eventmask: int) -> None:
+        """Register nothing."""
 
-    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
-        self._soon.append((callback, args))
+    def modify(self, fd: int, eventmask: int) -> None:
+        """Modify nothing."""
 
-    def call_later(self, _: float, __: Callable[..., object], *___: Any) -> "Loop":
-        return self
+    def unregister(self, fd: int) -> None:
+        """Unregister nothing."""
 
-    def cancel(self) -> None:
-        """Stand in for a timer, too."""
+    def poll(self, _timeout: float, _maxevents: int) -> list[tuple[int, int]]:
+        ready, self.ready = self.ready, []
+        return ready
 
-    def turn(self) -> None:
-        while self._soon:
-            callback, args = self._soon.popleft()
-            callback(*args)
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        """Close nothing."""
 
 
-class Line:
-    """A socket and its transport."""
+class FakeSocket:
+    """Receives what it was given, and keeps what was sent."""
 
-    family = 2
-    sent = b""
+    family = AF_INET
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.received = b""
+        self.sent = b""
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def recv(self, _size: int) -> bytes:
+        return self.received
 
     def send(self, data: bytes) -> int:
         self.sent = data
         return len(data)
 
     def getsockopt(self, _: int, __: int, size: int) -> bytes:
-        return bytes(size)  # nothing has lain unread
+        return bytes(size)  # nothing has waited
 
-    def is_closing(self) -> bool:
-        return False
 
-    def get_write_buffer_size(self) -> int:
-        return 0
+class Owner:
+    """Waits for no attempt."""
 
-    def set_write_buffer_limits(self, *, high: int) -> None:
-        """Take any."""
+    def on_attempt_finished(self) -> None:
+        """Do nothing."""
 
 
 class Replay:
-    """A worker, its callers and its upstream."""
+    """A worker, its clients and its upstream."""
 
     def __init__(self) -> None:
-        self.loop = Loop()
-        worker_module.CLOCK = self.loop.clock
-        self.worker = Worker(
-            Settings(access_log=AccessLog.OFF),
-            parse_target("http://127.0.0.1:1/api/work"),
-            cast("AbstractEventLoop", self.loop),
-        )
-        self.connections = [self._connection() for _ in range(CALLERS * ATTEMPTS)]
-        self.callers = [self._caller() for _ in range(CALLERS)]
-        tame_garbage_collection()
+        self._time = {"now": 1.0}
+        self.pollers: list[FakePoller] = []
+        make_loop: Any = self._make_loop
+        worker_module.EventLoop = make_loop  # type: ignore[misc]
+        self.worker = Worker(Settings(access_log=AccessLog.OFF), parse_target("http://127.0.0.1:1/api/work"))
+        self.loop = self.worker.loop
+        self.upstream: dict[int, tuple[UpstreamConnection, FakeSocket]] = {}
+        for fd in range(100, 100 + CLIENTS * ATTEMPTS):
+            self._connect(fd)
+        self.answer()
+        self.clients = {fd: self._client(fd) for fd in range(1000, 1000 + CLIENTS)}
+        configure_gc()
 
-    def _connection(self) -> Connection:
-        connection = Connection(self.worker.upstream)
-        line: Any = Line()
-        connection.sock = line
-        connection.attempt = Attempt(1, 0.0, lambda: None, b"x", 1e9)
-        connection.connection_made(line)
-        self.worker.upstream.connections.add(connection)
-        connection.data_received(ANSWER)
-        return connection
+    def _make_loop(self, _clock: Callable[[], float], on_internal_error: Callable[[], None]) -> EventLoop:
+        def make_poller() -> FakePoller:
+            self.pollers.append(FakePoller(len(self.pollers)))
+            return self.pollers[-1]
 
-    def _caller(self) -> tuple[ClientConnection, Line]:
-        line: Any = Line()
-        caller = ClientConnection(self.worker.front, line)
-        caller.connection_made(line)
-        self.loop.turn()
-        return caller, line
+        clock = partial(self._time.__getitem__, "now")  # all C, as the real one is
+        return EventLoop(clock, on_internal_error=on_internal_error, make_poller=make_poller)
+
+    @property
+    def now(self) -> float:
+        return self._time["now"]
+
+    def _connect(self, fd: int) -> None:
+        pool = self.worker.pool
+        request = Request(b"GET", b"/", b"", request_id=b"x", arrived_at=self.now)
+        connection = UpstreamConnection(pool, Attempt(1, self.now, request, Owner()))
+        sock = FakeSocket(fd)
+        pool.connections.add(connection)
+        self.loop.register(fd, connection, READABLE)
+        connection.open(Stream(self.loop, cast("Any", sock)), (2, 1, 6, "", ("127.0.0.1", 1)))
+        self.upstream[fd] = connection, sock
+
+    def _client(self, fd: int) -> FakeSocket:
+        sock = FakeSocket(fd)
+        ClientConnection(self.worker.server._context, cast("Any", sock))  # noqa: SLF001
+        return sock
+
+    def iterate(self) -> None:
+        self.loop.run_once(0.0)
 
     def answer(self, number: int | None = None) -> None:
-        """Let the upstream answer all attempts, or all of one number."""
-        for connection in self.connections:
+        """Have the upstream answer all attempts, or all of one number."""
+        for fd, (connection, sock) in self.upstream.items():
             attempt = connection.attempt
-            if connection.state is State.BUSY and attempt is not None and number in (None, attempt.number):
-                connection.data_received(ANSWER)
-        self.loop.turn()
+            if connection.state == ACTIVE and attempt is not None and number in (None, attempt.number):
+                sock.received = ANSWER
+                self.pollers[0].ready.append((fd, READABLE))
+        self.iterate()
 
     def batch(self, *, hedged: bool) -> None:
-        """Have each caller ask and be answered once. Raises if one is not."""
-        for caller, line in self.callers:
-            line.sent = b""
-            caller.data_received(REQUEST)
-        self.loop.turn()
-        self.loop.now += 0.05
+        """Have each client ask and be answered once. Raises if one is not."""
+        for fd, sock in self.clients.items():
+            sock.sent = b""
+            sock.received = REQUEST
+            self.pollers[1].ready.append((fd, READABLE))
+        self.pollers[0].ready.append((1, READABLE))
+        self.iterate()
+        self._time["now"] += 0.05
         if hedged:
-            self.loop.now += 0.3
-            self.worker.trampoline.wake_due(self.loop.now)
-            self.loop.turn()
+            self._time["now"] += 0.3
+            self.iterate()
             self.answer(2)
         self.answer()
-        for _, line in self.callers:
-            if not line.sent.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(f"this is no answer: {line.sent!r}")
+        for sock in self.clients.values():
+            if not sock.sent.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(f"this is no answer: {sock.sent!r}")
 
 
 @click.command()
 @click.argument("requests", type=int)
 @click.option("--hedged", is_flag=True)
 def main(requests: int, *, hedged: bool) -> None:
-    """Answer so many requests."""
+    """Answer this many requests."""
     replay = Replay()
-    for _ in range(requests // CALLERS):
+    for _ in range(requests // CLIENTS):
         replay.batch(hedged=hedged)
 
 

@@ -3,7 +3,7 @@
 from itertools import islice
 
 from prove.campaign import Campaign, Findings
-from race.grid import disagreements, schedules
+from support.race_grid import disagreements, schedules
 
 
 def run(seed: int, share: float) -> Findings:  # noqa: ARG001 (exhaustive)

@@ -190,11 +190,11 @@ class Callers:
 def is_payload(body: bytes) -> bool:
     """Judge by another JSON library, and stricter where RFC 8259 is: an object with a finite time of 0 or more."""
     try:
-        work = json.loads(body.decode(), parse_constant=_refuse)
+        work = json.loads(body.decode(), parse_constant=_refuse, parse_int=float)
     except (ValueError, RecursionError):
         return False
     time = work.get("time") if isinstance(work, dict) else None
-    return isinstance(time, int | float) and not isinstance(time, bool) and 0 <= time < math.inf
+    return isinstance(time, float) and 0 <= time < math.inf
 
 
 def _refuse(name: str) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 from bench.processes import free_port
-from bench.servers import BARE_RACE_ADMISSION, Server, gateway
+from bench.servers import BARE_RACE_ADMISSION, Server
 from bench.toolchain import PEERS, ensure_peers
 from bench.workloads import LOAD_CORE, Settings, Upstream, standing
 
@@ -25,7 +25,7 @@ from prove.closed_loops import (
     on_both_cores,
     run_on,
 )
-from prove.under_load import program
+from prove.under_load import hedgerow, program
 from support.raw_http import Client
 
 CLIENTS = (64, 600, 2_000, 4_000)
@@ -71,18 +71,13 @@ def run(seed: int, share: float) -> Findings:
     return findings
 
 
-def hedgerow() -> Server:
-    return Server("hedgerow", "", gateway(program(), ""))
-
-
 def cold_starts(starts: int) -> list[Comparison]:
     """Start a gateway for each load, in turns: a machine that drifts then drifts for all."""
-    found = {
-        name: Comparison(
-            f"cold starts, {name}", one_start(BARE_RACE_ADMISSION, kind, Load(CLIENTS[-1])).good_per_s
-        )
-        for name, kind in KINDS.items()
-    }
+    found = {name: Comparison(f"cold starts, {name}") for name in KINDS}
+    for name, kind in KINDS.items():
+        for clients in CLIENTS:
+            bare = one_start(BARE_RACE_ADMISSION, kind, Load(clients))
+            found[name].bare_race_per_s[clients] = bare.good_per_s
     for number in range(starts):
         timeout_ms = TIMEOUT_MS if number // len(DISTURBANCES) % 2 else 0
         disturbance = DISTURBANCES[number % len(DISTURBANCES)]
@@ -103,7 +98,7 @@ def one_start(server: Server, kind: Upstream, load: Load, disturbance: Disturban
 
 def series(share: float) -> list[Comparison]:
     """Start the gateway as `make run` does, on all cores beside its load, which is one load after the other."""
-    found = Comparison("make run as it is", bare_race_on_both_cores(SERIES_LOADS[2]))
+    found = Comparison("make run as it is", bare_race_on_both_cores())
     for _ in range(counted(SERIES, share)):
         with on_both_cores(serve_as_make_run) as (server, address):
             for load in SERIES_LOADS:
@@ -116,15 +111,20 @@ def serve_as_make_run(port: int) -> list[str | Path]:
     return [program(), "serve", "--port", str(port), "--admin-port", str(free_port())]
 
 
-def bare_race_on_both_cores(load: Load) -> float:
-    """Return the good answers a second of the bare race with admission in the gateway's place."""
+def bare_race_on_both_cores() -> dict[int, float]:
+    """Return the good answers a second of the bare race with admission in the gateway's place, by clients."""
     with processes.simulator() as upstream:
 
         def command(port: int) -> list[str | Path]:
             return [sys.executable, PEERS / "bare_race_admission.py", str(port), upstream.url]
 
         with on_both_cores(command) as (server, address):
-            return run_on(server, address, load, seconds=SERIES_SECONDS, core=BOTH_CORES).good_per_s
+            return {
+                load.clients: run_on(
+                    server, address, load, seconds=SERIES_SECONDS, core=BOTH_CORES
+                ).good_per_s
+                for load in SERIES_LOADS
+            }
 
 
 def disturbed_series(share: float) -> list[Comparison]:

@@ -111,7 +111,11 @@ VALID = (
     Part("HTTP/1.0", b"GET /api/smart HTTP/1.0\r\n\r\n", 200, closes=True),
     Part("HTTP/1.0 with a host", b"GET /api/smart HTTP/1.0\r\nHost: x\r\n\r\n", 200, closes=True),
     Part("HTTP/1.0 that stays", b"GET /api/smart HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200),
-    Part("an upgrade", get(headers=b"Connection: upgrade\r\nUpgrade: h2c\r\n"), 200, closes=True),
+    Part("an upgrade", get(headers=b"Connection: upgrade\r\nUpgrade: h2c\r\n"), 200),
+    Part("an upgrade, and close", get(headers=b"Connection: close, upgrade\r\nUpgrade: h2c\r\n"), 200, closes=True),
+    Part("a host with an escape", b"GET /api/smart HTTP/1.1\r\nHost: a%20b\r\n\r\n", 200),
+    Part("a host of a later IP version", b"GET /api/smart HTTP/1.1\r\nHost: [v1.x]\r\n\r\n", 200),
+    Part("a host with a zone", b"GET /api/smart HTTP/1.1\r\nHost: [fe80::1%25eth0]:80\r\n\r\n", 200),
 )  # fmt: skip
 
 # -- the malformed ones: those with a body, and those whose head is unsound
@@ -201,6 +205,9 @@ _REQUEST_LINES = (
     b"GET /api/smart# HTTP/1.1", b"GET /api/smart#x?timeout=1 HTTP/1.1",
     b"GET api/smart HTTP/1.1", b"GET ?timeout=1 HTTP/1.1",
     b"GET \\api\\smart HTTP/1.1", b"GET http:///api/smart HTTP/1.1", b"GET http://[x/api/smart HTTP/1.1",
+    b"GET http://b:x/api/smart HTTP/1.1", b"GET http://u@x/api/smart HTTP/1.1",
+    b"GET http://x:65536/api/smart HTTP/1.1",
+    b"GET http://a%zz/api/smart HTTP/1.1", b"GET http://[:::::]/api/smart HTTP/1.1",
     b"GET ftp://x/api/smart HTTP/1.1", b"GET x:80 HTTP/1.1", b"OPTIONS *x HTTP/1.1", b"OPTIONS */ HTTP/1.1",
     b"GET /api/smart\xc4\x8d\xc4\x8aHost:y HTTP/1.1",
 )  # fmt: skip
@@ -220,6 +227,7 @@ _HOSTS = (
     b"Host: a\\b\r\n", b"Host: \xe4\r\n", b"Host: x\r\nHost: x\r\n", b"Host: x\r\nHost: y\r\n",
     b"Host: x\r\nX: y\r\nhost: x\r\n",
     b"Host:\r\nHost: x\r\n", b"Host: <x>\r\n", b'Host: "x"\r\n', b"Host: x\r\n y\r\n", b"Host: http://x\r\n",
+    b"Host: a%zz\r\n", b"Host: [:::::]\r\n", b"Host: x:65536\r\n", b"Host: [fe80::1%eth0]\r\n", b"Host: [v1]\r\n",
 )  # fmt: skip
 
 

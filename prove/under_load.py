@@ -19,6 +19,8 @@ from bench.workloads import LOAD_CORE, Settings, standing
 
 from prove.campaign import Findings
 
+Step = dict[str, Any]
+"""What bench/load reports of one."""
 KNEES = range(2_000, 14_001, 500)
 """Requests a second among which the knee is looked for: machines differ by more than a factor of two."""
 KNEE_S = 6.0
@@ -26,6 +28,8 @@ KNEE_SHARE = 0.02
 """At a smaller share of a campaign nobody looks for the knee: the lowest is taken."""
 WARM_S = 4.0
 """Load before anything is counted: a cold gateway opens three connections for each request."""
+CONNECTIONS = 16_000
+"""Of the generator: a request of an open loop that finds none free is not sent, and counts as not good."""
 JUMP_S = 2.0
 """A load that rises at one stroke needs a thousand new connections or more: so much of it is told apart."""
 
@@ -54,10 +58,14 @@ def program() -> Path:
     return COMPILED if COMPILED.exists() else HEDGEROW
 
 
-def under_load(load: Load, *, gateway_args: str = "") -> list[dict[str, Any]]:
-    """Run a fresh gateway under a load; tell what was seen in each step, the first of which warms it up."""
+def hedgerow() -> Server:
+    """Return the gateway as a server of the benchmarks, in its default settings."""
+    return Server("hedgerow", "", gateway(program(), ""))
+
+
+def under_load(load: Load, server: Server | None = None) -> list[Step]:
+    """Run a fresh server under a load: the gateway unless it is another. Return its steps; the first warms it up."""
     ensure_peers()
-    server = Server("hedgerow", "", gateway(program(), gateway_args))
     settings = Settings(load.seconds, WARM_S, 0, 800, load.rates, "go")
     warm_s = min(load.seconds, WARM_S)
     jump_s = min(load.seconds, load.jump_s)
@@ -66,10 +74,19 @@ def under_load(load: Load, *, gateway_args: str = "") -> list[dict[str, Any]]:
     rates, seconds_s = (",".join(map(str, column)) for column in zip(*steps_s, strict=True))
     arguments = [
         *("-rate", rates, "-timeout", load.timeout, "-seconds", seconds_s, "-settle", "0"),
-        *("-seed", str(load.seed), "-burst", str(load.burst), "-burst-at", str(warm_s + 1)),
+        *(
+            "-conns",
+            str(CONNECTIONS),
+            "-seed",
+            str(load.seed),
+            "-burst",
+            str(load.burst),
+            "-burst-at",
+            str(warm_s + 1),
+        ),
     ]
-    with standing(server, settings) as stand:
-        steps: list[dict[str, Any]] = loads.steps(["-addr", stand.address, *arguments], core=LOAD_CORE)
+    with standing(server or hedgerow(), settings) as stand:
+        steps: list[Step] = loads.steps(["-addr", stand.address, *arguments], core=LOAD_CORE)
     return steps
 
 
@@ -86,13 +103,36 @@ def knee(seed: int, share: float) -> int:
     return KNEES[max(bisect.bisect_left(KNEES, True, key=is_too_much) - 1, 0)]
 
 
-def tell(findings: Findings, name: str, step: dict[str, Any]) -> None:
+def tell(findings: Findings, name: str, step: Step) -> None:
     """Note what one step came to."""
-    outcomes, late, own = step["outcomes"], step["late"], step["own"]["ticker_lag"]
+    outcomes = step["outcomes"]
     findings.count += step["planned"]
     findings.figures[name] = (
-        f"{outcomes['good'] / step['planned']:.2%} good ({outcomes['good'] / step['seconds']:.0f}/s), "
-        f"{outcomes['503']} refused (p99 {step['latency_of_refused']['p99_ms']:.1f} ms), {late['count']} late "
-        f"of {step['planned']} ({late['short_timeouts']} asked within 25 ms; worst {late['worst_ms']:.1f} ms; "
-        f"own lag {own['max_ms']:.1f} ms)"
+        f"{outcomes['good'] / step['planned']:.2%} of {step['planned']} good "
+        f"({outcomes['good'] / step['seconds']:.0f}/s); {rejections(step)}; {lateness(step)}"
+    )
+
+
+def rejections(step: Step) -> str:
+    """Describe the 503s of a step."""
+    rejected, too_late = step["outcomes"]["503"], step["rejected_after_a_quarter"]
+    if not rejected:
+        return "none rejected"
+    p99_ms = step["latency_of_refused"]["p99_ms"]
+    after = f"{too_late['count']} after a quarter of the timeout, by up to {too_late['max_ms']:.1f} ms"
+    return (
+        f"{rejected} rejected (p99 {p99_ms:.1f} ms; {after if too_late['count'] else 'all within a quarter'})"
+    )
+
+
+def lateness(step: Step) -> str:
+    """Describe the late answers of a step."""
+    late, lag_ms = step["late"], step["own"]["ticker_lag"]["max_ms"]
+    beyond = late["beyond_own_lag"]
+    if not late["count"]:
+        return "none late"
+    return (
+        f"{late['count']} late, by up to {late['worst_ms']:.1f} ms ({late['short_timeouts']} with timeouts under "
+        f"25 ms); beyond the generator's own lag {beyond['count']}, by up to {beyond['worst_ms']:.1f} ms, and "
+        f"{beyond['short_timeouts']} with timeouts under 25 ms (its greatest lag {lag_ms:.1f} ms)"
     )

@@ -11,7 +11,7 @@ from prove.campaign import Findings
 from prove.hostile_requests import VALID, Case
 from prove.processes import Gateway, sum_of
 from prove.proxies import Log
-from rules.test_second_opinion_on_heads import Reading, compare, read_by_us
+from support.request_differential import Parsed, compare, parse
 
 PATIENCE_S = 60.0
 """What has not come by then never will."""
@@ -204,9 +204,9 @@ class Directly(Way):
 
     def enough(self, case: Case) -> Callable[[bytes], bool]:
         """When all answers are there, if the gateway does not close by itself: to half-close is to leave."""
-        reading = read_by_us(case.wire, piece_bytes=len(case.wire) or 1)
-        due = len(reading.accepted)
-        if reading.refused is not None or (reading.accepted and not reading.accepted[-1].keep_alive):
+        parsed = parse(case.wire, piece_bytes=len(case.wire) or 1)
+        due = len(parsed.accepted)
+        if parsed.rejected is not None or (parsed.accepted and not parsed.accepted[-1].keep_alive):
             return lambda _: False
         return lambda data: len(answers_in(data)) >= due
 
@@ -240,19 +240,19 @@ class Directly(Way):
 
     def _judge_by_opinion(self, exchange: Exchange) -> None:
         """Whatever it is: h11 takes what we took for the same requests, and so many were answered."""
-        reading = Reading()
+        parsed = Parsed()
         try:
-            reading = compare(exchange.case.wire)
+            parsed = compare(exchange.case.wire)
         except AssertionError as error:
             self.findings.violation("directly: h11 reads what we accept alike", f"{exchange}: {error}")
             return
-        due = len(reading.accepted) + (reading.refused is not None)
+        due = len(parsed.accepted) + (parsed.rejected is not None)
         law = "directly: as many answers as requests understood, and one refusal at most"
         self.findings.check(due == len(exchange.answers), law, f"{due} due: {exchange}")
-        for accepted, answer in zip(reading.accepted, exchange.answers, strict=False):
+        for accepted, answer in zip(parsed.accepted, exchange.answers, strict=False):
             if accepted.method == b"HEAD":
                 self.findings.check(answer.body == b"", "directly: an answer to HEAD has no body", exchange)
-        if reading.refused is not None and due == len(exchange.answers):
+        if parsed.rejected is not None and due == len(exchange.answers):
             last = exchange.answers[-1]
             closes = last.status in _REFUSALS and last.headers.get(b"connection") == b"close"
             self.findings.check(closes, "directly: a refusal is the last answer, and says so", exchange)

@@ -7,7 +7,6 @@ hedgerow takes beyond it is the price of those. `bare_race_admission.py` adds ad
 One iteration: poll; upstream responses; due timers; clients; accepts; admission; flush. Needs httptools and msgspec.
 """
 
-import contextlib
 import select
 import socket
 import ssl
@@ -144,8 +143,10 @@ class EventLoop:
     def flush(self) -> None:
         unsent, self.unsent = self.unsent, []
         for connection, message in unsent:
-            with contextlib.suppress(OSError):
+            try:  # noqa: SIM105 (`contextlib.suppress` takes 0.3 µs of 20)
                 connection.send(message)
+            except OSError:
+                pass
 
 
 class Request:

@@ -11,13 +11,15 @@ from hedgerow.core.request import Request
 from hedgerow.core.response_validation import classify_response
 from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
 from hedgerow.core.trace_context import parse_trace_context
-from hedgerow.http_front.heads import HeadReader, KnownHeads, Refused
+from hedgerow.server.request_cache import ParsedRequestCache
+from hedgerow.server.request_parser import RequestParser
+from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.settings import ClientLimits, UpstreamLimits
 from hedgerow.upstream.connection import Connection, State
 from prove.c13_hostile_upstream import is_payload
 from rules import test_second_opinion_on_answers as answers_to_h11
-from rules import test_second_opinion_on_heads as heads_to_h11
 from rules.test_second_opinion_on_answers import OneConnection, SilentTransport
+from support import request_differential
 
 DEFAULT_MS, MAX_MS = 10_000, 60_000
 CLIENT = ClientLimits(max_head_bytes=256, max_headers=8, slice_bytes=64)
@@ -80,21 +82,21 @@ def trace(data: bytes) -> None:
     assert again.headers == context.headers, "and is read alike"
 
 
-def read_heads(wire: bytes, piece_bytes: int, known: KnownHeads) -> tuple[list[Request], str | None]:
-    """Read up to the first head that ends its connection. Anything but Refused flies."""
+def read_heads(wire: bytes, piece_bytes: int, cache: ParsedRequestCache) -> tuple[list[Request], str | None]:
+    """Parse up to the first request that ends its connection. Anything but RequestRejected flies."""
     found: list[Request] = []
-    reader = HeadReader(CLIENT, found.append, lambda: b"ours", known)
+    parser = RequestParser(CLIENT, found.append, lambda: b"ours", cache)
     refused = None
     try:
         for at in range(0, len(wire), piece_bytes):
-            reader.feed(wire[at : at + piece_bytes], 0.0)
-            held = max(len(reader._line), len(reader._target), reader._pending)
+            parser.feed(wire[at : at + piece_bytes], 0.0)
+            held = max(len(parser._line), len(parser._target), parser._pending)
             assert held <= 2 * CLIENT.max_head_bytes + CLIENT.slice_bytes, "what is held of a head is bounded"
-    except Refused as refusal:
-        refused = refusal.code
-        reader.refusal(refusal)
+    except RequestRejected as rejected:
+        refused = rejected.code
+        parser.error_response(rejected)
     finally:
-        reader.close()
+        parser.close()
     for number, request in enumerate(found):
         if not request.keep_alive:
             return found[: number + 1], None
@@ -109,18 +111,18 @@ _TARGET_BYTES = re.compile(rb"[^\x00-\x20\x7f#]*")
 def heads(data: bytes) -> None:
     """Read request heads: the first byte tells into what pieces the others are cut."""
     size, wire = data[:1], data[1:]
-    known = KnownHeads()
-    found, refused = read_heads(wire, CLIENT.slice_bytes, known)
+    cache = ParsedRequestCache()
+    found, refused = read_heads(wire, CLIENT.slice_bytes, cache)
     for request in found:
         assert _METHOD.fullmatch(request.method), "a method is a word"
         assert _TARGET_BYTES.fullmatch(request.path + request.query), (
             "a target has no blank and no control byte"
         )
         assert _ID.fullmatch(request.request_id), "an id can be told"
-    again, refused_again = read_heads(wire, CLIENT.slice_bytes, known)
+    again, refused_again = read_heads(wire, CLIENT.slice_bytes, cache)
     assert (_told(again), refused_again) == (_told(found), refused), "who has read it before reads it alike"
     if size:
-        in_pieces, refused_then = read_heads(wire, 1 + size[0] % 64, known)
+        in_pieces, refused_then = read_heads(wire, 1 + size[0] % 64, cache)
         # The bytes of a part that is not whole count as they come.
         if "too_large" not in (refused, refused_then):
             assert (_told(in_pieces), refused_then) == (_told(found), refused), (
@@ -134,7 +136,7 @@ def _told(requests: list[Request]) -> list[tuple[bytes, bytes, bytes, bool, byte
 
 def heads_and_h11(data: bytes) -> None:
     """Read request heads, and have h11 read them."""
-    heads_to_h11.compare(data)
+    request_differential.compare(data)
 
 
 # -- the upstream's side

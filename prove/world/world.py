@@ -15,8 +15,8 @@ import aiohappyeyeballs.impl
 
 import hedgerow.core.request
 import hedgerow.gateway
-import hedgerow.http_front.heads
 import hedgerow.http_front.server
+import hedgerow.server.request_parser
 import hedgerow.sockets
 import hedgerow.upstream.pool
 import hedgerow.worker
@@ -89,7 +89,7 @@ def simulated() -> Iterator[None]:
     gc.freeze()
     gc.disable()
     kinds: tuple[tuple[Any, str], ...] = (
-        (hedgerow.gateway, "Attempt"), (hedgerow.gateway, "Run"), (hedgerow.http_front.heads, "Request"),
+        (hedgerow.gateway, "Attempt"), (hedgerow.gateway, "Run"), (hedgerow.server.request_parser, "Request"),
         (hedgerow.http_front.server, "ClientConnection"), (hedgerow.upstream.pool, "Connection"),
     )  # fmt: skip
     try:

@@ -1,12 +1,11 @@
 """The path of one request, from its head to its answer."""
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
 from hedgerow.admission.waiting import Waiting, wait_until
-from hedgerow.core.hedging import HedgePlan, hedge
+from hedgerow.core.hedging import HedgePlan, Race
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, RequestTrace, Verdict
 from hedgerow.core.request import Request, Responder
@@ -126,7 +125,7 @@ class RequestTask:
     """
 
     __slots__ = (
-        "_gateway", "_responder", "_steps", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
+        "_gateway", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, request: Request, responder: Responder) -> None:
@@ -137,8 +136,8 @@ class RequestTask:
         """It waits unsent for its admission."""
         self.wait_until = wait_until(request.arrived_at, request.timeout_ms / 1000)
         """The instant until which it may wait."""
-        self._steps: Generator[float, None, Verdict] | None = None
-        """The race, while it runs."""
+        self._race: Race | None = None
+        """While it runs."""
         self._tick = 0
         self._until = inf
         """The instant of its deadline in the event loop; infinite while there is none."""
@@ -166,25 +165,26 @@ class RequestTask:
     def resume(self) -> None:
         """Go on with the race: an attempt has finished, or the instant has come that it waits for."""
         self._woken = False
-        steps = self._steps
-        if steps is None:
+        race = self._race
+        if race is None:
             return
-        verdict: Verdict | None = None
+        response: Response | None = None
         try:
-            until = next(steps)
-        except StopIteration as stop:
-            verdict = stop.value
+            verdict = race.proceed(self._gateway.loop.clock())
+            if verdict is not None:
+                response = response_for(verdict, self.request)
         except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
-            self._fail()
-            return
-        if verdict is not None:  # not within `except`: what is raised while answering would have this as its context
-            self._finish(verdict)
-        elif until != self._until:
-            self._wait_until(until)
+            self._gateway.observer.internal_error(self.request)
+            verdict, response = None, internal_error(self.request)
+        if response is None:
+            self._wait_until(race.wait_until)
+        else:
+            self._end(response.code, verdict)
+            self._respond(response)
 
     def on_attempt_finished(self) -> None:
         """Resume in this iteration of the event loop, once for all attempts that finish in it."""
-        if self._steps is not None and not self._woken:
+        if self._race is not None and not self._woken:
             self._woken = True
             self._gateway.loop.wake(self)
 
@@ -200,9 +200,7 @@ class RequestTask:
         """Called when the client has left: nothing further is sent, attempts that run become losers."""
         self._forget_deadline()
         self._responder = None
-        steps, self._steps = self._steps, None
-        if steps is not None:
-            steps.close()
+        if self._race is not None:
             self._end("abandoned", None)
         elif self.is_waiting:
             self.is_waiting = False
@@ -212,21 +210,10 @@ class RequestTask:
     def _run(self, now: float) -> None:
         """Begin the race."""
         gateway, request = self._gateway, self.request
-        try:
-            request.deadline_at = response_deadline(
-                request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
-            )
-            if gateway.tracer is not None:
-                request.trace = gateway.tracer.start(request)
-            self._steps = hedge(
-                self._start_attempt,
-                gateway.policy.plan,
-                deadline_at=request.deadline_at,
-                clock=gateway.loop.clock,
-            ).__await__()
-        except Exception:  # noqa: BLE001 (B12, as in `resume`)
-            self._fail()
-            return
+        request.deadline_at = response_deadline(
+            request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
+        )
+        self._race = Race(self._start_attempt, gateway.policy.plan, deadline_at=request.deadline_at)
         self.resume()
 
     def _start_attempt(self, number: int) -> Attempt:
@@ -234,6 +221,8 @@ class RequestTask:
         now = gateway.loop.clock()
         if number == 1:
             request.started_at = now
+            if gateway.tracer is not None:
+                request.trace = gateway.tracer.start(request)
         attempt = Attempt(number, now, request, self)
         if request.trace is not None:
             attempt.span = request.trace.attempt_started(attempt)
@@ -241,26 +230,6 @@ class RequestTask:
         if attempt.outcome is None:  # else it has finished on the spot
             attempt.handle = handle
         return attempt
-
-    def _finish(self, verdict: Verdict) -> None:
-        """Answer with what the race came to."""
-        self._steps = None
-        self._forget_deadline()
-        try:
-            response = response_for(verdict, self.request)
-        except Exception:  # noqa: BLE001 (B12, as in `resume`)
-            self._fail()
-            return
-        self._end(response.code, verdict)
-        self._respond(response)
-
-    def _fail(self) -> None:
-        """Answer 500; called in the handler of the exception."""
-        self._steps = None
-        self._forget_deadline()
-        self._gateway.observer.internal_error(self.request)
-        self._end("internal", None)
-        self._respond(internal_error(self.request))
 
     def _reject(self) -> None:
         """Answer 503: it has waited as long as it may (B11). Under overload most answers are this one."""
@@ -270,6 +239,11 @@ class RequestTask:
         self._respond(overloaded(self.request.request_id, 1))
 
     def _end(self, code: str, verdict: Verdict | None) -> None:
+        """Leave no attempt, deadline or place in admission behind."""
+        race, self._race = self._race, None
+        if race is not None:
+            race.end()
+        self._forget_deadline()
         gateway = self._gateway
         gateway.admission.release()
         gateway.observer.request_finished(self.request, code, gateway.loop.clock(), verdict)
@@ -280,6 +254,8 @@ class RequestTask:
             responder.respond(response)
 
     def _wait_until(self, until: float) -> None:
+        if until == self._until:
+            return
         self._forget_deadline()
         self._until = until
         self._tick = self._gateway.loop.call_at(until, self)
@@ -288,5 +264,3 @@ class RequestTask:
         if self._until != inf:
             self._gateway.loop.cancel(self._tick, self)
             self._until = inf
-
-

@@ -18,7 +18,7 @@ from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Suc
 from hedgerow.settings import UpstreamLimits
 from hedgerow.sockets import Outbox
 from hedgerow.upstream.connection import Connection, State
-from rules.drawing import damaged, mostly
+from support.strategies import damaged, mostly
 
 # -- ours
 

@@ -4,13 +4,13 @@ from math import inf
 from typing import Final
 
 INTERVAL_S: Final = 0.05
-E=__import__("os").environ.get
-DEPTH_S: Final = float(E("D","0.01"))
-L0: Final = float(E("L0","0.002"))
-L1: Final = float(E("L1","0.02"))
-FLOOR: Final = float(E("F","0.5"))
-TARGET: Final = float(__import__("os").environ.get("T","0.97"))
-SMOOTH: Final = float(E("S","0.3"))
+E = __import__("os").environ.get
+DEPTH_S: Final = float(E("D", "0.01"))
+L0: Final = float(E("L0", "0.002"))
+L1: Final = float(E("L1", "0.02"))
+FLOOR: Final = float(E("F", "0.5"))
+TARGET: Final = float(__import__("os").environ.get("T", "0.97"))
+SMOOTH: Final = float(E("S", "0.3"))
 ALPHA: Final = 0.3
 EXPIRY_S: Final = 1.0
 CLIP_S: Final = 0.02
@@ -83,4 +83,6 @@ class RateController:
             self._needed_at = now
         if self._b > 0:
             length = self._busy / self._n
-            self.rate = max(TARGET * self._u / self._b * min(max(1 - (length - L0) / L1, FLOOR), 1.0), MIN_RATE)
+            self.rate = max(
+                TARGET * self._u / self._b * min(max(1 - (length - L0) / L1, FLOOR), 1.0), MIN_RATE
+            )

@@ -12,7 +12,6 @@ from enum import StrEnum
 from math import inf
 
 from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Success, Verdict, Won
-from hedgerow.core.waiting import wait
 
 
 class EarlyFailure(StrEnum):
@@ -35,48 +34,64 @@ class HedgePlan:
     early_failure: EarlyFailure = EarlyFailure.WAIT
 
 
-async def hedge(
-    start_attempt: Callable[[int], Attempt],
-    plan: HedgePlan,
-    *,
-    deadline_at: float,
-    clock: Callable[[], float],
-) -> Verdict:
-    """Run one race to its verdict; at `deadline_at` (an instant of `clock`) at the latest.
+class Race:
+    """One race. Pure: its owner starts attempts, and calls `proceed` when one has finished or an instant has come."""
 
-    `start_attempt(number)` starts an attempt, which may finish before this returns. Nothing is started after the
-    verdict, the deadline, or the closing of this coroutine (the client has left). What still runs then is abandoned
-    to its handle: the answer never waits for a loser.
-    """
-    if clock() >= deadline_at:  # it waited too long for us, or never could be answered in time
-        return OutOfTime(())
-    attempts = [start_attempt(1)]
-    hedges_at = attempts[0].launched_at + plan.hedge_after_s if plan.hedges else inf
-    try:
+    __slots__ = ("_hedges_at", "_plan", "_start_attempt", "attempts", "deadline_at", "wait_until")
+
+    def __init__(
+        self, start_attempt: Callable[[int], Attempt], plan: HedgePlan, *, deadline_at: float
+    ) -> None:
+        """`start_attempt(number)` starts an attempt, which may finish before this returns.
+
+        `deadline_at` is an instant of the owner's clock, at which the race has its verdict at the latest.
+        """
+        self._start_attempt = start_attempt
+        self._plan = plan
+        self._hedges_at = inf
+        self.attempts: list[Attempt] = []
+        self.deadline_at = deadline_at
+        self.wait_until = deadline_at
+        """The instant at which to call `proceed`, unless an attempt finishes before."""
+
+    def proceed(self, now: float) -> Verdict | None:
+        """Return the verdict, or None while there is none; then `wait_until` says how long to wait.
+
+        The first call starts the first attempt. Nothing is started after the verdict or the deadline.
+        """
+        plan, deadline_at = self._plan, self.deadline_at
+        if not self.attempts:
+            if now >= deadline_at:  # it waited too long for us, or never could be answered in time
+                return OutOfTime(())
+            self.attempts.append(self._start_attempt(1))
+            if plan.hedges:
+                self._hedges_at = self.attempts[0].launched_at + plan.hedge_after_s
         while True:
             all_failed = True
-            for attempt in attempts:  # the earliest started wins if several succeeded in one iteration
-                if isinstance(attempt.outcome, Success):
-                    return Won(attempt, attempt.outcome.body, tuple(attempts))
-                if attempt.outcome is None:
+            for attempt in self.attempts:  # the earliest started wins if several succeeded in one iteration
+                outcome = attempt.outcome
+                if outcome is None:
                     all_failed = False
+                elif isinstance(outcome, Success):
+                    return Won(attempt, outcome.body, tuple(self.attempts))
 
-            now = clock()
-            if all_failed and hedges_at < inf and plan.early_failure is EarlyFailure.IMMEDIATE:
-                hedges_at = min(hedges_at, now)
-            if hedges_at <= now < deadline_at:
-                hedges_at = inf
-                # One by one (a generator would be emptied first once compiled): if a start is an internal error, those
-                # before it are not lost.
-                attempts.extend(map(start_attempt, range(2, 2 + plan.hedges)))
+            if all_failed and self._hedges_at < inf and plan.early_failure is EarlyFailure.IMMEDIATE:
+                self._hedges_at = now
+            if self._hedges_at <= now < deadline_at:
+                self._hedges_at = inf
+                for number in range(2, 2 + plan.hedges):
+                    self.attempts.append(self._start_attempt(number))
                 continue  # an attempt may have failed on the spot
 
-            if all_failed and hedges_at >= deadline_at:  # nothing left that could succeed
-                return AllFailed(tuple(attempts))
+            if all_failed and self._hedges_at >= deadline_at:  # nothing left that could succeed
+                return AllFailed(tuple(self.attempts))
             if now >= deadline_at:
-                return OutOfTime(tuple(attempts))
-            await wait(until=min(hedges_at, deadline_at))
-    finally:
-        for attempt in attempts:
+                return OutOfTime(tuple(self.attempts))
+            self.wait_until = min(deadline_at, self._hedges_at)
+            return None
+
+    def end(self) -> None:
+        """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it."""
+        for attempt in self.attempts:
             if attempt.outcome is None and attempt.handle is not None:
                 attempt.handle.abandon()

@@ -14,7 +14,7 @@ PROBLEM: Final = b"application/problem+json"
 
 
 class Response:
-    """One answer, before it is put into HTTP.
+    """One response, before it is serialized.
 
     `headers` are whole header lines. `code` names the outcome: `success`, or the stable code of a problem.
     """
@@ -53,7 +53,7 @@ _STATUS_OF: Final = {
 
 
 def status_of(code: str) -> int:
-    """Tell the HTTP status that goes with an outcome."""
+    """Return the HTTP status of an outcome."""
     return 200 if code == "success" else _STATUS_OF[code].value
 
 
@@ -66,7 +66,7 @@ def problem_response(
     headers: bytes = b"",
     attempts: Sequence[dict[str, object]] | None = None,
 ) -> Response:
-    """Make an error reply. `status` is the code's own unless given (414 shares `too_large` with 431)."""
+    """Return an error response. `status` is the code's own unless given (414 shares `too_large` with 431)."""
     status = status or _STATUS_OF[code]
     body: dict[str, object] = {
         "type": "about:blank",
@@ -82,7 +82,7 @@ def problem_response(
 
 
 def overloaded(request_id: bytes, retry_after_s: int) -> Response:
-    """Make the refusal of an overloaded gateway, which is ready but for the id: most answers are this one then."""
+    """Return the response of an overloaded gateway. It is prepared but for the id: most responses are this one then."""
     headers = b"Retry-After: %d\r\n" % retry_after_s
     return Response(503, _OVERLOADED % request_id, headers=headers, code="overloaded")
 

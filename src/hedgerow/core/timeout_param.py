@@ -6,12 +6,12 @@ from urllib.parse import unquote_to_bytes
 
 _PREFIX: Final = b"timeout="
 _CLAMPED_FROM_DIGITS: Final = 10
-"""More digits than this are clamped unread: int() is quadratic, and refuses more than 4 300 of them."""
+"""More digits than this are clamped unparsed: int() is quadratic, and rejects more than 4 300 of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidTimeout:
-    """The caller's `timeout` is no number of milliseconds; `detail` tells the caller why."""
+    """The client's `timeout` is not a number of milliseconds; `detail` is the reason, for the client."""
 
     detail: str
 
@@ -21,9 +21,9 @@ Timeout: TypeAlias = int | InvalidTimeout
 
 
 def parse_timeout_ms(query: bytes, *, default_ms: int, max_ms: int) -> Timeout:
-    """Read `timeout` from a raw query string; other parameters are ignored.
+    """Return `timeout` from a raw query string; other parameters are ignored.
 
-    Decimal ASCII digits only, after percent-decoding; `int()` alone would take ` 5 `, `1_000` and `٣`.
+    Decimal ASCII digits only, after percent-decoding; `int()` alone would accept ` 5 `, `1_000` and `٣`.
     Absent means `default_ms`; anything above `max_ms`, however long, means `max_ms`.
     """
     if query.startswith(_PREFIX):  # the usual query has nothing else
@@ -40,7 +40,7 @@ def parse_timeout_ms(query: bytes, *, default_ms: int, max_ms: int) -> Timeout:
         return InvalidTimeout(f"timeout is given {len(given)} times; give it once, or not at all")
     if not given[0].isdigit():
         return InvalidTimeout(
-            f"timeout is {_shown(given[0])}; it must be a whole number of milliseconds, like 900"
+            f"timeout is {_quoted(given[0])}; it must be a whole number of milliseconds, like 900"
         )
     return _milliseconds(given[0], max_ms)
 
@@ -61,6 +61,6 @@ def _milliseconds(digits: bytes, max_ms: int) -> Timeout:
     return min(timeout_ms, max_ms)
 
 
-def _shown(value: bytes) -> str:
+def _quoted(value: bytes) -> str:
     text = value[:40].decode("utf-8", "backslashreplace")
     return ascii(text) + (" (shortened)" if len(value) > 40 else "")

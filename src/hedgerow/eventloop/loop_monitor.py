@@ -15,7 +15,15 @@ than one that is late."""
 class LoopMonitor:
     """The iterations of one loop. Pure: instants come from the loop."""
 
-    __slots__ = ("_longest", "_longest_before", "_window_ends_at", "busy_s", "is_lagging", "last_s", "started_at")
+    __slots__ = (
+        "_longest",
+        "_longest_before",
+        "_window_ends_at",
+        "busy_s",
+        "is_lagging",
+        "last_s",
+        "started_at",
+    )
 
     def __init__(self) -> None:
         self.started_at = 0.0

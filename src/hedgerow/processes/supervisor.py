@@ -203,7 +203,10 @@ class Supervisor:
     def _start_worker(self, slot: int, sock: socket.socket, target: Target) -> _Worker:
         worker = _Worker(slot)
         self._workers.append(worker)
-        order = msgspec.json.encode(WorkerConfig(self._settings, target, self._settings.workers + 1, slot)) + b"\n"
+        order = (
+            msgspec.json.encode(WorkerConfig(self._settings, target, self._settings.workers + 1, slot))
+            + b"\n"
+        )
         worker.watch = asyncio.get_running_loop().create_task(self._keep_running(worker, sock, order))
         self._watches.add(worker.watch)
         worker.watch.add_done_callback(self._watches.discard)
@@ -372,9 +375,7 @@ class Supervisor:
     async def _status(self, request: Request) -> Response:
         wanted = parse_qs(request.query.decode("latin-1")).get("request_id")
         answers = await self._ask(GetRecent(self._utc_offset(), RECENT, wanted[0] if wanted else None))
-        recent = [
-            told for answer in answers if isinstance(answer, RecentReply) for told in answer.requests
-        ]
+        recent = [told for answer in answers if isinstance(answer, RecentReply) for told in answer.requests]
         recent.sort(key=lambda told: told.at, reverse=True)
         if wanted:
             if not recent:

@@ -84,9 +84,7 @@ class Worker:
         self.logs = Logs(settings.log_format, settings.log_level)
         self.recorder = Recorder(self.logs.log, settings.access_log, settings.hedges)
         self.loop = EventLoop(CLOCK, on_internal_error=self._on_internal_error)
-        self.admission = AdmissionController(
-            budget.max_in_flight, adapts=settings.shedding == "on"
-        )
+        self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
         self.tracing = start_tracing(settings, target, self.logs.log)
         self.resolver = Resolver(self.loop)
         connector = Connector(

@@ -12,7 +12,7 @@ class ParsedRequestCache:
     """Maps a whole header section, byte for byte, to its method, path and query.
 
     Most clients send the same bytes again, and parsing them takes several times as long as this lookup. The same
-    bytes between two requests mean the same request. The parser leaves out requests that carry an id or a trace of
+    bytes between two requests mean the same request. The parser leaves out requests that have an id or a trace of
     their own: they do not recur.
     """
 

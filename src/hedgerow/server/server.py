@@ -54,9 +54,7 @@ class HttpServer:
 
     def start(self, sock: socket.socket) -> None:
         """Listen on a bound socket, which belongs to the server from now on; raises OSError."""
-        self._listener = Listener(
-            sock, self._context, max_clients=self._max_clients, balancer=self._balancer
-        )
+        self._listener = Listener(sock, self._context, max_clients=self._max_clients, balancer=self._balancer)
         self._reap_tick = self._loop.call_at(self._loop.clock() + REAP_INTERVAL_S, self)
 
     def drain(self, on_empty: Callable[[], None], idle_grace_s: float = IDLE_GRACE_S) -> None:

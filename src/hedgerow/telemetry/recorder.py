@@ -13,8 +13,10 @@ from hedgerow.telemetry.histogram import HistogramCounter
 from hedgerow.telemetry.logs import ungated
 from hedgerow.telemetry.recent_requests import RecentRequests
 from hedgerow.telemetry.snapshot import (
+    BUCKET_STEP_S,
     BUCKETS_S,
     LAG_BUCKETS_S,
+    LAG_STEP_S,
     UNKNOWN,
     Histogram,
     Lag,
@@ -53,8 +55,8 @@ class Recorder:
         self._client_disconnects = 0
         self._reused_connection_retries = 0
         self._bugs = 0
-        self._overshoot = HistogramCounter(LAG_BUCKETS_S)
-        self._lag = HistogramCounter(LAG_BUCKETS_S)
+        self._overshoot = HistogramCounter(LAG_BUCKETS_S, LAG_STEP_S)
+        self._lag = HistogramCounter(LAG_BUCKETS_S, LAG_STEP_S)
 
     # -- the facts (see `core.observer.Observer`)
 
@@ -72,7 +74,7 @@ class Recorder:
         if code == "abandoned":
             self._client_disconnects += 1
             return
-        self._overshoot.observe(max(took_s - request.timeout_ms / 1000, 0.0))
+        self._overshoot.observe(took_s - request.timeout_ms / 1000)
         if code == "success":
             if winner != 1:
                 self._hedges_won += 1
@@ -121,7 +123,9 @@ class Recorder:
 
     # -- what they come to
 
-    def snapshot(self, upstream_connections: dict[str, int], client_connections: int, in_flight: int) -> Snapshot:
+    def snapshot(
+        self, upstream_connections: dict[str, int], client_connections: int, in_flight: int
+    ) -> Snapshot:
         """Return all counts as they are now."""
         request_duration = {code: _histogram(counted) for code, counted in self._durations.items()}
         requests = {code: durations.count for code, durations in request_duration.items()}
@@ -188,7 +192,7 @@ class Recorder:
 
 
 def _durations() -> HistogramCounter:
-    return HistogramCounter(BUCKETS_S)
+    return HistogramCounter(BUCKETS_S, BUCKET_STEP_S)
 
 
 def _histogram(counted: HistogramCounter) -> Histogram:

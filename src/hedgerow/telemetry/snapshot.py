@@ -33,6 +33,9 @@ BUCKETS_S: Final[tuple[float, ...]] = (
 UNKNOWN: Final = "unknown"
 """The outcome of a first attempt that was cut off before anybody could know what its caller would have got."""
 
+BUCKET_STEP_S: Final = 0.005
+"""All bounds are multiples of this."""
+
 
 class Histogram(msgspec.Struct):
     """Observations by bucket; the last bucket is the one beyond all bounds."""
@@ -61,6 +64,9 @@ LAG_BUCKETS_S: Final[tuple[float, ...]] = (
     2.5,
 )
 """Upper bounds for what should be nothing; the first counts what was in time."""
+
+LAG_STEP_S: Final = 0.0005
+"""All bounds are multiples of this."""
 
 
 class Lag(msgspec.Struct):

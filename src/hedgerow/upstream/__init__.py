@@ -1,2 +1,1 @@
 """The upstream edge: a pool of HTTP/1.1 connections that carry attempts."""
-

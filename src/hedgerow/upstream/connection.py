@@ -47,7 +47,7 @@ class UpstreamConnection:
 
     __slots__ = (
         "_body", "_complete", "_fd", "_head", "_keep_alive", "_parser", "_pool", "_status", "_stream", "_wire_bytes",
-        "address", "attempt", "connecting", "grace_tick", "idle_since", "opened_at", "retried", "reused", "state",
+        "address", "attempt", "connecting", "generation", "grace_tick", "idle_since", "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, attempt: Attempt) -> None:
@@ -59,6 +59,8 @@ class UpstreamConnection:
         self.attempt: Attempt | None = attempt
         self.address: Address | None = None
         """Where it leads, once it is open."""
+        self.generation = 0
+        """Of the upstream's addresses, when this one was known to be among them."""
         self.connecting: Connecting | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
@@ -231,7 +233,9 @@ class UpstreamConnection:
             raise httptools.HttpParserError("not HTTP/1.x")  # llhttp takes RTSP for it, too
         if status < 100:
             raise httptools.HttpParserError(f"status {status:03} does not exist")
-        if status >= 200 or status == 101:  # other 1xx responses come before the final one (RFC 9110 section 15.2)
+        if (
+            status >= 200 or status == 101
+        ):  # other 1xx responses come before the final one (RFC 9110 section 15.2)
             self._status = status
 
     def on_body(self, data: bytes) -> None:
@@ -269,7 +273,9 @@ class UpstreamConnection:
     def _check_size(self) -> None:
         limits = self._pool.limits
         if self._wire_bytes > limits.max_wire_bytes:
-            self.fail(Failure(FailureReason.TOO_LARGE, f"more than {limits.max_wire_bytes} bytes on the wire"))
+            self.fail(
+                Failure(FailureReason.TOO_LARGE, f"more than {limits.max_wire_bytes} bytes on the wire")
+            )
         elif not self._status and self._wire_bytes > limits.max_head_bytes:
             self.fail(
                 Failure(FailureReason.TOO_LARGE, f"more than {limits.max_head_bytes} bytes of header section")

@@ -186,7 +186,11 @@ class ConnectionPool:
     def _is_outdated(self, connection: UpstreamConnection, now: float) -> bool:
         if now - connection.opened_at > self.limits.max_connection_age_s:
             return True
-        return connection.address is not None and not self._connector.is_current(connection.address)
+        generation = self._connector.addresses.generation
+        if connection.generation == generation or connection.address is None:
+            return False
+        connection.generation = generation
+        return not self._connector.is_current(connection.address)
 
     def _connect(self, connection: UpstreamConnection) -> None:
         tried = connection.attempt.request.tried if connection.attempt is not None else None
@@ -201,6 +205,7 @@ class ConnectionPool:
         elif address is not None:
             if connection.attempt is not None:
                 self._note_address(connection.attempt, address)
+            connection.generation = self._connector.addresses.generation
             connection.open(result, address)
 
     def _note_address(self, attempt: Attempt, address: Address | None) -> None:
@@ -217,5 +222,3 @@ class ConnectionPool:
             loser.fail(Failure(FailureReason.TIMEOUT, "closed: its connection was needed"))
             return True
         return False
-
-

@@ -1,4 +1,4 @@
-"""Replies, word by word: callers' programs read them."""
+"""Responses, word by word: clients parse them."""
 
 import json
 from http import HTTPStatus
@@ -34,19 +34,19 @@ GOOD = attempt(3, 8.25, Success(b'{"time": 7}'), 8.5)
 TERSE = attempt(2, 8.25, Failure(FailureReason.CONNECT), 8.5)
 
 
-def told(verdict: Verdict) -> Response:
+def answer(verdict: Verdict) -> Response:
     return response_for(verdict, request_id=b"id", arrived_at=8.0, timeout_ms=900)
 
 
-def fields(reply: Response) -> dict[str, object]:
+def fields(response: Response) -> dict[str, object]:
     """All but the body."""
-    return {name: getattr(reply, name) for name in ("status", "content_type", "headers", "code", "timing")}
+    return {name: getattr(response, name) for name in ("status", "content_type", "headers", "code", "timing")}
 
 
 def test_a_success_is_the_body_of_its_winner() -> None:
-    reply = told(Won(GOOD, b'{"time": 7}', (FAILED, SILENT, GOOD)))
-    assert reply.body == b'{"time": 7}'
-    assert fields(reply) == {
+    response = answer(Won(GOOD, b'{"time": 7}', (FAILED, SILENT, GOOD)))
+    assert response.body == b'{"time": 7}'
+    assert fields(response) == {
         "status": 200,
         "content_type": b"application/json",
         "headers": b"Hedgerow-Timeout-Ms: 900\r\n",
@@ -55,16 +55,16 @@ def test_a_success_is_the_body_of_its_winner() -> None:
     }
 
 
-def test_when_all_have_failed_each_is_told() -> None:
-    reply = told(AllFailed((FAILED, TERSE)))
-    assert fields(reply) == {
+def test_when_all_have_failed_each_is_described() -> None:
+    response = answer(AllFailed((FAILED, TERSE)))
+    assert fields(response) == {
         "status": 502,
         "content_type": b"application/problem+json",
         "headers": b"Hedgerow-Timeout-Ms: 900\r\n",
         "code": "all_failed",
         "timing": b', hedges;desc="1"',
     }
-    assert json.loads(reply.body) == {
+    assert json.loads(response.body) == {
         "type": "about:blank",
         "title": "Bad Gateway",
         "status": 502,
@@ -84,14 +84,16 @@ def test_when_all_have_failed_each_is_told() -> None:
     }
 
 
-def test_one_attempt_is_called_the_only_one() -> None:
-    assert json.loads(told(AllFailed((FAILED,))).body)["detail"] == "the only attempt to the upstream failed"
+def test_a_single_attempt_is_called_the_only_one() -> None:
+    assert (
+        json.loads(answer(AllFailed((FAILED,))).body)["detail"] == "the only attempt to the upstream failed"
+    )
 
 
-def test_out_of_time_tells_what_still_runs() -> None:
-    reply = told(OutOfTime((GOOD, SILENT)))
-    assert (reply.status, reply.code, reply.timing) == (504, "out_of_time", b', hedges;desc="1"')
-    body = json.loads(reply.body)
+def test_out_of_time_describes_what_still_runs() -> None:
+    response = answer(OutOfTime((GOOD, SILENT)))
+    assert (response.status, response.code, response.timing) == (504, "out_of_time", b', hedges;desc="1"')
+    body = json.loads(response.body)
     assert body["detail"] == "no success from the upstream within 900 ms"
     assert body["attempts"] == [
         {"number": 3, "launched_at_ms": 250.0, "outcome": "success", "took_ms": 250.0},
@@ -99,10 +101,10 @@ def test_out_of_time_tells_what_still_runs() -> None:
     ]
 
 
-def test_out_of_time_before_anybody_was_asked() -> None:
-    reply = told(OutOfTime(()))
-    assert reply.timing == b', hedges;desc="0"'
-    assert json.loads(reply.body)["attempts"] == []
+def test_out_of_time_before_any_attempt() -> None:
+    response = answer(OutOfTime(()))
+    assert response.timing == b', hedges;desc="0"'
+    assert json.loads(response.body)["attempts"] == []
 
 
 @pytest.mark.parametrize(
@@ -120,15 +122,15 @@ def test_out_of_time_before_anybody_was_asked() -> None:
     ],
 )
 def test_each_code_has_its_status(code: str, status: int, title: str) -> None:
-    reply = problem_response(code, "why", b"id", headers=b"X: y\r\n")
-    assert fields(reply) == {
+    response = problem_response(code, "why", b"id", headers=b"X: y\r\n")
+    assert fields(response) == {
         "status": status,
         "content_type": b"application/problem+json",
         "headers": b"X: y\r\n",
         "code": code,
         "timing": b"",
     }
-    assert json.loads(reply.body) == {
+    assert json.loads(response.body) == {
         "type": "about:blank",
         "title": title,
         "status": status,
@@ -140,21 +142,21 @@ def test_each_code_has_its_status(code: str, status: int, title: str) -> None:
 
 
 def test_a_code_may_come_with_another_status() -> None:
-    reply = problem_response("too_large", "why", b"id", status=HTTPStatus.REQUEST_URI_TOO_LONG)
-    assert (reply.status, json.loads(reply.body)["status"]) == (414, 414)
-    assert (status_of("success"), reply.headers) == (200, b"")
+    response = problem_response("too_large", "why", b"id", status=HTTPStatus.REQUEST_URI_TOO_LONG)
+    assert (response.status, json.loads(response.body)["status"]) == (414, 414)
+    assert (status_of("success"), response.headers) == (200, b"")
 
 
-def test_the_refusal_of_an_overloaded_gateway() -> None:
-    reply = overloaded(b"id", 3)
-    assert (reply.status, reply.code, reply.headers) == (503, "overloaded", b"Retry-After: 3\r\n")
-    body = json.loads(reply.body)
+def test_the_response_of_an_overloaded_gateway() -> None:
+    response = overloaded(b"id", 3)
+    assert (response.status, response.code, response.headers) == (503, "overloaded", b"Retry-After: 3\r\n")
+    body = json.loads(response.body)
     assert body["request_id"] == "id"
     assert body["detail"] == "more requests are in flight than can be answered in time; try again later"
 
 
 def test_an_attempt_ends_once() -> None:
-    """A second end is a bug of the carrier's; the words find it."""
+    """A second outcome is an internal error, and its message finds it."""
     with pytest.raises(
         RuntimeError, match=r"attempt 1 ended twice: Failure\(.*503.*, then Success\(body=b'x'\)"
     ):
@@ -171,7 +173,7 @@ def test_what_an_attempt_and_a_request_begin_with() -> None:
     assert old.announce_keep_alive
 
 
-def test_ids_are_numbered_behind_what_is_a_workers_own() -> None:
+def test_ids_are_numbered_behind_a_prefix_of_the_worker() -> None:
     ids, others = RequestIdGenerator(), RequestIdGenerator()
     first, second = ids.next(), ids.next()
     assert (first[-2:], second[-2:]) == (b"-1", b"-2")
@@ -182,5 +184,5 @@ def test_ids_are_numbered_behind_what_is_a_workers_own() -> None:
 def test_a_problem_has_no_headers_of_its_own_and_spans_have_one_decimal() -> None:
     assert problem_response("not_found", "why", b"id").headers == b""
     launched = attempt(1, 8.0625625)
-    (one,) = json.loads(told(OutOfTime((launched,))).body)["attempts"]
+    (one,) = json.loads(answer(OutOfTime((launched,))).body)["attempts"]
     assert one["launched_at_ms"] == 62.6

@@ -5,8 +5,8 @@ from itertools import product
 
 from hedgerow.core.hedging import EarlyFailure, HedgePlan, hedge
 from hedgerow.core.outcomes import Won
-from race.oracle import Expected, expected
-from race.virtual_time import Scripted, Timeline
+from support.oracle import Expected, expected
+from support.virtual_time import Scripted, Timeline
 
 LATENCIES_MS = (0, 1, 100, 200, 299, 300, 301, 350, 400, 500, 600, 900)
 TIMEOUTS_MS = (1, 100, 200, 299, 300, 301, 400, 500, 600, 601, 700, 800, 900, 1200)

@@ -38,11 +38,11 @@ def test_accepted(row: str, query: bytes, timeout_ms: int) -> None:
         b"", "٣".encode(), b"%D9%A3", b"5%00", b"5\n", b"NaN", b"5;timeout=6", b"\xff", b"9" * 40 + b"x",
     ],
 )  # fmt: skip
-def test_t03_t04_refused(value: bytes) -> None:
-    refused = parse(b"timeout=" + value)
-    assert isinstance(refused, InvalidTimeout)
-    assert refused.detail.isascii()
-    assert len(refused.detail) < 300
+def test_t03_t04_rejected(value: bytes) -> None:
+    invalid = parse(b"timeout=" + value)
+    assert isinstance(invalid, InvalidTimeout)
+    assert invalid.detail.isascii()
+    assert len(invalid.detail) < 300
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_t05_given_twice_or_without_a_value(query: bytes) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_any_query_is_a_number_in_range_or_a_refusal(query: bytes) -> None:
+def test_any_query_is_a_number_in_range_or_invalid(query: bytes) -> None:
     for given_ in (query, b"timeout=" + query):
         timeout = parse(given_)
         assert isinstance(timeout, InvalidTimeout) or 1 <= timeout <= 60_000
 
 
 @given(st.integers(min_value=1, max_value=10**30))
-def test_every_whole_number_is_taken_and_clamped(number: int) -> None:
+def test_every_whole_number_is_accepted_and_clamped(number: int) -> None:
     assert parse(b"timeout=%d" % number) == min(number, 60_000)
 
 
@@ -82,7 +82,7 @@ def test_every_whole_number_is_taken_and_clamped(number: int) -> None:
         ),
     ],
 )
-def test_the_caller_is_told_what_is_wrong(query: bytes, detail: str) -> None:
+def test_the_detail_is_what_is_wrong(query: bytes, detail: str) -> None:
     assert parse(query) == InvalidTimeout(detail)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from race.virtual_time import Scripted
+from support.virtual_time import Scripted
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hedgerow.core import hedging
-from race.grid import disagreements, schedules
-from race.virtual_time import Hung
+from support.race_grid import disagreements, schedules
+from support.virtual_time import Hung
 
 SHARE = 41
 """One schedule in so many; a prime, so that the share cuts across every axis of the grid."""
@@ -39,7 +39,7 @@ MUTANTS = {
     "late by a turn": ("if now >= deadline_at:", "if now > deadline_at:"),
 }  # fmt: skip
 
-HEDGING = Path(__file__).parents[2] / "src" / "hedgerow" / "core" / "hedging.py"
+HEDGING = Path(__file__).parents[3] / "src" / "hedgerow" / "core" / "hedging.py"
 """As it is written: what was imported may have been compiled."""
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hedgerow.eventloop.deadlines import TICKS_PER_S, DeadlineQueue, ExpiryQueue, response_deadline
-from hedgerow.eventloop.deadlines import Waiter as AnySleeper
+from hedgerow.eventloop.deadlines import Waiter as AnyWaiter
 
 
 class Waiter:
@@ -28,62 +28,62 @@ class Waiter:
         max_size=60,
     )
 )
-def test_alarms_ring_like_a_naive_list(steps: list[tuple[str, int]]) -> None:
-    alarms, naive, now = DeadlineQueue(), dict[AnySleeper, tuple[float, int]](), 0.0
-    set_: list[AnySleeper] = []
+def test_deadlines_fire_like_a_naive_list(steps: list[tuple[str, int]]) -> None:
+    deadlines, naive, now = DeadlineQueue(), dict[AnyWaiter, tuple[float, int]](), 0.0
+    set_: list[AnyWaiter] = []
     for what, amount in steps:
         if what == "set":
-            sleeper, at = Waiter(), now + amount / 7_000
-            naive[sleeper] = (at, alarms.set(at, sleeper))
-            set_.append(sleeper)
+            waiter, at = Waiter(), now + amount / 7_000
+            naive[waiter] = (at, deadlines.set(at, waiter))
+            set_.append(waiter)
         elif what == "cancel" and amount < len(set_) and set_[amount] in naive:
-            alarms.cancel(naive.pop(set_[amount])[1], set_[amount])
+            deadlines.cancel(naive.pop(set_[amount])[1], set_[amount])
         elif what == "pass":
             now += amount / 3_000
-            rung = list(alarms.pop_due(now))
-            assert len(rung) == len(set(rung))
-            for woken in rung:
+            fired = list(deadlines.pop_due(now))
+            assert len(fired) == len(set(fired))
+            for woken in fired:
                 at, _ = naive.pop(woken)
                 assert at <= now + 1e-9, "never early"
             assert all(at > now - 1 / TICKS_PER_S for at, _ in naive.values()), "at most one tick late"
-        assert len(alarms) == len(naive)
+        assert len(deadlines) == len(naive)
         if naive:
-            assert alarms.next_due_at <= min(at for at, _ in naive.values()) + 1 / TICKS_PER_S
+            assert deadlines.next_due_at <= min(at for at, _ in naive.values()) + 1 / TICKS_PER_S
         else:
-            assert list(alarms.pop_due(now)) == []
+            assert list(deadlines.pop_due(now)) == []
 
 
 @given(st.integers(0, 3_000_000))
-def test_an_instant_that_is_a_tick_rings_at_that_tick(tick: int) -> None:
-    """k / 1000 * 1000 is not always k in floating point (2007 is the first): the alarm came a tick late."""
-    alarms = DeadlineQueue()
-    alarms.set(tick / TICKS_PER_S, Waiter())
-    assert alarms.next_due_at == tick / TICKS_PER_S
+def test_an_instant_that_is_a_tick_fires_at_that_tick(tick: int) -> None:
+    """k / 1000 * 1000 is not always k in floating point (2007 is the first): the deadline came a tick late."""
+    deadlines = DeadlineQueue()
+    deadlines.set(tick / TICKS_PER_S, Waiter())
+    assert deadlines.next_due_at == tick / TICKS_PER_S
 
 
 def test_an_empty_queue_has_nothing_next() -> None:
-    alarms, sleeper = DeadlineQueue(), Waiter()
-    assert alarms.next_due_at == inf
-    tick = alarms.set(1.0, sleeper)
-    assert alarms.next_due_at == 1.0
-    alarms.cancel(tick, sleeper)
-    alarms.cancel(tick, sleeper)
-    assert list(alarms.pop_due(0.0)) == []
-    assert alarms.next_due_at == inf
+    deadlines, waiter = DeadlineQueue(), Waiter()
+    assert deadlines.next_due_at == inf
+    tick = deadlines.set(1.0, waiter)
+    assert deadlines.next_due_at == 1.0
+    deadlines.cancel(tick, waiter)
+    deadlines.cancel(tick, waiter)
+    assert list(deadlines.pop_due(0.0)) == []
+    assert deadlines.next_due_at == inf
 
 
-def test_alarms_set_and_cancelled_while_others_ring() -> None:
-    alarms, first, second, third = DeadlineQueue(), Waiter(), Waiter(), Waiter()
-    alarms.set(1.0, first)
-    tick = alarms.set(1.0, second)
-    rung = []
-    for sleeper in alarms.pop_due(2.0):
-        rung.append(sleeper)
-        if sleeper is first:
-            alarms.cancel(tick, second)
-            alarms.set(0.5, third)  # earlier than the one that is ringing
-    assert rung == [first, third]
-    assert len(alarms) == 0
+def test_deadlines_set_and_cancelled_while_others_fire() -> None:
+    deadlines, first, second, third = DeadlineQueue(), Waiter(), Waiter(), Waiter()
+    deadlines.set(1.0, first)
+    tick = deadlines.set(1.0, second)
+    fired = []
+    for waiter in deadlines.pop_due(2.0):
+        fired.append(waiter)
+        if waiter is first:
+            deadlines.cancel(tick, second)
+            deadlines.set(0.5, third)  # earlier than the one that is firing
+    assert fired == [first, third]
+    assert len(deadlines) == 0
 
 
 def test_expiry_is_in_the_order_of_adding() -> None:
@@ -129,27 +129,27 @@ def test_an_answer_is_due_within_the_timeout_and_on_a_tick(
 
 def test_an_instant_on_a_tick_is_not_a_tick_late() -> None:
     """2.007 * 1000 is 2007.0000000000002 in binary."""
-    alarms = DeadlineQueue()
-    assert alarms.set(2.007, Waiter()) == 2007
-    assert alarms.next_due_at == 2.007
-    assert alarms.set(2.0071, Waiter()) == 2008
+    deadlines = DeadlineQueue()
+    assert deadlines.set(2.007, Waiter()) == 2007
+    assert deadlines.next_due_at == 2.007
+    assert deadlines.set(2.0071, Waiter()) == 2008
 
 
-def test_an_alarm_that_has_rung_can_be_cancelled() -> None:
-    alarms, sleeper = DeadlineQueue(), Waiter()
-    tick = alarms.set(1.0, sleeper)
-    assert list(alarms.pop_due(1.0)) == [sleeper]
-    alarms.cancel(tick, sleeper)
-    assert len(alarms) == 0
+def test_a_deadline_that_has_fired_can_be_cancelled() -> None:
+    deadlines, waiter = DeadlineQueue(), Waiter()
+    tick = deadlines.set(1.0, waiter)
+    assert list(deadlines.pop_due(1.0)) == [waiter]
+    deadlines.cancel(tick, waiter)
+    assert len(deadlines) == 0
 
 
 def test_cancelling_one_leaves_the_others_of_its_tick() -> None:
-    alarms, one, two = DeadlineQueue(), Waiter(), Waiter()
-    tick = alarms.set(1.0, one)
-    alarms.set(1.0, two)
-    alarms.cancel(tick, one)
-    alarms.cancel(tick, one)
-    assert list(alarms.pop_due(1.0)) == [two]
+    deadlines, one, two = DeadlineQueue(), Waiter(), Waiter()
+    tick = deadlines.set(1.0, one)
+    deadlines.set(1.0, two)
+    deadlines.cancel(tick, one)
+    deadlines.cancel(tick, one)
+    assert list(deadlines.pop_due(1.0)) == [two]
 
 
 def test_without_lag_the_margin_is_3_ms() -> None:

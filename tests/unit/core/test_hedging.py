@@ -4,7 +4,7 @@ import pytest
 
 from hedgerow.core.hedging import EarlyFailure, HedgePlan, hedge
 from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Won
-from race.virtual_time import Scripted, Timeline
+from support.virtual_time import Scripted, Timeline
 
 PLAN = HedgePlan(0.3, 2)
 OK, FAIL = True, False

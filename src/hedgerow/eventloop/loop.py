@@ -124,7 +124,7 @@ class EventLoop:
         self._poller.modify(fd, mask)
 
     def replace_source(self, fd: int, source: EventSource) -> None:
-        """Hand a descriptor of `register` over to another source; what it is watched for stays. Costs no system call."""
+        """Hand a descriptor of `register` over to another source, watched as it is. Costs no system call."""
         self._sources[fd] = source
 
     def unregister(self, fd: int) -> None:
@@ -206,7 +206,7 @@ class EventLoop:
         self.monitor.iteration_started(now, self.deadlines.next_due_at)
         self._step_ends_at = now + STEP_S
         clients_ready = False
-        listeners: list[EventSource] = []
+        listeners: list[int] = []
         for fd, mask in events:
             source = self._sources.get(fd)
             if source is not None:
@@ -214,13 +214,15 @@ class EventLoop:
             elif fd == self._client_poller_fd:
                 clients_ready = True
             elif fd in self._listeners:
-                listeners.append(self._listeners[fd])
+                listeners.append(fd)
         self._run_due()
         self._run_ready()
         if not clients_ready or self._read_clients():
             self.clients_read_at = now
-        for source in listeners:
-            self._handle(source, READABLE)
+        for fd in listeners:
+            source = self._listeners.get(fd)
+            if source is not None:
+                self._handle(source, READABLE)
         self._admit_at = self.admit(self.clock())
         self._run_ready()
         self._flush()
@@ -252,12 +254,19 @@ class EventLoop:
             source.on_ready(mask)
         except Exception:  # noqa: BLE001 (a border: one connection pays for an internal error, the worker lives)
             self._on_internal_error()
-            source.abort()
-        if self.clock() >= self._step_ends_at:
+            self._abort(source)
+        now = self.clock()
+        if now >= self._step_ends_at:
+            self._step_ends_at = now + STEP_S
             self._run_due()
             self._run_ready()
             self._flush()
-            self._step_ends_at = self.clock() + STEP_S
+
+    def _abort(self, source: EventSource) -> None:
+        try:
+            source.abort()
+        except Exception:  # noqa: BLE001 (the same border)
+            self._on_internal_error()
 
     def _run_due(self) -> None:
         now = self.clock()
@@ -268,6 +277,10 @@ class EventLoop:
                 waiter.on_deadline()
             except Exception:  # noqa: BLE001 (the same border)
                 self._on_internal_error()
+            now = self.clock()
+            if now >= self._step_ends_at:  # a burst of hedges is due at once
+                self._step_ends_at = now + STEP_S
+                self._flush()
 
     def _run_ready(self) -> None:
         while self._ready:
@@ -277,6 +290,11 @@ class EventLoop:
                     task.resume()
                 except Exception:  # noqa: BLE001 (the same border)
                     self._on_internal_error()
+                now = self.clock()
+                if now >= self._step_ends_at:  # a lookup that ends may start thousands of connects
+                    self._step_ends_at = now + STEP_S
+                    self._run_due()
+                    self._flush()
 
     def _flush(self) -> None:
         while self._writers:

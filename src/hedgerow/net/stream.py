@@ -6,6 +6,7 @@ from contextlib import suppress
 from struct import pack
 from typing import Final, Protocol
 
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 
 READ_BYTES: Final = 16 * 1024
@@ -24,7 +25,7 @@ class StreamOwner(Protocol):
         """Called when all bytes were sent after `on_write_blocked`."""
 
 
-class Stream:
+class Stream(EventHandler):
     """One connected socket. What is written is sent when the event loop's step ends, and in one piece if it fits.
 
     `sock` is a `socket.socket` or an `ssl.SSLSocket`: they read and send alike, but for the exceptions.

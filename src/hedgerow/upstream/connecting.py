@@ -13,6 +13,7 @@ from errno import EINPROGRESS
 from typing import Final, Protocol, TypeAlias
 
 from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address, OpenSocket
@@ -43,7 +44,7 @@ class Destination(Protocol):
     def forget(self, connecting: "Connecting") -> None: ...
 
 
-class Connecting:
+class Connecting(EventHandler):
     """One connect: its newest socket, and its deadline."""
 
     __slots__ = (
@@ -281,7 +282,7 @@ class Connecting:
         return f"no connection within {self._destination.limits.connect_timeout_s:g} s ({stage})"
 
 
-class EarlierSocket:
+class EarlierSocket(EventHandler):
     """A socket of a `Connecting` whose address has had its head start."""
 
     __slots__ = ("_connecting", "address", "sock")

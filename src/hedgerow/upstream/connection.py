@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import httptools
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address
@@ -25,7 +26,7 @@ CLOSED: Final = 3
 STATE_NAMES: Final = ("connecting", "active", "idle")
 
 
-class UpstreamConnection:
+class UpstreamConnection(EventHandler):
     """Sends attempts, one after the other; it is the `AttemptHandle` of the one that it has now.
 
     It exists from the moment a connection is wanted: while it is connecting it already has its first attempt. (A

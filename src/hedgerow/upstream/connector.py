@@ -6,6 +6,7 @@ from math import inf
 from typing import Protocol
 
 from hedgerow.core.outcomes import Failure
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.resolver import Lookup, OnResult, numeric_addresses
 from hedgerow.net.tcp import Address, OpenSocket, open_outgoing_socket
@@ -21,7 +22,7 @@ class NameLookup(Protocol):
     def look_up(self, host: str, port: int, on_result: OnResult) -> Lookup: ...
 
 
-class Connector:
+class Connector(EventHandler):
     """Opens connections to one upstream, and keeps its addresses up to date."""
 
     def __init__(

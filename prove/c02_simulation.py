@@ -55,8 +55,8 @@ def play_one(name: str, findings: Findings, counts: Counter[str], *, again: bool
 CAMPAIGN = Campaign(
     id="C02",
     title="the worker in simulations",
-    proves="Whatever clients, upstream, network, name lookup and a process that is stopped do, and in whatever order: attempts are "
-    "sent when they should be, each client gets one answer in time, it is its own, and nothing is left of it.",
+    proves="Whatever clients, upstream, network, name lookup and a process that is stopped do, and in whatever order: "
+    "attempts are sent when they should be, each client gets one answer in time, it is its own, and nothing is left.",
     must_reach="100 000 seeds, 0 violations, equal replays",
     run=run,
 )

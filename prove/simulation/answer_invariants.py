@@ -180,7 +180,7 @@ def _check_connection(evidence: Evidence, client: Client) -> None:
             not sock.aborted or lingered_s >= limits.linger_s,
             "closing lingers", client.script, lingered_s,
         )  # fmt: skip
-    for asked in client.asked:
+    for asked in client.asked if client.reads_at_once else ():
         if asked.answers and asked.answers[0].status == 503:
             _check_backpressure(evidence, client, asked.answers[0])
 

@@ -114,7 +114,10 @@ def _check_addresses(evidence: Evidence, asked: Asked, launches: list[Launch]) -
         hedge = received.get(launch.number)
         if hedge is None or first.at > launch.at or launch.pool_is_full or hedge.address != first.address:
             continue
-        others = _working_addresses(evidence, launch.at) - {first.address}
+        earlier = [received.get(number) for number in range(1, launch.number)]
+        if None in earlier:  # it did not arrive: nobody knows where it was sent
+            continue
+        others = _working_addresses(evidence, launch.at) - {one.address for one in earlier if one is not None}
         tried = {host for at, host, _ in played.upstream.connects if launch.at <= at <= hedge.at}
         evidence.must(
             not others or bool(others & tried),

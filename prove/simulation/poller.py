@@ -190,7 +190,7 @@ class SimulatedPoller(File):
         return False
 
     def _take(self, maxevents: int) -> list[tuple[int, int]]:
-        events = []
+        events: list[tuple[int, int]] = []
         for fd in list(self._maybe_ready):
             if len(events) == maxevents:
                 break

@@ -1,4 +1,4 @@
-"""What is seen from within: the pool, the recorder and the system calls of the worker, and which of its objects live."""
+"""What is seen from within: the worker's pool, recorder and system calls, and which of its objects live."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from hedgerow.core.outcomes import Attempt, AttemptHandle, Failure, Success, Ver
 from hedgerow.core.request import Request
 from hedgerow.eventloop.loop import STEP_S
 from hedgerow.telemetry.recorder import Recorder
-from hedgerow.upstream.connection import CLOSED, UpstreamConnection
+from hedgerow.upstream.connection import UpstreamConnection
 from hedgerow.upstream.pool import ConnectionPool
 from prove.simulation.poller import Kernel, SimulatedPoller
 from prove.simulation.sockets import SimulatedSocket
@@ -70,7 +70,7 @@ class Seen:
     settled: list[Settled] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     short: list[bytes] = field(default_factory=list)
-    """Requests that were short of a connection, though none was about to be closed."""
+    """Requests that were short of a connection."""
     stale_retries: int = 0
     """Reused connections that had been closed, so that their attempt was sent again."""
     polls: list[float] = field(default_factory=list)
@@ -98,8 +98,7 @@ class ProbedPool(ConnectionPool):
         seen.history.append((attempt.launched_at, "launch", request.request_id, attempt.number))
         outcome = attempt.outcome
         if isinstance(outcome, Failure) and "are in use" in outcome.detail:
-            if all(connection.state != CLOSED for connection in self.connections):
-                seen.short.append(request.request_id)
+            seen.short.append(request.request_id)
         return handle
 
 

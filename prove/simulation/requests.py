@@ -51,10 +51,7 @@ def flood(chance: Random, client: int) -> tuple[PlannedRequest, ...]:
 
 def plan_request(chance: Random, settings: Settings, request_id: bytes, *, pipelines: str) -> PlannedRequest:
     """Draw any request; `pipelines` is `no`, `together` (with the one before) or `later` (after it)."""
-    if pipelines == "together":
-        waits_s = -1.0
-    else:
-        waits_s = chance.choice((0.0, 0.0, 0.01, 0.3)) * chance.random()
+    waits_s = -1.0 if pipelines == "together" else chance.choice((0.0, 0.0, 0.01, 0.3)) * chance.random()
     pipelined = pipelines == "later"
     fields = b"Host: x\r\nX-Request-Id: %b\r\n" % request_id
     if chance.random() < 0.1:

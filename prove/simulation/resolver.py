@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf
 
 from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, EventLoop
 from hedgerow.net.resolver import Lookup, OnResult
 from hedgerow.net.tcp import Address
@@ -26,7 +27,7 @@ class SeenLookup:
     addresses: Sequence[Address] = ()
 
 
-class SimulatedResolver:
+class SimulatedResolver(EventHandler):
     """Stands for `net.resolver.Resolver`."""
 
     def __init__(self, loop: EventLoop, kernel: Kernel, planned: Iterator[PlannedLookup]) -> None:
@@ -52,7 +53,7 @@ class SimulatedResolver:
         if not self._wakeup.closed:
             self._wakeup.set()
 
-    def on_ready(self, _: int) -> None:
+    def on_ready(self, mask: int) -> None:
         self._wakeup.clear()
         finished, self._finished = self._finished, []
         for lookup, seen in finished:

@@ -16,6 +16,7 @@ import hedgerow.server.listener
 import hedgerow.server.request_parser
 import hedgerow.upstream.connector
 import hedgerow.upstream.pool
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.processes.worker import System, Worker
 from hedgerow.settings import Target
@@ -198,7 +199,7 @@ class Simulation:
 
     def _look(self) -> Rest:
         worker, now = self.worker, self.timeline.now
-        buckets = worker.loop.deadlines._buckets
+        buckets = worker.loop.deadlines._buckets  # noqa: SLF001 (only a test asks what they are)
         deadlines = Counter(type(waiter).__name__ for bucket in buckets.values() for waiter in bucket)
         return Rest(
             clients=worker.server.connections,
@@ -213,9 +214,12 @@ class Simulation:
         )
 
 
-class _Drain:
+class _Drain(EventHandler):
     def __init__(self, simulation: Simulation) -> None:
-        self.on_deadline = simulation.drain
+        self._simulation = simulation
+
+    def on_deadline(self) -> None:
+        self._simulation.drain()
 
 
 def play(seed: str) -> Played:

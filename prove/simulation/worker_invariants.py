@@ -38,7 +38,7 @@ def _check_end(evidence: Evidence) -> None:
     for name, rest in (("at rest", played.at_rest), ("idle", played.idle)):
         _check_rest(evidence, name, rest)
     must(sum(played.idle.upstream.values()) == 0, "idle connections are closed", played.idle)
-    must("ProbedPool" not in played.idle.deadlines, "an idle pool has no deadline", played.idle)
+    must("_Reaper" not in played.idle.deadlines, "an idle pool has no deadline", played.idle)
     must(not played.left, "nothing is left in the end", played.left)
 
 
@@ -49,7 +49,7 @@ def _check_rest(evidence: Evidence, name: str, rest: Rest) -> None:
     must(not busy, "at rest no connection is busy", name, rest)
     must(rest.in_flight == rest.waiting == 0, "at rest nothing is in flight", name, rest)
     must(not rest.is_overloaded and rest.rate_limit == inf, "at rest all load is admitted", name, rest)
-    allowed = {"HttpServer": 1, "Connector": 1, "Lookup": 1, "ProbedPool": 1, "_Once": 1}
+    allowed = {"HttpServer": 1, "Connector": 1, "Lookup": 1, "_Reaper": 1, "_Once": 1}
     unexpected = {kind: number for kind, number in rest.deadlines.items() if number > allowed.get(kind, 0)}
     must(not unexpected, "at rest no deadline is set", name, unexpected)
     listens = 0 if evidence.played.drained else 1

@@ -53,7 +53,7 @@ class SimulatedResolver(EventHandler):
         if not self._wakeup.closed:
             self._wakeup.set()
 
-    def on_ready(self, mask: int) -> None:
+    def on_ready(self, mask: int) -> None:  # noqa: ARG002 (it is readable)
         self._wakeup.clear()
         finished, self._finished = self._finished, []
         for lookup, seen in finished:

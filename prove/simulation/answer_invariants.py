@@ -106,8 +106,10 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
     early_s = asked.first_at + allowed_s - answer.sent_at
     must(early_s <= EARLY_S, "a request waits unsent before it is rejected", request_id, early_s, answer)
     if client.reads_at_once:
-        begun_at = asked.begins_by if asked.whole_at == asked.first_at else asked.whole_at
-        due_at = max(begun_at + allowed_s, _answerable_at(asked)) + evidence.slack_s
+        due_at = (
+            max(evidence.arrived_at(asked) + allowed_s, asked.whole_at, _answerable_at(asked))
+            + evidence.slack_s
+        )
         late_s = answer.sent_at - due_at - evidence.stalled_s(asked.first_at, answer.sent_at)
         must(late_s <= 0, "a request waits unsent for a quarter of its timeout", request_id, late_s, answer)
 
@@ -125,7 +127,7 @@ def _check_time(evidence: Evidence, asked: Asked) -> None:
     answer, timeout_ms = asked.answers[0], asked.plan.timeout_ms
     assert timeout_ms is not None
     timeout_s, slack_s = timeout_ms / 1000, evidence.slack_s
-    due_at = max(asked.begins_by + max(timeout_s, slack_s), asked.whole_at + slack_s)
+    due_at = max(evidence.arrived_at(asked) + max(timeout_s, slack_s), asked.whole_at + slack_s)
     due_at = max(due_at, _answerable_at(asked) + slack_s)
     # Only a stall at the deadline excuses. But the kernel knows only when data came last on a connection: what was
     # sent behind a request, before it was read, makes it seem younger.

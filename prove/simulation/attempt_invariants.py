@@ -61,8 +61,7 @@ def _check_first(evidence: Evidence, client: Client, asked: Asked, first: Launch
     allowed_s = evidence.slack_s
     loaded = evidence.settings.max_in_flight or evidence.last_disturbed_at(first.at) is not None
     if loaded:
-        arrived_at = asked.begins_by if asked.whole_at == asked.first_at else asked.whole_at
-        allowed_s += max(arrived_at + wait_s(asked.plan.timeout_ms) - begins_at, 0.0)
+        allowed_s += max(evidence.arrived_at(asked) + wait_s(asked.plan.timeout_ms) - begins_at, 0.0)
     late_s = first.at - begins_at - evidence.stalled_s(begins_at, first.at)
     invariant = (
         "a request waits unsent for a quarter of its timeout"
@@ -141,8 +140,9 @@ def _working_addresses(evidence: Evidence, at: float) -> set[str]:
     }
     kinds = (AddressKind.USUAL, AddressKind.SLOW)
     working -= failed | played.upstream.slow_to_connect
-    if evidence.stalled_s(0.0, at):
-        return set()  # after a stall the head start of any address may have been over
+    timed_out = any("no connection within" in end.detail for end in played.seen.finished if end.at <= at)
+    if timed_out or evidence.stalled_s(0.0, at):
+        return set()  # any address may have been taken for one that does not answer
     return {host for host in working if played.upstream.kind_of(host) in kinds}
 
 

@@ -50,6 +50,12 @@ class Evidence:
     def launches(self, asked: Asked) -> list[Launch]:
         return self.played.seen.launches[asked.plan.request_id]
 
+    def arrived_at(self, asked: Asked) -> float:
+        """Return by when a request had arrived, as the kernel can tell: of what lay unread it dates the last bytes."""
+        before = asked.follows
+        unread = before is not None and bool(before.answers) and before.answers[0].status == 503
+        return asked.whole_at if unread else asked.begins_by
+
     def stalled_s(self, begin: float, end: float) -> float:
         """Return for how long the process was stopped or slow between two instants."""
         return sum(max(min(end, to) - max(begin, at), 0.0) for at, to in self.played.stalled)

@@ -179,9 +179,8 @@ def _check_connection(evidence: Evidence, client: Client) -> None:
         evidence.must(lost == 0, "what was sent before a close arrives", client.script, lost)
         lingered_s = (sock.closed_at or 0.0) - (sock.ended_at or sock.closed_at or 0.0)
         evidence.must(
-            not sock.aborted or lingered_s >= limits.linger_s,
-            "closing lingers", client.script, lingered_s,
-        )  # fmt: skip
+            sock.saw_end or lingered_s >= limits.linger_s, "closing lingers", client.script, lingered_s
+        )
     for asked in client.asked if client.reads_at_once else ():
         if asked.answers and asked.answers[0].status == 503:
             _check_backpressure(evidence, client, asked.answers[0])

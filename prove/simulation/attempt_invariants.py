@@ -178,13 +178,24 @@ def _check_failures(evidence: Evidence, asked: Asked, launches: list[Launch]) ->
             known_at is None or launch.at <= known_at or "name lookup" not in end.detail,
             "stale addresses are used on while a lookup fails", asked.plan.request_id, end, known_at,
         )  # fmt: skip
+        evidence.must(
+            end.is_loser or "loser's grace" not in end.detail,
+            "only losers have a grace that ends", asked.plan.request_id, end,
+        )  # fmt: skip
     for received in evidence.played.upstream.received[asked.plan.request_id]:
         _check_current(evidence, asked, launches[received.number - 1], received)
 
 
 def _check_current(evidence: Evidence, asked: Asked, launch: Launch, received: Received) -> None:
     """An address that the name has lost is used no more (FAULTS D3)."""
-    at = launch.at
+    at, since = launch.at, launch.reused_since
+    if since is not None:  # the connection has come back to the pool then: it is closed if it is outdated
+        known = [one for one in evidence.played.lookups if one.addresses and one.reported_at < since]
+        evidence.must(
+            not known or any(entry[4][0] == received.address for entry in known[-1].addresses),
+            "connections to addresses that are gone do not come back to the pool",
+            asked.plan.request_id, launch, received.address,
+        )  # fmt: skip
     oldest_at = at - REAP_S - evidence.slack_s
     oldest_at -= evidence.stalled_s(oldest_at - 1.0, at)
     allowed: set[str] = set()

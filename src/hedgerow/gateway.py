@@ -4,35 +4,20 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
-from hedgerow.admission.waiting import Waiting, wait_until
+from hedgerow.admission.controller import AdmissionController
+from hedgerow.admission.waiting import wait_until
 from hedgerow.core.hedging import HedgePlan, Race
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import Attempt, AttemptHandle, RequestTrace, Verdict
-from hedgerow.core.request import Request, Responder
+from hedgerow.core.outcomes import Attempt, AttemptSender, RequestTrace, Verdict
+from hedgerow.core.request import Handler, Request, Responder
 from hedgerow.core.response import Response, overloaded, problem_response, response_for
 from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
 from hedgerow.eventloop.deadlines import response_deadline
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 
 SMART_PATH: Final = b"/api/smart"
 _ALLOWED: Final = (b"GET", b"HEAD")
-
-
-class AttemptSender(Protocol):
-    """What a race needs of the upstream."""
-
-    def send(self, attempt: Attempt) -> AttemptHandle:
-        """Send the attempt's request; report by `attempt.finish`, perhaps before returning. Never raises."""
-
-
-class Admission(Protocol):
-    """Decides when a request may start; see `admission.controller`."""
-
-    def admit_or_queue(self, request: "RequestTask", now: float) -> bool: ...
-    def next_admitted(self, now: float) -> Waiting | None: ...
-    def next_admission_at(self, now: float) -> float: ...
-    def release(self) -> None: ...
-    def rejection_reason(self) -> str: ...
 
 
 class Tracer(Protocol):
@@ -51,7 +36,7 @@ class Policy:
     max_timeout_ms: int
 
 
-class Gateway:
+class Gateway(Handler):
     """Answers requests: the smart endpoint, and a clear error everywhere else."""
 
     def __init__(
@@ -59,7 +44,7 @@ class Gateway:
         upstream: AttemptSender,
         policy: Policy,
         *,
-        admission: Admission,
+        admission: AdmissionController,
         loop: EventLoop,
         observer: Observer,
         tracer: Tracer | None = None,
@@ -125,7 +110,7 @@ def internal_error(request: Request) -> Response:
     return problem_response("internal", "an internal error, it has been logged", request.request_id)
 
 
-class RequestTask:
+class RequestTask(EventHandler):
     """One valid request: waits for admission, runs its race, answers.
 
     It is what the event loop wakes and fires deadlines of, and what its connection cancels.

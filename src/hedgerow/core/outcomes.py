@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
     from hedgerow.core.request import Request
 
@@ -114,6 +116,17 @@ class Attempt:
         self.ended_at = at
         self.handle = None
         self._owner.on_attempt_finished()
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class AttemptSender:
+    """What a race needs of the upstream."""
+
+    __slots__ = ()
+
+    def send(self, attempt: Attempt) -> AttemptHandle:
+        """Send the attempt's request; report by `attempt.finish`, perhaps before returning. Never raises."""
+        raise NotImplementedError
 
 
 @dataclass(init=False)

@@ -3,6 +3,8 @@
 from secrets import token_hex
 from typing import Any, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from hedgerow.core.outcomes import RequestTrace
 
 
@@ -51,14 +53,18 @@ class Request:
         """What telemetry keeps of it."""
 
 
-class Handler(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Handler:
     """Answers requests."""
+
+    __slots__ = ()
 
     def handle(self, request: Request, responder: "Responder") -> "Cancellable | None":
         """Answer by one call of `responder.respond`, before this returns or later.
 
         Return what can be cancelled while the client waits, or None if nothing can. Never raises.
         """
+        raise NotImplementedError
 
 
 class Responder(Protocol):

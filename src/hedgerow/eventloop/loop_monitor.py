@@ -1,4 +1,4 @@
-"""How long the iterations of the event loop take: what an answer that is ready, or a byte that has come, may wait for."""
+"""How long the iterations of the event loop take: how long an answer, or a byte that has come, may wait."""
 
 from typing import Final
 

@@ -8,10 +8,11 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from hedgerow.core.outcomes import Failure, FailureReason
-from hedgerow.eventloop.loop import READABLE
+from hedgerow.eventloop.event_handler import EventHandler
+from hedgerow.eventloop.loop import READABLE, EventLoop
 from hedgerow.net.tcp import Address
 from hedgerow.net.tls import error_text
 
@@ -27,24 +28,12 @@ GetAddrInfo = Callable[..., Sequence[Any]]
 OnResult = Callable[[Sequence[Address] | Failure], None]
 
 
-class Loop(Protocol):
-    """What a resolver needs of the event loop."""
-
-    @property
-    def clock(self) -> Callable[[], float]: ...
-    def register(self, fd: int, source: "Resolver", mask: int) -> None: ...
-    def unregister(self, fd: int) -> None: ...
-    def wake(self, task: "Lookup") -> None: ...
-    def call_at(self, at: float, waiter: "Lookup") -> int: ...
-    def cancel(self, tick: int, waiter: "Lookup") -> None: ...
-
-
-class Lookup:
+class Lookup(EventHandler):
     """One lookup. It reports once, to `on_result`, unless it is cancelled; its thread may end later or never."""
 
     __slots__ = ("_loop", "_on_result", "_tick", "host", "port", "result")
 
-    def __init__(self, loop: Loop, host: str, port: int, on_result: OnResult) -> None:
+    def __init__(self, loop: EventLoop, host: str, port: int, on_result: OnResult) -> None:
         self.host = host
         self.port = port
         self.result: Sequence[Address] | Failure | None = None
@@ -74,10 +63,10 @@ class Lookup:
             on_result(result)
 
 
-class Resolver:
+class Resolver(EventHandler):
     """Looks names up, each in a thread of its own."""
 
-    def __init__(self, loop: Loop, getaddrinfo: GetAddrInfo = socket.getaddrinfo) -> None:
+    def __init__(self, loop: EventLoop, getaddrinfo: GetAddrInfo = socket.getaddrinfo) -> None:
         self.threads = 0
         """Threads whose `getaddrinfo` has not returned."""
         self._loop = loop

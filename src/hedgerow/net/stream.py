@@ -2,20 +2,17 @@
 
 import socket
 import ssl
+from contextlib import suppress
 from struct import pack
 from typing import Final, Protocol
+
+from hedgerow.eventloop.event_handler import EventHandler
+from hedgerow.eventloop.loop import EventLoop
 
 READ_BYTES: Final = 16 * 1024
 """Of one read: a TLS record, and more than a request or a usual answer has. What is left stays readable."""
 _LINGER_ZERO: Final = pack("ii", 1, 0)
 """`SO_LINGER`, on, 0 seconds: closing sends RST and drops what is unsent (socket(7))."""
-
-
-class Sender(Protocol):
-    """What a stream needs of the event loop."""
-
-    def flush_later(self, writer: "Stream") -> None: ...
-    def close_later(self, sock: socket.socket) -> None: ...
 
 
 class StreamOwner(Protocol):
@@ -28,7 +25,7 @@ class StreamOwner(Protocol):
         """Called when all bytes were sent after `on_write_blocked`."""
 
 
-class Stream:
+class Stream(EventHandler):
     """One connected socket. What is written is sent when the event loop's step ends, and in one piece if it fits.
 
     `sock` is a `socket.socket` or an `ssl.SSLSocket`: they read and send alike, but for the exceptions.
@@ -36,7 +33,7 @@ class Stream:
 
     __slots__ = ("_loop", "_queued", "_unsent", "blocked", "closed", "is_tls", "owner", "sock")
 
-    def __init__(self, loop: Sender, sock: socket.socket) -> None:
+    def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self.sock = sock
         self.is_tls = isinstance(sock, ssl.SSLSocket)
@@ -103,10 +100,8 @@ class Stream:
 
     def end_writing(self) -> None:
         """Send FIN after what was sent; the peer may still send. Unsent bytes must have been flushed."""
-        try:
+        with suppress(OSError):  # the peer has gone
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError:  # the peer has gone
-            pass
 
     def close(self) -> None:
         """Close when the iteration ends; what is unsent then is dropped. Idempotent."""
@@ -117,7 +112,5 @@ class Stream:
 
     def send_rst_on_close(self) -> None:
         """Have `close` send RST and drop what is unsent: otherwise the kernel keeps what the peer does not read."""
-        try:
+        with suppress(OSError):  # closed by the peer already
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        except OSError:  # closed by the peer already
-            pass

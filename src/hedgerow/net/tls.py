@@ -7,6 +7,7 @@ import ssl
 from typing import Final
 
 from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.eventloop.loop import READABLE, WRITABLE
 
 _ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)")
 """OpenSSL's reason for an alert that the peer has sent; the prefix is the version that introduced the alert."""
@@ -36,6 +37,20 @@ def start_tls(context: ssl.SSLContext, sock: socket.socket, name: bytes) -> ssl.
     return context.wrap_socket(
         sock, do_handshake_on_connect=False, suppress_ragged_eofs=False, server_hostname=name
     )
+
+
+def continue_handshake(sock: ssl.SSLSocket) -> int:
+    """Go on with a handshake. Return what it waits for, `READABLE` or `WRITABLE`, or 0 when it is done.
+
+    Raises OSError, of which ssl.SSLError is one, when it has failed.
+    """
+    try:
+        sock.do_handshake()
+    except ssl.SSLWantReadError:
+        return READABLE
+    except ssl.SSLWantWriteError:
+        return WRITABLE
+    return 0
 
 
 def read_failure(error: OSError) -> Failure:

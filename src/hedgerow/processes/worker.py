@@ -21,6 +21,7 @@ from hedgerow import __version__
 from hedgerow.admission.controller import AdmissionController
 from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.response_validation import classify_response
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, EventLoop
 from hedgerow.gateway import Gateway, Policy
 from hedgerow.net.resolver import Resolver
@@ -184,14 +185,17 @@ class Worker:
         self.recorder.internal_error(None)
 
 
-class _Once:
+class _Once(EventHandler):
     """Calls something at a deadline."""
 
     def __init__(self, call: Callable[[], None]) -> None:
-        self.on_deadline = call
+        self._call = call
+
+    def on_deadline(self) -> None:
+        self._call()
 
 
-class _Signals:
+class _Signals(EventHandler):
     """Has SIGTERM and SIGINT call something on the event loop (`signal.set_wakeup_fd`)."""
 
     def __init__(self, loop: EventLoop, on_signal: Callable[[], None]) -> None:

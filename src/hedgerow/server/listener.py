@@ -4,6 +4,7 @@ import socket
 from errno import ECONNABORTED
 from typing import Final, Protocol
 
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.server.connection import ClientConnection, ServerContext
 from hedgerow.server.request_rejected import RequestRejected
 
@@ -36,7 +37,7 @@ class AcceptBalancer(Protocol):
     def may_accept(self) -> bool: ...
 
 
-class Listener:
+class Listener(EventHandler):
     """Accepts from one listening socket, which belongs to it."""
 
     def __init__(

@@ -4,6 +4,7 @@ Addresses are tried as RFC 8305 section 5 has it: the next one when one fails, o
 start; the first that connects is taken. All of it has one deadline.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -12,11 +13,11 @@ from errno import EINPROGRESS
 from typing import Final, Protocol, TypeAlias
 
 from hedgerow.core.outcomes import Failure, FailureReason
-from hedgerow.eventloop.deadlines import Waiter
-from hedgerow.eventloop.loop import READABLE, WRITABLE, EventSource, Task
+from hedgerow.eventloop.event_handler import EventHandler
+from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address, open_outgoing_socket
-from hedgerow.net.tls import error_text, start_tls
+from hedgerow.net.tls import continue_handshake, error_text, start_tls
 from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.addresses import AddressList
 
@@ -26,21 +27,7 @@ each connect that is under way counts against the worker's limit of descriptors.
 
 OnDone: TypeAlias = Callable[[Stream | Failure, Address | None], None]
 
-
-class Loop(Protocol):
-    """What connecting needs of the event loop."""
-
-    @property
-    def clock(self) -> Callable[[], float]: ...
-    def register(self, fd: int, source: EventSource, mask: int) -> None: ...
-    def replace_source(self, fd: int, source: EventSource) -> None: ...
-    def modify(self, fd: int, mask: int) -> None: ...
-    def unregister(self, fd: int) -> None: ...
-    def wake(self, task: Task) -> None: ...
-    def call_at(self, at: float, waiter: Waiter) -> int: ...
-    def cancel(self, tick: int, waiter: Waiter) -> None: ...
-    def close_later(self, sock: socket.socket) -> None: ...
-    def flush_later(self, writer: Stream) -> None: ...
+_NO_ADDRESS: Final = Failure(FailureReason.CONNECT, "name lookup: no address")
 
 
 class Destination(Protocol):
@@ -48,7 +35,7 @@ class Destination(Protocol):
 
     addresses: AddressList
     limits: UpstreamLimits
-    loop: Loop
+    loop: EventLoop
     server_name: bytes
     tls: ssl.SSLContext | None
 
@@ -56,76 +43,72 @@ class Destination(Protocol):
     def forget(self, connecting: "Connecting") -> None: ...
 
 
-_NO_ADDRESS: Final = Failure(FailureReason.CONNECT, "name lookup: no address")
+class Connecting(EventHandler):
+    """One connect: its newest socket, and its deadline."""
 
+    __slots__ = (
+        "_candidates", "_destination", "_due_at", "_earlier", "_ends_at", "_next", "_on_done", "_sock", "_tick",
+        "_tls_mask", "_tried", "address", "failure",
+    )  # fmt: skip
 
-class Connecting:
-    """One connection that is being established: its newest socket, and its deadline."""
-
-    __slots__ = ("_address", "_candidates", "_connector", "_due_at", "_earlier", "_ends_at", "_failure", "_next",
-                 "_on_done", "_sock", "_tick", "_tls_mask", "_tried", "lookup_failure")  # fmt: skip
-
-    def __init__(self, connector: Destination, tried: Sequence[Address], on_done: OnDone) -> None:
-        self._connector = connector
+    def __init__(self, destination: Destination, tried: Sequence[Address], on_done: OnDone) -> None:
+        self.address: Address | None = None
+        """The address that it tries now; None while the name is looked up."""
+        self.failure = _NO_ADDRESS
+        """Why there is no connection so far."""
+        self._destination = destination
         self._tried = tried
         self._on_done: OnDone | None = on_done
         self._candidates: Sequence[Address] = ()
         self._next = 0
         self._sock: socket.socket | None = None
-        self._address: Address | None = None
         self._earlier: list[EarlierSocket] | None = None
-        """Sockets to addresses that had their head start and may still connect."""
+        """Sockets whose head start is over and that may still connect."""
         self._tls_mask = 0
         """What the handshake waits for; 0 before it."""
-        self._failure: Failure | None = None
-        self.lookup_failure: Failure | None = None
-        """Why there is no address yet."""
-        self._ends_at = connector.loop.clock() + connector.limits.connect_timeout_s
+        self._ends_at = destination.loop.clock() + destination.limits.connect_timeout_s
         self._due_at = self._ends_at
-        self._tick = connector.loop.call_at(self._due_at, self)
+        self._tick = destination.loop.call_at(self._due_at, self)
+
+    # -- called by the connector
+
+    def start(self) -> bool:
+        """Connect to the first address. Return False if every address has failed at once: `resume` reports it."""
+        self._candidates = self._destination.addresses.candidates(self._tried)
+        self._tried = ()
+        return self._open_next()
 
     def cancel(self) -> None:
         """Close what is open, and do not report. Does nothing once `on_done` has been called."""
         if self._on_done is not None:
             self._on_done = None
-            self._connector.forget(self)
+            self._destination.forget(self)
             self._release()
 
-    # -- called by the connector and by the event loop
-
-    def start(self) -> None:
-        """Connect to the first address; failures are reported later."""
-        self._candidates = self._connector.addresses.candidates(self._tried)
-        self._tried = ()
-        if not self._open_next():
-            self._connector.loop.wake(self)
+    # -- called by the event loop
 
     def resume(self) -> None:
         """Called when a lookup has ended, or when `start` has failed."""
         if self._on_done is None:
             return
-        if self._failure is None:
-            if not self._connector.addresses.all:
-                self._fail(self.lookup_failure or _NO_ADDRESS)
-                return
-            self._candidates = self._connector.addresses.candidates(self._tried)
-            self._open_next()
+        if not self._candidates:
+            self.start()
         if self._sock is None:
-            self._fail(self._failure or _NO_ADDRESS)
+            self._fail(self.failure)
 
     def on_ready(self, _mask: int) -> None:
-        """Called when TCP has connected or failed, and when a TLS handshake can go on."""
-        sock, address = self._sock, self._address
-        if sock is None or address is None or self._on_done is None:
+        """Called when TCP has connected or failed, and when the TLS handshake can go on."""
+        sock = self._sock
+        if sock is None or self.address is None:
             return
-        if self._tls_mask:
-            self._go_on_with_handshake()
+        if isinstance(sock, ssl.SSLSocket):
+            self._go_on_with_tls(sock, self.address)
         elif error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._sock = None
             self._close(sock)
-            self.tcp_failed(address, error)
+            self._tcp_failed(self.address, os.strerror(error))
         else:
-            self._tcp_connected()
+            self._tcp_connected(sock, self.address)
 
     def abort(self) -> None:
         """Called when `on_ready` has raised, perhaps within `on_done`, which may have gone any part of its way."""
@@ -135,146 +118,139 @@ class Connecting:
 
     def on_deadline(self) -> None:
         """Called when the head start of an address is over, or all the time."""
-        connector = self._connector
-        address = self._address
+        sock, address = self._sock, self.address
         if address is not None:
-            connector.addresses.failed(address)
-            connector.schedule_lookup()
+            self._destination.addresses.failed(address)
+            self._destination.schedule_lookup()
         if self._due_at >= self._ends_at:
             self._fail(Failure(FailureReason.CONNECT, self._timeout_text()))
-            return
-        sock = self._sock
-        if sock is not None and address is not None:
+        elif sock is not None and address is not None:
             earlier = EarlierSocket(self, sock, address)
             if self._earlier is None:
                 self._earlier = []
             self._earlier.append(earlier)
-            connector.loop.replace_source(sock.fileno(), earlier)
+            self._destination.loop.replace_source(sock.fileno(), earlier)
             self._sock = None
-        if not self._open_next() and self._earlier:
-            self._set_due(self._ends_at)
+            if not self._open_next():
+                self._set_due(self._ends_at)
+
+    def earlier_ended(self, earlier: "EarlierSocket", error: int) -> None:
+        """Called when a socket whose head start was over has connected or failed."""
+        if self._earlier is None:
+            return
+        self._earlier.remove(earlier)
+        if error:
+            self._close(earlier.sock)
+            self._tcp_failed(earlier.address, os.strerror(error))
+            return
+        if self._sock is not None:
+            self._close(self._sock)
+        self._sock = earlier.sock
+        self.address = earlier.address
+        self._destination.loop.replace_source(earlier.sock.fileno(), self)
+        self._tcp_connected(earlier.sock, earlier.address)
 
     # -- TCP
 
     def _open_next(self) -> bool:
         """Connect to the next address that does not fail at once. Return whether there is one."""
-        loop = self._connector.loop
         while self._next < len(self._candidates):
-            self._address = address = self._candidates[self._next]
+            self.address = address = self._candidates[self._next]
             self._next += 1
             try:
                 sock = open_outgoing_socket(address)
-            except OSError as problem:
-                self._note_failure(address, problem)
+            except OSError as error:  # no descriptor, or a family that this machine does not have
+                self._note_failure(address, error_text(error))
                 continue
-            error = sock.connect_ex(address[4])
-            if error in (0, EINPROGRESS):
+            error_number = sock.connect_ex(address[4])
+            if error_number in (0, EINPROGRESS):
                 self._sock = sock
-                loop.register(sock.fileno(), self, WRITABLE)
+                self._destination.loop.register(sock.fileno(), self, WRITABLE)
                 self._set_due(self._head_start_ends_at())
                 return True
             sock.close()
-            self._note_failure(address, OSError(error, ""))
+            self._note_failure(address, os.strerror(error_number))
         return False
 
     def _head_start_ends_at(self) -> float:
         """Return when the next address is to be tried, or everything ends."""
-        rivals = 0 if self._earlier is None else len(self._earlier)
-        if self._next >= len(self._candidates) or rivals + 1 >= MAX_SOCKETS:
+        earlier = 0 if self._earlier is None else len(self._earlier)
+        if self._next >= len(self._candidates) or earlier + 1 >= MAX_SOCKETS:
             return self._ends_at
-        connector = self._connector
-        return min(connector.loop.clock() + connector.limits.happy_eyeballs_delay_s, self._ends_at)
+        destination = self._destination
+        return min(destination.loop.clock() + destination.limits.happy_eyeballs_delay_s, self._ends_at)
 
-    def tcp_failed(self, address: Address, error: int) -> None:
-        """Called when an address has refused: the next one has its turn at once."""
-        self._note_failure(address, OSError(error, ""))
+    def _tcp_failed(self, address: Address, text: str) -> None:
+        """Try the next address at once, unless another socket still waits for the newest one."""
+        self._note_failure(address, text)
         if self._sock is None and not self._open_next():
             if self._earlier:
                 self._set_due(self._ends_at)
             else:
-                self._fail(self._failure or _NO_ADDRESS)
+                self._fail(self.failure)
 
-    def earlier_ended(self, earlier: "EarlierSocket", error: int) -> None:
-        """Called when a socket whose head start was over has connected or failed."""
-        if self._earlier is not None:
-            self._earlier.remove(earlier)
-        if error:
-            self._close(earlier.sock)
-            self.tcp_failed(earlier.address, error)
-            return
-        if self._sock is not None:
-            self._close(self._sock)
-        self._sock = earlier.sock
-        self._address = earlier.address
-        self._connector.loop.replace_source(earlier.sock.fileno(), self)
-        self._tcp_connected()
-
-    def _tcp_connected(self) -> None:
-        sock, address = self._sock, self._address
-        assert sock is not None and address is not None  # noqa: S101, PT018 (for mypy)
+    def _tcp_connected(self, sock: socket.socket, address: Address) -> None:
         self._close_earlier()
-        connector = self._connector
-        if connector.tls is None:
-            connector.loop.modify(sock.fileno(), READABLE)
+        destination = self._destination
+        if destination.tls is None:
+            destination.loop.modify(sock.fileno(), READABLE)
             self._succeed(sock, address)
             return
         self._set_due(self._ends_at)
-        self._tls_mask = WRITABLE
+        destination.loop.unregister(sock.fileno())  # if the upstream has gone already, wrapping it closes it
+        self._sock = None
         try:
-            self._sock = start_tls(connector.tls, sock, connector.server_name)
-        except OSError as error:  # the peer has gone already
-            self._fail_tls(error)
+            tls_sock = start_tls(destination.tls, sock, destination.server_name)
+        except OSError as error:
+            self._fail_tls(address, error)
             return
-        self._go_on_with_handshake()
+        self._sock = tls_sock
+        self._tls_mask = READABLE
+        destination.loop.register(tls_sock.fileno(), self, READABLE)
+        self._go_on_with_tls(tls_sock, address)
 
     # -- TLS
 
-    def _go_on_with_handshake(self) -> None:
-        sock, address = self._sock, self._address
-        assert isinstance(sock, ssl.SSLSocket) and address is not None  # noqa: S101, PT018 (for mypy)
+    def _go_on_with_tls(self, sock: ssl.SSLSocket, address: Address) -> None:
         try:
-            sock.do_handshake()
-        except ssl.SSLWantReadError:
-            self._watch(READABLE)
-        except ssl.SSLWantWriteError:
-            self._watch(WRITABLE)
+            mask = continue_handshake(sock)
         except OSError as error:
-            self._fail_tls(error)
-        else:
-            self._watch(READABLE)
+            self._fail_tls(address, error)
+            return
+        done = mask == 0
+        if done:
+            mask = READABLE
+        if mask != self._tls_mask:
+            self._tls_mask = mask
+            self._destination.loop.modify(sock.fileno(), mask)
+        if done:
             self._succeed(sock, address)
 
-    def _watch(self, mask: int) -> None:
-        if mask != self._tls_mask and self._sock is not None:
-            self._tls_mask = mask
-            self._connector.loop.modify(self._sock.fileno(), mask)
-
-    def _fail_tls(self, error: OSError) -> None:
-        if self._address is not None:
-            self._connector.addresses.failed(self._address)
+    def _fail_tls(self, address: Address, error: OSError) -> None:
+        self._destination.addresses.failed(address)
         self._fail(Failure(FailureReason.TLS, error_text(error)))
 
     # -- the end
 
     def _succeed(self, sock: socket.socket, address: Address) -> None:
-        on_done, connector = self._on_done, self._connector
+        on_done, loop = self._on_done, self._destination.loop
         self._on_done = None
-        connector.loop.cancel(self._tick, self)
-        connector.addresses.connected(address)
+        loop.cancel(self._tick, self)
+        self._destination.addresses.connected(address)
         if on_done is not None:
-            on_done(Stream(connector.loop, sock), address)
+            on_done(Stream(loop, sock), address)
         self._sock = None
 
     def _fail(self, failure: Failure) -> None:
-        on_done, address = self._on_done, self._address
+        on_done = self._on_done
         self._on_done = None
-        self._connector.forget(self)
+        self._destination.forget(self)
         self._release()
         if on_done is not None:
-            on_done(failure, address)
+            on_done(failure, self.address)
 
     def _release(self) -> None:
-        self._connector.loop.cancel(self._tick, self)
+        self._destination.loop.cancel(self._tick, self)
         self._close_earlier()
         sock, self._sock = self._sock, None
         if sock is not None:
@@ -286,31 +262,26 @@ class Connecting:
             self._close(each.sock)
 
     def _close(self, sock: socket.socket) -> None:
-        loop = self._connector.loop
-        loop.unregister(sock.fileno())
-        loop.close_later(sock)
+        self._destination.loop.unregister(sock.fileno())
+        self._destination.loop.close_later(sock)
 
-    def _note_failure(self, address: Address, error: OSError) -> None:
-        self._failure = Failure(FailureReason.CONNECT, error_text(error))
-        self._connector.addresses.failed(address)
-        self._connector.schedule_lookup()
+    def _note_failure(self, address: Address, text: str) -> None:
+        self.failure = Failure(FailureReason.CONNECT, text)
+        self._destination.addresses.failed(address)
+        self._destination.schedule_lookup()
 
     def _set_due(self, at: float) -> None:
         if at != self._due_at:
-            loop = self._connector.loop
-            loop.cancel(self._tick, self)
+            self._destination.loop.cancel(self._tick, self)
             self._due_at = at
-            self._tick = loop.call_at(at, self)
+            self._tick = self._destination.loop.call_at(at, self)
 
     def _timeout_text(self) -> str:
-        if self._candidates:
-            stage = "TLS handshake" if self._tls_mask else "TCP"
-        else:
-            stage = "name lookup"
-        return f"no connection within {self._connector.limits.connect_timeout_s:g} s ({stage})"
+        stage = "name lookup" if not self._candidates else "TLS handshake" if self._tls_mask else "TCP"
+        return f"no connection within {self._destination.limits.connect_timeout_s:g} s ({stage})"
 
 
-class EarlierSocket:
+class EarlierSocket(EventHandler):
     """A socket of a `Connecting` whose address has had its head start."""
 
     __slots__ = ("_connecting", "address", "sock")

@@ -4,18 +4,20 @@ Nothing that the upstream sends raises past this module; it becomes an outcome. 
 pooled connection (aio-libs/aiohttp#12953: they poisoned the next request).
 """
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
-from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
+from hedgerow.eventloop.event_handler import EventHandler
+from hedgerow.eventloop.loop import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address
 from hedgerow.net.tls import read_failure
-from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.connecting import Connecting
+
+if TYPE_CHECKING:
+    from hedgerow.upstream.pool import ConnectionPool
 
 CONNECTING: Final = 0
 ACTIVE: Final = 1
@@ -24,21 +26,7 @@ CLOSED: Final = 3
 STATE_NAMES: Final = ("connecting", "active", "idle")
 
 
-class Pool(Protocol):
-    """What a connection needs of the pool that owns it."""
-
-    limits: UpstreamLimits
-    loop: EventLoop
-    classify: Callable[[int, bytes], Outcome]
-
-    def request_bytes(self, attempt: Attempt) -> bytes: ...
-    def attempt_finished(self, connection: "UpstreamConnection", attempt: Attempt, at: float) -> None: ...
-    def attempt_abandoned(self, connection: "UpstreamConnection") -> None: ...
-    def retry(self, connection: "UpstreamConnection") -> None: ...
-    def on_closed(self, connection: "UpstreamConnection") -> None: ...
-
-
-class UpstreamConnection:
+class UpstreamConnection(EventHandler):
     """Sends attempts, one after the other; it is the `AttemptHandle` of the one that it has now.
 
     It exists from the moment a connection is wanted: while it is connecting it already has its first attempt. (A
@@ -50,7 +38,7 @@ class UpstreamConnection:
         "address", "attempt", "connecting", "generation", "grace_tick", "idle_since", "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
-    def __init__(self, pool: Pool, attempt: Attempt) -> None:
+    def __init__(self, pool: "ConnectionPool", attempt: Attempt) -> None:
         self._pool = pool
         self._parser = httptools.HttpResponseParser(self)
         self._stream: Stream | None = None
@@ -229,7 +217,7 @@ class UpstreamConnection:
         status = self._parser.get_status_code()
         if self._complete:
             return
-        if not self._head.lstrip(b"\r\n").startswith(b"HTTP/1."):
+        if not self._head.startswith(b"HTTP/1.") and not self._head.lstrip(b"\r\n").startswith(b"HTTP/1."):
             raise httptools.HttpParserError("not HTTP/1.x")  # llhttp takes RTSP for it, too
         if status < 100:
             raise httptools.HttpParserError(f"status {status:03} does not exist")

@@ -6,12 +6,14 @@ from math import inf
 from typing import Protocol
 
 from hedgerow.core.outcomes import Failure
+from hedgerow.eventloop.event_handler import EventHandler
+from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.resolver import Lookup, OnResult, numeric_addresses
 from hedgerow.net.tcp import Address
 from hedgerow.net.tls import server_name
 from hedgerow.settings import Target, UpstreamLimits
 from hedgerow.upstream.addresses import AddressList
-from hedgerow.upstream.connecting import Connecting, Loop, OnDone
+from hedgerow.upstream.connecting import Connecting, OnDone
 
 
 class NameLookup(Protocol):
@@ -20,14 +22,14 @@ class NameLookup(Protocol):
     def look_up(self, host: str, port: int, on_result: OnResult) -> Lookup: ...
 
 
-class Connector:
+class Connector(EventHandler):
     """Opens connections to one upstream, and keeps its addresses up to date."""
 
     def __init__(
         self,
         target: Target,
         limits: UpstreamLimits,
-        loop: Loop,
+        loop: EventLoop,
         resolver: NameLookup,
         tls: ssl.SSLContext | None,
     ) -> None:
@@ -45,7 +47,6 @@ class Connector:
         if literal:
             self.addresses.set(literal, loop.clock())
         self._lookup: Lookup | None = None
-        self._lookup_failure: Failure | None = None
         self._lookup_tick = 0
         self._lookup_due_at = inf
         self._waiting: dict[Connecting, None] = {}
@@ -72,7 +73,8 @@ class Connector:
         """
         connecting = Connecting(self, tried, on_done)
         if self.addresses.all:
-            connecting.start()
+            if not connecting.start():
+                self.loop.wake(connecting)
         else:
             self._waiting[connecting] = None
             self.schedule_lookup()
@@ -126,7 +128,8 @@ class Connector:
             removed = self.addresses.set(result, now)
         waiting, self._waiting = self._waiting, {}
         for connecting in waiting:
-            connecting.lookup_failure = result if isinstance(result, Failure) else None
+            if isinstance(result, Failure):
+                connecting.failure = result
             self.loop.wake(connecting)
         self.schedule_lookup()
         if removed:

@@ -11,8 +11,9 @@ from itertools import islice
 from typing import Final
 
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import Attempt, AttemptHandle, Failure, FailureReason, Outcome
+from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender, Failure, FailureReason, Outcome
 from hedgerow.eventloop.deadlines import ExpiryQueue
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address
@@ -27,7 +28,7 @@ MAX_LOOKED_AT: Final = 16
 """Pooled connections that are looked at for one to an address that the request has not tried yet."""
 
 
-class ConnectionPool:
+class ConnectionPool(AttemptSender):
     """One upstream's connections and losers."""
 
     def __init__(
@@ -57,6 +58,7 @@ class ConnectionPool:
         self._loser_grace_s = loser_grace_s
         self._observer = observer
         self._connector = connector
+        self._reaper = _Reaper(self)
         self._reaps = False
         self._head = (
             f"GET {target.path} HTTP/1.1\r\n"
@@ -124,7 +126,7 @@ class ConnectionPool:
             self._idle.add(connection, at)
             if not self._reaps:
                 self._reaps = True
-                self.loop.call_at(at + REAP_INTERVAL_S, self)
+                self.loop.call_at(at + REAP_INTERVAL_S, self._reaper)
 
     def attempt_abandoned(self, connection: UpstreamConnection) -> None:
         """Let the loser run on for its grace, or close its connection."""
@@ -144,9 +146,7 @@ class ConnectionPool:
         self._idle.discard(connection)
         self.connections.discard(connection)
 
-    # -- called by the event loop
-
-    def on_deadline(self) -> None:
+    def reap(self) -> None:
         """Close what was idle for too long, is too old, or leads to an address that the name has no more."""
         now = self.loop.clock()
         for connection in self._idle.pop_expired(now):
@@ -155,7 +155,7 @@ class ConnectionPool:
             connection.close()
         self._reaps = len(self._idle) > 0
         if self._reaps:
-            self.loop.call_at(now + REAP_INTERVAL_S, self)
+            self.loop.call_at(now + REAP_INTERVAL_S, self._reaper)
 
     # -- its own
 
@@ -219,3 +219,13 @@ class ConnectionPool:
             loser.fail(Failure(FailureReason.TIMEOUT, "closed: its connection was needed"))
             return True
         return False
+
+
+class _Reaper(EventHandler):
+    """Calls `ConnectionPool.reap` while there are idle connections."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    def on_deadline(self) -> None:
+        self._pool.reap()

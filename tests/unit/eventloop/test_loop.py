@@ -1,0 +1,532 @@
+"""The order of an iteration's steps and their bounds, in virtual time; real sockets where descriptors matter."""
+
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from math import inf
+
+import pytest
+
+from hedgerow.eventloop.loop import (
+    CLIENTS_PER_ITERATION,
+    EVENTS_PER_POLL,
+    MAX_POLL_S,
+    READABLE,
+    STEP_S,
+    WRITABLE,
+    EventLoop,
+)
+from support.fake_network import VirtualLoop
+
+UPSTREAM, CLIENT, LISTENER = 11, 12, 13
+
+
+class Probe:
+    """A source, task, waiter, writer and socket that notes what is called, and may do something then."""
+
+    def __init__(self, log: list[str], name: str, act: Callable[[], object] = lambda: None) -> None:
+        self.log = log
+        self.name = name
+        self.act = act
+
+    def _note(self, what: str) -> None:
+        self.log.append(f"{self.name} {what}".strip())
+        self.act()
+
+    def on_ready(self, mask: int) -> None:
+        self._note("")
+
+    def resume(self) -> None:
+        self._note("")
+
+    def on_deadline(self) -> None:
+        self._note("")
+
+    def flush(self) -> None:
+        self._note("")
+
+    def close(self) -> None:
+        self._note("")
+
+    def abort(self) -> None:
+        self.log.append(f"{self.name} aborted")
+
+
+@pytest.fixture
+def world() -> VirtualLoop:
+    return VirtualLoop()
+
+
+@pytest.fixture
+def log() -> list[str]:
+    return []
+
+
+def client_ready(world: VirtualLoop, fd: int = CLIENT) -> None:
+    world.client_poller.event_at(world.clock.now, fd, READABLE)
+    world.poller.event_at(world.clock.now, world.client_poller.fileno(), READABLE)
+
+
+def ready(world: VirtualLoop, fd: int) -> None:
+    world.poller.event_at(world.clock.now, fd, READABLE)
+
+
+# -- order
+
+
+def test_an_iteration_goes_through_its_steps_in_order(world: VirtualLoop, log: list[str]) -> None:
+    loop = world.loop
+    loop.register_listener(LISTENER, Probe(log, "listener"))
+    loop.register_client(CLIENT, Probe(log, "client"), READABLE)
+    loop.register(UPSTREAM, Probe(log, "upstream"), READABLE)
+    loop.close_later(Probe(log, "close"))
+    loop.flush_later(Probe(log, "flush"))
+    loop.wake(Probe(log, "task"))
+    loop.call_at(world.clock.now, Probe(log, "deadline"))
+
+    def admit(_now: float) -> float:
+        log.append("admission")
+        loop.wake(Probe(log, "admitted"))
+        return inf
+
+    loop.admit = admit
+    loop.on_iteration = lambda _took_s, _ended_at: log.append("end")
+    ready(world, LISTENER)
+    client_ready(world)
+    ready(world, UPSTREAM)
+    loop.run_once(1.0)
+    assert log == [
+        "upstream", "deadline", "task", "client", "listener", "admission", "admitted", "flush", "close", "end",
+    ]  # fmt: skip
+
+
+def test_a_deadline_sees_the_answers_that_were_ready(world: VirtualLoop, log: list[str]) -> None:
+    """Hedges are sent only after the answers that had come were read."""
+    at = world.clock.now + 0.3
+    answered = Probe(log, "answer", lambda: world.loop.cancel(tick, hedge))
+    hedge = Probe(log, "hedge")
+    tick = world.loop.call_at(at, hedge)
+    world.loop.register(UPSTREAM, answered, READABLE)
+    world.poller.event_at(at, UPSTREAM, READABLE)
+    world.run_for(0.5)
+    assert log == ["answer"]
+
+
+def test_what_a_source_wakes_and_writes_is_done_in_the_same_iteration(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    writer = Probe(log, "flush")
+    task = Probe(log, "task", lambda: world.loop.flush_later(writer))
+    world.loop.register(UPSTREAM, Probe(log, "answer", lambda: world.loop.wake(task)), READABLE)
+    ready(world, UPSTREAM)
+    world.loop.run_once(1.0)
+    assert log == ["answer", "task", "flush"]
+
+
+def test_what_a_client_wakes_is_done_in_the_same_iteration(world: VirtualLoop, log: list[str]) -> None:
+    task = Probe(log, "task")
+    world.loop.register_client(CLIENT, Probe(log, "client", lambda: world.loop.wake(task)), READABLE)
+    client_ready(world)
+    world.loop.run_once(1.0)
+    assert log == ["client", "task"]
+
+
+def test_a_task_that_wakes_another_is_followed_by_it(world: VirtualLoop, log: list[str]) -> None:
+    second = Probe(log, "second")
+    world.loop.wake(Probe(log, "first", lambda: world.loop.wake(second)))
+    world.loop.run_once(1.0)
+    assert log == ["first", "second"]
+
+
+# -- how long a poll waits
+
+
+def polled_for(world: VirtualLoop, max_wait_s: float = MAX_POLL_S) -> float:
+    began_at = world.clock.now
+    world.loop.run_once(max_wait_s)
+    return round(world.clock.now - began_at, 3)
+
+
+def test_an_idle_loop_wakes_up_now_and_then(world: VirtualLoop) -> None:
+    assert polled_for(world) == MAX_POLL_S
+
+
+def test_a_poll_ends_at_the_next_deadline(world: VirtualLoop, log: list[str]) -> None:
+    world.loop.call_at(world.clock.now + 0.2, Probe(log, "deadline"))
+    assert polled_for(world) == 0.2
+    assert log == ["deadline"]
+
+
+def test_a_poll_ends_when_admission_wants_to_be_called(world: VirtualLoop) -> None:
+    wanted_at = world.clock.now + 0.05
+    world.loop.admit = lambda _now: wanted_at
+    world.loop.run_once(0)
+    assert polled_for(world) == 0.05
+
+
+@pytest.mark.parametrize("what", ["task", "writer"])
+def test_a_poll_does_not_wait_while_there_is_something_to_do(
+    world: VirtualLoop, log: list[str], what: str
+) -> None:
+    probe = Probe(log, what)
+    if what == "task":
+        world.loop.wake(probe)
+    else:
+        world.loop.flush_later(probe)
+    assert polled_for(world) == 0.0
+    assert log == [what]
+
+
+def test_a_deadline_that_is_over_does_not_make_the_poll_wait_for_ever(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    """epoll takes a negative timeout for none at all."""
+    world.loop.call_at(world.clock.now - 5.0, Probe(log, "deadline"))
+    assert polled_for(world) == 0.0
+    assert log == ["deadline"]
+
+
+# -- bounded steps
+
+
+def slow(world: VirtualLoop, span_s: float) -> Callable[[], object]:
+    def pass_time() -> None:
+        world.clock.now += span_s
+
+    return pass_time
+
+
+def test_in_a_long_step_what_is_due_and_what_was_written_comes_in_between(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    loop = world.loop
+    for fd in range(20, 24):
+        loop.register(fd, Probe(log, f"answer {fd}", slow(world, 0.6 * STEP_S)), READABLE)
+        ready(world, fd)
+    loop.flush_later(Probe(log, "flush"))
+    loop.call_at(world.clock.now + STEP_S, Probe(log, "deadline"))
+    loop.wake(Probe(log, "task"))
+    loop.run_once(1.0)
+    assert log == ["answer 20", "answer 21", "deadline", "task", "flush", "answer 22", "answer 23"]
+
+
+def test_in_a_short_step_nothing_comes_in_between(world: VirtualLoop, log: list[str]) -> None:
+    for fd in range(20, 24):
+        world.loop.register(fd, Probe(log, f"answer {fd}", slow(world, 0.2 * STEP_S)), READABLE)
+        ready(world, fd)
+    world.loop.flush_later(Probe(log, "flush"))
+    world.loop.run_once(1.0)
+    assert log == ["answer 20", "answer 21", "answer 22", "answer 23", "flush"]
+
+
+def test_b1_a_slow_client_step_lets_deadlines_and_answers_through(world: VirtualLoop, log: list[str]) -> None:
+    for fd in range(20, 23):
+        world.loop.register_client(fd, Probe(log, f"client {fd}", slow(world, 2 * STEP_S)), READABLE)
+        client_ready(world, fd)
+    world.loop.call_at(world.clock.now + 3 * STEP_S, Probe(log, "deadline"))
+    world.loop.run_once(1.0)
+    assert log == ["client 20", "client 21", "deadline", "client 22"]
+
+
+def test_ready_tasks_are_a_bounded_step_too(world: VirtualLoop, log: list[str]) -> None:
+    """A lookup that ends starts every connect that has waited for it."""
+    for number in range(4):
+        world.loop.wake(Probe(log, f"task {number}", slow(world, 0.6 * STEP_S)))
+    world.loop.flush_later(Probe(log, "flush"))
+    world.loop.call_at(world.clock.now + STEP_S, Probe(log, "deadline"))
+    world.loop.run_once(1.0)
+    assert log == ["task 0", "task 1", "deadline", "flush", "task 2", "task 3"]
+
+
+def test_due_deadlines_are_a_bounded_step_too(world: VirtualLoop, log: list[str]) -> None:
+    for number in range(3):
+        world.loop.call_at(world.clock.now, Probe(log, f"deadline {number}", slow(world, 0.6 * STEP_S)))
+    world.loop.flush_later(Probe(log, "flush"))
+    world.loop.run_once(1.0)
+    assert log == ["deadline 0", "deadline 1", "flush", "deadline 2"]
+
+
+def test_b1_a_bounded_number_of_clients_is_read_in_one_iteration_the_others_next(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    fds = range(1_000, 1_000 + CLIENTS_PER_ITERATION + 5)
+    for fd in fds:
+        world.loop.register_client(fd, Probe(log, str(fd)), READABLE)
+        client_ready(world, fd)
+    world.loop.run_once(0)
+    assert len(log) == CLIENTS_PER_ITERATION
+    world.poller.event_at(world.clock.now, world.client_poller.fileno(), READABLE)
+    world.loop.run_once(0)
+    assert log == [str(fd) for fd in fds]
+
+
+def test_a_bounded_number_of_events_is_polled(world: VirtualLoop, log: list[str]) -> None:
+    for fd in range(1_000, 1_000 + EVENTS_PER_POLL + 5):
+        world.loop.register(fd, Probe(log, str(fd)), READABLE)
+        ready(world, fd)
+    world.loop.run_once(0)
+    assert len(log) == EVENTS_PER_POLL
+
+
+# -- what was unregistered meanwhile
+
+
+def test_an_event_of_a_source_that_another_has_unregistered_is_dropped(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    world.loop.register(20, Probe(log, "first", lambda: world.loop.unregister(21)), READABLE)
+    world.loop.register(21, Probe(log, "second"), READABLE)
+    ready(world, 20)
+    ready(world, 21)
+    world.loop.run_once(1.0)
+    assert log == ["first"]
+
+
+def test_an_event_of_a_client_that_another_has_unregistered_is_dropped(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    world.loop.register_client(20, Probe(log, "first", lambda: world.loop.unregister_client(21)), READABLE)
+    world.loop.register_client(21, Probe(log, "second"), READABLE)
+    client_ready(world, 20)
+    client_ready(world, 21)
+    world.loop.run_once(1.0)
+    assert log == ["first"]
+
+
+def test_b13_a_listener_that_was_unregistered_in_this_iteration_accepts_no_more(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    world.loop.register_listener(LISTENER, Probe(log, "listener"))
+    ready(world, LISTENER)
+    world.loop.wake(Probe(log, "stop", lambda: world.loop.unregister_listener(LISTENER)))
+    world.loop.run_once(1.0)
+    assert log == ["stop"]
+
+
+def test_a_source_that_was_replaced_gets_the_next_event_without_an_epoll_ctl(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    world.loop.register(UPSTREAM, Probe(log, "connect"), WRITABLE)
+    world.poller.calls.clear()
+    world.loop.replace_source(UPSTREAM, Probe(log, "connection"))
+    ready(world, UPSTREAM)
+    world.loop.run_once(1.0)
+    assert log == ["connection"]
+    assert world.poller.calls == []
+
+
+# -- internal errors
+
+
+def fail() -> None:
+    raise RuntimeError("an internal error")
+
+
+@pytest.mark.parametrize("what", ["upstream", "client", "listener"])
+def test_b12_a_source_that_raises_is_aborted_and_the_others_go_on(
+    world: VirtualLoop, log: list[str], what: str
+) -> None:
+    loop = world.loop
+    loop.register(UPSTREAM, Probe(log, "upstream", fail if what == "upstream" else lambda: None), READABLE)
+    loop.register_client(CLIENT, Probe(log, "client", fail if what == "client" else lambda: None), READABLE)
+    loop.register_listener(LISTENER, Probe(log, "listener", fail if what == "listener" else lambda: None))
+    ready(world, UPSTREAM)
+    client_ready(world)
+    ready(world, LISTENER)
+    loop.run_once(1.0)
+    expected = ["upstream", "client", "listener"]
+    expected.insert(expected.index(what) + 1, f"{what} aborted")
+    assert log == expected
+    assert world.internal_errors == 1
+
+
+def test_b12_a_source_that_raises_as_it_is_aborted_leaves_the_loop_alive(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    class Broken(Probe):
+        def abort(self) -> None:
+            fail()
+
+    world.loop.register(20, Broken(log, "broken", fail), READABLE)
+    world.loop.register(21, Probe(log, "other"), READABLE)
+    ready(world, 20)
+    ready(world, 21)
+    world.loop.run_once(1.0)
+    assert log == ["broken", "other"]
+    assert world.internal_errors == 2
+
+
+@pytest.mark.parametrize("what", ["task", "deadline"])
+def test_b12_a_task_or_deadline_that_raises_leaves_the_others_alone(
+    world: VirtualLoop, log: list[str], what: str
+) -> None:
+    for name, act in (("broken", fail), ("other", lambda: None)):
+        if what == "task":
+            world.loop.wake(Probe(log, name, act))
+        else:
+            world.loop.call_at(world.clock.now, Probe(log, name, act))
+    world.loop.run_once(1.0)
+    assert log == ["broken", "other"]
+    assert world.internal_errors == 1
+
+
+# -- telemetry
+
+
+def test_each_iteration_is_reported_with_its_length_without_the_poll(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    reported: list[tuple[float, float]] = []
+    world.loop.on_iteration = lambda took_s, ended_at: reported.append((round(took_s, 6), ended_at))
+    world.loop.call_at(world.clock.now + 0.5, Probe(log, "deadline", slow(world, 0.25)))
+    world.loop.run_once(1.0)
+    assert reported == [(0.25, world.clock.now)]
+
+
+def test_b2_clients_were_read_up_to_the_last_poll_that_left_none(world: VirtualLoop, log: list[str]) -> None:
+    for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION):
+        world.loop.register_client(fd, Probe(log, str(fd)), READABLE)
+    world.run_for(0.5)
+    before = world.loop.clients_read_at
+    assert before == world.clock.now
+    for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION):
+        client_ready(world, fd)
+    world.clock.now += 0.5
+    world.loop.run_once(0)
+    assert world.loop.clients_read_at == before, "there may be more"
+    client_ready(world, 1_000)
+    world.loop.run_once(0)
+    assert world.loop.clients_read_at == world.clock.now
+
+
+def test_b2_the_kernel_is_asked_for_ages_until_one_is_fresh(world: VirtualLoop, log: list[str]) -> None:
+    asked: list[bool] = []
+
+    def note_and_report() -> None:
+        asked.append(world.loop.clients_lag)
+        world.loop.client_was_queued([0.5, 0.0, 0.0][len(asked) - 1])
+
+    for fd in (20, 21, 22):
+        world.loop.register_client(fd, Probe(log, str(fd), note_and_report), READABLE)
+        client_ready(world, fd)
+    world.loop.run_once(0)
+    assert asked == [True, True, False]
+
+
+# -- running
+
+
+def test_run_iterates_until_it_is_stopped(world: VirtualLoop, log: list[str]) -> None:
+    for number in range(3):
+        world.loop.call_at(world.clock.now + number, Probe(log, str(number)))
+    world.loop.call_at(world.clock.now + 2, Probe(log, "stop", world.loop.stop))
+    world.loop.run()
+    assert log == ["0", "1", "2", "stop"]
+
+
+# -- with real descriptors
+
+
+@pytest.fixture
+def real() -> Iterator[EventLoop]:
+    loop = EventLoop(time.monotonic, on_internal_error=lambda: pytest.fail("internal error"))
+    yield loop
+    loop.close()
+
+
+class Reader:
+    """Reads its socket, and notes what came."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.received: list[bytes] = []
+
+    def on_ready(self, _mask: int) -> None:
+        self.received.append(self.sock.recv(3))
+
+    def abort(self) -> None:
+        raise AssertionError
+
+
+def test_what_was_not_read_comes_up_again(real: EventLoop) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reader = Reader(ours)
+        real.register_client(ours.fileno(), reader, READABLE)
+        theirs.send(b"abcdef")
+        real.run_once(1.0)
+        real.run_once(1.0)
+        assert reader.received == [b"abc", b"def"]
+        real.unregister_client(ours.fileno())
+
+
+def test_a_number_is_not_used_again_in_the_iteration_that_closes_it(real: EventLoop) -> None:
+    """The event that was polled for the first would be the second's."""
+    a, a_peer = socket.socketpair()
+    b, b_peer = socket.socketpair()
+    opened: list[int] = []
+    with a_peer, b_peer, b:
+
+        class ClosesBoth:
+            """Closes both sockets, and opens one; whichever of the two is handled first."""
+
+            def on_ready(self, _mask: int) -> None:
+                for sock in (a, b):
+                    real.unregister(sock.fileno())
+                    real.close_later(sock)
+                opened.append(os.dup(a_peer.fileno()))
+
+            def abort(self) -> None:
+                raise AssertionError
+
+        numbers = {a.fileno(), b.fileno()}
+        for sock in (a, b):
+            real.register(sock.fileno(), ClosesBoth(), READABLE)
+        a_peer.send(b"x")
+        b_peer.send(b"x")
+        real.run_once(1.0)
+        assert len(opened) == 1, "the other one's event is dropped"
+        assert not numbers & set(opened)
+        assert (a.fileno(), b.fileno()) == (-1, -1), "closed when the iteration has ended"
+        os.close(opened[0])
+
+
+def test_the_loop_is_readable_where_something_is_to_be_done(real: EventLoop) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        real.register_client(ours.fileno(), Reader(ours), READABLE)
+        assert select.select([real], [], [], 0)[0] == []
+        theirs.send(b"x")
+        assert select.select([real], [], [], 0)[0] == [real]
+        real.unregister_client(ours.fileno())
+
+
+def test_interest_can_be_changed(real: EventLoop) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for register, modify, unregister in (
+            (real.register, real.modify, real.unregister),
+            (real.register_client, real.modify_client, real.unregister_client),
+        ):
+            reader = Reader(ours)
+            theirs.send(b"x")
+            register(ours.fileno(), reader, 0)
+            real.run_once(0)
+            assert reader.received == []
+            modify(ours.fileno(), READABLE)
+            real.run_once(0)
+            assert reader.received == [b"x"]
+            unregister(ours.fileno())
+
+
+def test_a_listener_is_handled_when_a_connection_waits(real: EventLoop, log: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        real.register_listener(listener.fileno(), Probe(log, "listener"))
+        real.run_once(0)
+        assert log == []
+        with socket.create_connection(listener.getsockname()):
+            real.run_once(1.0)
+            assert log == ["listener"]
+        real.unregister_listener(listener.fileno())

@@ -1,0 +1,372 @@
+"""TCP to several addresses, in virtual time: each instant is exact."""
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.eventloop.loop import READABLE
+from hedgerow.net.stream import Stream
+from hedgerow.net.tcp import Address
+from hedgerow.settings import UpstreamLimits, parse_target
+from hedgerow.upstream import connecting
+from hedgerow.upstream.connecting import MAX_SOCKETS, Connecting
+from hedgerow.upstream.connector import Connector
+from support.fake_network import Network, VirtualLoop
+
+
+def address(host: str) -> Address:
+    return (2, 1, 6, "", (host, 80))
+
+
+class Bench:
+    """A connector whose name has the addresses of the test's, and what its connects came to."""
+
+    def __init__(self, world: VirtualLoop, network: Network) -> None:
+        self.world = world
+        self.network = network
+        self.results: list[tuple[object, str | None, float]] = []
+        self.started_at = world.clock.now
+
+    def connector(self, hosts: str, **limits: float) -> Connector:
+        target = parse_target("http://upstream.test/")
+        connector = Connector(target, UpstreamLimits(**limits), self.world.loop, NoResolver(), None)  # type: ignore[arg-type]
+        connector.addresses.set([address(host) for host in hosts], self.world.clock.now)
+        connector._closed = True  # no lookups here
+        return connector
+
+    def connect(self, connector: Connector, tried: str = "") -> Connecting:
+        before = len(self.results)
+        started = connector.connect([address(host) for host in tried], self.on_done)
+        assert len(self.results) == before, "reported before connect had returned"
+        return started
+
+    def on_done(self, result: Stream | Failure, to: Address | None) -> None:
+        took_s = round(self.world.clock.now - self.started_at, 3)
+        self.results.append((result, None if to is None else to[4][0], took_s))
+        if isinstance(result, Stream):
+            fd = result.sock.fileno()
+            assert self.world.poller.registered[fd] == READABLE
+            self.world.loop.unregister(fd)
+            result.close()
+
+    def finish(self) -> tuple[object, str | None, float]:
+        self.world.run_until(lambda: bool(self.results))
+        (only,) = self.results
+        return only
+
+
+class NoResolver:
+    def look_up(self, *_: object) -> Any:
+        raise AssertionError
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Afterwards no socket, deadline or registration of it may be left, nor an internal error."""
+    world = VirtualLoop()
+    network = Network(world)
+    monkeypatch.setattr(connecting, "open_outgoing_socket", network.open_socket)
+    registered = dict(world.poller.registered)
+    yield Bench(world, network)
+    world.loop.run_once(0)
+    assert world.internal_errors == 0
+    assert network.open == []
+    assert world.poller.registered == registered
+    assert len(world.loop.deadlines) == 0
+
+
+# -- one address
+
+
+def test_a_connect_gives_its_stream_registered_for_reading_by_two_epoll_ctl(bench: Bench) -> None:
+    bench.network.connects("a", 0.02)
+    bench.world.poller.calls.clear()
+    bench.connect(bench.connector("a"))
+    result, to, took_s = bench.finish()
+    assert isinstance(result, Stream)
+    assert (to, took_s) == ("a", 0.02)
+    assert bench.world.poller.calls == ["register", "modify", "unregister"], "the last one is the test's"
+
+
+@pytest.mark.parametrize("after_s", [-1.0, 0.02])
+def test_a_refused_connect_is_reported_with_the_reason(bench: Bench, after_s: float) -> None:
+    bench.network.refuses("a", after_s)
+    bench.connect(bench.connector("a"))
+    assert bench.finish() == (Failure(FailureReason.CONNECT, "Connection refused"), "a", max(after_s, 0.0))
+
+
+def test_an_address_that_cannot_be_reached_fails_the_attempt_at_once(bench: Bench) -> None:
+    bench.network.unreachable("a")
+    bench.connect(bench.connector("a"))
+    assert bench.finish() == (Failure(FailureReason.CONNECT, "Network is unreachable"), "a", 0.0)
+
+
+def test_without_a_descriptor_the_attempt_fails_at_once(bench: Bench) -> None:
+    bench.network.no_descriptor = True
+    bench.connect(bench.connector("ab"))
+    result, _, took_s = bench.finish()
+    assert (result, took_s) == (Failure(FailureReason.CONNECT, "Too many open files"), 0.0)
+
+
+def test_connecting_is_bounded(bench: Bench) -> None:
+    bench.network.hangs("a")
+    bench.connect(bench.connector("a", connect_timeout_s=0.05))
+    assert bench.finish() == (Failure(FailureReason.CONNECT, "no connection within 0.05 s (TCP)"), "a", 0.05)
+
+
+def test_a_connect_that_succeeds_as_its_time_is_over_succeeds(bench: Bench) -> None:
+    bench.network.connects("a", 0.05)
+    bench.connect(bench.connector("a", connect_timeout_s=0.05))
+    assert isinstance(bench.finish()[0], Stream)
+
+
+# -- several addresses
+
+
+def test_u01_a_first_address_that_connects_has_no_rival(bench: Bench) -> None:
+    bench.network.connects("a", 0.249)
+    bench.network.connects("b")
+    bench.connect(bench.connector("ab"))
+    assert bench.finish()[1:] == ("a", 0.249)
+    assert bench.network.attempts == [("a", 0.0)]
+
+
+def test_u01_the_next_address_is_tried_250_ms_later_where_the_first_does_not_answer(bench: Bench) -> None:
+    bench.network.hangs("a")
+    bench.network.connects("b", 0.01)
+    bench.connect(bench.connector("ab"))
+    assert bench.finish()[1:] == ("b", 0.26)
+    assert bench.network.attempts == [("a", 0.0), ("b", 0.25)]
+
+
+def test_u01_the_next_address_is_tried_at_once_where_the_first_refuses(bench: Bench) -> None:
+    bench.network.refuses("a", 0.01)
+    bench.network.connects("b", 0.01)
+    bench.connect(bench.connector("ab"))
+    assert bench.finish()[1:] == ("b", 0.02)
+    assert bench.network.attempts == [("a", 0.0), ("b", 0.01)]
+
+
+def test_u01_an_address_that_fails_as_it_is_tried_costs_no_time(bench: Bench) -> None:
+    bench.network.unreachable("a")
+    bench.network.connects("b", 0.01)
+    bench.connect(bench.connector("ab"))
+    assert bench.finish()[1:] == ("b", 0.01)
+
+
+def test_u01_the_first_address_may_still_connect_after_its_head_start(bench: Bench) -> None:
+    bench.network.connects("a", 0.3)
+    bench.network.connects("b", 0.1)
+    bench.connect(bench.connector("ab"))
+    assert bench.finish()[1:] == ("a", 0.3)
+
+
+def test_u01_two_that_connect_in_one_iteration_are_one_connection(bench: Bench) -> None:
+    bench.network.connects("a", 0.35)
+    bench.network.connects("b", 0.1)
+    bench.connect(bench.connector("ab"))
+    assert bench.finish()[1:] == ("a", 0.35)
+    bench.world.run_for(1.0)
+    assert len(bench.results) == 1
+
+
+def test_u01_a_first_address_that_refuses_late_leaves_the_second_alone(bench: Bench) -> None:
+    bench.network.refuses("a", 0.3)
+    bench.network.connects("b", 0.2)
+    bench.network.connects("c")
+    bench.connect(bench.connector("abc"))
+    assert bench.finish()[1:] == ("b", 0.45)
+    assert bench.network.attempts == [("a", 0.0), ("b", 0.25)]
+
+
+def test_u01_a_second_address_that_refuses_gives_its_turn_to_the_third(bench: Bench) -> None:
+    bench.network.hangs("a")
+    bench.network.refuses("b", 0.05)
+    bench.network.connects("c", 0.05)
+    bench.connect(bench.connector("abc"))
+    assert bench.finish()[1:] == ("c", 0.35)
+    assert bench.network.attempts == [("a", 0.0), ("b", 0.25), ("c", 0.3)]
+
+
+@pytest.mark.parametrize("last", ["refuses", "unreachable"])
+def test_u01_where_only_earlier_addresses_are_left_they_are_waited_for(bench: Bench, last: str) -> None:
+    bench.network.connects("a", 0.9)
+    getattr(bench.network, last)("b")
+    bench.connect(bench.connector("ab"))
+    assert bench.finish()[1:] == ("a", 0.9)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text", "took_s"),
+    [
+        ("refuses", "refuses", "Connection refused", 0.002),
+        ("refuses", "hangs", "no connection within 0.5 s (TCP)", 0.5),
+        ("hangs", "refuses", "no connection within 0.5 s (TCP)", 0.5),
+        ("hangs", "hangs", "no connection within 0.5 s (TCP)", 0.5),
+    ],
+)
+def test_u01_when_no_address_answers_the_attempt_fails_and_says_why(
+    bench: Bench, first: str, second: str, text: str, took_s: float
+) -> None:
+    getattr(bench.network, first)("a")
+    getattr(bench.network, second)("b")
+    bench.connect(bench.connector("ab", connect_timeout_s=0.5))
+    result, _, took = bench.finish()
+    assert (result, took) == (Failure(FailureReason.CONNECT, text), took_s)
+
+
+def test_u01_an_earlier_address_that_refuses_last_ends_the_connect(bench: Bench) -> None:
+    bench.network.refuses("a", 0.4)
+    bench.network.refuses("b", 0.01)
+    bench.connect(bench.connector("ab"))
+    assert bench.finish() == (Failure(FailureReason.CONNECT, "Connection refused"), "b", 0.4)
+
+
+def test_one_connect_has_a_bounded_number_of_sockets(bench: Bench) -> None:
+    for host in "abcdef":
+        bench.network.hangs(host)
+    bench.connect(bench.connector("abcdef"))
+    most = 0
+    while not bench.results:
+        bench.world.loop.run_once(0.1)
+        most = max(most, len(bench.network.open))
+    assert most == MAX_SOCKETS
+    assert [host for host, _ in bench.network.attempts] == ["a", "b", "c"]
+
+
+def test_all_addresses_together_have_one_deadline(bench: Bench) -> None:
+    bench.network.hangs("a")
+    bench.network.hangs("b")
+    bench.connect(bench.connector("ab", connect_timeout_s=0.1, happy_eyeballs_delay_s=0.25))
+    assert bench.finish()[2] == 0.1
+    assert bench.network.attempts == [("a", 0.0)]
+
+
+# -- what is learnt about addresses
+
+
+def test_u01_after_a_refusal_connects_go_to_the_other_address_at_once(bench: Bench) -> None:
+    """`localhost` where only one family listens: no connection churn, no delay."""
+    bench.network.refuses("a")
+    bench.network.connects("b")
+    connector = bench.connector("ab")
+    for _ in range(5):
+        bench.connect(connector)
+        bench.world.run_for(0.1)
+    assert [host for host, _ in bench.network.attempts] == ["a", "b", "b", "b", "b", "b"]
+
+
+def test_u01_while_an_address_does_not_answer_only_the_first_connects_wait_for_it(bench: Bench) -> None:
+    bench.network.hangs("a")
+    bench.network.connects("b")
+    connector = bench.connector("ab")
+    for _ in range(5):
+        bench.connect(connector)
+        bench.world.run_for(0.3)
+    assert [host for host, _ in bench.network.attempts] == ["a", "b", "b", "b", "b", "b"]
+
+
+def test_u01_an_address_that_is_slow_once_is_used_again(bench: Bench) -> None:
+    bench.network.connects("a", 0.26)
+    bench.network.connects("b", 0.26)
+    connector = bench.connector("ab")
+    bench.connect(connector)
+    bench.world.run_for(1.0)
+    assert {connector.addresses.candidates(())[0][4][0] for _ in range(2)} == {"a", "b"}
+
+
+def test_d1_an_attempt_goes_to_an_address_that_the_others_have_not_tried(bench: Bench) -> None:
+    for host in "abc":
+        bench.network.connects(host)
+    connector = bench.connector("abc")
+    for _ in range(3):
+        bench.connect(connector, tried="ab")
+    bench.world.run_for(0.1)
+    assert [host for host, _ in bench.network.attempts] == ["c", "c", "c"]
+
+
+def test_d1_a_connect_says_which_address_it_tries(bench: Bench) -> None:
+    bench.network.hangs("a")
+    bench.network.hangs("b")
+    started = bench.connect(bench.connector("ab"))
+    assert started.address == address("a")
+    bench.world.run_for(0.3)
+    assert started.address == address("b")
+    started.cancel()
+
+
+# -- cancelling
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.3, 0.6])
+def test_a_connect_can_be_cancelled_at_any_time(bench: Bench, after_s: float) -> None:
+    """The fixture looks for what is left."""
+    for host in "abc":
+        bench.network.hangs(host)
+    started = bench.connect(bench.connector("abc"))
+    if after_s:
+        bench.world.run_for(after_s)
+    started.cancel()
+    started.cancel()
+    bench.world.run_for(5.0)
+    assert bench.results == []
+
+
+def test_a_connect_that_fails_at_once_can_be_cancelled_before_it_is_reported(bench: Bench) -> None:
+    bench.network.unreachable("a")
+    bench.connect(bench.connector("a")).cancel()
+    bench.world.run_for(1.0)
+    assert bench.results == []
+
+
+def test_cancelling_a_connect_that_is_done_leaves_its_stream_alone(bench: Bench) -> None:
+    bench.network.connects("a")
+    taken: list[Stream] = []
+    started: list[Connecting] = []
+
+    def take(result: Stream | Failure, _: Address | None) -> None:
+        assert isinstance(result, Stream)
+        started[0].cancel()
+        taken.append(result)
+
+    started.append(bench.connector("a").connect((), take))
+    bench.world.run_until(lambda: bool(taken))
+    started[0].cancel()
+    assert not taken[0].closed
+    bench.world.loop.unregister(taken[0].sock.fileno())
+    taken[0].close()
+
+
+def test_an_owner_that_raises_leaves_no_socket(bench: Bench) -> None:
+    bench.network.connects("a")
+
+    def fail(_: Stream | Failure, __: Address | None) -> None:
+        raise RuntimeError
+
+    bench.connector("a").connect((), fail)
+    bench.world.run_for(1.0)
+    assert bench.world.internal_errors == 1
+    bench.world.internal_errors = 0
+
+
+# -- memory
+
+
+@pytest.mark.parametrize("fate", ["connects", "refuses", "hangs"])
+def test_a_connect_is_freed_without_a_collection(bench: Bench, fate: str) -> None:
+    """C02, C13: a worker collects rarely, and what holds itself in a circle stays until then."""
+    getattr(bench.network, fate)("a")
+    getattr(bench.network, fate)("b")
+    connector = bench.connector("ab")
+    gc.collect()
+    gc.disable()
+    try:
+        bench.connect(connector)
+        bench.finish()
+        bench.results.clear()
+        assert not [each for each in gc.get_objects() if type(each).__module__ == connecting.__name__]
+    finally:
+        gc.enable()

@@ -158,6 +158,10 @@ class EventLoop:
         """Forget a deadline; one that has fired is forgotten already."""
         self.deadlines.cancel(tick, waiter)
 
+    def internal_error(self) -> None:
+        """Called in the handler of an exception that ends one connection, and not the iteration."""
+        self._on_internal_error()
+
     # -- iterations
 
     def run(self) -> None:

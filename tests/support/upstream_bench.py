@@ -6,6 +6,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 
+from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, Failure, Success, Verdict
 from hedgerow.core.request import Request
 from hedgerow.core.response_validation import classify_response
@@ -23,7 +24,7 @@ POLL_S = 0.01
 """The kernel's own work between two sockets of this machine is done after some of these."""
 
 
-class Facts:
+class Facts(Observer):
     """An observer that keeps what attempts came to."""
 
     def __init__(self) -> None:

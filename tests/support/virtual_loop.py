@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import inf
 
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, EventLoop
 
 _CLIENTS_FD, _MAIN_FD, _TEST_FD = 1, 2, 3
@@ -38,11 +39,13 @@ class _Poller:
         pass
 
 
-class VirtualLoop:
+class VirtualLoop(EventHandler):
     """An `EventLoop` in virtual time: `read` is what the upstream has sent, `advance_to` lets time pass."""
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.clock_fails = False
+        """The next look at the clock raises: an internal error wherever the test wants one."""
         self.internal_errors = 0
         self._pollers: list[_Poller] = []
         self._to_read: list[Callable[[], None]] = []
@@ -50,6 +53,9 @@ class VirtualLoop:
         self.loop.register(_TEST_FD, self, READABLE)
 
     def clock(self) -> float:
+        if self.clock_fails:
+            self.clock_fails = False
+            raise ZeroDivisionError
         return self.now
 
     def _count_error(self) -> None:

@@ -10,13 +10,13 @@ from random import Random
 
 import psutil
 import uvloop
+from hedgerow.worker import Worker, raise_descriptor_limit
 
 from hedgerow.settings import AccessLog, Settings, UpstreamLimits, parse_target
-from hedgerow.worker import Worker, raise_descriptor_limit
 from hedgerow_simulator import Behaviour, running_simulator
 from prove.campaign import Campaign, Findings
 from prove.processes import connections_to, gateway, idle_share, memory_bytes, simulator, unsettled
-from sockets.raw_http import Caller
+from support.raw_http import Client
 
 SECONDS = 600.0
 CALLERS = 150
@@ -69,7 +69,7 @@ async def load(port: int, seed: int, seconds: float, timeouts_ms: tuple[int, int
 
     async def call(number: int) -> None:
         chance = Random(f"{seed}/{number}")
-        caller = await Caller.connect(port)
+        caller = await Client.connect(port)
         while time.monotonic() < until:
             status, _, _ = await caller.get(f"/api/smart?timeout={chance.randint(*timeouts_ms)}")
             samples.statuses[status] += 1

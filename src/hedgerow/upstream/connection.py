@@ -221,10 +221,10 @@ class UpstreamConnection(EventHandler):
             raise httptools.HttpParserError("not HTTP/1.x")  # llhttp takes RTSP for it, too
         if status < 100:
             raise httptools.HttpParserError(f"status {status:03} does not exist")
-        if (
-            status >= 200 or status == 101
-        ):  # other 1xx responses come before the final one (RFC 9110 section 15.2)
+        if status >= 200 or status == 101:  # other 1xx come before the final response (RFC 9110 section 15.2)
             self._status = status
+        if status == 101:  # what follows is not HTTP any more
+            raise httptools.HttpParserError("a switch of protocols")
 
     def on_body(self, data: bytes) -> None:
         if self._complete:
@@ -279,7 +279,7 @@ class UpstreamConnection(EventHandler):
         fields = head.lower().replace(b" ", b"").replace(b"\t", b"")
         codings = [line for line in fields.split(b"\r\n") if line.startswith(b"transfer-encoding:")]
         if codings:
-            return not codings[-1].endswith(b"chunked")
+            return codings[-1].replace(b":", b",", 1).rpartition(b",")[2] != b"chunked"
         return b"\ncontent-length:" not in fields
 
     def _was_stale(self) -> bool:

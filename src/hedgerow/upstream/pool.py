@@ -160,28 +160,25 @@ class ConnectionPool(AttemptSender):
     # -- its own
 
     def _take_idle(self, attempt: Attempt) -> UpstreamConnection | None:
-        """Return the pooled connection that was used last, if the attempt may have it."""
-        if not len(self._idle) or self._must_be_apart(attempt):
-            return None
-        tried = attempt.request.tried
-        if tried is None:
-            return self._idle.pop_newest()
-        for connection in islice(self._idle.newest_first(), MAX_LOOKED_AT):
-            if connection.address not in tried:
-                self._idle.discard(connection)
-                return connection
-        return None
-
-    def _must_be_apart(self, attempt: Attempt) -> bool:
-        """Return whether the attempt needs a new connection, so as not to share the fate of the first attempt.
+        """Return the pooled connection that was used last, of those that the attempt may have.
 
         Where pooled connections have gone mute (a middlebox has forgotten them), all of them have. So the last hedge
-        takes one that has answered since the first attempt was sent, or a new one.
+        takes one that has answered since the first attempt was sent, or a new one, and does not share their fate.
         """
-        if attempt.number == 1 or attempt.number < self._attempts_per_request:
-            return False
-        newest = next(self._idle.newest_first())
-        return newest.idle_since < attempt.request.started_at and len(self.connections) < self.max_connections
+        idle = self._idle
+        if not len(idle):
+            return None
+        request, tried = attempt.request, attempt.request.tried
+        is_last_hedge = attempt.number > 1 and attempt.number >= self._attempts_per_request
+        if (tried is None and not is_last_hedge) or len(self.connections) >= self.max_connections:
+            return idle.pop_newest()
+        for connection in islice(idle.newest_first(), MAX_LOOKED_AT):
+            if is_last_hedge and connection.idle_since < request.started_at:
+                return None
+            if tried is None or connection.address not in tried:
+                idle.discard(connection)
+                return connection
+        return None
 
     def _is_outdated(self, connection: UpstreamConnection, now: float) -> bool:
         if now - connection.opened_at > self.limits.max_connection_age_s:

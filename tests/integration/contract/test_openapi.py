@@ -1,27 +1,25 @@
 """`/openapi.json` is true: whatever comes is in it, and all that is in it comes."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-import hedgerow.http_front.server
+import hedgerow.server.server
 from hedgerow.admin import Readiness
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import Attempt, AttemptHandle
-from hedgerow.core.request import Request
-from hedgerow.core.response import Response
 from hedgerow.gateway import SMART_PATH, Gateway, Policy
-from hedgerow.http_front.client import Cancellable
 from hedgerow.openapi import document
+from hedgerow.processes.supervisor import Supervisor
 from hedgerow.settings import ClientLimits, Settings
-from hedgerow.supervisor import Supervisor
-from sockets.conftest import Serve, Served
-from sockets.raw_http import Caller, saying, scripted
-from sockets.raw_http import ok as success
+from integration.bridged import Bridged, bridged
+from integration.conftest import Serve, ServedWorker
+from support.raw_http import Client, scripted, sending
+from support.raw_http import ok as success
 
 Node = dict[str, Any]
 
@@ -64,65 +62,52 @@ class Answer:
 class Ask:
     """Asks a path of a gateway, by GET or by HEAD."""
 
-    served: Served
+    served: ServedWorker | Bridged
     path: str
     method: str
 
     async def __call__(
         self, query: str = "", headers: bytes = b"", *, end: bytes = b"\r\n", version: bytes = b"1.1"
     ) -> Answer:
-        caller = await self.served.caller()
+        client = await self.served.client()
         line = f"{self.method.upper()} {self.path}{query} HTTP/".encode()
-        caller.send(line + version + b"\r\nHost: x\r\n" + headers + end)
-        answer = await self.answer_to(caller)
+        client.send(line + version + b"\r\nHost: x\r\n" + headers + end)
+        answer = await self.answer_to(client)
         if answer.headers.get("connection") == "close":
-            assert await caller.closed() == b"", "HEAD has no body, refused or not"
-        caller.close()
+            assert await client.closed() == b"", "HEAD has no body, refused or not"
+        client.close()
         return answer
 
-    async def answer_to(self, caller: Caller) -> Answer:
-        return Answer(self.path, self.method, *await caller.answer(head_only=self.method == "head"))
+    async def answer_to(self, client: Client) -> Answer:
+        return Answer(self.path, self.method, *await client.response(head_only=self.method == "head"))
 
 
 async def refusals(ask: Ask) -> AsyncIterator[Answer]:
-    """What is said to a head that is unsound, and to a caller too many."""
+    """What is said to a head that is unsound, and to a client too many."""
     yield await ask(headers=b"Content-Length: 1\r\n")
     yield await ask(headers=b"X: y", end=b"")
     yield await ask("?" + "x" * 9_000)
     yield await ask(headers=b"Expect: more\r\n")
     yield await ask(headers=b"X: " + b"x" * 9_000 + b"\r\n")
     yield await ask(version=b"2.0")
-    front = ask.served.worker.front
-    front.max_clients, before = 0, front.max_clients
-    caller = await ask.served.caller()
-    yield await ask.answer_to(caller)
-    caller.close()
-    front.max_clients = before
+    listener = ask.served.server._listener
+    assert listener is not None
+    listener._max_clients, before = 0, listener._max_clients
+    client = await ask.served.client()
+    yield await ask.answer_to(client)
+    client.close()
+    listener._max_clients = before
 
 
 class Broken:
     """An upstream with a bug."""
 
-    def carry(self, attempt: Attempt) -> AttemptHandle:
+    def send(self, attempt: Attempt) -> AttemptHandle:
         raise ZeroDivisionError
 
 
-async def hurried(serve: Serve) -> Served:
-    """Serve by a gateway that reads all in time. A millisecond is over as it begins, so the answer is 504; on a busy
-    machine it lies unread for longer than that, and is refused: 503."""
-    served = await serve(NOBODY)
-    handle, clock = served.worker.gateway.handle, served.worker.trampoline.clock
-
-    def just_now(request: Request, respond: Callable[[Response], None]) -> Cancellable | None:
-        request.arrived_at = clock()
-        return handle(request, respond)
-
-    served.worker.front.handler = just_now
-    return served
-
-
 async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[Answer]:
-    async with scripted(saying(success())) as upstream:
+    async with scripted(sending(success())) as upstream:
         served = await serve(upstream.url, client_limits=SHORT)
         ask = Ask(served, SMART, method)
         yield await ask()
@@ -134,38 +119,41 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
             Broken(),
             Policy(HedgePlan(0.3, 2), 1_000, 1_000),
             admission=worker.admission,
-            trampoline=worker.trampoline,
+            loop=worker.loop,
             observer=worker.recorder,
         )
-        worker.front.handler = broken.handle
+        served.server._context.handler = broken
         yield await ask()
+        assert [type(error) for error in served.internal_errors] == [ZeroDivisionError]
+        served.internal_errors.clear()
     yield await Ask(await serve(NOBODY, hedges=0), SMART, method)()
-    yield await Ask(await serve(NOBODY, max_in_flight=0), SMART, method)()
-    yield await Ask(await hurried(serve), SMART, method)("?timeout=1")
+    yield await Ask(await serve(NOBODY, max_in_flight=0), SMART, method)("?timeout=40")
+    yield await Ask(await serve(NOBODY), SMART, method)("?timeout=1")
     yield await Ask(await serve(NOBODY), SMART, method)("?timeout=40")
 
 
 async def answers_of_the_operations_port(
-    serve: Serve, method: str, monkeypatch: pytest.MonkeyPatch
+    method: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Answer]:
-    served = await serve(NOBODY, client_limits=SHORT)
     supervisor = Supervisor(Settings())
 
     async def broken(_: object) -> None:
         raise ZeroDivisionError
 
-    for path in OPERATIONS:
-        served.worker.front.handler = supervisor.operations(8080).handle
-        ask = Ask(served, path, method)
-        yield await ask()
-        yield await ask("?request_id=nobodys")
-        async for answer in refusals(ask):
-            yield answer
-        with monkeypatch.context() as planted:
-            planted.setattr(supervisor, "_ask", broken)
-            planted.setattr(supervisor, "_readiness", lambda: Readiness(ready=True, reason="planted"))
-            served.worker.front.handler = supervisor.operations(8080).handle
+    with bridged(supervisor.operations(8080), SHORT) as served:
+        supervisor._bridge = served.bridge
+        for path in OPERATIONS:
+            served.server._context.handler = supervisor.operations(8080)
+            ask = Ask(served, path, method)
             yield await ask()
+            yield await ask("?request_id=nobodys")
+            async for answer in refusals(ask):
+                yield answer
+            with monkeypatch.context() as injected:
+                injected.setattr(supervisor, "_ask", broken)
+                injected.setattr(supervisor, "_readiness", lambda: Readiness(ready=True, reason="injected"))
+                served.server._context.handler = supervisor.operations(8080)
+                yield await ask()
     supervisor._board.close()
 
 
@@ -174,10 +162,10 @@ async def answers(
     request: pytest.FixtureRequest, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> list[Answer]:
     """Every kind of answer that there is, by one method."""
-    monkeypatch.setattr(hedgerow.http_front.server, "SWEEP_S", 0.01)
+    monkeypatch.setattr(hedgerow.server.server, "REAP_INTERVAL_S", 0.01)
     method = request.param
     return [answer async for answer in answers_of_the_main_port(serve, method)] + [
-        answer async for answer in answers_of_the_operations_port(serve, method, monkeypatch)
+        answer async for answer in answers_of_the_operations_port(method, monkeypatch)
     ]
 
 

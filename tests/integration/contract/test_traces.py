@@ -1,4 +1,4 @@
-"""The caller's trace on its way through a worker that records nothing: to each attempt, and into what is told."""
+"""The client's trace on its way through a worker that records nothing: to each attempt, and into what is told."""
 
 import json
 import re
@@ -7,8 +7,8 @@ import pytest
 
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import FLUSH_S
-from sockets.conftest import Serve
-from sockets.raw_http import Asked, ok, saying, scripted
+from integration.conftest import Serve
+from support.raw_http import UpstreamSide, ok, scripted, sending
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACE_ID = TRACEPARENT.split("-")[1]
@@ -20,9 +20,9 @@ def trace_lines(head: bytes) -> list[str]:
 
 async def test_the_callers_trace_reaches_each_attempt(serve: Serve) -> None:
     fails = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
-    async with scripted(saying(fails)) as upstream:
+    async with scripted(sending(fails)) as upstream:
         served = await serve(upstream.url, hedge_after_ms=1)
-        caller = await served.caller()
+        client = await served.client()
         for lines, passed_on in (
             ([f"TraceParent:\t{TRACEPARENT} ", "tracestate: a=1", "Tracestate: b=2,"],
              [f"traceparent: {TRACEPARENT}", "tracestate: a=1,b=2"]),
@@ -34,28 +34,28 @@ async def test_the_callers_trace_reaches_each_attempt(serve: Serve) -> None:
         ):  # fmt: skip
             upstream.requests.clear()
             head = "\r\n".join(["GET /api/smart HTTP/1.1", "Host: x", *lines])
-            caller.send(f"{head}\r\n\r\n".encode())
-            assert (await caller.answer())[0] == 502
+            client.send(f"{head}\r\n\r\n".encode())
+            assert (await client.response())[0] == 502
             assert [trace_lines(head) for head in upstream.requests] == [passed_on] * 3
-        caller.close()
+        client.close()
 
 
 async def test_the_traces_id_is_told_of_the_request(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
-    async def answers_all_but_one(asked: Asked) -> None:
-        while b"left" not in await asked.request():
-            asked.say(ok())
-        await asked.request()  # which never comes
+    async def answers_all_but_one(side: UpstreamSide) -> None:
+        while b"left" not in await side.request():
+            side.send(ok())
+        await side.request()  # which never comes
 
     async with scripted(answers_all_but_one) as upstream:
         served = await serve(upstream.url, access_log=AccessLog.ALL, log_format=LogFormat.JSON)
         await served.get(traceparent=TRACEPARENT, X_Request_Id="traced")
         await served.get(X_Request_Id="untraced")
-        caller = await served.caller()
-        caller.send(
+        client = await served.client()
+        client.send(
             f"GET /api/smart HTTP/1.1\r\nHost: x\r\nX-Request-Id: left\r\ntraceparent: {TRACEPARENT}\r\n\r\n".encode()
         )
-        await served.until(lambda: len(upstream.requests) == 3)
-        caller.close()
+        await upstream.until_requests(3)
+        client.close()
         recent = served.worker.recorder.recent
         await served.until(lambda: len(recent.newest(3, 0.0)) == 3)
     told = {request.request_id: request.trace_id for request in recent.newest(3, 0.0)}

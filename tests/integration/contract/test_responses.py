@@ -9,8 +9,8 @@ from email.utils import format_datetime, parsedate_to_datetime
 import pytest
 
 from hedgerow.settings import ClientLimits, UpstreamLimits
-from sockets.conftest import Serve
-from sockets.raw_http import Caller, hanging, ok, saying, scripted
+from integration.conftest import Serve
+from support.raw_http import Client, hanging, ok, scripted, sending
 
 HOST = b"Host: x\r\nX-Request-Id: mine-1\r\n"
 
@@ -27,11 +27,11 @@ class Kind:
     method: bytes = b"GET"
     closes: bool = False
 
-    async def ask(self, serve: Serve, upstream: str, method: bytes) -> Caller:
+    async def ask(self, serve: Serve, upstream: str, method: bytes) -> Client:
         served = await serve(upstream, **self.settings)
-        caller = await served.caller()
-        caller.send(method + b" " + self.rest)
-        return caller
+        client = await served.client()
+        client.send(method + b" " + self.rest)
+        return client
 
 
 def smart(query: bytes = b"", headers: bytes = b"") -> bytes:
@@ -84,8 +84,8 @@ def check_common_headers(headers: dict[str, str]) -> None:
 async def test_every_error_has_the_common_headers_and_is_a_problem(
     serve: Serve, silence: str, kind: Kind
 ) -> None:
-    caller = await kind.ask(serve, silence, kind.method)
-    status, headers, body = await caller.answer()
+    client = await kind.ask(serve, silence, kind.method)
+    status, headers, body = await client.response()
     problem = json.loads(body)
     assert (status, problem["status"], problem["code"]) == (kind.status, kind.status, kind.code)
     check_common_headers(headers)
@@ -95,29 +95,29 @@ async def test_every_error_has_the_common_headers_and_is_a_problem(
         assert headers["x-request-id"] == "mine-1"
     assert (headers.get("connection") == "close") is kind.closes
     if kind.closes:
-        assert await caller.closed() == b""
-    caller.close()
+        assert await client.closed() == b""
+    client.close()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.method == b"GET"], ids=name)
 async def test_head_has_the_headers_of_get_and_no_body(serve: Serve, silence: str, kind: Kind) -> None:
-    caller = await kind.ask(serve, silence, b"HEAD")
-    status, headers, _ = await caller.answer(head_only=True)
+    client = await kind.ask(serve, silence, b"HEAD")
+    status, headers, _ = await client.response(head_only=True)
     assert status == kind.status
     check_common_headers(headers)
     assert int(headers["content-length"]) > 0, "as GET would have it"
     if not kind.closes:
-        caller.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert (await caller.answer())[0] == 404, "nothing came in between"
-    assert await caller.closed() == b""
-    caller.close()
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await client.response())[0] == 404, "nothing came in between"
+    assert await client.closed() == b""
+    client.close()
 
 
 async def test_a_success_has_the_common_headers_and_none_of_the_upstreams(serve: Serve) -> None:
     answer = ok(
         b'{"time":1}', b"Cache-Control: public", b"X-Request-Id: theirs", b"Set-Cookie: a=b", b"Date: x"
     )
-    async with scripted(saying(answer)) as upstream:
+    async with scripted(sending(answer)) as upstream:
         _, headers, _ = await (await serve(upstream.url)).get(X_Request_Id="mine-1")
         check_common_headers(headers)
         assert headers["x-request-id"] == "mine-1"
@@ -133,7 +133,7 @@ OURS = re.compile(r"[0-9a-f]{12}-[0-9a-f]+")
 async def test_an_unsound_request_id_is_replaced_towards_caller_and_upstream(
     serve: Serve, given: str
 ) -> None:
-    async with scripted(saying(ok())) as upstream:
+    async with scripted(sending(ok())) as upstream:
         served = await serve(upstream.url)
         ids = [(await served.get(X_Request_Id=given))[1]["x-request-id"] for _ in range(2)]
         assert all(OURS.fullmatch(each) for each in ids)
@@ -143,7 +143,7 @@ async def test_an_unsound_request_id_is_replaced_towards_caller_and_upstream(
 
 @pytest.mark.parametrize("given", ["a", "A.b_c-9", "x" * 128, "-", "..."])
 async def test_a_sound_request_id_is_kept(serve: Serve, given: str) -> None:
-    async with scripted(saying(ok())) as upstream:
+    async with scripted(sending(ok())) as upstream:
         served = await serve(upstream.url)
         assert (await served.get(X_Request_Id=f"  {given} "))[1]["x-request-id"] == given
         assert request_id(upstream.requests[0]) == given
@@ -151,10 +151,10 @@ async def test_a_sound_request_id_is_kept(serve: Serve, given: str) -> None:
 
 async def test_a_request_id_counts_for_its_own_request_alone(serve: Serve, silence: str) -> None:
     served = await serve(silence)
-    caller = await served.caller()
-    assert (await caller.get("/", X_Request_Id="mine-1"))[1]["x-request-id"] == "mine-1"
-    assert OURS.fullmatch((await caller.get("/"))[1]["x-request-id"])
-    caller.close()
+    client = await served.client()
+    assert (await client.get("/", X_Request_Id="mine-1"))[1]["x-request-id"] == "mine-1"
+    assert OURS.fullmatch((await client.get("/"))[1]["x-request-id"])
+    client.close()
 
 
 def request_id(head: bytes) -> str:

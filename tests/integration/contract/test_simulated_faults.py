@@ -6,7 +6,7 @@ import pytest
 
 from hedgerow.settings import UpstreamLimits
 from hedgerow_simulator import FAULTS, running_simulator
-from sockets.conftest import Serve
+from integration.conftest import Serve
 
 OUTCOMES = {
     **{name: "success" for name, fault in FAULTS.items() if fault.succeeds},

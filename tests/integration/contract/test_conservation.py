@@ -5,7 +5,7 @@ import asyncio
 from hedgerow.settings import LoserPolicy
 from hedgerow.telemetry.snapshot import Histogram, Snapshot
 from hedgerow_simulator import Behaviour, running_simulator
-from sockets.conftest import Serve, Served
+from integration.conftest import Serve, ServedWorker
 
 FAULTY = Behaviour(
     latency_ms=(1, 30), error_rate=0.1, too_many_rate=0.05, malformed_rate=0.05, reset_rate=0.05, hang_rate=0.05, seed=3
@@ -16,16 +16,16 @@ TARGETS = ("/api/smart", "/api/smart?timeout=12", "/api/smart?timeout=40", "/api
 ADMITTED = {"success", "all_failed", "out_of_time", "abandoned"}
 
 
-async def ask_and_perhaps_leave(served: Served, number: int) -> int | None:
-    """Ask; every fifth caller leaves without waiting. Tell the status that was got."""
-    caller = await served.caller()
+async def ask_and_perhaps_leave(served: ServedWorker, number: int) -> int | None:
+    """Ask; every fifth client leaves without waiting. Tell the status that was got."""
+    client = await served.client()
     if number % 5:
-        status = (await caller.get(TARGETS[number // 5 % len(TARGETS)]))[0]
-        caller.close()
+        status = (await client.get(TARGETS[number // 5 % len(TARGETS)]))[0]
+        client.close()
         return status
-    caller.send(b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n")
+    client.send(b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n")
     await asyncio.sleep(0)
-    caller.reset() if number % 2 else caller.close()
+    client.reset() if number % 2 else client.close()
     return None
 
 
@@ -43,9 +43,9 @@ async def conserve(serve: Serve, **settings: object) -> None:
         statuses = await asyncio.gather(*(ask_and_perhaps_leave(served, number) for number in range(300)))
         counts = served.counts
         assert sum(counts.requests.values()) + counts.in_flight <= 300
-        await served.until(lambda: not served.worker.front.clients)
-        await served.until(lambda: not served.counts.upstream_connections["busy"])
-        await served.until(lambda: not served.counts.upstream_connections["dialing"])
+        await served.until(lambda: not served.server.connections)
+        await served.until(lambda: not served.worker.pool.connection_counts()["active"])
+        await served.until(lambda: not served.worker.pool.connection_counts()["connecting"])
         counts = served.counts
         assert counts.in_flight == 0
 

@@ -4,21 +4,21 @@ import asyncio
 import re
 from pathlib import Path
 
-from sockets.conftest import Serve
-from sockets.raw_http import Asked, ok, saying, scripted
+from integration.conftest import Serve
+from support.raw_http import UpstreamSide, ok, scripted, sending
 
 
 async def test_m04_requests_are_worked_on_at_the_same_time(serve: Serve) -> None:
     """The upstream answers nobody until all fifty have asked: a call that blocks the loop would never get there."""
     everybody = asyncio.Event()
 
-    async def conversation(asked: Asked) -> None:
-        await asked.request()
-        if len(asked.upstream.requests) == 50:
+    async def conversation(side: UpstreamSide) -> None:
+        await side.request()
+        if len(side.upstream.requests) == 50:
             everybody.set()
         await everybody.wait()
-        asked.say(ok())
-        await asked.reader.read()
+        side.send(ok())
+        await side.reader.read()
 
     async with scripted(conversation) as upstream:
         served = await serve(upstream.url, hedges=0)
@@ -27,7 +27,7 @@ async def test_m04_requests_are_worked_on_at_the_same_time(serve: Serve) -> None
 
 
 async def test_m05_connections_outlive_requests(serve: Serve) -> None:
-    async with scripted(saying(ok())) as upstream:
+    async with scripted(sending(ok())) as upstream:
         served = await serve(upstream.url)
         for _ in range(20):
             await served.get()
@@ -37,19 +37,19 @@ async def test_m05_connections_outlive_requests(serve: Serve) -> None:
 async def test_m09_the_payload_is_the_upstreams_own(serve: Serve) -> None:
     body = b'{ "time" : 12345.5, "token": "\\u00e9" }\n'
 
-    async with scripted(saying(ok(body))) as upstream:
+    async with scripted(sending(ok(body))) as upstream:
         assert (await (await serve(upstream.url)).get())[2] == body
 
 
 async def test_m10_the_timeout_that_counts_is_told(serve: Serve) -> None:
-    async with scripted(saying(ok())) as upstream:
+    async with scripted(sending(ok())) as upstream:
         served = await serve(upstream.url, max_timeout_ms=50_000)
         for query, told in (("", "10000"), ("?timeout=7000", "7000"), ("?timeout=50001", "50000")):
             assert (await served.get("/api/smart" + query))[1]["hedgerow-timeout-ms"] == told
 
 
 def test_each_of_the_twenty_mistakes_is_named_by_a_test() -> None:
-    tests = Path(__file__).parent.parent.rglob("test_*.py")
+    tests = Path(__file__).parents[2].rglob("test_*.py")
     named = {
         number for test in tests for number in re.findall(r"\bM(\d\d)\b|(?<=_)m(\d\d)(?=_)", test.read_text())
     }

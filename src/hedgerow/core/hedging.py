@@ -76,7 +76,7 @@ class Race:
                     return Won(attempt, outcome.body, tuple(self.attempts))
 
             if all_failed and self._hedges_at < inf and plan.early_failure is EarlyFailure.IMMEDIATE:
-                self._hedges_at = now
+                self._hedges_at = min(self._hedges_at, now)
             if self._hedges_at <= now < deadline_at:
                 self._hedges_at = inf
                 for number in range(2, 2 + plan.hedges):

@@ -266,6 +266,8 @@ class ClientConnection(EventHandler):
             self._context.loop.internal_error()
             self.abort()
         self._processing = False
+        if self._paused:
+            self._update_reading()
 
     def _answer_pending(self) -> None:
         answered = 0

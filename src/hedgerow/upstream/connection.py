@@ -35,7 +35,7 @@ class UpstreamConnection(EventHandler):
 
     __slots__ = (
         "_body", "_complete", "_fd", "_head", "_keep_alive", "_parser", "_pool", "_status", "_stream", "_wire_bytes",
-        "address", "attempt", "connecting", "generation", "grace_tick", "idle_since", "opened_at", "retried", "reused", "state",
+        "address", "attempt", "connecting", "generation",  "idle_since", "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
     def __init__(self, pool: "ConnectionPool", attempt: Attempt) -> None:
@@ -52,8 +52,6 @@ class UpstreamConnection(EventHandler):
         self.connecting: Connecting | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
-        self.grace_tick = 0
-        """The deadline of a loser, in the event loop."""
         self.reused = False
         """The attempt was sent on a pooled connection."""
         self.retried = False
@@ -98,10 +96,6 @@ class UpstreamConnection(EventHandler):
         if self.attempt is not None:
             self.attempt.is_loser = True
             self._pool.attempt_abandoned(self)
-
-    def on_deadline(self) -> None:
-        """Called when the loser's grace is over."""
-        self.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
 
     def fail(self, failure: Failure) -> None:
         """Finish the attempt as a failure, and close."""

@@ -182,7 +182,7 @@ class ConnectionPool(AttemptSender):
     def _take_idle(self, attempt: Attempt) -> UpstreamConnection | None:
         """Return the pooled connection that was used last, of those that the attempt may have."""
         idle = self._idle
-        if attempt.number > 1 and len(self.connections) < self.max_connections:
+        if (attempt.number > 1 or attempt.request.tried) and len(self.connections) < self.max_connections:
             return self._take_idle_for_hedge(attempt)
         while idle:
             connection = idle.pop()

@@ -206,6 +206,8 @@ def test_u01_where_only_earlier_addresses_are_left_they_are_waited_for(bench: Be
         ("refuses", "hangs", "no connection within 0.5 s (TCP)", 0.5),
         ("hangs", "refuses", "no connection within 0.5 s (TCP)", 0.5),
         ("hangs", "hangs", "no connection within 0.5 s (TCP)", 0.5),
+        ("hangs", "unreachable", "no connection within 0.5 s (TCP)", 0.5),
+        ("unreachable", "hangs", "no connection within 0.5 s (TCP)", 0.5),
     ],
 )
 def test_u01_when_no_address_answers_the_attempt_fails_and_says_why(
@@ -335,6 +337,7 @@ def test_cancelling_a_connect_that_is_done_leaves_its_stream_alone(bench: Bench)
     started.append(bench.connector("a").connect((), take))
     bench.world.run_until(lambda: bool(taken))
     started[0].cancel()
+    assert started[0]._sock is None
     assert not taken[0].closed
     bench.world.loop.unregister(taken[0].sock.fileno())
     taken[0].close()

@@ -167,6 +167,17 @@ def test_u04_a_lookup_that_took_too_long_serves_those_who_come_later(bench: Benc
     assert bench.resolver.began_at == [0.0]
 
 
+@pytest.mark.parametrize("end", ["cancelled", "out of time"])
+def test_d4_a_lookup_that_hangs_holds_no_connect_that_waits_no_longer(bench: Bench, end: str) -> None:
+    """It may hang for 30 s, and thousands of connects begin meanwhile."""
+    started = bench.connect()
+    if end == "cancelled":
+        started.cancel()
+    else:
+        bench.world.run_for(3.1)
+    assert bench.connector._waiting == {}
+
+
 def test_u04_a_connect_that_waits_for_the_lookup_can_be_cancelled(bench: Bench) -> None:
     bench.connect().cancel()
     bench.resolver.end("a")

@@ -32,7 +32,8 @@ class Bench:
 
     def connector(self, hosts: str, **limits: float) -> Connector:
         target = parse_target("http://upstream.test/")
-        connector = Connector(target, UpstreamLimits(**limits), self.world.loop, NoResolver(), None)  # type: ignore[arg-type]
+        bounds = UpstreamLimits(**limits)  # type: ignore[arg-type]
+        connector = Connector(target, bounds, self.world.loop, NoResolver(), None, self.network.open_socket)
         connector.addresses.set([address(host) for host in hosts], self.world.clock.now)
         connector._closed = True  # no lookups here
         return connector
@@ -64,11 +65,10 @@ class NoResolver:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench() -> Iterator[Bench]:
     """Afterwards no socket, deadline or registration of it may be left, nor an internal error."""
     world = VirtualLoop()
     network = Network(world)
-    monkeypatch.setattr(connecting, "open_outgoing_socket", network.open_socket)
     registered = dict(world.poller.registered)
     yield Bench(world, network)
     world.loop.run_once(0)

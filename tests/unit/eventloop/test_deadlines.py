@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hedgerow.eventloop.deadlines import TICKS_PER_S, DeadlineQueue, ExpiryQueue, response_deadline
-from hedgerow.eventloop.deadlines import Waiter as AnyWaiter
+from hedgerow.eventloop.event_handler import EventHandler
 
 
-class Waiter:
+class Waiter(EventHandler):
     """Notes when it was woken."""
 
     def __init__(self) -> None:
@@ -29,8 +29,8 @@ class Waiter:
     )
 )
 def test_deadlines_fire_like_a_naive_list(steps: list[tuple[str, int]]) -> None:
-    deadlines, naive, now = DeadlineQueue(), dict[AnyWaiter, tuple[float, int]](), 0.0
-    set_: list[AnyWaiter] = []
+    deadlines, naive, now = DeadlineQueue(), dict[EventHandler, tuple[float, int]](), 0.0
+    set_: list[EventHandler] = []
     for what, amount in steps:
         if what == "set":
             waiter, at = Waiter(), now + amount / 7_000

@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.resolver import OnResult, Resolver
 from hedgerow.net.stream import Stream
@@ -46,7 +47,7 @@ class PendingLookup:
         self.cancelled = True
 
 
-class FakeResolver:
+class FakeResolver(EventHandler):
     """Notes when lookups begin; each ends when the test says so, or with `answer` after 10 ms."""
 
     def __init__(self, world: VirtualLoop) -> None:
@@ -384,7 +385,7 @@ class Served:
         self.loop.close()
 
 
-class Ready:
+class Ready(EventHandler):
     came = False
 
     def on_ready(self, _mask: int) -> None:

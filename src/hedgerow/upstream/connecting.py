@@ -91,6 +91,8 @@ class Connecting(EventHandler):
             return
         if self._tls_mask:
             self._go_on_with_tls(cast("ssl.SSLSocket", sock), self.address)
+        elif self._connector.tls is not None and not self._connector.may_start_handshake():
+            return  # the socket stays ready, so the next iteration calls again
         elif error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._sock = None
             self._close(sock)
@@ -187,7 +189,8 @@ class Connecting(EventHandler):
         connector.loop.unregister(sock.fileno())  # if the upstream has gone already, wrapping it closes it
         self._sock = None
         try:
-            tls_sock = start_tls(connector.tls, sock, connector.server_name)
+            session = connector.tls_sessions.get(address, connector.loop.clock())
+            tls_sock = start_tls(connector.tls, sock, connector.server_name, session)
         except OSError as error:
             self._fail_tls(address, error)
             return
@@ -214,6 +217,7 @@ class Connecting(EventHandler):
             self._succeed(sock, address)
 
     def _fail_tls(self, address: Address, error: OSError) -> None:
+        self._connector.tls_sessions.discard(address)
         self._connector.connect_failed(address)
         self._fail(Failure(FailureReason.TLS, error_text(error)))
 

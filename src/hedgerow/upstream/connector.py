@@ -4,7 +4,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Protocol
+from typing import Final, Protocol
 
 from hedgerow.core.outcomes import Failure
 from hedgerow.eventloop.event_handler import EventHandler
@@ -12,9 +12,15 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.resolver import OnResult, numeric_addresses
 from hedgerow.net.tcp import Address, open_outgoing_socket
 from hedgerow.net.tls import server_name
+from hedgerow.net.tls_sessions import TlsSessions
 from hedgerow.settings import Target, UpstreamLimits
 from hedgerow.upstream.addresses import AddressList
 from hedgerow.upstream.connecting import Connecting, OnDone
+
+HANDSHAKES_PER_ITERATION: Final = 16
+"""TLS handshakes that are started in one iteration of the event loop; those that wait for nothing but the CPU are
+finished first. Each needs 40 KiB until it is done, which leaves holes between what stays: of 1 000 connections opened
+at once each takes 43 KiB without this bound, 36 with 64, 32.5 with 16 or 4; CPU and time are the same (4: 5 % more)."""
 
 
 class PendingLookup(Protocol):
@@ -46,6 +52,7 @@ class Connector(EventHandler):
         self.loop = loop
         self.open_socket = open_socket
         self.tls = tls
+        self.tls_sessions = TlsSessions()
         self.server_name = server_name(target.host)
         self._target = target
         self._resolver = resolver
@@ -58,6 +65,8 @@ class Connector(EventHandler):
         self._lookup_due_at = inf
         self._waiting: dict[Connecting, None] = {}
         self._closed = False
+        self._iteration = 0
+        self._handshakes_started = 0
 
     def is_current(self, address: Address) -> bool:
         """Return whether the upstream's name still has `address`: can change when `addresses.generation` does."""
@@ -93,6 +102,14 @@ class Connector(EventHandler):
         if self._lookup is not None:
             self._lookup.cancel()
             self._lookup = None
+
+    def may_start_handshake(self) -> bool:
+        """Return whether one more TLS handshake may be started in this iteration; the socket stays ready until then."""
+        if self._iteration != self.loop.iteration:
+            self._iteration = self.loop.iteration
+            self._handshakes_started = 0
+        self._handshakes_started += 1
+        return self._handshakes_started <= HANDSHAKES_PER_ITERATION
 
     def connect_failed(self, address: Address) -> None:
         """Have the next connects go elsewhere, and look the name up soon: it may have moved."""

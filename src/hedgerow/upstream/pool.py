@@ -58,6 +58,7 @@ class ConnectionPool(AttemptSender):
         self._loser_grace_s = loser_grace_s
         self._observer = observer
         self._connector = connector
+        self.tls_sessions = connector.tls_sessions
         self._reaper = _Reaper(self)
         self._reaps = False
         self._head = (

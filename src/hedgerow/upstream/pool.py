@@ -206,7 +206,6 @@ class ConnectionPool(AttemptSender):
         elif address is not None:
             if connection.attempt is not None:
                 self._note_address(connection.attempt, address)
-            connection.generation = self._connector.addresses.generation
             connection.open(result, address)
 
     def _note_address(self, attempt: Attempt, address: Address | None) -> None:

@@ -681,3 +681,26 @@ def test_in_one_iteration_a_bounded_number_of_handshakes_is_started(bench: Bench
     assert started == [HANDSHAKES_PER_ITERATION, 2 * HANDSHAKES_PER_ITERATION, len(burst)]
     for each in burst:
         each.cancel()
+
+
+def test_a_handshake_can_be_cancelled(bench: Bench) -> None:
+    """The fixture looks for the socket."""
+    context = HangingHandshake()
+    bench.connector.tls = cast("ssl.SSLContext", context)
+    bench.network.connects("a", 0.0)
+    bench.connector.addresses.set([address("a")], bench.world.clock.now)
+    registered = dict(bench.world.poller.registered)
+    started = bench.connect()
+    bench.world.run_until(lambda: context.started == 1)
+    started.cancel()
+    bench.world.run_for(5.0)
+    assert bench.results == []
+    assert bench.world.poller.registered == registered
+
+
+def test_d1_an_address_whose_handshake_hangs_is_avoided(bench: Bench) -> None:
+    bench.connector.tls = cast("ssl.SSLContext", HangingHandshake())
+    bench.network.connects("a", 0.0)
+    bench.connector.addresses.set([address("a"), address("b")], bench.world.clock.now)
+    assert bench.outcome() == Failure(FailureReason.CONNECT, "no connection within 3 s (TLS handshake)")
+    assert [bench.connector.addresses.candidates(())[0] for _ in range(3)] == [address("b")] * 3

@@ -1,8 +1,7 @@
 """Opens the connections to one upstream, and keeps its addresses up to date beside the traffic."""
 
-import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Final, Protocol
 
@@ -10,7 +9,7 @@ from hedgerow.core.outcomes import Failure
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.resolver import OnResult, numeric_addresses
-from hedgerow.net.tcp import Address, open_outgoing_socket
+from hedgerow.net.tcp import Address, OpenSocket, open_outgoing_socket
 from hedgerow.net.tls import server_name
 from hedgerow.net.tls_sessions import TlsSessions
 from hedgerow.settings import Target, UpstreamLimits
@@ -45,7 +44,8 @@ class Connector(EventHandler):
         loop: EventLoop,
         resolver: NameLookup,
         tls: ssl.SSLContext | None,
-        open_socket: Callable[[Address], socket.socket] = open_outgoing_socket,
+        *,
+        open_socket: OpenSocket = open_outgoing_socket,
     ) -> None:
         """`tls` is None where the upstream is asked in clear text; `open_socket` gives a non-blocking socket."""
         self.limits = limits

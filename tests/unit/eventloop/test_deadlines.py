@@ -97,16 +97,17 @@ def test_expiry_is_in_the_order_of_adding() -> None:
     assert list(queue.pop_expired(13.0)) == ["b", "d"]
     assert "a" in queue
     assert len(queue) == 1
-    assert queue.pop_newest() == "a"
-    assert queue.pop_newest() is None
+    assert queue.next_due_at == 14.0
+    assert queue.pop_oldest() == "a"
     assert queue.pop_oldest() is None
+    assert queue.next_due_at == inf
 
 
-def test_the_newest_and_the_oldest() -> None:
+def test_the_oldest() -> None:
     queue: ExpiryQueue[str] = ExpiryQueue(10.0)
     for item in "abc":
         queue.add(item, 0.0)
-    assert (queue.pop_newest(), queue.pop_oldest(), len(queue)) == ("c", "a", 1)
+    assert (queue.pop_oldest(), len(queue)) == ("a", 2)
 
 
 @pytest.mark.parametrize(

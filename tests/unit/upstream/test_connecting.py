@@ -33,7 +33,9 @@ class Bench:
     def connector(self, hosts: str, **limits: float) -> Connector:
         target = parse_target("http://upstream.test/")
         bounds = UpstreamLimits(**limits)  # type: ignore[arg-type]
-        connector = Connector(target, bounds, self.world.loop, NoResolver(), None, self.network.open_socket)
+        connector = Connector(
+            target, bounds, self.world.loop, NoResolver(), None, open_socket=self.network.open_socket
+        )
         connector.addresses.set([address(host) for host in hosts], self.world.clock.now)
         connector._closed = True  # no lookups here
         return connector

@@ -92,7 +92,7 @@ class Bench:
             self.world.loop,
             self.resolver,
             None,
-            self.network.open_socket,
+            open_socket=self.network.open_socket,
         )
 
     def connect(self) -> Connecting:

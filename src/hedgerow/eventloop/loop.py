@@ -70,6 +70,8 @@ class EventLoop:
         """Starts waiting requests, and returns the instant at which it wants to be called again."""
         self.on_iteration: Callable[[float, float], None] = _ignore
         """Called after each iteration with its length in seconds and the instant of its end."""
+        self.iteration = 0
+        """The number of the current iteration: for bounds on what is done in one."""
         self.clients_lag = False
         """What is read from clients now may have come a while ago, so each asks the kernel when."""
         self.clients_read_at = clock()
@@ -183,6 +185,7 @@ class EventLoop:
         started_at = self.clock()
         wait_s = 0.0 if self._ready or self._writers else min(max(next_at - started_at, 0.0), max_wait_s)
         events = self._poller.poll(wait_s, EVENTS_PER_POLL)
+        self.iteration += 1
         now = self.clock()
         self.monitor.iteration_started(now, self.deadlines.next_due_at)
         self._step_ends_at = now + STEP_S

@@ -83,7 +83,11 @@ class RawSocket:
         self.sock = socket.socket()
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect(("127.0.0.1", port))
+        try:
+            self.sock.connect(("127.0.0.1", port))
+        except OSError:
+            self.sock.close()
+            raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
         self.received = b""
@@ -112,6 +116,11 @@ class RawSocket:
     def statuses(self) -> list[int]:
         """Return the status codes of the responses that have come so far."""
         return [int(part[:3]) for part in self.read().split(b"HTTP/1.1 ")[1:]]
+
+    def is_ended(self) -> bool:
+        """Read, and return whether the server has sent FIN."""
+        self.read()
+        return self.ended
 
     def half_close(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)

@@ -134,8 +134,8 @@ class EventLoop:
 
     def register_client(self, fd: int, source: EventSource, mask: int) -> None:
         """Watch a client's connection: it is read in the time that work under way leaves."""
-        self._client_sources[fd] = source
         self._client_poller.register(fd, mask)
+        self._client_sources[fd] = source
 
     def modify_client(self, fd: int, mask: int) -> None:
         """Change what a client's connection is watched for; 0 leaves errors and hang-ups alone."""

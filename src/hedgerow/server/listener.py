@@ -118,7 +118,12 @@ class Listener:
             self._pause(ACCEPT_PAUSE_S)  # EMFILE and its like: the socket would stay readable
             return False
         sock.setblocking(False)
-        connection = ClientConnection(context, sock)
+        try:
+            connection = ClientConnection(context, sock)
+        except OSError:  # ENOSPC: as many descriptors are watched as may be (epoll_ctl(2))
+            sock.close()
+            self._pause(ACCEPT_PAUSE_S)
+            return False
         self.count_connections()
         if beyond >= 0:
             connection.reject(TOO_MANY_CONNECTIONS)

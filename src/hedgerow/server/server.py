@@ -85,6 +85,7 @@ class HttpServer:
         """Called to look for overdue connections, and in a drain for idle ones."""
         loop, context = self._loop, self._context
         loop.cancel(self._reap_tick, self)
+        self._reap_tick = loop.call_at(loop.clock() + REAP_INTERVAL_S, self)  # whatever happens below
         # Not by the clock: what a client sent in time is read before its time is over, however long we were stopped.
         read_until = loop.clients_read_at
         context.timeouts.reap(context.connections, read_until)
@@ -93,9 +94,8 @@ class HttpServer:
                 connection.close_idle()
         if self._on_empty is not None and not context.connections:
             on_empty, self._on_empty = self._on_empty, None
+            loop.cancel(self._reap_tick, self)
             on_empty()
-            return
-        self._reap_tick = loop.call_at(loop.clock() + REAP_INTERVAL_S, self)
 
     def _on_closed(self) -> None:
         if self._listener is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from hedgerow.core.request import Cancellable, Request, Responder
+from hedgerow.core.request import Cancellable, Handler, Request, Responder
 from hedgerow.core.response import JSON, Response, problem_response
 
 Answering = Callable[[Request], Awaitable[Response]]
@@ -21,7 +21,7 @@ class Readiness:
     reason: str
 
 
-class Admin:
+class Admin(Handler):
     """Answers the operations port's requests."""
 
     def __init__(

@@ -4,35 +4,20 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
-from hedgerow.admission.waiting import Waiting, wait_until
+from hedgerow.admission.controller import AdmissionController
+from hedgerow.admission.waiting import wait_until
 from hedgerow.core.hedging import HedgePlan, Race
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import Attempt, AttemptHandle, RequestTrace, Verdict
-from hedgerow.core.request import Request, Responder
+from hedgerow.core.outcomes import Attempt, AttemptSender, RequestTrace, Verdict
+from hedgerow.core.request import Handler, Request, Responder
 from hedgerow.core.response import Response, overloaded, problem_response, response_for
 from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
 from hedgerow.eventloop.deadlines import response_deadline
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 
 SMART_PATH: Final = b"/api/smart"
 _ALLOWED: Final = (b"GET", b"HEAD")
-
-
-class AttemptSender(Protocol):
-    """What a race needs of the upstream."""
-
-    def send(self, attempt: Attempt) -> AttemptHandle:
-        """Send the attempt's request; report by `attempt.finish`, perhaps before returning. Never raises."""
-
-
-class Admission(Protocol):
-    """Decides when a request may start; see `admission.controller`."""
-
-    def admit_or_queue(self, request: "RequestTask", now: float) -> bool: ...
-    def next_admitted(self, now: float) -> Waiting | None: ...
-    def next_admission_at(self, now: float) -> float: ...
-    def release(self) -> None: ...
-    def rejection_reason(self) -> str: ...
 
 
 class Tracer(Protocol):
@@ -51,7 +36,7 @@ class Policy:
     max_timeout_ms: int
 
 
-class Gateway:
+class Gateway(Handler):
     """Answers requests: the smart endpoint, and a clear error everywhere else."""
 
     def __init__(
@@ -59,7 +44,7 @@ class Gateway:
         upstream: AttemptSender,
         policy: Policy,
         *,
-        admission: Admission,
+        admission: AdmissionController,
         loop: EventLoop,
         observer: Observer,
         tracer: Tracer | None = None,
@@ -82,9 +67,16 @@ class Gateway:
         except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
             self.observer.internal_error(request)
             rejection = internal_error(request)
-        self.observer.request_rejected(rejection.code, rejection.code)
+        self.report_rejection(request, rejection.code, rejection.code)
         responder.respond(rejection)
         return None
+
+    def report_rejection(self, request: Request, code: str, reason: str) -> None:
+        """Report it to telemetry, whose errors never cost a client its response."""
+        try:
+            self.observer.request_rejected(code, reason)
+        except Exception:  # noqa: BLE001 (B12)
+            self.observer.internal_error(request)
 
     def _validate(self, request: Request) -> Response | None:
         """Read the timeout, or return the rejection of what needs no upstream."""
@@ -118,7 +110,7 @@ def internal_error(request: Request) -> Response:
     return problem_response("internal", "an internal error, it has been logged", request.request_id)
 
 
-class RequestTask:
+class RequestTask(EventHandler):
     """One valid request: waits for admission, runs its race, answers.
 
     It is what the event loop wakes and fires deadlines of, and what its connection cancels.
@@ -235,7 +227,7 @@ class RequestTask:
         """Answer 503: it has waited as long as it may (B11). Under overload most answers are this one."""
         self.is_waiting = False
         gateway = self._gateway
-        gateway.observer.request_rejected("overloaded", gateway.admission.rejection_reason())
+        gateway.report_rejection(self.request, "overloaded", gateway.admission.rejection_reason())
         self._respond(overloaded(self.request.request_id, 1))
 
     def _end(self, code: str, verdict: Verdict | None) -> None:
@@ -246,7 +238,10 @@ class RequestTask:
         self._forget_deadline()
         gateway = self._gateway
         gateway.admission.release()
-        gateway.observer.request_finished(self.request, code, gateway.loop.clock(), verdict)
+        try:
+            gateway.observer.request_finished(self.request, code, gateway.loop.clock(), verdict)
+        except Exception:  # noqa: BLE001 (B12: an error of telemetry never costs a client its response)
+            gateway.observer.internal_error(self.request)
 
     def _respond(self, response: Response) -> None:
         responder, self._responder = self._responder, None

@@ -1,28 +1,36 @@
 """The facts that the core and the edges emit; telemetry interprets them. Plain calls: they cost no object."""
 
-from typing import Protocol
+from mypy_extensions import mypyc_attr
 
 from hedgerow.core.outcomes import Attempt, Verdict
 from hedgerow.core.request import Request
 
 
-class Observer(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Observer:
     """What receives the facts. None of these may raise or wait: they are called on the path of a request."""
+
+    __slots__ = ()
 
     def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
         """Called when an admitted request is over: answered with `code`, or `abandoned` by its client.
 
         There is no verdict when the client left or an internal error ended it.
         """
+        raise NotImplementedError
 
     def request_rejected(self, code: str, reason: str) -> None:
         """Called when a request is answered without an attempt; `reason` is the rejection's, or the code again."""
+        raise NotImplementedError
 
     def internal_error(self, request: Request | None) -> None:
         """Called in the handler of an unexpected exception; `request` is the one that it ended, if any."""
+        raise NotImplementedError
 
     def attempt_finished(self, attempt: Attempt) -> None:
         """Called when an attempt has its outcome; `attempt.is_loser` when its race was over before."""
+        raise NotImplementedError
 
     def stale_connection_retried(self) -> None:
         """Called when an attempt met a pooled connection that the upstream had just closed; it is sent once more."""
+        raise NotImplementedError

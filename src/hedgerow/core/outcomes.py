@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
     from hedgerow.core.request import Request
 
@@ -104,16 +106,31 @@ class Attempt:
         self.request = request
         self.is_loser = False
         """Its race was over before it had an outcome."""
-        self._owner = owner
+        self._owner: AttemptOwner | None = owner
 
     def finish(self, outcome: Outcome, at: float) -> None:
         """Report the outcome, once; a second report is an internal error."""
         if self.outcome is not None:
             raise RuntimeError(f"attempt {self.number} finished twice: {self.outcome!r}, then {outcome!r}")
+        if self.is_loser and isinstance(outcome, Success):
+            outcome.body = b""  # nothing needs it, and records of requests keep attempts for a while
         self.outcome = outcome
         self.ended_at = at
         self.handle = None
-        self._owner.on_attempt_finished()
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.on_attempt_finished()
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class AttemptSender:
+    """What a race needs of the upstream."""
+
+    __slots__ = ()
+
+    def send(self, attempt: Attempt) -> AttemptHandle:
+        """Send the attempt's request; report by `attempt.finish`, perhaps before returning. Never raises."""
+        raise NotImplementedError
 
 
 @dataclass(init=False)

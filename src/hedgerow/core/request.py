@@ -3,6 +3,8 @@
 from secrets import token_hex
 from typing import Any, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from hedgerow.core.outcomes import RequestTrace
 
 
@@ -14,7 +16,7 @@ class Request:
     """
 
     __slots__ = (
-        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "method", "path", "query", "record",
+        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "method", "path", "query",
         "request_id", "started_at", "timeout_ms", "trace", "tried",
     )  # fmt: skip
 
@@ -47,18 +49,20 @@ class Request:
         """When it is answered at the latest; set when it is admitted."""
         self.tried: list[Any] | None = None
         """Addresses of the upstream that its attempts went to, where there are several."""
-        self.record: list[Any] | None = None
-        """What telemetry keeps of it."""
 
 
-class Handler(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Handler:
     """Answers requests."""
+
+    __slots__ = ()
 
     def handle(self, request: Request, responder: "Responder") -> "Cancellable | None":
         """Answer by one call of `responder.respond`, before this returns or later.
 
         Return what can be cancelled while the client waits, or None if nothing can. Never raises.
         """
+        raise NotImplementedError
 
 
 class Responder(Protocol):

@@ -7,17 +7,12 @@ the deadline is forgotten. That is the timing-wheel argument (Varghese and Lauck
 from collections.abc import Hashable, Iterator
 from heapq import heappop, heappush
 from math import inf
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
+
+from hedgerow.eventloop.event_handler import EventHandler
 
 TICKS_PER_S: Final = 1000
 """Resolution of `DeadlineQueue`. A poll waits for whole milliseconds, so finer ticks gain nothing."""
-
-
-class Waiter(Protocol):
-    """Something that has a deadline."""
-
-    def on_deadline(self) -> None:
-        """Called when the instant has come."""
 
 
 class DeadlineQueue:
@@ -26,7 +21,7 @@ class DeadlineQueue:
     __slots__ = ("_buckets", "_ticks", "next_due_at")
 
     def __init__(self) -> None:
-        self._buckets: dict[int, dict[Waiter, None]] = {}
+        self._buckets: dict[int, dict[EventHandler, None]] = {}
         self._ticks: list[int] = []
         self.next_due_at = inf
         """The earliest instant at which something may be due, in seconds."""
@@ -34,11 +29,11 @@ class DeadlineQueue:
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
-    def set(self, at: float, waiter: Waiter) -> int:
+    def set(self, at: float, waiter: EventHandler) -> int:
         """Fire `waiter` at the instant `at` (seconds, finite). Return what `cancel` needs."""
-        tick = -int(-at * TICKS_PER_S // 1)
-        if (tick - 1) / TICKS_PER_S >= at:  # 2.007 * 1000 is more than 2007: a tick too late
-            tick -= 1
+        tick = int(at * TICKS_PER_S)
+        if tick / TICKS_PER_S < at:
+            tick += 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = {}
@@ -47,13 +42,13 @@ class DeadlineQueue:
         bucket[waiter] = None
         return tick
 
-    def cancel(self, tick: int, waiter: Waiter) -> None:
+    def cancel(self, tick: int, waiter: EventHandler) -> None:
         """Forget a deadline; one that has fired is forgotten already."""
         bucket = self._buckets.get(tick)
         if bucket is not None and bucket.pop(waiter, waiter) is None and not bucket:
             bucket.clear()  # gives its hash table back; the bucket itself goes when its tick comes
 
-    def pop_due(self, now: float) -> Iterator[Waiter]:
+    def pop_due(self, now: float) -> Iterator[EventHandler]:
         """Take the waiters whose instant has come, in the order of their instants.
 
         A waiter that has fired may set and cancel deadlines, also such as are due at once.
@@ -97,17 +92,12 @@ class ExpiryQueue(Generic[T]):
         """Forget `item`, if it is here."""
         self._due.pop(item, None)
 
-    def __iter__(self) -> Iterator[T]:
-        """Return the things in the order in which they expire."""
-        return iter(self._due)
-
-    def newest_first(self) -> Iterator[T]:
-        """Return the things, what was added last first."""
-        return reversed(self._due)
-
-    def pop_newest(self) -> T | None:
-        """Take what was added last."""
-        return self._due.popitem()[0] if self._due else None
+    @property
+    def next_due_at(self) -> float:
+        """Return the instant at which the next thing expires; infinite if there is none."""
+        for due_at in self._due.values():
+            return due_at
+        return inf
 
     def pop_oldest(self) -> T | None:
         """Take what was added first, and would expire next."""

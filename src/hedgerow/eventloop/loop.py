@@ -18,7 +18,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
 
-from hedgerow.eventloop.deadlines import DeadlineQueue, Waiter
+from hedgerow.eventloop.deadlines import DeadlineQueue
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop_monitor import LAGGING_S, LoopMonitor
 
 READABLE: Final = select.EPOLLIN
@@ -32,30 +33,6 @@ CLIENTS_PER_ITERATION: Final = 64
 """Clients that are read in one iteration. More would make the answers of the upstream wait (each takes some 30 µs)."""
 MAX_POLL_S: Final = 1.0
 """An idle loop wakes up this often, so that a clock that was set or a suspended machine cannot stop it for long."""
-
-
-class EventSource(Protocol):
-    """What a descriptor is registered with."""
-
-    def on_ready(self, mask: int) -> None:
-        """Called when the descriptor is ready for what `mask` says (`READABLE`, `WRITABLE`, EPOLLERR, EPOLLHUP)."""
-
-    def abort(self) -> None:
-        """Called when `on_ready` has raised, which is an internal error: unregister and close."""
-
-
-class Task(Protocol):
-    """Something that waits for events and goes on when one has come."""
-
-    def resume(self) -> None:
-        """Go on; called once for each call of `EventLoop.wake`."""
-
-
-class Writer(Protocol):
-    """Something with bytes to send."""
-
-    def flush(self) -> None:
-        """Send them; called once for each call of `EventLoop.flush_later`. Never raises."""
 
 
 class Closable(Protocol):
@@ -102,11 +79,11 @@ class EventLoop:
         self._client_poller = make_poller()
         self._client_poller_fd = self._client_poller.fileno()
         self._poller.register(self._client_poller_fd, READABLE)
-        self._sources: dict[int, EventSource] = {}
-        self._client_sources: dict[int, EventSource] = {}
-        self._listeners: dict[int, EventSource] = {}
-        self._ready: list[Task] = []
-        self._writers: list[Writer] = []
+        self._sources: dict[int, EventHandler] = {}
+        self._client_sources: dict[int, EventHandler] = {}
+        self._listeners: dict[int, EventHandler] = {}
+        self._ready: list[EventHandler] = []
+        self._writers: list[EventHandler] = []
         self._closing: list[Closable] = []
         self._step_ends_at = 0.0
         self._admit_at = inf
@@ -114,7 +91,7 @@ class EventLoop:
 
     # -- registration
 
-    def register(self, fd: int, source: EventSource, mask: int) -> None:
+    def register(self, fd: int, source: EventHandler, mask: int) -> None:
         """Watch a descriptor of work that is under way: a connection to the upstream, a channel, a wake-up."""
         self._sources[fd] = source
         self._poller.register(fd, mask)
@@ -123,7 +100,7 @@ class EventLoop:
         """Change what a descriptor of `register` is watched for."""
         self._poller.modify(fd, mask)
 
-    def replace_source(self, fd: int, source: EventSource) -> None:
+    def replace_source(self, fd: int, source: EventHandler) -> None:
         """Hand a descriptor of `register` over to another source, watched as it is. Costs no system call."""
         self._sources[fd] = source
 
@@ -132,7 +109,7 @@ class EventLoop:
         del self._sources[fd]
         self._poller.unregister(fd)
 
-    def register_client(self, fd: int, source: EventSource, mask: int) -> None:
+    def register_client(self, fd: int, source: EventHandler, mask: int) -> None:
         """Watch a client's connection: it is read in the time that work under way leaves."""
         self._client_poller.register(fd, mask)
         self._client_sources[fd] = source
@@ -146,7 +123,7 @@ class EventLoop:
         del self._client_sources[fd]
         self._client_poller.unregister(fd)
 
-    def register_listener(self, fd: int, source: EventSource) -> None:
+    def register_listener(self, fd: int, source: EventHandler) -> None:
         """Watch a listening socket. Of several processes that share it, the kernel wakes one (epoll_ctl(2))."""
         self._listeners[fd] = source
         self._poller.register(fd, READABLE | select.EPOLLEXCLUSIVE)
@@ -158,11 +135,11 @@ class EventLoop:
 
     # -- what is to be done in this iteration
 
-    def wake(self, task: Task) -> None:
+    def wake(self, task: EventHandler) -> None:
         """Resume `task` in this iteration."""
         self._ready.append(task)
 
-    def flush_later(self, writer: Writer) -> None:
+    def flush_later(self, writer: EventHandler) -> None:
         """Have `writer` send what it holds in this iteration."""
         self._writers.append(writer)
 
@@ -173,11 +150,11 @@ class EventLoop:
         """
         self._closing.append(sock)
 
-    def call_at(self, at: float, waiter: Waiter) -> int:
+    def call_at(self, at: float, waiter: EventHandler) -> int:
         """Call `waiter.on_deadline` at the instant `at`. Return what `cancel` needs."""
         return self.deadlines.set(at, waiter)
 
-    def cancel(self, tick: int, waiter: Waiter) -> None:
+    def cancel(self, tick: int, waiter: EventHandler) -> None:
         """Forget a deadline; one that has fired is forgotten already."""
         self.deadlines.cancel(tick, waiter)
 
@@ -227,12 +204,12 @@ class EventLoop:
             source = self._listeners.get(fd)
             if source is not None:
                 self._handle(source, READABLE)
-        self._admit_at = self.admit(self.clock())
+        self._admit()
         self._run_ready()
         self._flush()
         self._close()
         ended_at = self.clock()
-        self.on_iteration(self.monitor.iteration_finished(ended_at), ended_at)
+        self._report_iteration(self.monitor.iteration_finished(ended_at), ended_at)
 
     def client_was_queued(self, age_s: float) -> None:
         """Called with the age of what was read from a client, where the kernel was asked for it.
@@ -253,7 +230,7 @@ class EventLoop:
                 self._handle(source, mask)
         return len(events) < CLIENTS_PER_ITERATION
 
-    def _handle(self, source: EventSource, mask: int) -> None:
+    def _handle(self, source: EventHandler, mask: int) -> None:
         try:
             source.on_ready(mask)
         except Exception:  # noqa: BLE001 (a border: one connection pays for an internal error, the worker lives)
@@ -266,9 +243,22 @@ class EventLoop:
             self._run_ready()
             self._flush()
 
-    def _abort(self, source: EventSource) -> None:
+    def _abort(self, source: EventHandler) -> None:
         try:
             source.abort()
+        except Exception:  # noqa: BLE001 (the same border)
+            self._on_internal_error()
+
+    def _admit(self) -> None:
+        try:
+            self._admit_at = self.admit(self.clock())
+        except Exception:  # noqa: BLE001 (the same border)
+            self._admit_at = inf  # the next iteration asks again in any case
+            self._on_internal_error()
+
+    def _report_iteration(self, took_s: float, ended_at: float) -> None:
+        try:
+            self.on_iteration(took_s, ended_at)
         except Exception:  # noqa: BLE001 (the same border)
             self._on_internal_error()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, EventLoop
 from hedgerow.net.tcp import Address
 from hedgerow.net.tls import error_text
@@ -27,7 +28,7 @@ GetAddrInfo = Callable[..., Sequence[Any]]
 OnResult = Callable[[Sequence[Address] | Failure], None]
 
 
-class Lookup:
+class Lookup(EventHandler):
     """One lookup. It reports once, to `on_result`, unless it is cancelled; its thread may end later or never."""
 
     __slots__ = ("_loop", "_on_result", "_tick", "host", "port", "result")
@@ -62,7 +63,7 @@ class Lookup:
             on_result(result)
 
 
-class Resolver:
+class Resolver(EventHandler):
     """Looks names up, each in a thread of its own."""
 
     def __init__(self, loop: EventLoop, getaddrinfo: GetAddrInfo = socket.getaddrinfo) -> None:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from struct import pack
 from typing import Final, Protocol
 
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 
 READ_BYTES: Final = 16 * 1024
@@ -24,7 +25,7 @@ class StreamOwner(Protocol):
         """Called when all bytes were sent after `on_write_blocked`."""
 
 
-class Stream:
+class Stream(EventHandler):
     """One connected socket. What is written is sent when the event loop's step ends, and in one piece if it fits.
 
     `sock` is a `socket.socket` or an `ssl.SSLSocket`: they read and send alike, but for the exceptions.
@@ -107,6 +108,7 @@ class Stream:
         if not self.closed:
             self.closed = True
             self._unsent = b""
+            self.owner = None  # they hold each other: only a collection would free them, and it is rare
             self._loop.close_later(self.sock)
 
     def send_rst_on_close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, EventLoop
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
@@ -77,7 +78,7 @@ def decode_reply(line: bytes) -> ControlReply:
     return _REPLIES.decode(line)
 
 
-class ControlEndpoint:
+class ControlEndpoint(EventHandler):
     """The worker's end of the channel, on its event loop."""
 
     def __init__(

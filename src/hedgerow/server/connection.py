@@ -9,6 +9,7 @@ from typing import Final
 
 from hedgerow.core.request import Cancellable, Handler, Request
 from hedgerow.core.response import Response
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import receive_queue_age_s
@@ -66,7 +67,7 @@ class ServerContext:
         """Each connection is closed after its next response."""
 
 
-class ClientConnection:
+class ClientConnection(EventHandler):
     """Reads requests, has each answered, sends each response in one piece.
 
     Bytes that come while a request is being answered are held unparsed, up to a bound; then the socket is not read. So
@@ -266,6 +267,8 @@ class ClientConnection:
             self._context.loop.internal_error()
             self.abort()
         self._processing = False
+        if self._paused:
+            self._update_reading()
 
     def _answer_pending(self) -> None:
         answered = 0

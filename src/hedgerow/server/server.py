@@ -6,6 +6,7 @@ from math import inf
 from typing import Final
 
 from hedgerow.core.request import Handler, RequestIdGenerator
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.connection import ServerContext
 from hedgerow.server.listener import AcceptBalancer, Listener
@@ -17,7 +18,7 @@ IDLE_GRACE_S: Final = 1.0
 answered with `Connection: close`."""
 
 
-class HttpServer:
+class HttpServer(EventHandler):
     """Serves one listening socket on an event loop."""
 
     def __init__(

@@ -6,6 +6,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Verdict, Won
 from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog
@@ -31,7 +32,7 @@ _IN_RACE: Final = ""
 """The fate of an attempt whose outcome alone tells it: it ended while its race was on."""
 
 
-class Recorder:
+class Recorder(Observer):
     """The observer of one worker: plain numbers on the hot path, added up when somebody asks.
 
     What a request costs here is two observations of a histogram, one for itself and one for its attempt; all
@@ -107,7 +108,6 @@ class Recorder:
         fate = _IN_RACE
         if attempt.is_loser:
             self._wasted_s += took_s
-            self.recent.loser_finished(attempt)
             if attempt.number == 1:
                 fate = _outcome_without_hedging(attempt)
         self._attempts[attempt.number, outcome, fate].observe(took_s)

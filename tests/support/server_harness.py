@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hedgerow.core.request import Cancellable, Request, Responder
+from hedgerow.core.request import Cancellable, Handler, Request, Responder
 from hedgerow.core.response import JSON, Response
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.connection import ClientConnection
@@ -35,7 +35,7 @@ class FakeClock:
         return self.now
 
 
-class Asked:
+class Asked(Cancellable):
     """One request, as the handler got it."""
 
     def __init__(self, request: Request, responder: Responder) -> None:
@@ -50,7 +50,7 @@ class Asked:
         self._responder.respond(response or answer())
 
 
-class FakeHandler:
+class FakeHandler(Handler):
     """Keeps what it is asked, and answers at once if it has a response for that."""
 
     def __init__(self) -> None:

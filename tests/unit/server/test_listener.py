@@ -47,19 +47,21 @@ def test_beyond_the_limit_a_connection_is_answered_503_and_lingers() -> None:
 
 
 def test_accepting_pauses_when_there_is_no_room_for_a_rejection() -> None:
+    """C15: rejected connections linger, so a flood of them met the limit of open files."""
     with server_harness(max_clients=1) as harness:
         inside = [harness.client() for _ in range(1 + OVERFLOW_CONNECTIONS)]
         outside = harness.connect()
-        for _ in range(3):
-            harness.step()
-            assert not harness.loop._listeners, "or the loop would spin on it"
-            harness.step(ACCEPT_PAUSE_S + 0.001)
-        assert harness.server.connections == 1 + OVERFLOW_CONNECTIONS
+        harness.step()
+        assert not harness.loop._listeners, "or the loop would spin on it"
+        harness.step(ACCEPT_PAUSE_S - 0.001)
         assert outside.read() == b""
-        inside[1].close()
-        for _ in range(3):
-            harness.step(ACCEPT_PAUSE_S + 0.001)
-        assert outside.statuses() == [503]
+        assert harness.server.connections == 1 + OVERFLOW_CONNECTIONS
+        for _ in range(6):
+            harness.step(ACCEPT_PAUSE_S / 2 + 0.001)
+        assert outside.statuses() == [503], "the others have lingered for long enough"
+        assert inside[-1].is_ended()
+        assert not inside[-1].was_reset
+        assert not inside[0].is_ended()
 
 
 class FailingSocket:

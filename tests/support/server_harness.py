@@ -143,6 +143,7 @@ class ServerHarness:
         max_clients: int = 100,
         balancer: AcceptBalancer | None = None,
         sock: socket.socket | None = None,
+        evicts_idle: bool = False,
     ) -> None:
         self.clock = FakeClock()
         self.handler = FakeHandler()
@@ -158,6 +159,7 @@ class ServerHarness:
             max_clients=max_clients,
             on_rejected=lambda code, reason: self.rejected.append((code, reason)),
             balancer=balancer,
+            evicts_idle=evicts_idle,
         )
         if sock is None:
             sock = socket.socket()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hedgerow.eventloop.loop import CLIENTS_PER_ITERATION
 from hedgerow.server.connection import ClientConnection
 from hedgerow.server.server import IDLE_GRACE_S
 from hedgerow.server.timeouts import REAP_INTERVAL_S
@@ -76,6 +77,21 @@ def test_a_stall_is_not_held_against_clients_of_a_loop_that_cannot_read_all_at_o
         harness.step(LIMITS.head_timeout_s + 1)
         harness.pass_time(0)
         harness.until_asked(150)
+
+
+def test_timeouts_go_on_while_more_clients_are_ready_than_an_iteration_reads() -> None:
+    """They waited until all of them were read, which under overload is never."""
+    with server_harness(max_clients=300) as harness:
+        harness.handler.answer_at_once()
+        slow = harness.client()
+        slow.send(GET[:10])
+        harness.until(lambda: harness.connection_of(slow)._reading_head)
+        eager = [harness.client() for _ in range(2 * CLIENTS_PER_ITERATION)]
+        for _ in range(int((LIMITS.head_timeout_s + 3 * REAP_INTERVAL_S) * 10)):
+            for client in eager:
+                client.send(GET)
+            harness.step(0.1, wait_s=0)
+        assert slow.statuses() == [408]
 
 
 def test_timeouts_go_on_after_one_of_them_was_an_internal_error(

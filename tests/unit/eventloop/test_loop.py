@@ -387,7 +387,7 @@ def test_each_iteration_is_reported_with_its_length_without_the_poll(
 
 
 def test_b2_clients_were_read_up_to_the_last_poll_that_left_none(world: VirtualLoop, log: list[str]) -> None:
-    for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION):
+    for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION + 1):
         world.loop.register_client(fd, Probe(log, str(fd)), READABLE)
     world.run_for(0.5)
     before = world.loop.clients_read_at

@@ -17,8 +17,8 @@ KEPT_REQUESTS: Final = 1_000
 MAX_FOUND: Final = 100
 """Requests with one id that are returned: describing one takes some 10 µs of the worker's time."""
 
-_Attempt: TypeAlias = tuple[int, float, float | None, str | None]
-"""Number, start, end, outcome."""
+_Attempt: TypeAlias = tuple[int, float, float | None, str | None, bool]
+"""Number, start, end, outcome, and whether its race was over before it had one."""
 _ID, _CODE, _ARRIVED, _ENDED, _DEADLINE, _WINNER, _TRACE_ID, _ATTEMPTS = range(8)
 """Where a record has what. The attempts as they were when the request ended are its last item; losers that finish
 later follow it."""
@@ -71,18 +71,14 @@ class RecentRequests:
 def _kept(attempt: Attempt) -> _Attempt:
     outcome = attempt.outcome
     if outcome is None:
-        return attempt.number, attempt.launched_at, None, None
+        return attempt.number, attempt.launched_at, None, None, True
     name = outcome.reason if isinstance(outcome, Failure) else "success"
-    return attempt.number, attempt.launched_at, attempt.ended_at, name
+    return attempt.number, attempt.launched_at, attempt.ended_at, name, attempt.is_loser
 
 
 def _describe(record: list[Any], utc_offset_s: float) -> RequestRecord:
     arrived_at, ended_at, deadline_at = record[_ARRIVED], record[_ENDED], record[_DEADLINE]
-    attempts = {attempt[0]: attempt for attempt in record[_ATTEMPTS]}
-    losers = {number for number, _, finished_at, _ in record[_ATTEMPTS] if finished_at is None}
-    for loser in record[_ATTEMPTS + 1 :]:
-        attempts[loser[0]] = loser
-        losers.add(loser[0])
+    attempts = {attempt[0]: attempt for attempt in (*record[_ATTEMPTS], *record[_ATTEMPTS + 1 :])}
     return RequestRecord(
         request_id=record[_ID].decode("ascii"),
         code=record[_CODE],
@@ -96,9 +92,9 @@ def _describe(record: list[Any], utc_offset_s: float) -> RequestRecord:
                 launched_at_ms=_milliseconds(launched_at - arrived_at),
                 took_ms=None if finished_at is None else _milliseconds(finished_at - launched_at),
                 outcome=outcome or "pending",
-                lost=number in losers,
+                lost=is_loser,
             )
-            for number, launched_at, finished_at, outcome in sorted(attempts.values())
+            for number, launched_at, finished_at, outcome, is_loser in sorted(attempts.values())
         ],
         trace_id=record[_TRACE_ID],
     )

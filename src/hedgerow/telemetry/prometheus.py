@@ -72,8 +72,8 @@ class _Collector(Collector):
         )
         yield _counters(
             "hedgerow_shed",
-            "Requests rejected with 503: in_flight (no descriptor for more) and load (too little CPU), after they have"
-            " waited for a quarter of their timeout; connections (no descriptor for more clients)",
+            "Requests rejected with 503, after a quarter of their timeout at most: in_flight and connections (no"
+            " descriptor for more); load (too little CPU)",
             "reason",
             snap.shed,
             _SHED,
@@ -147,7 +147,7 @@ class _Collector(Collector):
         snap = self._snapshot
         connections = GaugeMetricFamily(
             "hedgerow_upstream_connections",
-            "Connections to the upstream: connecting, active, idle; loser counts those whose attempt is a loser again",
+            "Connections to the upstream: connecting, active, idle; loser counts those that carry a loser once more",
             labels=("state",),
         )
         for state, standing in sorted(snap.upstream_connections.items()):
@@ -169,7 +169,7 @@ class _Collector(Collector):
         )
         yield _lag(
             "hedgerow_event_loop_lag_seconds",
-            "Length of the event loop's iterations: how long what has come may wait to be read",
+            "Length of the event loop's turns: how long what has come may wait to be looked at",
             snap.lag,
         )
         yield GaugeMetricFamily(
@@ -179,17 +179,17 @@ class _Collector(Collector):
         )
         yield GaugeMetricFamily(
             "hedgerow_paced_workers",
-            "Workers whose rate of admission is limited, because they are short of CPU",
+            "Workers that are or lately were short of CPU, and let requests in at a pace; the others let in all",
             snap.paced,
         )
         yield GaugeMetricFamily(
             "hedgerow_pace_requests_per_second",
-            "How many requests a second those workers admit, in all; 0 if there is none",
+            "How many requests a second those workers let in, in all; 0 if there is none",
             snap.pace,
         )
         yield GaugeMetricFamily(
             "hedgerow_shedding_workers",
-            "Workers in which more requests wait than can be served in time, or did within the last half second",
+            "Workers in which requests lie unread for far too long: ten times what is too long",
             snap.shedding,
         )
         yield CounterMetricFamily(

@@ -1,0 +1,1 @@
+"""Which requests are started, which wait unsent, and which are rejected (docs/decisions/0016-admission.md)."""

@@ -121,11 +121,13 @@ class WorkerModel:
     latency_s: tuple[float, float] = (0.1, 0.6)
     failing_share: float = 0.12
     backpressure_s: float = 0.075
-    max_reads: int = 64
+    max_reads: int = 128
     max_accepts: int = 16
     answers_budget_s: float = 0.004
     """For so long upstream answers are read before timers are looked at; if some are left then, hedges wait for them."""
     hedges_budget_s: float = 0.002
+    flush_early: bool = False
+    margin_s: float = 0.003
     now: float = 100.0
     seconds: list[Second] = field(default_factory=list)
 
@@ -265,6 +267,7 @@ class WorkerModel:
         self._work(self.costs.iteration)
         self._read_answers(began_at)
         self._run_timers(began_at)
+        if self.flush_early: self._flush()
         for _ in range(min(self.max_reads, len(self._readable))):
             self._read_client(self._readable.popleft())
         for _ in range(min(self.max_accepts, len(self._backlog))):
@@ -363,7 +366,7 @@ class WorkerModel:
             heappush(timers, timer)
 
     def _read_client(self, connection: Connection) -> None:
-        margin_s = min(max(self._lag) + 0.003, 0.025)
+        margin_s = min(max(self._lag) + self.margin_s, 0.025)
         request = Request(connection, connection.queued.popleft(), margin_s)
         self._work(self.costs.read)
         self._set(request.deadline, DEADLINE, request)

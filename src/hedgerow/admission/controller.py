@@ -28,6 +28,7 @@ class AdmissionController:
         return now - self._overloaded_at < 0.5
 
     def admit_or_queue(self, request: Waiting, now: float) -> bool:
+        self._rate.read()
         if not len(self._queue) and self._may_start(now):
             self._enter()
             return True

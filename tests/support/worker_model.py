@@ -126,7 +126,9 @@ class WorkerModel:
     answers_budget_s: float = 0.004
     """For so long upstream answers are read before timers are looked at; if some are left then, hedges wait for them."""
     hedges_budget_s: float = 0.002
+    reads_budget_s: float = 0.002
     flush_early: bool = False
+    skip: bool = False
     margin_s: float = 0.003
     now: float = 100.0
     seconds: list[Second] = field(default_factory=list)
@@ -268,15 +270,19 @@ class WorkerModel:
         self._read_answers(began_at)
         self._run_timers(began_at)
         if self.flush_early: self._flush()
-        for _ in range(min(self.max_reads, len(self._readable))):
+        behind = self.skip and self._answers and self._answers[0][0] <= began_at
+        reads_until = self.now + self.reads_budget_s
+        for _ in range(0 if behind else min(self.max_reads, len(self._readable))):
             self._read_client(self._readable.popleft())
-        for _ in range(min(self.max_accepts, len(self._backlog))):
+            if self.now > reads_until: break
+        for _ in range(0 if behind else min(self.max_accepts, len(self._backlog))):
             connection = self._backlog.popleft()
             self._work(self.costs.accept)
             connection.accepted = True
             self._readable.append(connection)
-        if self.controller.waiting:
-            while (request := self.controller.next_admitted(self.now)) is not None:
+        if self.controller.waiting and not behind:
+            until = self.now + self.reads_budget_s
+            while self.now < until and (request := self.controller.next_admitted(self.now)) is not None:
                 assert isinstance(request, Request)
                 self._start(request)
         self._flush()

@@ -16,7 +16,7 @@ FLOOR: Final = float(E("FL","0.25"))
 EXPIRY_S: Final = 1.0
 CLIP_S: Final = 0.02
 HOT: Final = float(E("HOT","0.95"))
-NHOT: Final = int(E("NHOT","1"))
+NHOT: Final = int(E("NHOT","4"))
 MIN_RATE: Final = float(E("MIN","100.0"))
 LOG=E("LOG")
 

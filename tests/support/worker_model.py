@@ -31,7 +31,7 @@ class Budgets:
     hedges: float = 0.001
     clients: float = 0.002
     accepts: int = 16
-    margin_s: float = 0.005
+    margin_s: float = 0.006
     """How long before its deadline a request is answered, beside the longest iteration of the last second."""
 
 

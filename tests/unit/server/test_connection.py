@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.server.connection import BACKPRESSURE_S, REQUESTS_PER_STEP
+from hedgerow.server.connection import REQUESTS_PER_STEP
+from hedgerow.settings import ClientLimits
+
+BACKPRESSURE_S = ClientLimits().backpressure_s
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, OVERLOADED, Asked, RawSocket, ServerHarness, answer, server_harness
 

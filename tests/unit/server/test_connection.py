@@ -1,12 +1,14 @@
 """One client's connection: what it costs the others, what it is charged, and how it ends."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.server.connection import BACKPRESSURE_S, REQUESTS_PER_STEP
+from hedgerow.net.stream import Stream
+from hedgerow.server.connection import BACKPRESSURE_S, REQUESTS_PER_STEP, ClientConnection
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, OVERLOADED, Asked, RawSocket, ServerHarness, answer, server_harness
 
@@ -464,3 +466,27 @@ def test_nothing_is_done_for_a_closed_connection(harness: ServerHarness) -> None
     harness.step()
     assert client.read() == b""
     assert harness.rejected == []
+
+
+@pytest.mark.parametrize(
+    "sent", [GET, GET * 40, b"GET /x HTTP/1.0\r\n\r\n", b"GET /x HTTP/1.1\r\n\r\n", GET[:9]]
+)
+def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(
+    harness: ServerHarness, sent: bytes
+) -> None:
+    """Collections are rare (`configure_gc`): what only they would free is held for minutes."""
+    harness.handler.answer_at_once()
+    gc.collect()
+    gc.disable()
+    try:
+        client = harness.client()
+        client.send(sent)
+        harness.step()
+        client.close()
+        harness.until(lambda: harness.server.connections == 0)
+        harness.step(BACKPRESSURE_S)
+        harness.handler.asked.clear()
+        left = [one for one in gc.get_objects() if isinstance(one, ClientConnection | Stream)]
+        assert left == []
+    finally:
+        gc.enable()

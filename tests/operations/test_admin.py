@@ -1,11 +1,21 @@
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 
 import pytest
 
 from hedgerow.admin import Admin, Readiness
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
+
+
+class Client:
+    """The connection that a request came on."""
+
+    def __init__(self) -> None:
+        self.responses: list[Response] = []
+
+    def respond(self, response: Response) -> None:
+        self.responses.append(response)
 
 
 class Operations:
@@ -33,14 +43,13 @@ class Operations:
     def ask(
         self, path: bytes, method: bytes = b"GET", *, ends: type[BaseException] = StopIteration
     ) -> list[Response]:
-        replies: list[Response] = []
-        respond: Callable[[Response], None] = replies.append
-        self.admin.handle(Request(method, path, b"", request_id=b"r", arrived_at=0.0), respond)
+        client = Client()
+        self.admin.handle(Request(method, path, b"", request_id=b"r", arrived_at=0.0), client)
         for answering in self.later:
             with pytest.raises(ends):
                 answering.send(None)
         self.later.clear()
-        return replies
+        return client.responses
 
 
 def test_the_operations_port() -> None:

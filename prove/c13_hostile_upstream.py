@@ -12,12 +12,12 @@ from random import Random
 from typing import Any, cast
 
 import uvloop
-from hedgerow.worker import raise_descriptor_limit
 
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 from prove.campaign import Campaign, Findings, counted
 from prove.hostile_replies import End, Response, draw
 from prove.processes import connections_to, gateway, memory_bytes, unsettled
-from rules.test_second_opinion_on_answers import opinion_on, without_our_leniencies
+from support.answer_differential import opinion_on, without_our_leniencies
 from support.raw_http import Client
 
 REPLIES = 1_000_000

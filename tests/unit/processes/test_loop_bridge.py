@@ -1,8 +1,9 @@
-"""An event loop of ours within asyncio: it iterates when it has something to do, and only then."""
+"""An event loop within asyncio: it runs when it has something to do, and only then."""
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from time import monotonic
 
 import pytest
 
@@ -11,140 +12,132 @@ from hedgerow.eventloop.loop import READABLE, EventLoop
 from hedgerow.processes.loop_bridge import LoopBridge
 
 
-class Handler(EventHandler):
-    """Notes what it is called for, and lets the test wait for it."""
+class Bridge:
+    """An event loop, its bridge, and how often it was iterated."""
 
     def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.called = asyncio.Event()
+        self.iterations = 0
+        self.errors = 0
+        self.loop = EventLoop(monotonic, on_internal_error=self._count_error)
+        self.loop.on_iteration = self._count
+        self.bridge = LoopBridge(self.loop)
 
-    def _note(self, call: str) -> None:
-        self.calls.append(call)
-        self.called.set()
+    def _count(self, _took_s: float, _ended_at: float) -> None:
+        self.iterations += 1
 
-    def on_ready(self, mask: int) -> None:
-        self._note("ready")
-
-    def on_deadline(self) -> None:
-        self._note("deadline")
-
-    def resume(self) -> None:
-        self._note("resume")
+    def _count_error(self) -> None:
+        self.errors += 1
 
 
 @pytest.fixture
-def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        yield ours, theirs
+async def bridge() -> AsyncIterator[Bridge]:
+    bridge = Bridge()
+    yield bridge
+    bridge.bridge.close()
+    bridge.loop.close()
 
 
-class Bridged:
-    """A bridge, with a handler on its loop; both are in the running loop of asyncio."""
+class Fires(EventHandler):
+    """A deadline, and the instant at which it fired."""
 
-    def __init__(self) -> None:
-        self.errors = 0
-        self.iterations = 0
-        self.loop = EventLoop(asyncio.get_running_loop().time, on_internal_error=self._on_error)
-        self.loop.on_iteration = self._on_iteration
-        self.bridge = LoopBridge(self.loop)
-        self.handler = Handler()
+    def __init__(self, bridge: Bridge, again_after_s: float | None = None) -> None:
+        self.fired = asyncio.Event()
+        self.fired_at: list[float] = []
+        self._bridge = bridge
+        self._again_after_s = again_after_s
 
-    def _on_error(self) -> None:
-        self.errors += 1
-
-    def _on_iteration(self, took_s: float, ended_at: float) -> None:
-        self.iterations += 1
-
-    def close(self) -> None:
-        self.bridge.close()
-        self.loop.close()
+    def on_deadline(self) -> None:
+        self.fired_at.append(self._bridge.loop.clock())
+        if self._again_after_s is not None and len(self.fired_at) < 3:
+            self._bridge.loop.call_at(self._bridge.loop.clock() + self._again_after_s, self)
+        else:
+            self.fired.set()
 
 
-async def test_a_descriptor_that_is_ready_is_handled(sockets: tuple[socket.socket, socket.socket]) -> None:
-    it = Bridged()
-    ours, theirs = sockets
-    it.loop.register(ours.fileno(), it.handler, READABLE)
-    theirs.send(b"x")
-    await it.handler.called.wait()
-    assert set(it.handler.calls) == {"ready"}
-    it.loop.unregister(ours.fileno())
-    it.close()
+async def test_a_deadline_fires_at_its_instant_and_not_before(bridge: Bridge) -> None:
+    at = bridge.loop.clock() + 0.05
+    waiter = Fires(bridge)
+    bridge.loop.call_at(at, waiter)
+    bridge.bridge.run_once()
+    await waiter.fired.wait()
+    assert waiter.fired_at[0] >= at
+    assert bridge.iterations <= 6, "it does not spin until then"
 
 
-async def test_a_deadline_fires() -> None:
-    it = Bridged()
-    it.loop.call_at(it.loop.clock() + 0.01, it.handler)
-    it.bridge.run_once()
-    await it.handler.called.wait()
-    assert it.handler.calls == ["deadline"]
-    it.close()
+async def test_a_deadline_that_is_set_by_another_fires_too(bridge: Bridge) -> None:
+    waiter = Fires(bridge, again_after_s=0.01)
+    bridge.loop.call_at(bridge.loop.clock() + 0.01, waiter)
+    bridge.bridge.run_once()
+    await waiter.fired.wait()
+    assert len(waiter.fired_at) == 3
 
 
-async def test_an_earlier_deadline_takes_the_place_of_a_later_one() -> None:
-    it = Bridged()
-    later = Handler()
-    it.loop.call_at(it.loop.clock() + 3_600.0, later)
-    it.bridge.run_once()
-    it.loop.call_at(it.loop.clock() + 0.01, it.handler)
-    it.bridge.run_once()
-    await it.handler.called.wait()
-    assert (it.handler.calls, later.calls) == (["deadline"], [])
-    it.close()
+async def test_an_earlier_deadline_takes_the_timer_over(bridge: Bridge) -> None:
+    late, early = Fires(bridge), Fires(bridge)
+    bridge.loop.call_at(bridge.loop.clock() + 3_600, late)
+    bridge.bridge.run_once()
+    bridge.loop.call_at(bridge.loop.clock() + 0.01, early)
+    bridge.bridge.run_once()
+    await early.fired.wait()
+    assert late.fired_at == []
 
 
-async def test_a_deadline_that_a_deadline_sets_fires_too() -> None:
-    it = Bridged()
-
-    class Chain(EventHandler):
-        left = 3
-
-        def on_deadline(self) -> None:
-            self.left -= 1
-            next_one = self if self.left else it.handler
-            it.loop.call_at(it.loop.clock() + 0.001, next_one)
-
-    it.loop.call_at(it.loop.clock(), Chain())
-    it.bridge.run_once()
-    await it.handler.called.wait()
-    assert it.handler.calls == ["deadline"]
-    it.close()
+async def test_a_cancelled_deadline_does_not_fire(bridge: Bridge) -> None:
+    cancelled, waiter = Fires(bridge), Fires(bridge)
+    tick = bridge.loop.call_at(bridge.loop.clock() + 0.01, cancelled)
+    bridge.loop.call_at(bridge.loop.clock() + 0.02, waiter)
+    bridge.bridge.run_once()
+    bridge.loop.cancel(tick, cancelled)
+    await waiter.fired.wait()
+    assert cancelled.fired_at == []
 
 
-async def test_what_was_woken_from_outside_is_resumed_by_run_once() -> None:
-    it = Bridged()
-    it.loop.wake(it.handler)
-    assert it.handler.calls == []
-    it.bridge.run_once()
-    assert it.handler.calls == ["resume"]
-    it.close()
+class Reads(EventHandler):
+    """A descriptor, and what came of it."""
+
+    def __init__(self, sock: socket.socket, *, fails: bool = False) -> None:
+        self.sock = sock
+        self.came = asyncio.Event()
+        self.received = b""
+        self._fails = fails
+
+    def on_ready(self, mask: int) -> None:
+        assert mask == READABLE
+        self.received += self.sock.recv(1)
+        self.came.set()
+        if self._fails:
+            raise ZeroDivisionError
+
+    def abort(self) -> None:
+        """Go on."""
 
 
-async def test_an_idle_loop_does_not_iterate() -> None:
-    it = Bridged()
-    it.loop.call_at(it.loop.clock() + 3_600.0, it.handler)
-    it.bridge.run_once()
-    before = it.iterations
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert it.iterations == before
-    it.close()
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("is_client", [False, True])
+async def test_what_is_readable_runs_it(bridge: Bridge, is_client: bool, fails: bool) -> None:
+    """An exception in one handler does not cut the bridge off."""
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        source = Reads(near, fails=fails)
+        register = bridge.loop.register_client if is_client else bridge.loop.register
+        register(near.fileno(), source, READABLE)
+        for number in range(1, 4):
+            far.send(b"x")
+            await source.came.wait()
+            source.came.clear()
+            assert source.received == b"x" * number
+        assert bridge.errors == (3 if fails else 0)
+        (bridge.loop.unregister_client if is_client else bridge.loop.unregister)(near.fileno())
 
 
-async def test_a_closed_bridge_leaves_nothing_in_asyncio(
-    sockets: tuple[socket.socket, socket.socket],
-) -> None:
-    it = Bridged()
-    ours, theirs = sockets
-    it.loop.register(ours.fileno(), it.handler, READABLE)
-    it.loop.call_at(it.loop.clock() + 3_600.0, it.handler)
-    it.bridge.run_once()
-    timer = it.bridge._timer
-    assert timer is not None
-    it.bridge.close()
-    assert timer.cancelled()
-    theirs.send(b"x")
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert it.handler.calls == []
-    it.loop.close()
+async def test_closed_it_leaves_the_loop_alone(bridge: Bridge) -> None:
+    waiter = Fires(bridge)
+    bridge.loop.call_at(bridge.loop.clock() + 0.01, waiter)
+    bridge.bridge.run_once()
+    bridge.bridge.close()
+    iterations = bridge.iterations
+    after = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.03, after.set)
+    await after.wait()
+    assert (waiter.fired_at, bridge.iterations) == ([], iterations)

@@ -165,12 +165,11 @@ class Supervisor:
             if self._replacing is not None:
                 self._replacing.cancel()
                 await asyncio.wait([self._replacing])
-            for answering in self._answers:
-                answering.cancel()
-            for watch in self._watches:
-                watch.cancel()
-            if self._watches:
-                await asyncio.wait(self._watches)
+            cancelled = {*self._answers, *self._watches}
+            for task in cancelled:
+                task.cancel()
+            if cancelled:
+                await asyncio.wait(cancelled)
             for worker in self._workers:
                 _signal(worker.process, signal.SIGKILL)
             server.close()

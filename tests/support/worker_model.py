@@ -116,8 +116,10 @@ class WorkerModel:
         self.clients.receive(polled_at)
         self._machine.work(self._costs.iteration)
         self._read_answers(polled_at)
+        self.controller.holds_back = bool(self._answers) and self._answers[0][0] <= polled_at
         self._run_timers()
-        self._send_hedges(polled_at)
+        if not self.controller.holds_back:
+            self._send_hedges()
         self._flush()
         self._read_clients()
         self._accept()
@@ -191,10 +193,7 @@ class WorkerModel:
         self._order += 1
         heappush(self._timers, (at, self._order, of, is_deadline))
 
-    def _send_hedges(self, polled_at: float) -> None:
-        """Send the hedges that are due, once all answers have been read that were ready at the poll."""
-        if self._answers and self._answers[0][0] <= polled_at:
-            return
+    def _send_hedges(self) -> None:
         hedges, began_at = self._hedges, self._machine.now
         while hedges and hedges[0][0] <= began_at and self._machine.now < began_at + self._budgets.hedges:
             request = hedges.popleft()[1]

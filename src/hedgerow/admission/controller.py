@@ -15,12 +15,14 @@ from hedgerow.admission.waiting import Waiting, WaitingQueue
 class AdmissionController:
     """Counts the requests in flight in one worker, and decides which of those that wait is started when."""
 
-    __slots__ = ("_adapts", "_overloaded_at", "_queue", "_rate", "in_flight", "max_in_flight")
+    __slots__ = ("_adapts", "_overloaded_at", "_queue", "_rate", "holds_back", "in_flight", "max_in_flight")
 
     def __init__(self, max_in_flight: int, *, adapts: bool = True) -> None:
         self.max_in_flight = max_in_flight
         """What the descriptors are enough for."""
         self.in_flight = 0
+        self.holds_back = False
+        """Set in each iteration: answers of the upstream are left unread, so under a limit nothing new starts."""
         self._adapts = adapts
         self._rate = RateController()
         self._queue = WaitingQueue()
@@ -57,7 +59,7 @@ class AdmissionController:
         queue.choose_order(self.rate_limit(now), now)
         if queue.is_newest_first or is_full:
             self._overloaded_at = now
-        if is_full or not self._may_start(now):
+        if not self._may_start(now):
             return None
         request = queue.pop()
         if request is not None:
@@ -85,7 +87,11 @@ class AdmissionController:
             self._rate.record_iteration(busy_s, now)
 
     def _may_start(self, now: float) -> bool:
-        return self.in_flight < self.max_in_flight and (not self._adapts or self._rate.take(now))
+        if self.in_flight >= self.max_in_flight:
+            return False
+        if self.holds_back and self.rate_limit(now) < inf:
+            return False
+        return not self._adapts or self._rate.take(now)
 
     def _count_start(self) -> None:
         self.in_flight += 1

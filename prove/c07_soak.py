@@ -5,18 +5,21 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
 import psutil
 import uvloop
 
+from hedgerow.processes.process_tuning import raise_descriptor_limit
+from hedgerow.processes.worker import Worker
 from hedgerow.settings import AccessLog, Settings, UpstreamLimits, parse_target
-from hedgerow.worker import Worker, raise_descriptor_limit
 from hedgerow_simulator import Behaviour, running_simulator
 from prove.campaign import Campaign, Findings
 from prove.processes import connections_to, gateway, idle_share, memory_bytes, simulator, unsettled
-from sockets.raw_http import Caller
+from support.loop_thread import LoopThread
+from support.raw_http import Client
 
 SECONDS = 600.0
 CALLERS = 150
@@ -69,7 +72,7 @@ async def load(port: int, seed: int, seconds: float, timeouts_ms: tuple[int, int
 
     async def call(number: int) -> None:
         chance = Random(f"{seed}/{number}")
-        caller = await Caller.connect(port)
+        caller = await Client.connect(port)
         while time.monotonic() < until:
             status, _, _ = await caller.get(f"/api/smart?timeout={chance.randint(*timeouts_ms)}")
             samples.statuses[status] += 1
@@ -143,50 +146,60 @@ def soak(seed: int, seconds: float, findings: Findings) -> None:
     }
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for something to hold, for `SETTLE_S` at the most."""
-    give_up_at = time.monotonic() + SETTLE_S
-    while time.monotonic() < give_up_at and not holds():  # noqa: ASYNC110 (what we wait for are plain numbers)
-        await asyncio.sleep(0.001)
+async def until(thread: LoopThread, holds: Callable[[], bool]) -> None:
+    """Wait for something to hold on the worker's thread, for `SETTLE_S` at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_S):
+            await thread.until(holds)
+
+
+def deadlines_of(worker: Worker, kind: str) -> int:
+    """Count the deadlines of one class of waiters."""
+    buckets = worker.loop.deadlines._buckets.values()  # noqa: SLF001 (only a test asks what they are)
+    return sum(type(waiter).__name__ == kind for bucket in buckets for waiter in bucket)
 
 
 async def look_inside(seed: int, seconds: float, findings: Findings) -> None:
-    """The short part: in this process, a tenth of all times, and then tasks, timers and connections are counted."""
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: findings.violation("nothing is raised", context))
+    """The short part: in this process, a tenth of all times; deadlines, tasks and connections are counted."""
     samples = Samples()
     rates = {f"{name}_rate": rate for name, rate in FAULTS.items()}
     behaviour = Behaviour(latency_ms=(10, 60), seed=seed, **rates)  # type: ignore[arg-type] # mypy: latency_ms?
     async with running_simulator(behaviour) as upstream:
-        worker = Worker(QUICK, parse_target(upstream.url), loop)
-        before = asyncio.all_tasks()
+        worker = Worker(QUICK, parse_target(upstream.url))
         sock = socket.create_server(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         worker.start(sock)
+        thread = LoopThread(worker.loop)
+
+        def count() -> tuple[int, int]:
+            return deadlines_of(worker, "RequestTask"), worker.admission.in_flight
 
         async def look() -> None:
-            counts = worker.upstream.connection_counts()
-            alarms = len(worker.trampoline.alarms)
-            waiting = worker.gateway.in_flight + counts["dialing"] + counts["loser"]
-            findings.check(
-                alarms <= waiting, "one alarm at most for each who waits", f"{alarms} for {waiting}"
-            )
+            deadlines, requests = await asyncio.to_thread(thread.call, count)
+            law = "each request has one deadline"
+            findings.check(deadlines <= requests, law, f"{deadlines} for {requests}")
 
         await watched(load(port, seed, seconds, (15, 200), samples), QUICK_SAMPLE_S, look)
-        await until(lambda: not worker.gateway.in_flight and not worker.upstream.connection_counts()["loser"])
-        law = "who waits no longer has no alarm set"
-        findings.check(len(worker.trampoline.alarms) == 0, law, len(worker.trampoline.alarms))
-        await until(lambda: not worker.upstream.connections and not worker.front.clients)
-        left = {
-            "requests in flight": worker.gateway.in_flight,
-            "connections to the upstream": len(worker.upstream.connections),
-            "connections of callers": len(worker.front.clients),
-            "alarms": len(worker.trampoline.alarms),
-            "tasks": len(asyncio.all_tasks() - before),
-        }
+        await until(
+            thread, lambda: not worker.admission.in_flight and not worker.pool.connection_counts()["loser"]
+        )
+        deadlines = thread.call(
+            lambda: deadlines_of(worker, "RequestTask") + deadlines_of(worker, "UpstreamConnection")
+        )
+        findings.check(deadlines == 0, "what is over has no deadline", deadlines)
+        await until(thread, lambda: not worker.pool.connections and not worker.server.connections)
+        left = thread.call(
+            lambda: {
+                "requests in flight": worker.admission.in_flight,
+                "connections to the upstream": len(worker.pool.connections),
+                "connections of clients": worker.server.connections,
+            }
+        )
         findings.check(not any(left.values()), "nothing is left", left)
-        findings.check(worker.snapshot().bugs == 0, "no bug of the gateway's", worker.snapshot().bugs)
-        await worker.close()
+        bugs = thread.call(worker.snapshot).bugs
+        findings.check(bugs == 0, "there is no internal error", bugs)
+        thread.stop()
+        worker.close()
     findings.count += samples.answered
     findings.figures["inside one process"] = f"{samples.answered} requests; left: " + ", ".join(
         f"{name} {number}" for name, number in left.items()

@@ -8,7 +8,7 @@ from random import Random
 
 import uvloop
 
-from hedgerow.worker import raise_descriptor_limit
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 from prove.campaign import Campaign, Findings, counted
 from prove.processes import (
     FAULTLESS,

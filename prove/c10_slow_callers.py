@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import uvloop
 
-from hedgerow.http_front.server import SWEEP_S
+from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
-from hedgerow.worker import raise_descriptor_limit
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 from prove.campaign import Campaign, Findings, counted
 from prove.processes import FAULTLESS, gateway, memory_bytes, simulator, unsettled
 
@@ -185,7 +185,7 @@ class Crowd:
         """A connection has been closed: see whether that was in time, and not before its time."""
         took_s = time.monotonic() - began
         self.closed_after_s[kind].append(took_s)
-        most_s = limit_s + SWEEP_S + SLACK_S + self.lag_s
+        most_s = limit_s + REAP_INTERVAL_S + SLACK_S + self.lag_s
         law = f"{kind}: closed within {limit_s:g} s and a sweep, and not before"
         self._findings.check(limit_s * 0.98 <= took_s <= most_s, law, f"{took_s:.2f} s")
 

@@ -15,7 +15,7 @@ from typing import cast
 
 import uvloop
 
-from hedgerow.worker import raise_descriptor_limit
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 from prove.campaign import Campaign, Findings, counted
 from prove.hostile_requests import Case, draw, every_part
 from prove.processes import gateway

@@ -12,13 +12,13 @@ from random import Random
 from typing import Any, cast
 
 import uvloop
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 
-from hedgerow.worker import raise_descriptor_limit
 from prove.campaign import Campaign, Findings, counted
 from prove.hostile_replies import End, Response, draw
 from prove.processes import connections_to, gateway, memory_bytes, unsettled
-from rules.test_second_opinion_on_answers import opinion_on, without_our_leniencies
-from sockets.raw_http import Caller
+from support.answer_differential import opinion_on, without_our_leniencies
+from support.raw_http import Client
 
 REPLIES = 1_000_000
 CALLERS = 200
@@ -148,7 +148,7 @@ class Callers:
 
     async def _ask(self, replies: int) -> None:
         loop = asyncio.get_running_loop()
-        caller = await Caller.connect(self._port)
+        caller = await Client.connect(self._port)
         while self._upstream.replies.total() < replies:
             number = next(self._numbers)
             request_id = b"r%d" % number
@@ -163,7 +163,7 @@ class Callers:
             except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
                 self._findings.violation("every request is answered", f"{request_id!r}: {error!r}")
                 caller.close()
-                caller = await Caller.connect(self._port)
+                caller = await Client.connect(self._port)
                 status, body = 0, b""
             self.statuses[status] += 1
             sent = self._upstream.sent.pop(request_id)

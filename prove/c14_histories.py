@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from random import Random
 
 import uvloop
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 
-from hedgerow.worker import raise_descriptor_limit
 from hedgerow_simulator import Behaviour, LogEntry, Simulator, running_simulator
 from prove.campaign import Campaign, Findings, counted
 from prove.processes import Gateway, gateway, sum_of, unsettled
-from sockets.raw_http import Caller
+from support.raw_http import Client
 
 ANSWERS = 1_000_000
 CALLERS = 100
@@ -63,7 +63,7 @@ class Histories:
         queue = iter(numbers)
 
         async def one_after_the_other() -> None:
-            caller = await Caller.connect(self._port)
+            caller = await Client.connect(self._port)
             for number in queue:
                 caller = await self._ask(caller, number, Random(f"{self._seed}/{number}"))
             caller.close()
@@ -72,7 +72,7 @@ class Histories:
             for _ in range(CALLERS):
                 group.create_task(one_after_the_other())
 
-    async def _ask(self, caller: Caller, number: int, chance: Random) -> Caller:
+    async def _ask(self, caller: Client, number: int, chance: Random) -> Client:
         request_id = f"r{number}"
         timeout_ms = chance.randint(*TIMEOUTS_MS)
         if chance.random() < LEAVE_SHARE:
@@ -81,7 +81,7 @@ class Histories:
             await asyncio.sleep(chance.random() * 0.04)
             caller.close()
             self.asked[request_id] = Answered(0)
-            return await Caller.connect(self._port)
+            return await Client.connect(self._port)
         status, headers, body = await caller.get(f"/api/smart?timeout={timeout_ms}", X_Request_Id=request_id)
         given = headers["x-request-id"]
         self._findings.check(given == request_id, "the answer is to the request", f"{request_id} got {given}")

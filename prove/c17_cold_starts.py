@@ -26,7 +26,7 @@ from prove.closed_loops import (
     run_on,
 )
 from prove.under_load import hedgerow, program
-from sockets.raw_http import Caller
+from support.raw_http import Client
 
 CLIENTS = (64, 600, 2_000, 4_000)
 STARTS = 20
@@ -170,7 +170,7 @@ async def ask_again_at_once(port: int, clients: int, seconds: int) -> list[Count
     began_at = time.monotonic()
 
     async def client() -> None:
-        caller = await Caller.connect(port)
+        caller = await Client.connect(port)
         while True:
             status, _, _ = await caller.get()
             second = int(time.monotonic() - began_at)

@@ -52,7 +52,7 @@ class Gateway:
         found = []
         for child in psutil.Process(self.process.pid).children():
             with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-                if "hedgerow.worker" in child.cmdline():
+                if "hedgerow.processes.worker" in child.cmdline():
                     found.append(child)
         return found
 

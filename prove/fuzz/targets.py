@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Success
+from hedgerow.core.outcomes import Failure, FailureReason, Outcome, Success
 from hedgerow.core.request import Request
 from hedgerow.core.response_validation import classify_response
 from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
@@ -15,14 +15,13 @@ from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.settings import ClientLimits, UpstreamLimits
-from hedgerow.upstream.connection import Connection, State
+from hedgerow.upstream.connection import IDLE
 from prove.c13_hostile_upstream import is_payload
-from rules import test_second_opinion_on_answers as answers_to_h11
-from rules.test_second_opinion_on_answers import OneConnection, SilentTransport
-from support import request_differential
+from support import answer_differential, request_differential
+from support.one_connection import OneConnection
 
 DEFAULT_MS, MAX_MS = 10_000, 60_000
-CLIENT = ClientLimits(max_head_bytes=256, max_headers=8, slice_bytes=64)
+CLIENT = ClientLimits(max_head_bytes=256, max_headers=8, parse_chunk_bytes=64)
 UPSTREAM = UpstreamLimits(max_body_bytes=256, max_head_bytes=256, max_wire_bytes=1024)
 """Small ones, so that small inputs meet them."""
 
@@ -91,7 +90,7 @@ def read_heads(wire: bytes, piece_bytes: int, cache: ParsedRequestCache) -> tupl
         for at in range(0, len(wire), piece_bytes):
             parser.feed(wire[at : at + piece_bytes], 0.0)
             held = max(len(parser._line), len(parser._target), parser._pending)
-            assert held <= 2 * CLIENT.max_head_bytes + CLIENT.slice_bytes, "what is held of a head is bounded"
+            assert held <= 2 * CLIENT.max_head_bytes + CLIENT.parse_chunk_bytes, "what is held of a head is bounded"
     except RequestRejected as rejected:
         refused = rejected.code
         parser.error_response(rejected)
@@ -112,14 +111,14 @@ def heads(data: bytes) -> None:
     """Read request heads: the first byte tells into what pieces the others are cut."""
     size, wire = data[:1], data[1:]
     cache = ParsedRequestCache()
-    found, refused = read_heads(wire, CLIENT.slice_bytes, cache)
+    found, refused = read_heads(wire, CLIENT.parse_chunk_bytes, cache)
     for request in found:
         assert _METHOD.fullmatch(request.method), "a method is a word"
         assert _TARGET_BYTES.fullmatch(request.path + request.query), (
             "a target has no blank and no control byte"
         )
         assert _ID.fullmatch(request.request_id), "an id can be told"
-    again, refused_again = read_heads(wire, CLIENT.slice_bytes, cache)
+    again, refused_again = read_heads(wire, CLIENT.parse_chunk_bytes, cache)
     assert (_told(again), refused_again) == (_told(found), refused), "who has read it before reads it alike"
     if size:
         in_pieces, refused_then = read_heads(wire, 1 + size[0] % 64, cache)
@@ -166,26 +165,25 @@ def is_json(data: bytes) -> bool:
     return True
 
 
-def read_answer(wire: bytes, piece_bytes: int, *, then_close: bool) -> tuple[Outcome | None, int, State]:
-    """Read what an upstream sends to one request; nothing may fly."""
-    pool = OneConnection()
-    pool.limits = UPSTREAM
-    connection = Connection(pool)
-    attempt = connection.attempt = Attempt(1, 0.0, lambda: None)
-    connection.connection_made(SilentTransport())
+def read_answer(wire: bytes, piece_bytes: int, *, then_close: bool) -> tuple[Outcome | None, int, bool]:
+    """Return what an upstream's bytes come to, their status, and whether the connection may be used again."""
+    one = OneConnection()
+    one.limits = UPSTREAM
+    one.open()
+    connection, attempt = one.connection, one.attempt
     for at in range(0, len(wire), piece_bytes):
-        connection.data_received(wire[at : at + piece_bytes])
+        one.receive(wire[at : at + piece_bytes])
         assert len(connection._head) <= UPSTREAM.max_head_bytes + piece_bytes, (
             "a head that is held is bounded"
         )
         assert len(connection._body) <= UPSTREAM.max_body_bytes + piece_bytes, (
             "a body that is held is bounded"
         )
-    state = connection.state
+    is_idle = connection.state == IDLE
     if then_close:
-        connection.connection_lost(None)
-    connection.release()
-    return attempt.outcome, pool.status, state
+        one.receive(b"")
+    connection.close()
+    return attempt.outcome, one.status, is_idle
 
 
 def answers(data: bytes) -> None:
@@ -194,7 +192,7 @@ def answers(data: bytes) -> None:
     if not choice:
         return
     then_close = bool(choice[0] & 1)
-    outcome, status, state = read_answer(wire, len(wire) or 1, then_close=then_close)
+    outcome, status, is_idle = read_answer(wire, len(wire) or 1, then_close=then_close)
     in_pieces, status_then, _ = read_answer(wire, 1 + choice[0] // 4, then_close=then_close)
     if is_too_large(outcome) or is_too_large(
         in_pieces
@@ -205,7 +203,7 @@ def answers(data: bytes) -> None:
     if isinstance(outcome, Success):
         assert outcome == in_pieces, "nor to the body"
     elif isinstance(outcome, Failure):
-        assert state is not State.IDLE, "a connection that failed is not used again"
+        assert not is_idle, "a connection that failed is not used again"
     if then_close:
         assert outcome is not None, "the end of the connection ends the attempt"
 
@@ -218,7 +216,7 @@ def is_too_large(outcome: Outcome | None) -> bool:
 def answers_and_h11(data: bytes) -> None:
     """Read an answer, and have h11 read it."""
     if len(data) > 1:
-        answers_to_h11.compare(data[1:], then_close=bool(data[0] & 1))
+        answer_differential.compare(data[1:], then_close=bool(data[0] & 1))
 
 
 _HTTP = (

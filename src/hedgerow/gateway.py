@@ -67,9 +67,16 @@ class Gateway(Handler):
         except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
             self.observer.internal_error(request)
             rejection = internal_error(request)
-        self.observer.request_rejected(rejection.code, rejection.code)
+        self.report_rejection(request, rejection.code, rejection.code)
         responder.respond(rejection)
         return None
+
+    def report_rejection(self, request: Request, code: str, reason: str) -> None:
+        """Report it to telemetry, whose errors never cost a client its response."""
+        try:
+            self.observer.request_rejected(code, reason)
+        except Exception:  # noqa: BLE001 (B12)
+            self.observer.internal_error(request)
 
     def _validate(self, request: Request) -> Response | None:
         """Read the timeout, or return the rejection of what needs no upstream."""
@@ -220,7 +227,7 @@ class RequestTask(EventHandler):
         """Answer 503: it has waited as long as it may (B11). Under overload most answers are this one."""
         self.is_waiting = False
         gateway = self._gateway
-        gateway.observer.request_rejected("overloaded", gateway.admission.rejection_reason())
+        gateway.report_rejection(self.request, "overloaded", gateway.admission.rejection_reason())
         self._respond(overloaded(self.request.request_id, 1))
 
     def _end(self, code: str, verdict: Verdict | None) -> None:
@@ -231,7 +238,10 @@ class RequestTask(EventHandler):
         self._forget_deadline()
         gateway = self._gateway
         gateway.admission.release()
-        gateway.observer.request_finished(self.request, code, gateway.loop.clock(), verdict)
+        try:
+            gateway.observer.request_finished(self.request, code, gateway.loop.clock(), verdict)
+        except Exception:  # noqa: BLE001 (B12: an error of telemetry never costs a client its response)
+            gateway.observer.internal_error(self.request)
 
     def _respond(self, response: Response) -> None:
         responder, self._responder = self._responder, None

@@ -1,9 +1,9 @@
 """C01: every schedule of a grid, played in virtual time and compared with the oracle."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
-from hedgerow.core.hedging import EarlyFailure, HedgePlan, hedge
+from hedgerow.core.hedging import EarlyFailure, HedgePlan, Race
 from hedgerow.core.outcomes import Won
 from support.oracle import Expected, expected
 from support.virtual_time import Scripted, Timeline
@@ -23,11 +23,11 @@ def schedules(latencies_ms: Sequence[int] = LATENCIES_MS) -> Iterator[Schedule]:
             yield script, mark_ms, hedges, immediate, timeout_ms
 
 
-def play(schedule: Schedule, race: Callable[..., object] = hedge) -> Expected:
+def play(schedule: Schedule, kind: type[Race] = Race) -> Expected:
     script, mark_ms, hedges, immediate, timeout_ms = schedule
     plan = HedgePlan(mark_ms / 1000, hedges, EarlyFailure.IMMEDIATE if immediate else EarlyFailure.WAIT)
     timeline = Timeline(script, plan, timeout_ms)
-    verdict = timeline.run(race)
+    verdict = timeline.run(kind)
     winner = verdict.winner.number if isinstance(verdict, Won) else None
     return Expected(
         type(verdict).__name__, winner, timeline.now_ms, tuple(map(float, timeline.launched_at_ms))
@@ -35,11 +35,11 @@ def play(schedule: Schedule, race: Callable[..., object] = hedge) -> Expected:
 
 
 def disagreements(
-    wanted: Iterator[Schedule], race: Callable[..., object] = hedge
+    wanted: Iterator[Schedule], kind: type[Race] = Race
 ) -> Iterator[tuple[Schedule, Expected, Expected]]:
     for schedule in wanted:
         script, mark_ms, hedges, immediate, timeout_ms = schedule
         right = expected(script, mark_ms=mark_ms, hedges=hedges, immediate=immediate, timeout_ms=timeout_ms)
-        played = play(schedule, race)
+        played = play(schedule, kind)
         if played != right:
             yield schedule, right, played

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 WAIT_SHARE: Final = 1 / 4
 """The part of its own timeout for which a request may wait unsent (BEHAVIOUR B11): what is left is enough to hedge."""
 MIN_WAIT_S: Final = 0.02
-"""Nobody is rejected for a wait shorter than an ordinary stall of the machine (20 ms): its own deadline comes first anyway."""
+"""No request is rejected for a wait shorter than an ordinary stall of the machine (20 ms), or half its timeout."""
 MAX_WAIT_S: Final = 2.5
 """A quarter of the default timeout (10 s): longer, and the client had better ask another worker."""
 
@@ -22,7 +22,7 @@ class Waiting(Protocol):
 
 def wait_until(arrived_at: float, timeout_s: float) -> float:
     """Return the instant until which a request may wait unsent."""
-    return arrived_at + min(max(timeout_s * WAIT_SHARE, MIN_WAIT_S), MAX_WAIT_S)
+    return arrived_at + min(max(timeout_s * WAIT_SHARE, min(MIN_WAIT_S, timeout_s / 2)), MAX_WAIT_S)
 
 
 class WaitingQueue:

@@ -76,7 +76,7 @@ class Race:
                     return Won(attempt, outcome.body, tuple(self.attempts))
 
             if all_failed and self._hedges_at < inf and plan.early_failure is EarlyFailure.IMMEDIATE:
-                self._hedges_at = now
+                self._hedges_at = min(self._hedges_at, now)
             if self._hedges_at <= now < deadline_at:
                 self._hedges_at = inf
                 for number in range(2, 2 + plan.hedges):
@@ -91,7 +91,14 @@ class Race:
             return None
 
     def end(self) -> None:
-        """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it."""
+        """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it.
+
+        Bodies are dropped, for records of requests keep attempts for a while; a verdict has its own reference.
+        """
         for attempt in self.attempts:
-            if attempt.outcome is None and attempt.handle is not None:
-                attempt.handle.abandon()
+            outcome = attempt.outcome
+            if outcome is None:
+                if attempt.handle is not None:
+                    attempt.handle.abandon()
+            elif isinstance(outcome, Success):
+                outcome.body = b""

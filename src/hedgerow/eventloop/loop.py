@@ -158,6 +158,10 @@ class EventLoop:
         """Forget a deadline; one that has fired is forgotten already."""
         self.deadlines.cancel(tick, waiter)
 
+    def internal_error(self) -> None:
+        """Called in the handler of an exception that ends one connection, and not the iteration."""
+        self._on_internal_error()
+
     # -- iterations
 
     def run(self) -> None:
@@ -200,12 +204,12 @@ class EventLoop:
             source = self._listeners.get(fd)
             if source is not None:
                 self._handle(source, READABLE)
-        self._admit_at = self.admit(self.clock())
+        self._admit()
         self._run_ready()
         self._flush()
         self._close()
         ended_at = self.clock()
-        self.on_iteration(self.monitor.iteration_finished(ended_at), ended_at)
+        self._report_iteration(self.monitor.iteration_finished(ended_at), ended_at)
 
     def client_was_queued(self, age_s: float) -> None:
         """Called with the age of what was read from a client, where the kernel was asked for it.
@@ -242,6 +246,19 @@ class EventLoop:
     def _abort(self, source: EventHandler) -> None:
         try:
             source.abort()
+        except Exception:  # noqa: BLE001 (the same border)
+            self._on_internal_error()
+
+    def _admit(self) -> None:
+        try:
+            self._admit_at = self.admit(self.clock())
+        except Exception:  # noqa: BLE001 (the same border)
+            self._admit_at = inf  # the next iteration asks again in any case
+            self._on_internal_error()
+
+    def _report_iteration(self, took_s: float, ended_at: float) -> None:
+        try:
+            self.on_iteration(took_s, ended_at)
         except Exception:  # noqa: BLE001 (the same border)
             self._on_internal_error()
 

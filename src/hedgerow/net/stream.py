@@ -108,6 +108,7 @@ class Stream(EventHandler):
         if not self.closed:
             self.closed = True
             self._unsent = b""
+            self.owner = None  # they hold each other: only a collection would free them, and it is rare
             self._loop.close_later(self.sock)
 
     def send_rst_on_close(self) -> None:

@@ -1,6 +1,7 @@
 """Facts of TCP that sockets do not say by themselves."""
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from struct import Struct
 from typing import Any, Final
@@ -15,6 +16,8 @@ _EVERY_PORT: Final = Struct("@I").pack(0xFFFF << 16 | 1)
 
 Address = tuple[int, int, int, str, tuple[Any, ...]]
 """An entry of `getaddrinfo`: family, type, protocol, canonical name, socket address."""
+OpenSocket = Callable[[Address], socket.socket]
+"""`open_outgoing_socket`, or what stands for it in a simulation."""
 
 
 def receive_queue_age_s(sock: socket.socket) -> float:

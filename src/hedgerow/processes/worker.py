@@ -6,13 +6,15 @@ by itself.
 """
 
 import os
+import select
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import isfinite
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
@@ -22,9 +24,10 @@ from hedgerow.admission.controller import AdmissionController
 from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.eventloop.loop import READABLE, EventLoop, Poller
 from hedgerow.gateway import Gateway, Policy
 from hedgerow.net.resolver import Resolver
+from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
 from hedgerow.net.tls import client_context
 from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
 from hedgerow.processes.control_channel import (
@@ -36,6 +39,7 @@ from hedgerow.processes.control_channel import (
     Ready,
     RecentReply,
     SnapshotReply,
+    WorkerConfig,
 )
 from hedgerow.processes.process_tuning import (
     configure_gc,
@@ -47,24 +51,13 @@ from hedgerow.settings import DescriptorBudget, Settings, Target
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
-from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.connector import Connector, NameLookup
 from hedgerow.upstream.pool import ConnectionPool
 
 if TYPE_CHECKING:
     from hedgerow.telemetry.tracing import Tracing
 
 CLOCK: Final = monotonic
-
-
-class WorkerConfig(msgspec.Struct):
-    """What the supervisor gives a worker at its start."""
-
-    settings: Settings
-    target: Target
-    slots: int
-    """Of the connection counts."""
-    slot: int
-    """This worker's."""
 
 
 def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":
@@ -76,24 +69,54 @@ def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger)
     return begin(settings.trace_sample, target, CLOCK, log)
 
 
+class NameResolver(NameLookup, Protocol):
+    """`net.resolver.Resolver`, or what stands for it in a simulation."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What a worker uses of the operating system. A simulation has its own (prove/simulation)."""
+
+    clock: Callable[[], float] = CLOCK
+    make_poller: Callable[[], Poller] = select.epoll
+    make_resolver: Callable[[EventLoop], NameResolver] = Resolver
+    open_socket: OpenSocket = open_outgoing_socket
+    max_descriptors: Callable[[], int] = raise_descriptor_limit
+
+
+LINUX: Final = System()
+
+
 class Worker:
     """The parts of one worker; `start`, then `drain` or not, then `close`."""
 
-    def __init__(self, settings: Settings, target: Target, balancer: AcceptBalancer | None = None) -> None:
-        budget = DescriptorBudget.of(raise_descriptor_limit(), settings.hedges, settings.max_in_flight)
+    def __init__(
+        self,
+        settings: Settings,
+        target: Target,
+        balancer: AcceptBalancer | None = None,
+        *,
+        system: System = LINUX,
+    ) -> None:
+        budget = DescriptorBudget.of(system.max_descriptors(), settings.hedges, settings.max_in_flight)
         self._drain_s = settings.drain_ms / 1000
         self.logs = Logs(settings.log_format, settings.log_level)
         self.recorder = Recorder(self.logs.log, settings.access_log, settings.hedges)
-        self.loop = EventLoop(CLOCK, on_internal_error=self._on_internal_error)
+        self.loop = EventLoop(
+            system.clock, on_internal_error=self._on_internal_error, make_poller=system.make_poller
+        )
         self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
         self.tracing = start_tracing(settings, target, self.logs.log)
-        self.resolver = Resolver(self.loop)
+        self.resolver = system.make_resolver(self.loop)
         connector = Connector(
             target,
             settings.upstream_limits,
             self.loop,
             self.resolver,
             client_context() if target.tls else None,
+            open_socket=system.open_socket,
         )
         self.pool = ConnectionPool(
             target,

@@ -29,6 +29,8 @@ _CLOSE: Final = b"Connection: close\r\n"
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 _LEFT: Final = select.EPOLLRDHUP
 """The client has closed its side."""
+_BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
+"""The connection was reset, or both sides have closed it."""
 
 
 class ServerContext:
@@ -74,7 +76,8 @@ class ClientConnection(EventHandler):
 
     __slots__ = (
         "_answering", "_backing_off", "_closing", "_context", "_eof", "_fd", "_first_read", "_held_bytes", "_parser",
-        "_paused", "_pipeline", "_processing", "_reading_head", "_rejected", "_request", "_stream", "_unparsed", "idle_since",
+        "_paused", "_pipeline", "_processing", "_reading_head", "_rejected", "_request", "_stream", "_unparsed",
+        "_yielding", "idle_since",
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, sock: socket.socket) -> None:
@@ -99,6 +102,8 @@ class ClientConnection(EventHandler):
         """The socket is not read."""
         self._backing_off = False
         """A request was rejected: nothing is read or answered for `BACKPRESSURE_S`."""
+        self._yielding = False
+        """`REQUESTS_PER_STEP` were answered: no further one is, whatever comes, before the others had their turn."""
         self._processing = False
         self._reading_head = False
         """A part of a request head has come."""
@@ -119,16 +124,18 @@ class ClientConnection(EventHandler):
         if stream.closed:
             return
         if mask & WRITABLE and stream.blocked:
-            stream.flush()
+            stream.flush()  # may close it
         if mask & READABLE and not self._paused:
             self._read()
-        elif mask & ~(WRITABLE | READABLE):  # the client has left while it is not read
+        elif mask & _BROKEN:
             self.abort()
+        elif mask & _LEFT:  # while it is not read
+            self._on_eof()
 
     def on_deadline(self) -> None:
         """Go on after backpressure, or after the other connections had their turn."""
         if not self._stream.closed:
-            self._backing_off = False
+            self._backing_off = self._yielding = False
             self._update_reading()
             self._process()
 
@@ -137,6 +144,7 @@ class ClientConnection(EventHandler):
         self._drop_requests()
         stream, context = self._stream, self._context
         if not stream.closed:
+            self._closing = True
             context.loop.unregister_client(self._fd)
             stream.close()
             self._parser.close()
@@ -194,6 +202,8 @@ class ClientConnection(EventHandler):
     # -- requests in
 
     def _read(self) -> None:
+        if self._stream.closed:
+            return
         try:
             data = self._stream.read()
         except OSError:
@@ -247,15 +257,24 @@ class ClientConnection(EventHandler):
 
     def _process(self) -> None:
         """Answer what was read, until a request has to wait or nothing is left."""
-        if self._processing:
+        if self._processing or self._yielding:
             return
         self._processing = True
+        try:
+            self._answer_pending()
+        except Exception:  # noqa: BLE001 (a border: this connection pays for an internal error, whatever led here)
+            self._context.loop.internal_error()
+            self.abort()
+        self._processing = False
+        if self._paused:
+            self._update_reading()
+
+    def _answer_pending(self) -> None:
         answered = 0
         while self._request is None and not (self._closing or self._backing_off or self._stream.blocked):
             if self._pipeline:
-                if answered == REQUESTS_PER_STEP:  # the other connections have their turn
-                    loop = self._context.loop
-                    loop.call_at(loop.clock(), self)
+                if answered == REQUESTS_PER_STEP or (answered and self._has_much_unsent()):
+                    self._yield()
                     break
                 answered += 1
                 self._answer(self._pipeline.pop(0))
@@ -266,7 +285,15 @@ class ClientConnection(EventHandler):
             else:
                 self._become_idle()
                 break
-        self._processing = False
+
+    def _has_much_unsent(self) -> bool:
+        return self._stream.unsent_bytes > self._context.limits.write_buffer_bytes
+
+    def _yield(self) -> None:
+        """Let the other connections have their turn, and what was written be sent, before the next request."""
+        loop = self._context.loop
+        self._yielding = True
+        loop.call_at(loop.clock(), self)
 
     def _parse(self) -> None:
         """Parse a bounded piece of what was read."""
@@ -307,7 +334,7 @@ class ClientConnection(EventHandler):
         self._pause(paused=self._backing_off or self._held_bytes > self._context.limits.max_pipelined_bytes)
 
     def _pause(self, *, paused: bool) -> None:
-        if paused != self._paused:
+        if paused != self._paused and not self._stream.closed:
             self._paused = paused
             self._first_read = self._first_read or not paused
             mask = self._read_mask()

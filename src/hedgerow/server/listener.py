@@ -17,7 +17,7 @@ MAX_ACCEPT_YIELDS: Final = 4
 """Then it takes what no other worker has taken: they may be busy, or stopped."""
 OVERFLOW_CONNECTIONS: Final = 64
 """Connections beyond the limit, which are answered 503 and linger; `DescriptorBudget.RESERVE` has room for them. When
-there are as many, the kernel keeps the others waiting."""
+there are as many, the kernel keeps the others waiting, for a moment."""
 ACCEPT_PAUSE_S: Final = 0.05
 """How long nothing is accepted when there is no room even for an answer, or the kernel has no descriptor for us."""
 
@@ -106,6 +106,8 @@ class Listener(EventHandler):
         context = self._context
         beyond = len(context.connections) - self._max_clients
         if beyond >= OVERFLOW_CONNECTIONS:
+            # The next one that is rejected must not wait for the second that each of them may linger.
+            context.timeouts.end_lingering(context.loop.clock(), ACCEPT_PAUSE_S)
             self._pause(ACCEPT_PAUSE_S)
             return False
         try:

@@ -55,6 +55,11 @@ class ConnectionTimeouts:
         """Called when the last answer was sent, and FIN: what comes is read and dropped for a while."""
         self._lingering.add(connection, now)
 
+    def end_lingering(self, now: float, after_s: float) -> None:
+        """Close the connections that have lingered for `after_s` seconds: others need their descriptors."""
+        for connection in self._lingering.pop_expired(now + self._limits.linger_s - after_s):
+            connection.abort()
+
     def forget(self, connection: TimedConnection) -> None:
         """Called when the connection is closed."""
         self._heads.discard(connection)

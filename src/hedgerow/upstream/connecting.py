@@ -16,7 +16,7 @@ from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import Address, open_outgoing_socket
+from hedgerow.net.tcp import Address, OpenSocket
 from hedgerow.net.tls import continue_handshake, error_text, start_tls
 from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.addresses import AddressList
@@ -36,6 +36,7 @@ class Destination(Protocol):
     addresses: AddressList
     limits: UpstreamLimits
     loop: EventLoop
+    open_socket: OpenSocket
     server_name: bytes
     tls: ssl.SSLContext | None
 
@@ -158,7 +159,7 @@ class Connecting(EventHandler):
             self.address = address = self._candidates[self._next]
             self._next += 1
             try:
-                sock = open_outgoing_socket(address)
+                sock = self._destination.open_socket(address)
             except OSError as error:  # no descriptor, or a family that this machine does not have
                 self._note_failure(address, error_text(error))
                 continue

@@ -35,7 +35,7 @@ class UpstreamConnection(EventHandler):
 
     __slots__ = (
         "_body", "_complete", "_fd", "_head", "_keep_alive", "_parser", "_pool", "_status", "_stream", "_wire_bytes",
-        "address", "attempt", "connecting", "generation", "grace_tick", "idle_since", "opened_at", "retried", "reused", "state",
+        "address", "attempt", "connecting", "generation",  "idle_since", "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
     def __init__(self, pool: "ConnectionPool", attempt: Attempt) -> None:
@@ -52,8 +52,6 @@ class UpstreamConnection(EventHandler):
         self.connecting: Connecting | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
-        self.grace_tick = 0
-        """The deadline of a loser, in the event loop."""
         self.reused = False
         """The attempt was sent on a pooled connection."""
         self.retried = False
@@ -98,10 +96,6 @@ class UpstreamConnection(EventHandler):
         if self.attempt is not None:
             self.attempt.is_loser = True
             self._pool.attempt_abandoned(self)
-
-    def on_deadline(self) -> None:
-        """Called when the loser's grace is over."""
-        self.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
 
     def fail(self, failure: Failure) -> None:
         """Finish the attempt as a failure, and close."""
@@ -221,10 +215,10 @@ class UpstreamConnection(EventHandler):
             raise httptools.HttpParserError("not HTTP/1.x")  # llhttp takes RTSP for it, too
         if status < 100:
             raise httptools.HttpParserError(f"status {status:03} does not exist")
-        if (
-            status >= 200 or status == 101
-        ):  # other 1xx responses come before the final one (RFC 9110 section 15.2)
+        if status >= 200 or status == 101:  # other 1xx come before the final response (RFC 9110 section 15.2)
             self._status = status
+        if status == 101:  # what follows is not HTTP any more
+            raise httptools.HttpParserError("a switch of protocols")
 
     def on_body(self, data: bytes) -> None:
         if self._complete:
@@ -279,7 +273,7 @@ class UpstreamConnection(EventHandler):
         fields = head.lower().replace(b" ", b"").replace(b"\t", b"")
         codings = [line for line in fields.split(b"\r\n") if line.startswith(b"transfer-encoding:")]
         if codings:
-            return not codings[-1].endswith(b"chunked")
+            return codings[-1].replace(b":", b",", 1).rpartition(b",")[2] != b"chunked"
         return b"\ncontent-length:" not in fields
 
     def _was_stale(self) -> bool:

@@ -9,7 +9,7 @@ from hedgerow.core.outcomes import Failure
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.resolver import Lookup, OnResult, numeric_addresses
-from hedgerow.net.tcp import Address
+from hedgerow.net.tcp import Address, OpenSocket, open_outgoing_socket
 from hedgerow.net.tls import server_name
 from hedgerow.settings import Target, UpstreamLimits
 from hedgerow.upstream.addresses import AddressList
@@ -32,9 +32,12 @@ class Connector(EventHandler):
         loop: EventLoop,
         resolver: NameLookup,
         tls: ssl.SSLContext | None,
+        *,
+        open_socket: OpenSocket = open_outgoing_socket,
     ) -> None:
         """`tls` is None where the upstream is asked in clear text."""
         self.limits = limits
+        self.open_socket = open_socket
         self.loop = loop
         self.tls = tls
         self.server_name = server_name(target.host)

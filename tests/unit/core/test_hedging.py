@@ -2,7 +2,7 @@
 
 import pytest
 
-from hedgerow.core.hedging import EarlyFailure, HedgePlan, hedge
+from hedgerow.core.hedging import EarlyFailure, HedgePlan, Race
 from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Won
 from support.virtual_time import Scripted, Timeline
 
@@ -77,9 +77,9 @@ def test_no_hedges_at_all() -> None:
 
 @pytest.mark.parametrize("first", [ok(200), fail(200)])
 def test_m19_a_stalled_loop_reads_before_it_blames(first: Scripted) -> None:
-    """The answer came at 200 ms and lay unread while the loop stood still from 150 to 700 ms."""
+    """The answer came at 200 ms, and was queued in the socket buffer while the loop stalled from 150 to 700 ms."""
     timeline = Timeline([first, ok(50), ok(50)], PLAN, 2_000)
-    verdict = timeline.run(stalls=[(150, 700), (300, 700)])
+    verdict = timeline.run(stalls=[(150, 700)])
     assert isinstance(verdict, Won)
     if first.succeeds:
         assert (timeline.now_ms, timeline.launched_at_ms) == (700, [0])
@@ -88,42 +88,60 @@ def test_m19_a_stalled_loop_reads_before_it_blames(first: Scripted) -> None:
 
 
 @pytest.mark.parametrize("launched", [1, 3])
-def test_b10_m16_closing_launches_nothing_and_hands_over_what_runs(launched: int) -> None:
+def test_b10_m16_ending_starts_nothing_and_abandons_what_runs(launched: int) -> None:
     timeline = Timeline([NEVER] * 3, PLAN, 900)
-    race = hedge(timeline.launch, PLAN, deadline_at=7.9, clock=timeline.clock)
-    race.send(None)
+    race = timeline.race()
+    race.proceed(7.0)
     if launched == 3:
         timeline.now_ms = 300
-        race.send(None)  # what has come is read first
-        race.send(None)
-    race.close()
+        race.proceed(7.3)
+    race.end()
     assert len(timeline.attempts) == launched
     assert timeline.abandoned == list(range(1, launched + 1))
 
 
-def test_waking_for_nothing_changes_nothing() -> None:
+def test_ending_abandons_no_attempt_that_has_finished() -> None:
+    timeline = Timeline([fail(0), NEVER, ok(0)], PLAN, 900)
+    race = timeline.race()
+    race.proceed(7.0)
+    timeline.now_ms = 300
+    assert isinstance(race.proceed(7.3), Won)
+    assert timeline.abandoned == [], "the verdict is there first, then its owner ends the race"
+    race.end()
+    assert timeline.abandoned == [2]
+
+
+def test_ending_before_the_start_does_nothing() -> None:
+    timeline = Timeline([NEVER], PLAN, 900)
+    timeline.race().end()
+    assert (timeline.launched_at_ms, timeline.abandoned) == ([], [])
+
+
+def test_proceeding_for_nothing_changes_nothing() -> None:
     timeline = Timeline([NEVER] * 3, PLAN, 900)
-    race = hedge(timeline.launch, PLAN, deadline_at=7.9, clock=timeline.clock)
-    waits = [race.send(None) for timeline.now_ms in (0, 0, 10, 299, 300, 300, 899)]
-    assert waits == [7.3] * 5 + [7.9] * 2, "at the mark it lets be read what has come, once"
+    race = timeline.race()
+    waits = []
+    for timeline.now_ms in (0, 0, 10, 299, 300, 300, 899):
+        assert race.proceed(timeline.clock()) is None
+        waits.append(race.wait_until)
+    assert waits == [7.3] * 4 + [7.9] * 3
     assert timeline.launched_at_ms == [0, 300, 300]
-    race.close()
 
 
-def test_a_bug_in_a_launch_flies_and_leaves_nothing_running() -> None:
+def test_an_internal_error_in_a_start_is_raised_and_leaves_nothing_running() -> None:
     timeline = Timeline([NEVER] * 3, PLAN, 900)
 
-    def launch(number: int) -> Attempt:
+    def start_attempt(number: int) -> Attempt:
         if number == 3:
             raise ZeroDivisionError
-        return timeline.launch(number)
+        return timeline.start_attempt(number)
 
-    race = hedge(launch, PLAN, deadline_at=7.9, clock=timeline.clock)
-    race.send(None)
+    race = Race(start_attempt, PLAN, deadline_at=7.9)
+    race.proceed(7.0)
     timeline.now_ms = 300
-    race.send(None)
     with pytest.raises(ZeroDivisionError):
-        race.send(None)
+        race.proceed(7.3)
+    race.end()
     assert timeline.abandoned == [1, 2]
 
 
@@ -139,15 +157,14 @@ def test_without_hedges_a_failure_ends_the_race_at_once() -> None:
     assert timeline.now_ms == 50
 
 
-def test_a_mark_noticed_late_reads_what_has_come_before_it_asks_again() -> None:
-    """Our loop stood still: the answer may lie unread. It waits once for that, not for ever."""
+def test_hedges_that_are_sent_late_count_from_their_own_start() -> None:
+    """The loop stalled at the hedge delay; what had come was read before the race goes on, so it sends at once."""
     timeline = Timeline([NEVER, NEVER, NEVER], PLAN, 900)
-    race = hedge(timeline.launch, PLAN, deadline_at=7.9, clock=timeline.clock)
-    mark = race.send(None)
+    race = timeline.race()
+    race.proceed(7.0)
+    assert race.wait_until == 7.3
     timeline.now_ms = 320
-    late = timeline.clock()
-    assert race.send(None) == late > mark
-    assert timeline.launched_at_ms == [0]
-    assert race.send(None) == 7.9
+    race.proceed(7.32)
+    assert race.wait_until == 7.9, "every wait has its deadline (B3)"
     assert timeline.launched_at_ms == [0, 320, 320]
-    race.close()
+    assert [attempt.launched_at for attempt in timeline.attempts] == [7.0, 7.32, 7.32]

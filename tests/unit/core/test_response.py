@@ -15,17 +15,16 @@ from hedgerow.core.outcomes import (
     Verdict,
     Won,
 )
-from hedgerow.core.request import Request, RequestIdGenerator
 from hedgerow.core.response import Response, overloaded, problem_response, response_for, status_of
+from support.attempts import make_attempt, make_request
+
+REQUEST = make_request(b"id", 8.0, timeout_ms=900)
 
 
 def attempt(
     number: int, launched_at: float, outcome: Success | Failure | None = None, ended_at: float = 0.0
 ) -> Attempt:
-    made = Attempt(number, launched_at, lambda: None, b"id", 9.0)
-    if outcome is not None:
-        made.end(outcome, ended_at)
-    return made
+    return make_attempt(number, launched_at, REQUEST, outcome=outcome, ended_at=ended_at)
 
 
 FAILED = attempt(1, 8.0, Failure(FailureReason.STATUS_5XX, "status 503"), 8.0625)
@@ -35,7 +34,7 @@ TERSE = attempt(2, 8.25, Failure(FailureReason.CONNECT), 8.5)
 
 
 def answer(verdict: Verdict) -> Response:
-    return response_for(verdict, request_id=b"id", arrived_at=8.0, timeout_ms=900)
+    return response_for(verdict, REQUEST)
 
 
 def fields(response: Response) -> dict[str, object]:
@@ -55,7 +54,7 @@ def test_a_success_is_the_body_of_its_winner() -> None:
     }
 
 
-def test_when_all_have_failed_each_is_described() -> None:
+def test_when_all_have_failed_each_is_answer() -> None:
     response = answer(AllFailed((FAILED, TERSE)))
     assert fields(response) == {
         "status": 502,
@@ -84,7 +83,7 @@ def test_when_all_have_failed_each_is_described() -> None:
     }
 
 
-def test_a_single_attempt_is_called_the_only_one() -> None:
+def test_one_attempt_is_called_the_only_one() -> None:
     assert (
         json.loads(answer(AllFailed((FAILED,))).body)["detail"] == "the only attempt to the upstream failed"
     )
@@ -147,38 +146,12 @@ def test_a_code_may_come_with_another_status() -> None:
     assert (status_of("success"), response.headers) == (200, b"")
 
 
-def test_the_response_of_an_overloaded_gateway() -> None:
+def test_the_rejection_of_an_overloaded_gateway() -> None:
     response = overloaded(b"id", 3)
     assert (response.status, response.code, response.headers) == (503, "overloaded", b"Retry-After: 3\r\n")
     body = json.loads(response.body)
     assert body["request_id"] == "id"
     assert body["detail"] == "more requests are in flight than can be answered in time; try again later"
-
-
-def test_an_attempt_ends_once() -> None:
-    """A second outcome is an internal error, and its message finds it."""
-    with pytest.raises(
-        RuntimeError, match=r"attempt 1 ended twice: Failure\(.*503.*, then Success\(body=b'x'\)"
-    ):
-        FAILED.end(Success(b"x"), 9.0)
-
-
-def test_what_an_attempt_and_a_request_begin_with() -> None:
-    fresh = Attempt(1, 8.0, lambda: None)
-    assert (fresh.request_id, fresh.deadline_at, fresh.handle, fresh.span) == (b"", float("inf"), None, None)
-    assert (SILENT.request_id, SILENT.deadline_at) == (b"id", 9.0)
-    request = Request(b"GET", b"/", b"", request_id=b"id", arrived_at=8.0)
-    assert (request.keep_alive, request.announce_keep_alive, request.trace) == (True, False, None)
-    old = Request(b"GET", b"/", b"", request_id=b"id", arrived_at=8.0, announce_keep_alive=True)
-    assert old.announce_keep_alive
-
-
-def test_ids_are_numbered_behind_a_prefix_of_the_worker() -> None:
-    ids, others = RequestIdGenerator(), RequestIdGenerator()
-    first, second = ids.next(), ids.next()
-    assert (first[-2:], second[-2:]) == (b"-1", b"-2")
-    assert first[:-2] == second[:-2] != others.next()[:-2]
-    assert len(first[:-2]) == 12
 
 
 def test_a_problem_has_no_headers_of_its_own_and_spans_have_one_decimal() -> None:

@@ -12,6 +12,7 @@ from hedgerow.core.trace_context import (
     parse_trace_context,
     trace_headers,
 )
+from support.attempts import make_attempt
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT_ID = "00f067aa0ba902b7"
@@ -35,7 +36,7 @@ def test_what_is_valid_is_passed_on(traceparent: bytes, sampled: bool, passed_on
     assert context is not None
     assert (context.trace_id, context.parent_id, context.sampled) == (TRACE_ID, PARENT_ID, sampled)
     assert context.headers == b"traceparent: " + passed_on + b"\r\n"
-    assert context.attempt_began(object()).headers == context.headers
+    assert context.attempt_started(make_attempt()).headers == context.headers
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,93 @@
+"""What happened in one simulation, as the invariants need it."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TypeAlias
+
+from prove.simulation.clients import Asked
+from prove.simulation.probes import Finished, Launch, Settled
+from prove.simulation.scenario import BURST_CLIENTS
+from prove.simulation.simulation import Played
+
+SLACK_S = 0.003
+"""What the gateway may take to notice something, without a stall: a few system calls, a timer that is 2 ms late."""
+CLIENT_S = 0.0006
+"""What each of many clients that come at once adds to that."""
+USUAL_CLIENTS = 8
+STEP_S = 0.001
+"""After this long in one iteration, what is due is looked at though not all has been read."""
+FLOAT_S = 1e-9
+
+Report: TypeAlias = Callable[[str, object], None]
+"""Called with an invariant that was broken, and what was seen instead."""
+
+
+class Evidence:
+    """One simulation, indexed."""
+
+    def __init__(self, seed: str, played: Played, report: Report) -> None:
+        self.played = played
+        self.seed = seed
+        self.report = report
+        self.settings = played.scenario.settings
+        self.hedge_delay_s = self.settings.hedge_after_ms / 1000
+        self.finished: defaultdict[bytes, list[Finished]] = defaultdict(list)
+        for finished in played.seen.finished:
+            self.finished[finished.request_id].append(finished)
+        self.settled: defaultdict[bytes, list[Settled]] = defaultdict(list)
+        for settled in played.seen.settled:
+            self.settled[settled.request_id].append(settled)
+        clients = len(played.clients)
+        self.is_burst = clients >= BURST_CLIENTS[0]
+        self.slack_s = SLACK_S + max(clients - USUAL_CLIENTS, 0) * CLIENT_S
+
+    def must(self, holds: bool, invariant: str, *seen: object) -> None:
+        """Report an invariant unless it holds."""
+        if not holds:
+            self.report(invariant, f"seed {self.seed}: {' '.join(map(str, seen))}")
+
+    def launches(self, asked: Asked) -> list[Launch]:
+        return self.played.seen.launches[asked.plan.request_id]
+
+    def arrived_at(self, asked: Asked) -> float:
+        """Return by when a request had arrived, as the kernel can tell: of what lay unread it dates the last bytes."""
+        before = asked.follows
+        unread = before is not None and bool(before.answers) and before.answers[0].status == 503
+        return asked.whole_at if unread else asked.begins_by
+
+    def stalled_s(self, begin: float, end: float) -> float:
+        """Return for how long the process was stopped or slow between two instants."""
+        return sum(max(min(end, to) - max(begin, at), 0.0) for at, to in self.played.stalled)
+
+    def last_disturbed_at(self, at: float) -> float | None:
+        """Return until when, before an instant, there was a stall or a burst."""
+        ends = [min(end, at) for begin, end in self.played.stalled if begin <= at]
+        if self.is_burst:
+            ends.append(min(self.played.clients[0].script.comes_at, at))
+        return max(ends, default=None)
+
+    def polled_at(self, at: float, *, before: int = 0) -> float:
+        """Return when the poll of the iteration that went on at an instant has returned, or one before it."""
+        polls = self.played.seen.polls
+        place = bisect_right(polls, at) - 1 - before
+        return polls[place] if place >= 0 else 0.0
+
+    def readable_success(self, request_id: bytes, at: float) -> object | None:
+        """Return a success that the iteration at an instant could read, or had read, before anything was decided.
+
+        After a step of an iteration what is due is looked at, though not all was read.
+        """
+        polled_at = self.polled_at(at)
+        if at - polled_at >= STEP_S:
+            return None
+        for success in self.played.upstream.delivered[request_id]:
+            bound = self.polled_at(at, before=1) if success.by_end else polled_at
+            if success.at >= bound:
+                continue
+            over = [one for one in self.finished[request_id] if one.number == success.number]
+            if all(
+                one.succeeded or one.at > at for one in over
+            ):  # else it came on a connection that was given up
+                return success
+        return None

@@ -1,0 +1,92 @@
+"""What simulated clients send."""
+
+from dataclasses import dataclass
+from random import Random
+
+from hedgerow.settings import Settings
+
+FLOOD_REQUESTS = (100, 500)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRequest:
+    """One request of a client."""
+
+    request_id: bytes
+    head: bytes
+    timeout_ms: int | None
+    """None: it never gets as far as a race."""
+    status: int
+    """Of its answer, where no race is run."""
+    closes: bool
+    """Its answer is the last on its connection."""
+    waits_s: float
+    """After the answer before it; with `pipelined`, after the request before it. Negative: sent together with it."""
+    is_head: bool = False
+    pipelined: bool = False
+    """It does not wait for the answer before it."""
+
+
+def plan_simple_request(chance: Random, settings: Settings, request_id: bytes) -> PlannedRequest:
+    """Draw a GET that the gateway can answer."""
+    timeout_ms = chance.choice((settings.hedge_after_ms + 200, 600, 900))
+    head = b"GET /api/smart?timeout=%d HTTP/1.1\r\nHost: x\r\nX-Request-Id: %b\r\n\r\n"
+    return PlannedRequest(request_id, head % (timeout_ms, request_id), timeout_ms, 200, False, 0.0)
+
+
+def flood(chance: Random, client: int) -> tuple[PlannedRequest, ...]:
+    """Draw hundreds of requests that are written at once, and cost nothing but work."""
+    return tuple(
+        PlannedRequest(
+            b"%d.%d" % (client, nth),
+            b"GET /x HTTP/1.1\r\nHost: x\r\nX-Request-Id: %d.%d\r\n\r\n" % (client, nth),
+            None,
+            404,
+            False,
+            -1.0 if nth else 0.0,
+        )
+        for nth in range(chance.randint(*FLOOD_REQUESTS))
+    )
+
+
+def plan_request(chance: Random, settings: Settings, request_id: bytes, *, pipelines: str) -> PlannedRequest:
+    """Draw any request; `pipelines` is `no`, `together` (with the one before) or `later` (after it)."""
+    waits_s = -1.0 if pipelines == "together" else chance.choice((0.0, 0.0, 0.01, 0.3)) * chance.random()
+    pipelined = pipelines == "later"
+    fields = b"Host: x\r\nX-Request-Id: %b\r\n" % request_id
+    if chance.random() < 0.1:
+        head, status, closes = chance.choice(_REJECTED)
+        return PlannedRequest(request_id, head % fields, None, status, closes, waits_s, pipelined=pipelined)
+    hedge_ms = settings.hedge_after_ms
+    timeout_ms = chance.choice(
+        (
+            None, chance.randint(1, 10), hedge_ms + chance.randint(-5, 12), 2 * hedge_ms + chance.randint(-5, 5),
+            chance.randint(10, 900), chance.randint(10, 900), 600, 5_000,
+        )
+    )  # fmt: skip
+    query = b"" if timeout_ms is None else b"?timeout=%d" % max(timeout_ms, 1)
+    version, more, closes = chance.choice(
+        (*[(b"1.1", b"", False)] * 6, (b"1.0", b"", True), (b"1.1", b"Connection: close\r\n", True))
+    )
+    method = chance.choice((b"GET",) * 9 + (b"HEAD",))
+    return PlannedRequest(
+        request_id,
+        b"%b /api/smart%b HTTP/%b\r\n%b%b\r\n" % (method, query, version, fields, more),
+        settings.default_timeout_ms
+        if timeout_ms is None
+        else min(max(timeout_ms, 1), settings.max_timeout_ms),
+        200,
+        closes,
+        waits_s,
+        method == b"HEAD",
+        pipelined,
+    )
+
+
+_REJECTED = (
+    (b"GET /nothing HTTP/1.1\r\n%b\r\n", 404, False),
+    (b"POST /api/smart HTTP/1.1\r\n%bContent-Length: 0\r\n\r\n", 405, False),
+    (b"GET /api/smart?timeout=0 HTTP/1.1\r\n%b\r\n", 400, False),
+    (b"GET /api/smart HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n", 400, True),
+    (b"GET /api/smart HTTP/1.1\r\n%bHost: y\r\n\r\n", 400, True),
+)

@@ -1,0 +1,159 @@
+"""One connection to the upstream, in its pool: the test is its race, its connector and its socket."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hedgerow.core.observer import Observer
+from hedgerow.core.outcomes import Attempt, Failure, Outcome, Success
+from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.net.resolver import Lookup, OnResult
+from hedgerow.net.stream import Stream
+from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
+from hedgerow.upstream.connection import CLOSED, IDLE
+from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.pool import ConnectionPool
+from support.attempts import make_attempt, make_request
+from support.virtual_loop import VirtualLoop
+
+ADDRESS = (2, 1, 6, "", ("192.0.2.1", 80))
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: upstream.example\r\nUser-Agent: test\r\nAccept: application/json\r\n"
+    b"Accept-Encoding: identity\r\nX-Request-Id: a\r\nHedgerow-Attempt: 1\r\n\r\n"
+)
+GRACE_S = 1.0
+
+
+class FakeSocket:
+    """Receives what the test puts into `incoming`, b"" being the end; takes what is sent, or blocks."""
+
+    def __init__(self, fd: int = 40) -> None:
+        self.fd = fd
+        self.incoming: bytes | OSError | None = None
+        self.sent = b""
+        self.takes = 1_000_000
+        """How many bytes the kernel's buffer takes still."""
+        self.closed = False
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def recv(self, size: int) -> bytes:
+        if self.incoming is None:
+            raise BlockingIOError
+        if isinstance(self.incoming, OSError):
+            raise self.incoming
+        data, rest = self.incoming[:size], self.incoming[size:]
+        self.incoming = rest or None
+        return data
+
+    def send(self, data: bytes) -> int:
+        taken = min(self.takes, len(data))
+        if not taken:
+            raise BlockingIOError
+        self.takes -= taken
+        self.sent += data[:taken]
+        return taken
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Unanswered:
+    """A resolver that never answers, so that nothing ever connects but by the test's own hand."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+
+    def look_up(self, host: str, port: int, on_result: OnResult) -> Lookup:
+        return Lookup(self._loop, host, port, on_result)
+
+
+class OneConnection(Observer):
+    """A pool with one connection, which the test establishes."""
+
+    def __init__(self, classify: Callable[[int, bytes], Outcome] | None = None) -> None:
+        self.virtual = VirtualLoop()
+        self.loop = self.virtual.loop
+        self.limits = UpstreamLimits()
+        self.status = 0
+        self.facts: list[str] = []
+        self._classify = classify or (lambda _status, body: Success(body))
+        target = Target("http", "upstream.example", 80, "/")
+        self.pool = ConnectionPool(
+            target,
+            self.limits,
+            max_connections=1,
+            attempts_per_request=3,
+            losers=LoserPolicy.DRAIN,
+            loser_grace_s=GRACE_S,
+            classify=self._note,
+            loop=self.loop,
+            connector=Connector(target, self.limits, self.loop, Unanswered(self.loop), None),
+            observer=self,
+            user_agent="test",
+        )
+        self.attempt = self.send()
+        (self.connection,) = self.pool.connections
+        self.sock = FakeSocket(40)
+
+    def send(self) -> Attempt:
+        """Send an attempt on the connection; the first time it is connecting."""
+        self.attempt = make_attempt(1, self.virtual.now, make_request(arrived_at=self.virtual.now))
+        self.attempt.handle = self.pool.send(self.attempt)
+        return self.attempt
+
+    def open(self) -> None:
+        """Have the connection established."""
+        connecting, self.connection.connecting = self.connection.connecting, None
+        if connecting is not None:
+            connecting.cancel()
+        self.loop.register(self.sock.fd, self.virtual, READABLE)
+        self.connection.open(Stream(self.loop, self.sock), ADDRESS)  # type: ignore[arg-type]
+
+    def reopen(self) -> None:
+        """Have the connection established again, after a retry."""
+        self.sock = FakeSocket(self.sock.fd + 1)
+        self.open()
+
+    def receive(self, data: bytes | OSError) -> None:
+        """Have the upstream send something; b"" is the end of the stream."""
+        self.sock.incoming = data
+        self.connection.on_ready(READABLE)
+        while isinstance(self.sock.incoming, bytes) and self.connection.state != CLOSED:
+            self.connection.on_ready(READABLE)
+
+    def _note(self, status: int, body: bytes) -> Outcome:
+        self.status = status
+        return self._classify(status, body)
+
+    # -- the facts
+
+    def attempt_finished(self, attempt: Attempt) -> None:
+        self.facts.append("finished")
+
+    def stale_connection_retried(self) -> None:
+        self.facts.append("retried")
+
+
+@dataclass
+class Answer:
+    """An answer, whole; and whether the connection may be used for another request."""
+
+    status: int
+    body: bytes
+    reusable: bool
+
+
+def read_answer(data: bytes, piece_bytes: int, *, then_close: bool) -> Answer | Failure | None:
+    """Return what a connection makes of `data`, which comes in pieces; None while the answer is not whole."""
+    one = OneConnection()
+    one.open()
+    for at in range(0, len(data), piece_bytes):
+        one.receive(data[at : at + piece_bytes])
+    reusable = one.connection.state == IDLE
+    if then_close:
+        one.receive(b"")
+    outcome = one.attempt.outcome
+    if isinstance(outcome, Success):
+        return Answer(one.status, outcome.body, reusable)
+    return outcome

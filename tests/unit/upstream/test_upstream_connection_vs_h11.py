@@ -1,0 +1,154 @@
+"""What we take for an upstream's answer, held against h11: see `support.answer_differential`."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hedgerow.core.outcomes import Failure, FailureReason
+from support.answer_differential import STRICTER_RULES, broken_rules, compare, opinion_on
+from support.one_connection import Answer
+from support.strategies import damaged, mostly
+
+# -- what is read
+
+INTERIM = [
+    b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
+    b"HTTP/1.1 102 X\r\nContent-Length: 3\r\n\r\n", b"HTTP/1.1 103 X\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 103 X\r\nTransfer-Encoding: chunked\r\n\r\n", b"HTTP/1.1 101 X\r\n\r\n",
+]  # fmt: skip
+GOOD_VERSIONS = [b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"]
+ODD_VERSIONS = [b"HTTP/1.2", b"HTTP/1.10", b"http/1.1", b"HTP/1.1", b""]
+GOOD_STATUSES = [
+    b"200 OK", b"200 OK", b"200", b"200 ", b"500 Oh \xe4", b"204 X", b"304 X", b"404 X Y", b"999 X",
+]  # fmt: skip
+ODD_STATUSES = [b"20 OK", b"2000 OK", b"099 X", b"x OK", b"200\tOK", b"-200 OK", b""]
+GOOD_HEADERS = [
+    b"X: y", b"X:", b"X: \xe4", b"Connection: close", b"Connection: keep-alive", b"Connection: closed",
+    b"Proxy-Connection: close", b"Connection: upgrade", b"Upgrade: h2c", b"Keep-Alive: timeout=5",
+]  # fmt: skip
+ODD_HEADERS = [
+    b"X : y", b"X", b" X: y", b"X: a\x01b", b"X: a\rb", b"Content-Length: 3", b"Content-Length: +3",
+    b"Content-Length: 3, 3", b"Content-Length:", b"Transfer-Encoding: chunked",
+    b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked, gzip",
+]  # fmt: skip
+GOOD_BODIES = [
+    b"\r\n", b"\r\nabc", b"Content-Length: 3\r\n\r\nabc", b"content-length:0\r\n\r\n",
+    b"Content-Length: 0000000000000000000000003\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n02;x=y\r\nbc\r\n0\r\n\r\n",
+    b"transfer-encoding: Chunked\r\n\r\na\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n",
+]  # fmt: skip
+ODD_BODIES = [
+    b"Content-Length: 3\r\n\r\nab", b"Content-Length: 3\r\n\r\nabcd",
+    b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n",
+    b'Transfer-Encoding: chunked\r\n\r\n3;"\r\nabc\r\n0\r\n\r\n',
+    b"Transfer-Encoding: chunked\r\n\r\n3\nabc\n0\n\n",
+    b"Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 3\r\n\r\nabc",
+    b"Transfer-Encoding: chunked\r\n\r\n-3\r\nabc\r\n0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n x\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\nabc",
+]  # fmt: skip
+BITS = [b"\r\n", b"\n", b"\r", b" ", b":", b"\x00", b"\x80", b"0", b",", b"3", b"\r\n\r\n", b";"]
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> bytes:
+    """Draw an answer that is valid more often than not, and once in a while cut, double or insert a little."""
+    interim = b"".join(draw(st.lists(st.sampled_from(INTERIM), max_size=1 if draw(st.integers(0, 3)) else 2)))
+    line = b" ".join([draw(mostly(GOOD_VERSIONS, ODD_VERSIONS)), draw(mostly(GOOD_STATUSES, ODD_STATUSES))])
+    headers = draw(st.lists(mostly(GOOD_HEADERS, ODD_HEADERS), max_size=2))
+    before = draw(mostly([b""], [b"\r\n", b"\n"]))
+    after = draw(mostly([b""], [b"\r\n", b"x", b"HTTP/1.1 200 OK\r\n\r\n"]))
+    data = before + interim + b"\r\n".join([line, *headers, draw(mostly(GOOD_BODIES, ODD_BODIES))]) + after
+    return damaged(draw, data, BITS)
+
+
+# -- the tests
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+X = b"Content-Length: 1\r\n\r\nx"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+DIFFERENCES = [
+    ("another version than 1.0 and 1.1", b"HTTP/1.2 200 OK\r\n" + X),
+    ("a line that ends with LF alone", b"HTTP/1.1 200 OK\n" + X),
+    ("a line that ends with LF alone", OK + b"X: y\n" + X),
+    ("a line that ends with LF alone", OK + b"Content-Length: 0\r\n\n"),
+    ("a folded header line", OK + b"X: y\r\n z\r\n" + X),
+    ("a control byte", OK + b"X: a\x01b\r\n" + X),
+    ("a control byte", OK + b"X: a\x7fb\r\n" + X),
+    ("several lengths", OK + b"Content-Length: 1\r\n" + X),
+    ("several lengths", OK + b"Content-Length: 1, 1\r\n\r\nx"),
+    (
+        "a length and chunks",
+        OK + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    ),
+    ("a length and chunks", CHUNKED + b"1\r\nx\r\n0\r\nContent-Length: 1\r\n\r\n"),
+    ("an interim answer that closes", b"HTTP/1.0 102 X\r\n\r\n" + OK + X),
+    ("an interim answer that closes", b"HTTP/1.1 103 X\r\nConnection: close\r\n\r\n" + OK + X),
+    ("a chunk line that is none", CHUNKED + b"1 \r\nx\r\n0\r\n\r\n"),
+    ("a chunk line that is none", CHUNKED + b'1;x="\r\nx\r\n0\r\n\r\n'),
+]
+
+
+@pytest.mark.parametrize(("rule", "data"), DIFFERENCES)
+def test_what_h11_reads_and_we_refuse(rule: str, data: bytes) -> None:
+    opinion = opinion_on(data, then_close=False)
+    assert opinion is not None
+    assert rule in broken_rules(opinion)
+    ours = compare(data, then_close=False)
+    assert isinstance(ours, Failure)
+    assert ours.reason is FailureReason.PROTOCOL
+
+
+def test_each_stricter_rule_is_shown_above() -> None:
+    assert {rule for rule, _ in DIFFERENCES} == set(STRICTER_RULES)
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        (b"\r\n" + OK + X, b"x"),
+        (b"HTTP/1.1 200 \x00\r\n" + X, b"x"),
+        (OK + b"Content-Length: " + b"0" * 30 + b"1\r\n\r\nx", b"x"),
+        (b"HTTP/1.1 204 No\r\nTransfer-Encoding: identity\r\n\r\n", b""),
+        (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", b"x"),
+        (OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b""),
+        (CHUNKED + b"0" * 30 + b"1\r\nx\r\n" + b"0" * 30 + b"\r\n\r\n", b"x"),
+        (CHUNKED + b"1\r\nx\r\n0\r\nX: y\r\nTransfer-Encoding: identity\r\n\r\n", b"x"),
+        (OK + b"Transfer-Encoding: identity\r\n\r\nx", b"x"),
+        (OK + b"Transfer-Encoding: x-chunked\r\n\r\nx", b"x"),
+        (OK + b"Transfer-Encoding: chunked, gzip\r\n\r\nx", b"x"),
+        (OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\nx", b"x"),
+    ],
+)
+def test_what_we_take_for_an_answer_and_h11_does_not(data: bytes, body: bytes) -> None:
+    assert opinion_on(data, then_close=True) is None
+    ours = compare(data, then_close=True)
+    assert isinstance(ours, Answer)
+    assert ours.body == body
+
+
+@pytest.mark.parametrize(
+    ("data", "reusable", "reusable_to_h11"),
+    [
+        (OK + X, True, True),
+        (OK + X + b"x", False, False),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + X, True, False),
+        (OK + b"Proxy-Connection: close\r\n" + X, False, True),
+    ],
+)
+def test_which_connections_may_be_used_again(data: bytes, reusable: bool, reusable_to_h11: bool) -> None:
+    ours, theirs = compare(data, then_close=False), opinion_on(data, then_close=False)
+    assert isinstance(ours, Answer)
+    assert theirs is not None
+    assert (ours.reusable, theirs.answer.reusable) == (reusable, reusable_to_h11)
+
+
+@given(data=answers(), then_close=st.booleans())
+@settings(max_examples=500)
+def test_whatever_we_take_for_an_answer_h11_reads_alike(data: bytes, then_close: bool) -> None:
+    compare(data, then_close=then_close)

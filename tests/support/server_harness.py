@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hedgerow.core.request import Cancellable, Request, Responder
+from hedgerow.core.request import Cancellable, Handler, Request, Responder
 from hedgerow.core.response import JSON, Response
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.connection import ClientConnection
@@ -35,7 +35,7 @@ class FakeClock:
         return self.now
 
 
-class Asked:
+class Asked(Cancellable):
     """One request, as the handler got it."""
 
     def __init__(self, request: Request, responder: Responder) -> None:
@@ -50,7 +50,7 @@ class Asked:
         self._responder.respond(response or answer())
 
 
-class FakeHandler:
+class FakeHandler(Handler):
     """Keeps what it is asked, and answers at once if it has a response for that."""
 
     def __init__(self) -> None:
@@ -83,7 +83,11 @@ class RawSocket:
         self.sock = socket.socket()
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect(("127.0.0.1", port))
+        try:
+            self.sock.connect(("127.0.0.1", port))
+        except OSError:
+            self.sock.close()
+            raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
         self.received = b""
@@ -113,6 +117,11 @@ class RawSocket:
         """Return the status codes of the responses that have come so far."""
         return [int(part[:3]) for part in self.read().split(b"HTTP/1.1 ")[1:]]
 
+    def is_ended(self) -> bool:
+        """Read, and return whether the server has sent FIN."""
+        self.read()
+        return self.ended
+
     def half_close(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)
 
@@ -134,6 +143,7 @@ class ServerHarness:
         max_clients: int = 100,
         balancer: AcceptBalancer | None = None,
         sock: socket.socket | None = None,
+        evicts_idle: bool = False,
     ) -> None:
         self.clock = FakeClock()
         self.handler = FakeHandler()
@@ -149,6 +159,7 @@ class ServerHarness:
             max_clients=max_clients,
             on_rejected=lambda code, reason: self.rejected.append((code, reason)),
             balancer=balancer,
+            evicts_idle=evicts_idle,
         )
         if sock is None:
             sock = socket.socket()

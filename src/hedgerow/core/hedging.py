@@ -96,9 +96,6 @@ class Race:
         Bodies are dropped, for records of requests keep attempts for a while; a verdict has its own reference.
         """
         for attempt in self.attempts:
-            outcome = attempt.outcome
-            if outcome is None:
-                if attempt.handle is not None:
-                    attempt.handle.abandon()
-            elif isinstance(outcome, Success):
-                outcome.body = b""
+            if attempt.outcome is None and attempt.handle is not None:
+                attempt.handle.abandon()
+            attempt.drop_body()

@@ -112,14 +112,19 @@ class Attempt:
         """Report the outcome, once; a second report is an internal error."""
         if self.outcome is not None:
             raise RuntimeError(f"attempt {self.number} finished twice: {self.outcome!r}, then {outcome!r}")
-        if self.is_loser and isinstance(outcome, Success):
-            outcome.body = b""  # nothing needs it, and records of requests keep attempts for a while
         self.outcome = outcome
+        if self.is_loser:
+            self.drop_body()
         self.ended_at = at
         self.handle = None
         owner, self._owner = self._owner, None
         if owner is not None:
             owner.on_attempt_finished()
+
+    def drop_body(self) -> None:
+        """Keep no body: records of requests keep attempts for a while."""
+        if isinstance(self.outcome, Success):
+            self.outcome.body = b""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -140,6 +140,7 @@ class Supervisor:
             event_loop,
             max_clients=64,
             on_rejected=lambda *_: None,
+            evicts_idle=True,  # or idle connections would have a healthy pod killed: its probes must be answered
         )
         try:
             target = await self._target()

@@ -81,6 +81,7 @@ class ClientConnection(EventHandler):
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, sock: socket.socket) -> None:
+        """Raises OSError if the socket, which is the caller's then, cannot be watched."""
         self._context = context
         self._stream = Stream(context.loop, sock)
         self._stream.owner = self
@@ -113,8 +114,8 @@ class ClientConnection(EventHandler):
         """The client will send no more, and gets what is left to send."""
         self.idle_since = context.loop.clock()
         """No request has been under way since this instant; infinite while there is one."""
-        context.connections.add(self)
         context.loop.register_client(self._fd, self, READABLE)
+        context.connections.add(self)
 
     # -- called by the event loop
 

@@ -28,7 +28,10 @@ class HistogramCounter:
         if seconds <= 0.0:
             self.counts[0] += 1
             return
-        step = int(seconds * self._per_s)
+        steps = seconds * self._per_s
+        step = int(steps)
+        if step == steps:  # a bound is in its own bucket
+            step -= 1
         if step < len(self._bucket_of_step):
             self.counts[self._bucket_of_step[step]] += 1
         else:

@@ -4,6 +4,7 @@ Nothing that the upstream sends raises past this module; it becomes an outcome. 
 pooled connection (aio-libs/aiohttp#12953: they poisoned the next request).
 """
 
+import ssl
 from typing import TYPE_CHECKING, Final
 
 import httptools
@@ -243,9 +244,18 @@ class UpstreamConnection(EventHandler):
         self._body = self._head = b""
         if reusable:
             self.state = IDLE
+            if not self.reused:
+                self._keep_tls_session()
         else:
             self.close()
         self._finish_attempt(outcome)
+
+    def _keep_tls_session(self) -> None:
+        """Keep the session for new connections. The server has sent its ticket by the first response."""
+        if self._stream is not None and self.address is not None:
+            sock = self._stream.sock
+            if isinstance(sock, ssl.SSLSocket):
+                self._pool.tls_sessions.keep(self.address, sock, self.opened_at)
 
     def _parse_failure(self, error: Exception) -> Failure:
         if self._status == 101:  # not asked for: we offer no upgrade (RFC 9110 section 7.8)

@@ -58,6 +58,7 @@ class ConnectionPool(AttemptSender):
         self._drains_losers = losers is LoserPolicy.DRAIN
         self._observer = observer
         self._connector = connector
+        self.tls_sessions = connector.tls_sessions
         self._idle_reaper = _Reaper(self.reap_idle)
         self._loser_reaper = _Reaper(self.reap_losers)
         self._reaps_idle = False
@@ -182,7 +183,7 @@ class ConnectionPool(AttemptSender):
     def _take_idle(self, attempt: Attempt) -> UpstreamConnection | None:
         """Return the pooled connection that was used last, of those that the attempt may have."""
         idle = self._idle
-        if attempt.number > 1 and len(self.connections) < self.max_connections:
+        if (attempt.number > 1 or attempt.request.tried) and len(self.connections) < self.max_connections:
             return self._take_idle_for_hedge(attempt)
         while idle:
             connection = idle.pop()
@@ -231,7 +232,6 @@ class ConnectionPool(AttemptSender):
         elif address is not None:
             if connection.attempt is not None:
                 self._note_address(connection.attempt, address)
-            connection.generation = self._connector.addresses.generation
             connection.open(result, address)
 
     def _note_address(self, attempt: Attempt, address: Address | None) -> None:

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 import hedgerow.server.server
 from hedgerow.admin import Readiness
 from hedgerow.core.hedging import HedgePlan
-from hedgerow.core.outcomes import Attempt, AttemptHandle
+from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.gateway import SMART_PATH, Gateway, Policy
 from hedgerow.openapi import document
 from hedgerow.processes.supervisor import Supervisor
@@ -99,7 +99,7 @@ async def refusals(ask: Ask) -> AsyncIterator[Answer]:
     listener._max_clients = before
 
 
-class Broken:
+class Broken(AttemptSender):
     """An upstream with a bug."""
 
     def send(self, attempt: Attempt) -> AttemptHandle:

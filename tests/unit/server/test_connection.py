@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.server.connection import BACKPRESSURE_S, REQUESTS_PER_STEP
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, OVERLOADED, Asked, RawSocket, ServerHarness, answer, server_harness
@@ -15,7 +16,7 @@ RESPONSE_BYTES = 400
 """More than one of the harness' responses has."""
 
 
-class Deadline:
+class Deadline(EventHandler):
     """Something else that is due."""
 
     def __init__(self, fire: "list[str]") -> None:

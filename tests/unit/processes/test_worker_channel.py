@@ -17,8 +17,9 @@ from hedgerow.telemetry.channel import (
     answer_questions,
     line,
 )
-from hedgerow.telemetry.snapshot import Snapshot
 from hedgerow.telemetry.told import RequestTold
+
+from hedgerow.telemetry.snapshot import Snapshot
 
 TOLD = RequestTold("a", "success", 1.0, 2.0, None, None, [])
 

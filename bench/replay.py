@@ -4,7 +4,7 @@ A real worker answers N requests, each by its first attempt, or each by a hedge 
 and clock are stand-ins that do nothing, so what is left is our own code and its libraries.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from socket import AF_INET
 from typing import Any, cast
@@ -13,11 +13,10 @@ import click
 
 from hedgerow.core.outcomes import Attempt
 from hedgerow.core.request import Request
-from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.eventloop.loop import READABLE
 from hedgerow.net.stream import Stream
-from hedgerow.processes import worker as worker_module
 from hedgerow.processes.process_tuning import configure_gc
-from hedgerow.processes.worker import Worker
+from hedgerow.processes.worker import LINUX, Worker
 from hedgerow.server.connection import ClientConnection
 from hedgerow.settings import AccessLog, Settings, parse_target
 from hedgerow.upstream.connection import ACTIVE, UpstreamConnection
@@ -97,9 +96,11 @@ class Replay:
     def __init__(self) -> None:
         self._time = {"now": 1.0}
         self.pollers: list[FakePoller] = []
-        make_loop: Any = self._make_loop
-        worker_module.EventLoop = make_loop  # type: ignore[misc]
-        self.worker = Worker(Settings(access_log=AccessLog.OFF), parse_target("http://127.0.0.1:1/api/work"))
+        clock = partial(self._time.__getitem__, "now")  # all C, as the real one is
+        system = replace(LINUX, clock=clock, make_poller=self._make_poller)
+        self.worker = Worker(
+            Settings(access_log=AccessLog.OFF), parse_target("http://127.0.0.1:1/api/work"), system=system
+        )
         self.loop = self.worker.loop
         self.upstream: dict[int, tuple[UpstreamConnection, FakeSocket]] = {}
         for fd in range(100, 100 + CLIENTS * ATTEMPTS):
@@ -108,13 +109,9 @@ class Replay:
         self.clients = {fd: self._client(fd) for fd in range(1000, 1000 + CLIENTS)}
         configure_gc()
 
-    def _make_loop(self, _clock: Callable[[], float], on_internal_error: Callable[[], None]) -> EventLoop:
-        def make_poller() -> FakePoller:
-            self.pollers.append(FakePoller(len(self.pollers)))
-            return self.pollers[-1]
-
-        clock = partial(self._time.__getitem__, "now")  # all C, as the real one is
-        return EventLoop(clock, on_internal_error=on_internal_error, make_poller=make_poller)
+    def _make_poller(self) -> FakePoller:
+        self.pollers.append(FakePoller(len(self.pollers)))
+        return self.pollers[-1]
 
     @property
     def now(self) -> float:

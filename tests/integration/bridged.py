@@ -18,14 +18,21 @@ from support.raw_http import Client, HttpResponse
 class Bridged:
     """A server that answers on `port`, in the test's own thread."""
 
-    def __init__(self, handler: Handler, limits: ClientLimits, max_clients: int) -> None:
+    def __init__(
+        self, handler: Handler, limits: ClientLimits, *, max_clients: int, evicts_idle: bool
+    ) -> None:
         self.internal_errors: list[BaseException | None] = []
         self.loop = EventLoop(
             monotonic, on_internal_error=lambda: self.internal_errors.append(sys.exception())
         )
         self.bridge = LoopBridge(self.loop)
         self.server = HttpServer(
-            handler, limits, self.loop, max_clients=max_clients, on_rejected=lambda _code, _reason: None
+            handler,
+            limits,
+            self.loop,
+            max_clients=max_clients,
+            on_rejected=lambda _code, _reason: None,
+            evicts_idle=evicts_idle,
         )
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
@@ -59,10 +66,14 @@ class Bridged:
 
 @contextmanager
 def bridged(
-    handler: Handler, limits: ClientLimits | None = None, *, max_clients: int = 64
+    handler: Handler,
+    limits: ClientLimits | None = None,
+    *,
+    max_clients: int = 64,
+    evicts_idle: bool = False,
 ) -> Iterator[Bridged]:
     """Run a server within the running loop of asyncio."""
-    served = Bridged(handler, limits or ClientLimits(), max_clients)
+    served = Bridged(handler, limits or ClientLimits(), max_clients=max_clients, evicts_idle=evicts_idle)
     try:
         yield served
     finally:

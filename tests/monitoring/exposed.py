@@ -4,10 +4,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
+from hedgerow.telemetry.exposition import exposition
 from prometheus_client.parser import text_string_to_metric_families
 
 from hedgerow.core.outcomes import FailureReason
-from hedgerow.telemetry.exposition import exposition
 from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
 
 SAID_BY_PROMETHEUS = {"job", "instance", "namespace", "pod"}

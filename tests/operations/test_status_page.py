@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, expec
 from deploy.tools import tool
 from hedgerow.telemetry.health import State, Workers
 from hedgerow.telemetry.history import History
+from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
 from hedgerow.telemetry.status import About
-from hedgerow.telemetry.told import AttemptTold, RequestTold
 from operations.conftest import Serve, Simulate
 from operations.processes import Served
 
@@ -215,16 +215,16 @@ def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: Served, show: S
         assert "style=" not in source
 
 
-def a_request(request_id: str, code: str = "success") -> RequestTold:
+def a_request(request_id: str, code: str = "success") -> RequestRecord:
     attempts = [
-        AttemptTold(1, 0.1, 120.0, "status_5xx"),
-        AttemptTold(2, 300.0, 80.0, "success"),
-        AttemptTold(3, 300.0, None, "pending", lost=True),
+        AttemptRecord(1, 0.1, 120.0, "status_5xx"),
+        AttemptRecord(2, 300.0, 80.0, "success"),
+        AttemptRecord(3, 300.0, None, "pending", lost=True),
     ]
-    return RequestTold(request_id, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
+    return RequestRecord(request_id, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
 
 
-def a_status(counts: Snapshot, *recent: RequestTold) -> dict[str, Any]:
+def a_status(counts: Snapshot, *recent: RequestRecord) -> dict[str, Any]:
     history = History(About(upstream="http://127.0.0.1:1/", hedge_after_ms=300, hedges=2, losers_cut=False))
     history.sample(Snapshot(), 1.0, 1_700_000_000.0)
     history.sample(counts, 2.0, 1_700_000_001.0)

@@ -135,7 +135,7 @@ class Network:
     def unreachable(self, host: str) -> None:
         self.answers[host] = (-1.0, errno.ENETUNREACH)
 
-    def open_socket(self, address: Address) -> "FakeSocket":
+    def open_socket(self, address: Address) -> Any:
         if self.no_descriptor:
             raise OSError(errno.EMFILE, "Too many open files")
         sock = FakeSocket(self)

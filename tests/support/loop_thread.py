@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, EventLoop
 
 T = TypeVar("T")
@@ -16,7 +17,7 @@ ENDS_WITHIN_S = 20
 """A loop that has not ended by then hangs. After a failure pytest-timeout does not look any more."""
 
 
-class LoopThread:
+class LoopThread(EventHandler):
     """One `EventLoop` in a thread of its own. What belongs to the loop is touched by `call` alone."""
 
     def __init__(self, loop: EventLoop) -> None:

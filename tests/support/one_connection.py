@@ -1,18 +1,26 @@
-"""A connection to the upstream on its own: the test is its pool, its race and its socket."""
+"""One connection to the upstream, in its pool: the test is its race, its connector and its socket."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, Failure, Outcome, Success
 from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.net.resolver import Lookup, OnResult
 from hedgerow.net.stream import Stream
-from hedgerow.settings import UpstreamLimits
-from hedgerow.upstream.connection import CLOSED, IDLE, UpstreamConnection
-from support.attempts import make_attempt
+from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
+from hedgerow.upstream.connection import CLOSED, IDLE
+from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.pool import ConnectionPool
+from support.attempts import make_attempt, make_request
 from support.virtual_loop import VirtualLoop
 
 ADDRESS = (2, 1, 6, "", ("192.0.2.1", 80))
-REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: upstream.example\r\nUser-Agent: test\r\nAccept: application/json\r\n"
+    b"Accept-Encoding: identity\r\nX-Request-Id: a\r\nHedgerow-Attempt: 1\r\n\r\n"
+)
+GRACE_S = 1.0
 
 
 class FakeSocket:
@@ -50,23 +58,55 @@ class FakeSocket:
         self.closed = True
 
 
-class OneConnection:
-    """A pool of one connection, which notes what it is called for."""
+class Unanswered:
+    """A resolver that never answers, so that nothing ever connects but by the test's own hand."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+
+    def look_up(self, host: str, port: int, on_result: OnResult) -> Lookup:
+        return Lookup(self._loop, host, port, on_result)
+
+
+class OneConnection(Observer):
+    """A pool with one connection, which the test establishes."""
 
     def __init__(self, classify: Callable[[int, bytes], Outcome] | None = None) -> None:
-        self.limits = UpstreamLimits()
         self.virtual = VirtualLoop()
-        self.loop: EventLoop = self.virtual.loop
+        self.loop = self.virtual.loop
+        self.limits = UpstreamLimits()
         self.status = 0
-        self.calls: list[str] = []
+        self.facts: list[str] = []
         self._classify = classify or (lambda _status, body: Success(body))
-        self.classify: Callable[[int, bytes], Outcome] = self._note
-        self.attempt = make_attempt(1, 0.0)
-        self.connection = UpstreamConnection(self, self.attempt)
-        self.sock = FakeSocket()
+        target = Target("http", "upstream.example", 80, "/")
+        self.pool = ConnectionPool(
+            target,
+            self.limits,
+            max_connections=1,
+            attempts_per_request=3,
+            losers=LoserPolicy.DRAIN,
+            loser_grace_s=GRACE_S,
+            classify=self._note,
+            loop=self.loop,
+            connector=Connector(target, self.limits, self.loop, Unanswered(self.loop), None),
+            observer=self,
+            user_agent="test",
+        )
+        self.attempt = self.send()
+        (self.connection,) = self.pool.connections
+        self.sock = FakeSocket(40)
+
+    def send(self) -> Attempt:
+        """Send an attempt on the connection; the first time it is connecting."""
+        self.attempt = make_attempt(1, self.virtual.now, make_request(arrived_at=self.virtual.now))
+        self.attempt.handle = self.pool.send(self.attempt)
+        return self.attempt
 
     def open(self) -> None:
         """Have the connection established."""
+        connecting, self.connection.connecting = self.connection.connecting, None
+        if connecting is not None:
+            connecting.cancel()
         self.loop.register(self.sock.fd, self.virtual, READABLE)
         self.connection.open(Stream(self.loop, self.sock), ADDRESS)  # type: ignore[arg-type]
 
@@ -75,13 +115,6 @@ class OneConnection:
         self.sock = FakeSocket(self.sock.fd + 1)
         self.open()
 
-    def send(self, number: int = 1) -> Attempt:
-        """Send another attempt on the connection, which is idle, as the pool does."""
-        self.attempt = make_attempt(number, self.virtual.now)
-        self.connection.reused = True
-        self.connection.send(self.attempt)
-        return self.attempt
-
     def receive(self, data: bytes | OSError) -> None:
         """Have the upstream send something; b"" is the end of the stream."""
         self.sock.incoming = data
@@ -89,27 +122,17 @@ class OneConnection:
         while isinstance(self.sock.incoming, bytes) and self.connection.state != CLOSED:
             self.connection.on_ready(READABLE)
 
-    # -- what a connection needs of its pool
-
     def _note(self, status: int, body: bytes) -> Outcome:
         self.status = status
         return self._classify(status, body)
 
-    def request_bytes(self, attempt: Attempt) -> bytes:
-        return REQUEST
+    # -- the facts
 
-    def attempt_finished(self, connection: UpstreamConnection, attempt: Attempt, at: float) -> None:
-        self.calls.append("finished")
-        connection.retried = False
+    def attempt_finished(self, attempt: Attempt) -> None:
+        self.facts.append("finished")
 
-    def attempt_abandoned(self, connection: UpstreamConnection) -> None:
-        self.calls.append("abandoned")
-
-    def retry(self, connection: UpstreamConnection) -> None:
-        self.calls.append("retry")
-
-    def on_closed(self, connection: UpstreamConnection) -> None:
-        self.calls.append("closed")
+    def stale_connection_retried(self) -> None:
+        self.facts.append("retried")
 
 
 @dataclass

@@ -1,19 +1,21 @@
 """A server whose event loop is iterated by the test, by a clock that the test sets, with real sockets."""
 
+import select
 import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hedgerow.core.request import Cancellable, Request, Responder
+from hedgerow.core.request import Cancellable, Handler, Request, Responder
 from hedgerow.core.response import JSON, Response
-from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.loop import EventLoop, Poller
 from hedgerow.server.connection import ClientConnection
 from hedgerow.server.listener import AcceptBalancer
 from hedgerow.server.server import HttpServer
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
+from support.faulty_sockets import Faults, ListeningSocket
 
 START = 1_000.0005
 """The clock's first reading: not zero, so that an instant cannot pass for a span, and not a whole millisecond, so that
@@ -35,7 +37,7 @@ class FakeClock:
         return self.now
 
 
-class Asked:
+class Asked(Cancellable):
     """One request, as the handler got it."""
 
     def __init__(self, request: Request, responder: Responder) -> None:
@@ -50,7 +52,7 @@ class Asked:
         self._responder.respond(response or answer())
 
 
-class FakeHandler:
+class FakeHandler(Handler):
     """Keeps what it is asked, and answers at once if it has a response for that."""
 
     def __init__(self) -> None:
@@ -83,7 +85,11 @@ class RawSocket:
         self.sock = socket.socket()
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect(("127.0.0.1", port))
+        try:
+            self.sock.connect(("127.0.0.1", port))
+        except OSError:
+            self.sock.close()
+            raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
         self.received = b""
@@ -113,6 +119,11 @@ class RawSocket:
         """Return the status codes of the responses that have come so far."""
         return [int(part[:3]) for part in self.read().split(b"HTTP/1.1 ")[1:]]
 
+    def is_ended(self) -> bool:
+        """Read, and return whether the server has sent FIN."""
+        self.read()
+        return self.ended
+
     def half_close(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)
 
@@ -134,13 +145,17 @@ class ServerHarness:
         max_clients: int = 100,
         balancer: AcceptBalancer | None = None,
         sock: socket.socket | None = None,
+        evicts_idle: bool = False,
+        make_poller: Callable[[], Poller] = select.epoll,
     ) -> None:
         self.clock = FakeClock()
         self.handler = FakeHandler()
         self.internal_errors: list[BaseException | None] = []
         self.rejected: list[tuple[str, str]] = []
         self.loop = EventLoop(
-            self.clock, on_internal_error=lambda: self.internal_errors.append(sys.exception())
+            self.clock,
+            on_internal_error=lambda: self.internal_errors.append(sys.exception()),
+            make_poller=make_poller,
         )
         self.server = HttpServer(
             self.handler,
@@ -149,10 +164,10 @@ class ServerHarness:
             max_clients=max_clients,
             on_rejected=lambda code, reason: self.rejected.append((code, reason)),
             balancer=balancer,
+            evicts_idle=evicts_idle,
         )
-        if sock is None:
-            sock = socket.socket()
-            sock.bind(("127.0.0.1", 0))
+        self.faults = Faults()
+        sock = sock or ListeningSocket(self.faults)
         self.port: int = sock.getsockname()[1]
         self.server.start(sock)
         self._clients: list[RawSocket] = []

@@ -7,11 +7,12 @@ from math import inf
 import pytest
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.admission.waiting import Waiting
 from hedgerow.core.hedging import HedgePlan
+from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import (
     Attempt,
     AttemptHandle,
+    AttemptSender,
     Failure,
     FailureReason,
     Success,
@@ -21,16 +22,15 @@ from hedgerow.core.outcomes import (
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.core.trace_context import TraceContext, parse_trace_context
+from hedgerow.eventloop.loop import STEP_S
 from hedgerow.gateway import Gateway, Policy, RequestTask
 from support.virtual_loop import VirtualLoop
 
 CLIENTS_TRACE = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
 RESET = Failure(FailureReason.RESET, "gone")
-LATER = inf
-"""An instant that never comes."""
 
 
-class Facts:
+class Facts(Observer):
     """An observer that notes the facts."""
 
     def __init__(self) -> None:
@@ -104,39 +104,6 @@ class OneTrace:
         """Called by the observer."""
 
 
-class Admission:
-    """Admits up to `room` requests at once, the others in turn; `look_at` is when it wants to be asked again."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.in_flight = 0
-        self.look_at = LATER
-        self.queue: list[Waiting] = []
-
-    def admit_or_queue(self, request: Waiting, now: float) -> bool:
-        if self.in_flight < self.room:
-            self.in_flight += 1
-            return True
-        self.queue.append(request)
-        return False
-
-    def next_admitted(self, now: float) -> Waiting | None:
-        self.queue = [request for request in self.queue if request.is_waiting]
-        if not self.queue or self.in_flight >= self.room:
-            return None
-        self.in_flight += 1
-        return self.queue.pop(0)
-
-    def next_admission_at(self, now: float) -> float:
-        return self.look_at
-
-    def release(self) -> None:
-        self.in_flight -= 1
-
-    def rejection_reason(self) -> str:
-        return "in_flight"
-
-
 class Client:
     """The connection that a request came on."""
 
@@ -147,7 +114,7 @@ class Client:
         self.responses.append(response)
 
 
-class Bench:
+class Bench(AttemptSender):
     """A gateway and all that is around it."""
 
     def __init__(self, tracer: OneTrace | None = None, room: int = 2) -> None:
@@ -157,7 +124,7 @@ class Bench:
         self.fails_on_the_spot: Callable[[Attempt], bool] = lambda _: False
         self.broken = False
         self.client = Client()
-        self.admission = Admission(room)
+        self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
             self,
             Policy(HedgePlan(0.3, 2), 10_000, 60_000),
@@ -277,6 +244,59 @@ def test_b02_hedges_are_sent_together_after_the_hedge_delay_and_never_before(ben
     assert len(bench.sent) == 1
     bench.virtual.advance_to(7.3015)
     assert [sent.attempt.launched_at for sent in bench.sent] == [7.0001, 7.301, 7.301]
+
+
+def test_b02_hedges_wait_for_answers_that_have_come_however_long_reading_takes(bench: Bench) -> None:
+    """After a stall the loop looks at what is due in the middle of reading: answers behind it are raced by no hedge."""
+    one, two = Client(), Client()
+    bench.ask(client=one)
+    bench.ask(client=two)
+    first, second = bench.sent[0].attempt, bench.sent[1].attempt
+    bench.virtual.now = 0.4  # the process was stopped: both hedge delays are over
+
+    def read_the_first() -> None:
+        first.finish(Success(b"1"), bench.virtual.now)
+        bench.virtual.now += 2 * STEP_S
+
+    bench.virtual.read_apart(read_the_first, lambda: second.finish(Success(b"2"), bench.virtual.now))
+    bench.virtual.iterate()
+    assert [response.body for response in (*one.responses, *two.responses)] == [b"1", b"2"]
+    assert len(bench.sent) == 2
+    bench.virtual.iterate()
+    assert len(bench.sent) == 2
+    assert bench.is_clean
+
+
+@pytest.mark.parametrize("step", ["upstream", "clients"])
+def test_b02_hedges_that_waited_for_reading_are_sent(bench: Bench, step: str) -> None:
+    """They fall due while a step takes long; no later than by the next iteration all that had come was read."""
+
+    def take_long() -> None:
+        bench.virtual.now += 2 * STEP_S
+
+    bench.ask()
+    bench.virtual.now = 0.299
+    if step == "upstream":
+        bench.virtual.read_apart(take_long)
+    else:
+        bench.virtual.read_client(take_long)
+    bench.virtual.iterate()
+    assert len(bench.sent) == (3 if step == "upstream" else 1)
+    bench.virtual.iterate()
+    assert [sent.attempt.number for sent in bench.sent] == [1, 2, 3]
+
+
+def test_b06_a_race_whose_hedges_wait_for_reading_keeps_its_deadline(bench: Bench) -> None:
+    """While more answers come than one iteration reads, hedges wait, and the 504 does not."""
+    bench.ask(b"timeout=400")
+    for now in (0.35, 0.36, 0.4):
+        bench.virtual.now = now
+        bench.virtual.fill_poll()
+        bench.virtual.iterate()
+    assert bench.status == 504
+    assert len(bench.sent) == 1
+    bench.virtual.iterate()
+    assert bench.is_clean
 
 
 def test_b03_of_two_successes_in_one_iteration_the_earliest_started_wins(bench: Bench) -> None:
@@ -413,7 +433,7 @@ def test_a_request_that_has_no_time_left_asks_nothing_of_the_upstream(
 
 def test_the_response_leaves_as_much_earlier_as_the_loop_lagged(bench: Bench) -> None:
     monitor = bench.virtual.loop.monitor
-    monitor.iteration_started(0.0, LATER)
+    monitor.iteration_started(0.0, inf)
     monitor.iteration_finished(0.010)
     bench.virtual.now = 1.0
     bench.ask(b"timeout=100")
@@ -472,7 +492,7 @@ def test_a_request_that_is_answered_can_be_cancelled_for_nothing(bench: Bench) -
 
 
 def test_b11_a_request_waits_unsent_for_a_quarter_of_its_timeout_then_503(bench: Bench) -> None:
-    bench.admission.room = 0
+    bench.admission.max_in_flight = 0
     bench.ask(b"timeout=1000")
     bench.virtual.advance_to(0.249)
     assert not bench.client.responses
@@ -482,14 +502,14 @@ def test_b11_a_request_waits_unsent_for_a_quarter_of_its_timeout_then_503(bench:
     assert bench.problem["request_id"] == "r1"
     assert not bench.sent
     assert bench.facts.facts == ["rejected overloaded in_flight"]
-    bench.admission.room = 1
+    bench.admission.max_in_flight = 1
     bench.virtual.iterate()
     assert not bench.sent, "it does not start any more"
     assert bench.is_clean
 
 
 def test_b11_its_time_in_the_socket_buffer_counts(bench: Bench) -> None:
-    bench.admission.room = 0
+    bench.admission.max_in_flight = 0
     bench.virtual.now = 1.0
     bench.ask(b"timeout=1000", queued_s=0.25)
     assert bench.status == 503, "at once: it has waited for a quarter of its timeout"
@@ -498,7 +518,7 @@ def test_b11_its_time_in_the_socket_buffer_counts(bench: Bench) -> None:
 
 @pytest.mark.parametrize("timeout_ms", [4, 10, 40, 79, 80, 1_000, 60_000])
 def test_b11_a_request_that_waits_is_answered_within_its_timeout(bench: Bench, timeout_ms: int) -> None:
-    bench.admission.room = 0
+    bench.admission.max_in_flight = 0
     bench.ask(b"timeout=%d" % timeout_ms)
     bench.virtual.advance_to(timeout_ms / 1000)
     assert bench.status == 503
@@ -506,7 +526,7 @@ def test_b11_a_request_that_waits_is_answered_within_its_timeout(bench: Bench, t
 
 
 def test_b11_a_request_that_has_waited_is_raced_by_its_own_deadline(bench: Bench) -> None:
-    bench.admission.room = 1
+    bench.admission.max_in_flight = 1
     first, second = Client(), Client()
     bench.ask(client=first)
     bench.ask(b"timeout=1000", client=second)
@@ -525,51 +545,36 @@ def test_b11_a_request_that_has_waited_is_raced_by_its_own_deadline(bench: Bench
 
 
 def test_b11_all_that_there_is_room_for_start_in_one_iteration(bench: Bench) -> None:
-    bench.admission.room = 0
+    bench.admission.max_in_flight = 0
     clients = [Client() for _ in range(3)]
     for client in clients:
         bench.ask(client=client)
-    bench.admission.room = 2
+    bench.admission.max_in_flight = 2
     bench.virtual.iterate()
     assert len(bench.sent) == 2
 
 
 def test_the_loop_looks_at_those_that_wait_when_admission_says_so(bench: Bench) -> None:
-    bench.admission.room = 0
-    bench.admission.look_at = 0.125
+    bench.admission.max_in_flight = 0
     bench.ask()
-    assert bench.gateway.admit_waiting(0.0) == 0.125
+    assert bench.gateway.admit_waiting(0.0) == inf, "a request that ends wakes it up"
+    bench.admission.max_in_flight = 1
+    bench.virtual.iterate()
+    assert len(bench.sent) == 1
 
 
 def test_b10_the_client_leaves_while_its_request_waits(bench: Bench) -> None:
-    bench.admission.room = 0
+    bench.admission.max_in_flight = 0
     task = bench.ask()
     assert task is not None
     task.cancel()
     task.cancel()
-    bench.admission.room = 1
+    bench.admission.max_in_flight = 1
     bench.virtual.advance_to(20.0)
     assert not bench.sent
     assert bench.client.responses == []
     assert bench.facts.facts == ["finished abandoned"]
     assert bench.is_clean
-
-
-def test_b11_with_the_admission_controller_itself() -> None:
-    """The gateway's own admission protocol is the controller's: beyond the limit requests wait, then 503."""
-    bench = Bench()
-    controller = AdmissionController(1, adapts=False)
-    bench.gateway.admission = controller
-    first, second, third = Client(), Client(), Client()
-    for client, query in ((first, b""), (second, b"timeout=400"), (third, b"")):
-        bench.ask(query, client=client)
-    bench.virtual.advance_to(0.1)
-    assert [response.status for response in second.responses] == [503]
-    assert bench.facts.facts == ["rejected overloaded in_flight"]
-    bench.finish(1, Success(b"1"))
-    bench.finish(2, Success(b"3"))
-    assert [response.body for response in third.responses] == [b"3"]
-    assert (controller.in_flight, bench.virtual.deadlines) == (0, 0)
 
 
 # -- B12: internal errors
@@ -598,11 +603,8 @@ def test_b12_an_error_as_hedges_are_sent_makes_losers_of_what_runs(bench: Bench)
     assert bench.is_clean
 
 
-def test_b12_an_error_before_the_race(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(request: Waiting, now: float) -> bool:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(bench.admission, "admit_or_queue", fails)
+def test_b12_an_error_before_the_race(bench: Bench) -> None:
+    bench.virtual.clock_fails = True
     assert bench.ask(trace=CLIENTS_TRACE) is None
     assert (bench.status, bench.facts.facts) == (500, ["internal error", "rejected internal internal"])
     (request,) = bench.facts.errors_of
@@ -630,11 +632,11 @@ def test_b12_an_error_in_the_response(bench: Bench) -> None:
 
 
 def test_b12_an_error_of_a_request_that_has_waited_leaves_the_others_alone(bench: Bench) -> None:
-    bench.admission.room = 0
+    bench.admission.max_in_flight = 0
     clients = [Client() for _ in range(2)]
     for client in clients:
         bench.ask(client=client)
-    bench.admission.room = 1
+    bench.admission.max_in_flight = 1
     bench.broken = True
     bench.virtual.iterate()
     assert [[response.status for response in client.responses] for client in clients] == [[500], [500]]
@@ -658,7 +660,7 @@ def test_b12_e7_the_client_is_answered_though_telemetry_fails(bench: Bench, outc
 
 @pytest.mark.parametrize("waited", ["not", "rejected", "started"])
 def test_b12_e7_the_same_for_rejections_and_a_request_that_waits(bench: Bench, waited: str) -> None:
-    bench.admission.room = 0
+    bench.admission.max_in_flight = 0
     if waited == "not":
         bench.facts.fails_in = "request_rejected"
         assert bench.ask(path=b"/nope") is None
@@ -671,7 +673,7 @@ def test_b12_e7_the_same_for_rejections_and_a_request_that_waits(bench: Bench, w
     else:
         bench.ask(b"timeout=400")
         bench.facts.fails_in = "request_finished"
-        bench.admission.room = 1
+        bench.admission.max_in_flight = 1
         bench.broken = True
         bench.virtual.advance_to(0.01)
         assert bench.status == 500

@@ -91,7 +91,11 @@ class Race:
             return None
 
     def end(self) -> None:
-        """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it."""
+        """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it.
+
+        Bodies are dropped, for records of requests keep attempts for a while; a verdict has its own reference.
+        """
         for attempt in self.attempts:
             if attempt.outcome is None and attempt.handle is not None:
                 attempt.handle.abandon()
+            attempt.drop_body()

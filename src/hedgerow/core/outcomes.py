@@ -106,16 +106,25 @@ class Attempt:
         self.request = request
         self.is_loser = False
         """Its race was over before it had an outcome."""
-        self._owner = owner
+        self._owner: AttemptOwner | None = owner
 
     def finish(self, outcome: Outcome, at: float) -> None:
         """Report the outcome, once; a second report is an internal error."""
         if self.outcome is not None:
             raise RuntimeError(f"attempt {self.number} finished twice: {self.outcome!r}, then {outcome!r}")
         self.outcome = outcome
+        if self.is_loser:
+            self.drop_body()
         self.ended_at = at
         self.handle = None
-        self._owner.on_attempt_finished()
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.on_attempt_finished()
+
+    def drop_body(self) -> None:
+        """Keep no body: records of requests keep attempts for a while."""
+        if isinstance(self.outcome, Success):
+            self.outcome.body = b""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

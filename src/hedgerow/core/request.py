@@ -1,6 +1,6 @@
 """A client's request, from its head to its answer."""
 
-from secrets import token_hex
+from os import urandom
 from typing import Any, Protocol
 
 from mypy_extensions import mypyc_attr
@@ -16,7 +16,7 @@ class Request:
     """
 
     __slots__ = (
-        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "method", "path", "query", "record",
+        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "method", "path", "query",
         "request_id", "started_at", "timeout_ms", "trace", "tried",
     )  # fmt: skip
 
@@ -49,8 +49,6 @@ class Request:
         """When it is answered at the latest; set when it is admitted."""
         self.tried: list[Any] | None = None
         """Addresses of the upstream that its attempts went to, where there are several."""
-        self.record: list[Any] | None = None
-        """What telemetry keeps of it."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -87,7 +85,7 @@ class RequestIdGenerator:
     __slots__ = ("_made", "_prefix")
 
     def __init__(self) -> None:
-        self._prefix = token_hex(6).encode()
+        self._prefix = urandom(6).hex().encode()
         self._made = 0
 
     def next(self) -> bytes:

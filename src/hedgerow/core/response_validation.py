@@ -7,20 +7,7 @@ bodies of winners (go-resty/resty#1197, cristalhq/hedgedhttp#1, #6 to #9).
 import msgspec
 
 from hedgerow.core.outcomes import Failure, FailureReason, Outcome, Success
-
-
-class _Payload(msgspec.Struct):
-    """The part of the payload that makes it valid; other keys pass.
-
-    msgspec accepts neither booleans nor strings as a number. Decoded as a float, an integer has the same range as any
-    other number.
-    """
-
-    time: float
-
-
-_PAYLOAD = msgspec.json.Decoder(_Payload)
-_SYNTAX = msgspec.json.Decoder(msgspec.Raw)
+from hedgerow.core.payload import check_syntax, decode_payload
 
 
 def classify_response(status: int, body: bytes) -> Outcome:
@@ -33,7 +20,7 @@ def classify_response(status: int, body: bytes) -> Outcome:
     if status != 200:
         return Failure(_reason_for(status), f"status {status}")
     try:
-        payload = _PAYLOAD.decode(body)
+        payload = decode_payload(body)
         if not body.isascii():
             body.decode()  # msgspec does not look into the strings that it skips
     except msgspec.ValidationError as error:
@@ -48,7 +35,7 @@ def classify_response(status: int, body: bytes) -> Outcome:
 def _bad_payload_or_json(body: bytes, detail: str) -> Failure:
     """Validation stops at the first wrong value; whether the rest is JSON at all decides the reason."""
     try:
-        _SYNTAX.decode(body)
+        check_syntax(body)
         body.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Failure(FailureReason.BAD_JSON, str(error))

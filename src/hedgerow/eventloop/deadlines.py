@@ -31,9 +31,9 @@ class DeadlineQueue:
 
     def set(self, at: float, waiter: EventHandler) -> int:
         """Fire `waiter` at the instant `at` (seconds, finite). Return what `cancel` needs."""
-        tick = -int(-at * TICKS_PER_S // 1)
-        if (tick - 1) / TICKS_PER_S >= at:  # 2.007 * 1000 is more than 2007: a tick too late
-            tick -= 1
+        tick = int(at * TICKS_PER_S)
+        if tick / TICKS_PER_S < at:
+            tick += 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = {}
@@ -92,17 +92,12 @@ class ExpiryQueue(Generic[T]):
         """Forget `item`, if it is here."""
         self._due.pop(item, None)
 
-    def __iter__(self) -> Iterator[T]:
-        """Return the things in the order in which they expire."""
-        return iter(self._due)
-
-    def newest_first(self) -> Iterator[T]:
-        """Return the things, what was added last first."""
-        return reversed(self._due)
-
-    def pop_newest(self) -> T | None:
-        """Take what was added last."""
-        return self._due.popitem()[0] if self._due else None
+    @property
+    def next_due_at(self) -> float:
+        """Return the instant at which the next thing expires; infinite if there is none."""
+        for due_at in self._due.values():
+            return due_at
+        return inf
 
     def pop_oldest(self) -> T | None:
         """Take what was added first, and would expire next."""

@@ -70,10 +70,18 @@ class EventLoop:
         """Starts waiting requests, and returns the instant at which it wants to be called again."""
         self.on_iteration: Callable[[float, float], None] = _ignore
         """Called after each iteration with its length in seconds and the instant of its end."""
+        self.iteration = 0
+        """The number of the current iteration: for bounds on what is done in one."""
         self.clients_lag = False
         """What is read from clients now may have come a while ago, so each asks the kernel when."""
         self.clients_read_at = clock()
         """All that clients had sent by this instant was read, or left unread on purpose."""
+        self.answers_unread = True
+        """Answers of the upstream may have come that were not read yet: hedges that are due wait for them."""
+        self._unread_clients = 0
+        """Clients that may have been ready at the instant `_counted_at` and were not read since. They are polled oldest
+        first, so those that are always ready again cannot keep `clients_read_at` back."""
+        self._counted_at = 0.0
         self._on_internal_error = on_internal_error
         self._poller = make_poller()
         self._client_poller = make_poller()
@@ -83,6 +91,7 @@ class EventLoop:
         self._client_sources: dict[int, EventHandler] = {}
         self._listeners: dict[int, EventHandler] = {}
         self._ready: list[EventHandler] = []
+        self._after_reading: list[EventHandler] = []
         self._writers: list[EventHandler] = []
         self._closing: list[Closable] = []
         self._step_ends_at = 0.0
@@ -111,8 +120,8 @@ class EventLoop:
 
     def register_client(self, fd: int, source: EventHandler, mask: int) -> None:
         """Watch a client's connection: it is read in the time that work under way leaves."""
-        self._client_sources[fd] = source
         self._client_poller.register(fd, mask)
+        self._client_sources[fd] = source
 
     def modify_client(self, fd: int, mask: int) -> None:
         """Change what a client's connection is watched for; 0 leaves errors and hang-ups alone."""
@@ -138,6 +147,10 @@ class EventLoop:
     def wake(self, task: EventHandler) -> None:
         """Resume `task` in this iteration."""
         self._ready.append(task)
+
+    def wake_after_reading(self, task: EventHandler) -> None:
+        """Resume `task` once the answers that have come were read, in this iteration or the next."""
+        self._after_reading.append(task)
 
     def flush_later(self, writer: EventHandler) -> None:
         """Have `writer` send what it holds in this iteration."""
@@ -181,8 +194,10 @@ class EventLoop:
         """Run one iteration; its poll waits for `max_wait_s` at most."""
         next_at = min(self.deadlines.next_due_at, self._admit_at)
         started_at = self.clock()
-        wait_s = 0.0 if self._ready or self._writers else min(max(next_at - started_at, 0.0), max_wait_s)
+        is_busy = self._ready or self._writers or self._after_reading
+        wait_s = 0.0 if is_busy else min(max(next_at - started_at, 0.0), max_wait_s)
         events = self._poller.poll(wait_s, EVENTS_PER_POLL)
+        self.iteration += 1
         now = self.clock()
         self.monitor.iteration_started(now, self.deadlines.next_due_at)
         self._step_ends_at = now + STEP_S
@@ -196,10 +211,16 @@ class EventLoop:
                 clients_ready = True
             elif fd in self._listeners:
                 listeners.append(fd)
+        self.answers_unread = len(events) >= EVENTS_PER_POLL
+        if not self.answers_unread:
+            self._ready += self._after_reading
+            self._after_reading = []
         self._run_due()
         self._run_ready()
-        if not clients_ready or self._read_clients():
+        self.answers_unread = True
+        if not clients_ready or self._read_clients(now):
             self.clients_read_at = now
+            self._unread_clients = 0
         for fd in listeners:
             source = self._listeners.get(fd)
             if source is not None:
@@ -220,15 +241,23 @@ class EventLoop:
         if age_s < LAGGING_S and not self.monitor.is_lagging:
             self.clients_lag = False
 
-    def _read_clients(self) -> bool:
+    def _read_clients(self, now: float) -> bool:
         """Read some of the clients that are ready; return whether it was all of them."""
         self.clients_lag = True
+        if self._unread_clients <= 0:
+            self._unread_clients = len(self._client_sources)
+            self._counted_at = now
         events = self._client_poller.poll(0, CLIENTS_PER_ITERATION)
         for fd, mask in events:
             source = self._client_sources.get(fd)
             if source is not None:
                 self._handle(source, mask)
-        return len(events) < CLIENTS_PER_ITERATION
+        if len(events) < CLIENTS_PER_ITERATION:
+            return True
+        self._unread_clients -= CLIENTS_PER_ITERATION
+        if self._unread_clients <= 0:
+            self.clients_read_at = self._counted_at
+        return False
 
     def _handle(self, source: EventHandler, mask: int) -> None:
         try:

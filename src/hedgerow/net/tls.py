@@ -29,13 +29,21 @@ def server_name(host: str) -> bytes:
     return host.rstrip(".").encode("ascii")
 
 
-def start_tls(context: ssl.SSLContext, sock: socket.socket, name: bytes) -> ssl.SSLSocket:
-    """Return a TLS socket that takes the place of `sock`, which is connected; `do_handshake` is the caller's.
+def start_tls(
+    context: ssl.SSLContext, sock: socket.socket, name: bytes, session: ssl.SSLSession | None
+) -> ssl.SSLSocket:
+    """Return a TLS socket that takes the place of `sock`, which is connected; the handshake is still to be made.
+
+    The server may resume `session`, or may not: then the handshake is a full one, and verifies the certificate.
 
     A stream that ends without close_notify raises SSLEOFError, so that a cut answer never looks like a whole one.
     """
     return context.wrap_socket(
-        sock, do_handshake_on_connect=False, suppress_ragged_eofs=False, server_hostname=name
+        sock,
+        do_handshake_on_connect=False,
+        suppress_ragged_eofs=False,
+        server_hostname=name,
+        session=session,
     )
 
 

@@ -30,8 +30,13 @@ class HttpServer(EventHandler):
         max_clients: int,
         on_rejected: Callable[[str, str], None],
         balancer: AcceptBalancer | None = None,
+        evicts_idle: bool = False,
     ) -> None:
-        """`on_rejected` is called with code and reason of each response that the handler was not asked for."""
+        """`on_rejected` is called with code and reason of each response that the handler was not asked for.
+
+        With `evicts_idle` a connection beyond `max_clients` takes the place of the one that has been idle for longest,
+        in place of being rejected.
+        """
         self._loop = loop
         self._context = ServerContext(
             handler,
@@ -43,6 +48,7 @@ class HttpServer(EventHandler):
         )
         self._max_clients = max_clients
         self._balancer = balancer
+        self._evicts_idle = evicts_idle
         self._listener: Listener | None = None
         self._on_empty: Callable[[], None] | None = None
         self._closes_idle_at = inf
@@ -55,7 +61,13 @@ class HttpServer(EventHandler):
 
     def start(self, sock: socket.socket) -> None:
         """Listen on a bound socket, which belongs to the server from now on; raises OSError."""
-        self._listener = Listener(sock, self._context, max_clients=self._max_clients, balancer=self._balancer)
+        self._listener = Listener(
+            sock,
+            self._context,
+            max_clients=self._max_clients,
+            balancer=self._balancer,
+            evicts_idle=self._evicts_idle,
+        )
         self._reap_tick = self._loop.call_at(self._loop.clock() + REAP_INTERVAL_S, self)
 
     def drain(self, on_empty: Callable[[], None], idle_grace_s: float = IDLE_GRACE_S) -> None:
@@ -86,6 +98,7 @@ class HttpServer(EventHandler):
         """Called to look for overdue connections, and in a drain for idle ones."""
         loop, context = self._loop, self._context
         loop.cancel(self._reap_tick, self)
+        self._reap_tick = loop.call_at(loop.clock() + REAP_INTERVAL_S, self)  # whatever happens below
         # Not by the clock: what a client sent in time is read before its time is over, however long we were stopped.
         read_until = loop.clients_read_at
         context.timeouts.reap(context.connections, read_until)
@@ -94,9 +107,8 @@ class HttpServer(EventHandler):
                 connection.close_idle()
         if self._on_empty is not None and not context.connections:
             on_empty, self._on_empty = self._on_empty, None
+            loop.cancel(self._reap_tick, self)
             on_empty()
-            return
-        self._reap_tick = loop.call_at(loop.clock() + REAP_INTERVAL_S, self)
 
     def _on_closed(self) -> None:
         if self._listener is not None:

@@ -72,8 +72,8 @@ class _Collector(Collector):
         )
         yield _counters(
             "hedgerow_shed",
-            "Requests refused with 503 to protect the others: in_flight and connections (no descriptor for more); load,"
-            " lag and too_late (too little CPU: the cap shrank, the event loop is behind, it was read too late)",
+            "Requests rejected with 503, after a quarter of their timeout at most: in_flight and connections (no"
+            " descriptor for more); load (too little CPU)",
             "reason",
             snap.shed,
             _SHED,
@@ -147,7 +147,7 @@ class _Collector(Collector):
         snap = self._snapshot
         connections = GaugeMetricFamily(
             "hedgerow_upstream_connections",
-            "Connections to the upstream: dialing, busy, idle; loser counts those that carry a loser once more",
+            "Connections to the upstream: connecting, active, idle; loser counts those that carry a loser once more",
             labels=("state",),
         )
         for state, standing in sorted(snap.upstream_connections.items()):

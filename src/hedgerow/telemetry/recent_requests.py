@@ -1,12 +1,12 @@
-"""The last requests of one worker, with their attempts: kept as plain lists, described when somebody asks.
+"""The last requests of one worker with their attempts, as they are; described when the supervisor asks.
 
-What is kept holds no body, connection or coroutine alive, so the memory is bounded by the number of entries alone. A
-loser finishes after its request was recorded; it is added to the record by its request, in O(1) whatever ids come.
+Attempts that have finished hold no body and no connection, so the memory is bounded by the number of entries alone. A
+loser that finishes later is seen all the same: the record holds the attempt itself.
 """
 
 from collections import deque
 from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from hedgerow.core.outcomes import Attempt, Failure
 from hedgerow.core.request import Request
@@ -17,20 +17,17 @@ KEPT_REQUESTS: Final = 1_000
 MAX_FOUND: Final = 100
 """Requests with one id that are returned: describing one takes some 10 µs of the worker's time."""
 
-_Attempt: TypeAlias = tuple[int, float, float | None, str | None]
-"""Number, start, end, outcome."""
-_ID, _CODE, _ARRIVED, _ENDED, _DEADLINE, _WINNER, _TRACE_ID, _ATTEMPTS = range(8)
-"""Where a record has what. The attempts as they were when the request ended are its last item; losers that finish
-later follow it."""
+_Record: TypeAlias = tuple[Request, str, float, int | None, tuple[Attempt, ...], str | None]
+"""Request, code, end, number of the winner, attempts, id of the trace."""
 
 
 class RecentRequests:
-    """The last `KEPT_REQUESTS` requests; the first two methods are on the path of each request."""
+    """The last `KEPT_REQUESTS` requests; the first method is on the path of each request."""
 
-    __slots__ = ("_requests",)
+    __slots__ = ("_records",)
 
     def __init__(self) -> None:
-        self._requests: deque[list[Any]] = deque(maxlen=KEPT_REQUESTS)
+        self._records: deque[_Record] = deque(maxlen=KEPT_REQUESTS)
 
     def request_finished(
         self,
@@ -42,66 +39,49 @@ class RecentRequests:
         trace_id: str | None = None,
     ) -> None:
         """Record a request that is over."""
-        if len(attempts) == 1:  # the usual case, without a generator: 0.2 µs less
-            kept: tuple[_Attempt, ...] = (_kept(attempts[0]),)
-        else:
-            kept = tuple(map(_kept, attempts))
-        record = [
-            request.request_id, code, request.arrived_at, ended_at, request.deadline_at, winner, trace_id, kept,
-        ]  # fmt: skip
-        request.record = record
-        self._requests.append(record)
-
-    def loser_finished(self, attempt: Attempt) -> None:
-        """Record the end of an attempt whose race was over."""
-        record = attempt.request.record
-        if record is not None:
-            record.append(_kept(attempt))
+        self._records.append((request, code, ended_at, winner, attempts, trace_id))
 
     def newest(self, most: int, utc_offset_s: float) -> list[RequestRecord]:
         """Return the newest requests, newest first. `utc_offset_s` makes UTC of an instant of the gateway's clock."""
-        return [_describe(record, utc_offset_s) for record in islice(reversed(self._requests), most)]
+        return [_describe(record, utc_offset_s) for record in islice(reversed(self._records), most)]
 
     def find(self, request_id: bytes, utc_offset_s: float) -> list[RequestRecord]:
         """Return the requests with this id, newest first: clients may give the same id twice."""
-        found = (record for record in reversed(self._requests) if record[_ID] == request_id)
+        found = (record for record in reversed(self._records) if record[0].request_id == request_id)
         return [_describe(record, utc_offset_s) for record in islice(found, MAX_FOUND)]
 
 
-def _kept(attempt: Attempt) -> _Attempt:
-    outcome = attempt.outcome
-    if outcome is None:
-        return attempt.number, attempt.launched_at, None, None
-    name = outcome.reason if isinstance(outcome, Failure) else "success"
-    return attempt.number, attempt.launched_at, attempt.ended_at, name
-
-
-def _describe(record: list[Any], utc_offset_s: float) -> RequestRecord:
-    arrived_at, ended_at, deadline_at = record[_ARRIVED], record[_ENDED], record[_DEADLINE]
-    attempts = {attempt[0]: attempt for attempt in record[_ATTEMPTS]}
-    losers = {number for number, _, finished_at, _ in record[_ATTEMPTS] if finished_at is None}
-    for loser in record[_ATTEMPTS + 1 :]:
-        attempts[loser[0]] = loser
-        losers.add(loser[0])
+def _describe(record: _Record, utc_offset_s: float) -> RequestRecord:
+    request, code, ended_at, winner, attempts, trace_id = record
+    arrived_at = request.arrived_at
     return RequestRecord(
-        request_id=record[_ID].decode("ascii"),
-        code=record[_CODE],
+        request_id=request.request_id.decode("ascii"),
+        code=code,
         at=round(arrived_at + utc_offset_s, 3),
         took_ms=_milliseconds(ended_at - arrived_at),
-        deadline_ms=_milliseconds(deadline_at - arrived_at) if attempts else None,
-        winner=record[_WINNER],
+        deadline_ms=_milliseconds(request.deadline_at - arrived_at) if attempts else None,
+        winner=winner,
         attempts=[
             AttemptRecord(
-                number=number,
-                launched_at_ms=_milliseconds(launched_at - arrived_at),
-                took_ms=None if finished_at is None else _milliseconds(finished_at - launched_at),
-                outcome=outcome or "pending",
-                lost=number in losers,
+                number=attempt.number,
+                launched_at_ms=_milliseconds(attempt.launched_at - arrived_at),
+                took_ms=None
+                if attempt.outcome is None
+                else _milliseconds(attempt.ended_at - attempt.launched_at),
+                outcome=_outcome_name(attempt),
+                lost=attempt.is_loser,
             )
-            for number, launched_at, finished_at, outcome in sorted(attempts.values())
+            for attempt in attempts
         ],
-        trace_id=record[_TRACE_ID],
+        trace_id=trace_id,
     )
+
+
+def _outcome_name(attempt: Attempt) -> str:
+    outcome = attempt.outcome
+    if outcome is None:
+        return "pending"
+    return outcome.reason if isinstance(outcome, Failure) else "success"
 
 
 def _milliseconds(seconds: float) -> float:

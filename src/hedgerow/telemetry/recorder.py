@@ -108,7 +108,6 @@ class Recorder(Observer):
         fate = _IN_RACE
         if attempt.is_loser:
             self._wasted_s += took_s
-            self.recent.loser_finished(attempt)
             if attempt.number == 1:
                 fate = _outcome_without_hedging(attempt)
         self._attempts[attempt.number, outcome, fate].observe(took_s)

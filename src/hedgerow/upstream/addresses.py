@@ -25,7 +25,7 @@ class AddressList:
         self.all: Sequence[Address] = ()
         """Empty until the first lookup has succeeded."""
         self.generation = 0
-        """The number of times that addresses have been removed."""
+        """How many lookups have removed addresses: while it stays the same, what was current is current."""
         self.next_lookup_at = 0.0
         self._ttl_s = ttl_s
         self._looked_up_at = -LOOKUP_PAUSE_S
@@ -37,17 +37,16 @@ class AddressList:
 
     # -- lookups
 
-    def set(self, addresses: Sequence[Address], now: float) -> bool:
-        """Replace the addresses by those of a lookup. Return whether some were removed."""
-        removed = not self._current.issubset(addresses)
+    def set(self, addresses: Sequence[Address], now: float) -> None:
+        """Replace the addresses by those of a lookup."""
+        if not self._current.issubset(addresses):
+            self.generation += 1
         self.all = addresses
         self._current = frozenset(addresses)
         self._failed &= self._current
         self._retry = self._failed.copy()
         self._looked_up_at = now
         self.next_lookup_at = now + self._ttl_s
-        self.generation += removed
-        return removed
 
     def keep(self, now: float) -> None:
         """Use the addresses on, stale as they are: a lookup has failed."""

@@ -10,16 +10,17 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from errno import EINPROGRESS
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
+from hedgerow.eventloop.loop import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import Address, OpenSocket
+from hedgerow.net.tcp import Address
 from hedgerow.net.tls import continue_handshake, error_text, start_tls
-from hedgerow.settings import UpstreamLimits
-from hedgerow.upstream.addresses import AddressList
+
+if TYPE_CHECKING:
+    from hedgerow.upstream.connector import Connector
 
 MAX_SOCKETS: Final = 3
 """Sockets that one connect may have open: where more addresses than this do not answer, it waits for these. In a burst
@@ -30,34 +31,20 @@ OnDone: TypeAlias = Callable[[Stream | Failure, Address | None], None]
 _NO_ADDRESS: Final = Failure(FailureReason.CONNECT, "name lookup: no address")
 
 
-class Destination(Protocol):
-    """What is connected to: a `Connector`."""
-
-    addresses: AddressList
-    limits: UpstreamLimits
-    loop: EventLoop
-    open_socket: OpenSocket
-    server_name: bytes
-    tls: ssl.SSLContext | None
-
-    def schedule_lookup(self) -> None: ...
-    def forget(self, connecting: "Connecting") -> None: ...
-
-
 class Connecting(EventHandler):
     """One connect: its newest socket, and its deadline."""
 
     __slots__ = (
-        "_candidates", "_destination", "_due_at", "_earlier", "_ends_at", "_next", "_on_done", "_sock", "_tick",
+        "_candidates", "_connector", "_due_at", "_earlier", "_ends_at", "_next", "_on_done", "_sock", "_tick",
         "_tls_mask", "_tried", "address", "failure",
     )  # fmt: skip
 
-    def __init__(self, destination: Destination, tried: Sequence[Address], on_done: OnDone) -> None:
+    def __init__(self, connector: "Connector", tried: Sequence[Address], on_done: OnDone) -> None:
         self.address: Address | None = None
         """The address that it tries now; None while the name is looked up."""
         self.failure = _NO_ADDRESS
         """Why there is no connection so far."""
-        self._destination = destination
+        self._connector = connector
         self._tried = tried
         self._on_done: OnDone | None = on_done
         self._candidates: Sequence[Address] = ()
@@ -67,15 +54,15 @@ class Connecting(EventHandler):
         """Sockets whose head start is over and that may still connect."""
         self._tls_mask = 0
         """What the handshake waits for; 0 before it."""
-        self._ends_at = destination.loop.clock() + destination.limits.connect_timeout_s
+        self._ends_at = connector.loop.clock() + connector.limits.connect_timeout_s
         self._due_at = self._ends_at
-        self._tick = destination.loop.call_at(self._due_at, self)
+        self._tick = connector.loop.call_at(self._due_at, self)
 
     # -- called by the connector
 
     def start(self) -> bool:
         """Connect to the first address. Return False if every address has failed at once: `resume` reports it."""
-        self._candidates = self._destination.addresses.candidates(self._tried)
+        self._candidates = self._connector.addresses.candidates(self._tried)
         self._tried = ()
         return self._open_next()
 
@@ -83,7 +70,7 @@ class Connecting(EventHandler):
         """Close what is open, and do not report. Does nothing once `on_done` has been called."""
         if self._on_done is not None:
             self._on_done = None
-            self._destination.forget(self)
+            self._connector.forget(self)
             self._release()
 
     # -- called by the event loop
@@ -102,8 +89,10 @@ class Connecting(EventHandler):
         sock = self._sock
         if sock is None or self.address is None:
             return
-        if isinstance(sock, ssl.SSLSocket):
-            self._go_on_with_tls(sock, self.address)
+        if self._tls_mask:
+            self._go_on_with_tls(cast("ssl.SSLSocket", sock), self.address)
+        elif self._connector.tls is not None and not self._connector.may_start_handshake():
+            return  # the socket stays ready, so the next iteration calls again
         elif error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._sock = None
             self._close(sock)
@@ -121,8 +110,7 @@ class Connecting(EventHandler):
         """Called when the head start of an address is over, or all the time."""
         sock, address = self._sock, self.address
         if address is not None:
-            self._destination.addresses.failed(address)
-            self._destination.schedule_lookup()
+            self._connector.connect_failed(address)
         if self._due_at >= self._ends_at:
             self._fail(Failure(FailureReason.CONNECT, self._timeout_text()))
         elif sock is not None and address is not None:
@@ -130,7 +118,7 @@ class Connecting(EventHandler):
             if self._earlier is None:
                 self._earlier = []
             self._earlier.append(earlier)
-            self._destination.loop.replace_source(sock.fileno(), earlier)
+            self._connector.loop.replace_source(sock.fileno(), earlier)
             self._sock = None
             if not self._open_next():
                 self._set_due(self._ends_at)
@@ -148,7 +136,7 @@ class Connecting(EventHandler):
             self._close(self._sock)
         self._sock = earlier.sock
         self.address = earlier.address
-        self._destination.loop.replace_source(earlier.sock.fileno(), self)
+        self._connector.loop.replace_source(earlier.sock.fileno(), self)
         self._tcp_connected(earlier.sock, earlier.address)
 
     # -- TCP
@@ -159,14 +147,14 @@ class Connecting(EventHandler):
             self.address = address = self._candidates[self._next]
             self._next += 1
             try:
-                sock = self._destination.open_socket(address)
+                sock = self._connector.open_socket(address)
             except OSError as error:  # no descriptor, or a family that this machine does not have
                 self._note_failure(address, error_text(error))
                 continue
             error_number = sock.connect_ex(address[4])
             if error_number in (0, EINPROGRESS):
                 self._sock = sock
-                self._destination.loop.register(sock.fileno(), self, WRITABLE)
+                self._connector.loop.register(sock.fileno(), self, WRITABLE)
                 self._set_due(self._head_start_ends_at())
                 return True
             sock.close()
@@ -178,8 +166,8 @@ class Connecting(EventHandler):
         earlier = 0 if self._earlier is None else len(self._earlier)
         if self._next >= len(self._candidates) or earlier + 1 >= MAX_SOCKETS:
             return self._ends_at
-        destination = self._destination
-        return min(destination.loop.clock() + destination.limits.happy_eyeballs_delay_s, self._ends_at)
+        connector = self._connector
+        return min(connector.loop.clock() + connector.limits.happy_eyeballs_delay_s, self._ends_at)
 
     def _tcp_failed(self, address: Address, text: str) -> None:
         """Try the next address at once, unless another socket still waits for the newest one."""
@@ -192,22 +180,23 @@ class Connecting(EventHandler):
 
     def _tcp_connected(self, sock: socket.socket, address: Address) -> None:
         self._close_earlier()
-        destination = self._destination
-        if destination.tls is None:
-            destination.loop.modify(sock.fileno(), READABLE)
+        connector = self._connector
+        if connector.tls is None:
+            connector.loop.modify(sock.fileno(), READABLE)
             self._succeed(sock, address)
             return
         self._set_due(self._ends_at)
-        destination.loop.unregister(sock.fileno())  # if the upstream has gone already, wrapping it closes it
+        connector.loop.unregister(sock.fileno())  # if the upstream has gone already, wrapping it closes it
         self._sock = None
         try:
-            tls_sock = start_tls(destination.tls, sock, destination.server_name)
+            session = connector.tls_sessions.get(address, connector.loop.clock())
+            tls_sock = start_tls(connector.tls, sock, connector.server_name, session)
         except OSError as error:
             self._fail_tls(address, error)
             return
         self._sock = tls_sock
         self._tls_mask = READABLE
-        destination.loop.register(tls_sock.fileno(), self, READABLE)
+        connector.loop.register(tls_sock.fileno(), self, READABLE)
         self._go_on_with_tls(tls_sock, address)
 
     # -- TLS
@@ -223,21 +212,22 @@ class Connecting(EventHandler):
             mask = READABLE
         if mask != self._tls_mask:
             self._tls_mask = mask
-            self._destination.loop.modify(sock.fileno(), mask)
+            self._connector.loop.modify(sock.fileno(), mask)
         if done:
             self._succeed(sock, address)
 
     def _fail_tls(self, address: Address, error: OSError) -> None:
-        self._destination.addresses.failed(address)
+        self._connector.tls_sessions.discard(address)
+        self._connector.connect_failed(address)
         self._fail(Failure(FailureReason.TLS, error_text(error)))
 
     # -- the end
 
     def _succeed(self, sock: socket.socket, address: Address) -> None:
-        on_done, loop = self._on_done, self._destination.loop
+        on_done, loop = self._on_done, self._connector.loop
         self._on_done = None
         loop.cancel(self._tick, self)
-        self._destination.addresses.connected(address)
+        self._connector.addresses.connected(address)
         if on_done is not None:
             on_done(Stream(loop, sock), address)
         self._sock = None
@@ -245,13 +235,13 @@ class Connecting(EventHandler):
     def _fail(self, failure: Failure) -> None:
         on_done = self._on_done
         self._on_done = None
-        self._destination.forget(self)
+        self._connector.forget(self)
         self._release()
         if on_done is not None:
             on_done(failure, self.address)
 
     def _release(self) -> None:
-        self._destination.loop.cancel(self._tick, self)
+        self._connector.loop.cancel(self._tick, self)
         self._close_earlier()
         sock, self._sock = self._sock, None
         if sock is not None:
@@ -263,23 +253,22 @@ class Connecting(EventHandler):
             self._close(each.sock)
 
     def _close(self, sock: socket.socket) -> None:
-        self._destination.loop.unregister(sock.fileno())
-        self._destination.loop.close_later(sock)
+        self._connector.loop.unregister(sock.fileno())
+        self._connector.loop.close_later(sock)
 
     def _note_failure(self, address: Address, text: str) -> None:
         self.failure = Failure(FailureReason.CONNECT, text)
-        self._destination.addresses.failed(address)
-        self._destination.schedule_lookup()
+        self._connector.connect_failed(address)
 
     def _set_due(self, at: float) -> None:
         if at != self._due_at:
-            self._destination.loop.cancel(self._tick, self)
+            self._connector.loop.cancel(self._tick, self)
             self._due_at = at
-            self._tick = self._destination.loop.call_at(at, self)
+            self._tick = self._connector.loop.call_at(at, self)
 
     def _timeout_text(self) -> str:
         stage = "name lookup" if not self._candidates else "TLS handshake" if self._tls_mask else "TCP"
-        return f"no connection within {self._destination.limits.connect_timeout_s:g} s ({stage})"
+        return f"no connection within {self._connector.limits.connect_timeout_s:g} s ({stage})"
 
 
 class EarlierSocket(EventHandler):

@@ -4,6 +4,7 @@ Nothing that the upstream sends raises past this module; it becomes an outcome. 
 pooled connection (aio-libs/aiohttp#12953: they poisoned the next request).
 """
 
+import ssl
 from typing import TYPE_CHECKING, Final
 
 import httptools
@@ -35,7 +36,7 @@ class UpstreamConnection(EventHandler):
 
     __slots__ = (
         "_body", "_complete", "_fd", "_head", "_keep_alive", "_parser", "_pool", "_status", "_stream", "_wire_bytes",
-        "address", "attempt", "connecting", "generation", "grace_tick", "idle_since", "opened_at", "retried", "reused", "state",
+        "address", "attempt", "connecting", "generation",  "idle_since", "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
     def __init__(self, pool: "ConnectionPool", attempt: Attempt) -> None:
@@ -52,8 +53,6 @@ class UpstreamConnection(EventHandler):
         self.connecting: Connecting | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
-        self.grace_tick = 0
-        """The deadline of a loser, in the event loop."""
         self.reused = False
         """The attempt was sent on a pooled connection."""
         self.retried = False
@@ -98,10 +97,6 @@ class UpstreamConnection(EventHandler):
         if self.attempt is not None:
             self.attempt.is_loser = True
             self._pool.attempt_abandoned(self)
-
-    def on_deadline(self) -> None:
-        """Called when the loser's grace is over."""
-        self.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
 
     def fail(self, failure: Failure) -> None:
         """Finish the attempt as a failure, and close."""
@@ -249,9 +244,18 @@ class UpstreamConnection(EventHandler):
         self._body = self._head = b""
         if reusable:
             self.state = IDLE
+            if not self.reused:
+                self._keep_tls_session()
         else:
             self.close()
         self._finish_attempt(outcome)
+
+    def _keep_tls_session(self) -> None:
+        """Keep the session for new connections. The server has sent its ticket by the first response."""
+        if self._stream is not None and self.address is not None:
+            sock = self._stream.sock
+            if isinstance(sock, ssl.SSLSocket):
+                self._pool.tls_sessions.keep(self.address, sock, self.opened_at)
 
     def _parse_failure(self, error: Exception) -> Failure:
         if self._status == 101:  # not asked for: we offer no upgrade (RFC 9110 section 7.8)

@@ -7,7 +7,6 @@ when there are as many as may be, the oldest loser makes way. So an admitted req
 
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from math import inf
 from typing import Final
 
@@ -53,14 +52,17 @@ class ConnectionPool(AttemptSender):
         self.max_connections = max_connections
         self.connections: set[UpstreamConnection] = set()
         self._attempts_per_request = attempts_per_request
-        self._idle: ExpiryQueue[UpstreamConnection] = ExpiryQueue(limits.idle_timeout_s)
-        self._losers: dict[UpstreamConnection, None] = {}
+        self._idle: list[UpstreamConnection] = []
+        """Pooled connections, the one used last at the end; closed ones are dropped as they are met."""
+        self._losers: ExpiryQueue[UpstreamConnection] = ExpiryQueue(loser_grace_s)
         self._drains_losers = losers is LoserPolicy.DRAIN
-        self._loser_grace_s = loser_grace_s
         self._observer = observer
         self._connector = connector
-        self._reaper = _Reaper(self)
-        self._reaps = False
+        self.tls_sessions = connector.tls_sessions
+        self._idle_reaper = _Reaper(self.reap_idle)
+        self._loser_reaper = _Reaper(self.reap_losers)
+        self._reaps_idle = False
+        self._reaps_losers = False
         self._head = (
             f"GET {target.path} HTTP/1.1\r\n"
             f"Host: {target.authority}\r\n"
@@ -115,8 +117,8 @@ class ConnectionPool(AttemptSender):
 
     def attempt_finished(self, connection: UpstreamConnection, attempt: Attempt, at: float) -> None:
         """Count the attempt, and take its connection back if it can be used again."""
-        if attempt.is_loser and self._losers.pop(connection, self) is None:
-            self.loop.cancel(connection.grace_tick, connection)
+        if attempt.is_loser:
+            self._losers.discard(connection)
         self._observer.attempt_finished(attempt)
         connection.retried = False
         if connection.state == IDLE:
@@ -124,18 +126,21 @@ class ConnectionPool(AttemptSender):
                 connection.close()
                 return
             connection.idle_since = at
-            self._idle.add(connection, at)
-            if not self._reaps:
-                self._reaps = True
-                self.loop.call_at(at + REAP_INTERVAL_S, self._reaper)
+            self._idle.append(connection)
+            if not self._reaps_idle:
+                self._reaps_idle = True
+                self.loop.call_at(at + REAP_INTERVAL_S, self._idle_reaper)
 
     def attempt_abandoned(self, connection: UpstreamConnection) -> None:
         """Let the loser run on for its grace, or close its connection."""
         if not self._drains_losers:
             connection.fail(Failure(FailureReason.TIMEOUT, "cancelled: the race was over"))
             return
-        self._losers[connection] = None
-        connection.grace_tick = self.loop.call_at(self.loop.clock() + self._loser_grace_s, connection)
+        now = self.loop.clock()
+        self._losers.add(connection, now)
+        if not self._reaps_losers:
+            self._reaps_losers = True
+            self.loop.call_at(now + self._losers.span_s, self._loser_reaper)
 
     def retry(self, connection: UpstreamConnection) -> None:
         """Connect again for the attempt that the connection has; it stays the same attempt."""
@@ -144,47 +149,66 @@ class ConnectionPool(AttemptSender):
 
     def on_closed(self, connection: UpstreamConnection) -> None:
         """Forget a connection."""
-        self._idle.discard(connection)
         self.connections.discard(connection)
 
-    def reap(self) -> None:
+    # -- called by the event loop
+
+    def reap_idle(self) -> None:
         """Close what was idle for too long, is too old, or leads to an address that the name has no more."""
         now = self.loop.clock()
-        for connection in self._idle.pop_expired(now):
-            connection.close()
-        for connection in [one for one in self._idle if self._is_outdated(one, now)]:
-            connection.close()
-        self._reaps = len(self._idle) > 0
-        if self._reaps:
-            self.loop.call_at(now + REAP_INTERVAL_S, self._reaper)
+        idle_since = now - self.limits.idle_timeout_s
+        kept = []
+        for connection in self._idle:
+            if connection.state == IDLE:
+                if connection.idle_since <= idle_since or self._is_outdated(connection, now):
+                    connection.close()
+                else:
+                    kept.append(connection)
+        self._idle = kept
+        self._reaps_idle = len(kept) > 0
+        if kept:
+            self.loop.call_at(now + REAP_INTERVAL_S, self._idle_reaper)
+
+    def reap_losers(self) -> None:
+        """Close the connections of losers whose grace is over."""
+        for connection in self._losers.pop_expired(self.loop.clock()):
+            connection.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
+        next_at = self._losers.next_due_at
+        self._reaps_losers = next_at < inf
+        if self._reaps_losers:
+            self.loop.call_at(next_at, self._loser_reaper)
 
     # -- its own
 
     def _take_idle(self, attempt: Attempt) -> UpstreamConnection | None:
-        """Return the pooled connection that was used last, if the attempt may have it."""
-        if not len(self._idle):
-            return None
-        if attempt.number == 1:
-            return self._idle.pop_newest()
-        tried, used_since = attempt.request.tried, self._must_be_used_since(attempt)
-        for connection in islice(self._idle.newest_first(), MAX_LOOKED_AT):
-            if connection.idle_since < used_since:  # the others were used before it
-                return None
-            if tried is None or connection.address not in tried:
-                self._idle.discard(connection)
+        """Return the pooled connection that was used last, of those that the attempt may have."""
+        idle = self._idle
+        if (attempt.number > 1 or attempt.request.tried) and len(self.connections) < self.max_connections:
+            return self._take_idle_for_hedge(attempt)
+        while idle:
+            connection = idle.pop()
+            if connection.state == IDLE:
                 return connection
         return None
 
-    def _must_be_used_since(self, attempt: Attempt) -> float:
-        """Return the instant since which a pooled connection must have been answered on, for the attempt to have it.
+    def _take_idle_for_hedge(self, attempt: Attempt) -> UpstreamConnection | None:
+        """Return a pooled connection to an address that the request has not tried.
 
         Where pooled connections have gone mute (a middlebox has forgotten them), all of them have. So the last hedge
-        takes one that has answered since the first attempt was sent, or a new one.
+        takes one that has answered since the first attempt was sent, or a new one, and does not share their fate.
         """
-        is_last = attempt.number >= self._attempts_per_request
-        if is_last and len(self.connections) < self.max_connections:
-            return attempt.request.started_at
-        return -inf
+        idle, request = self._idle, attempt.request
+        used_since = request.started_at if attempt.number >= self._attempts_per_request else -inf
+        for back in range(1, min(len(idle), MAX_LOOKED_AT) + 1):
+            connection = idle[-back]
+            if connection.idle_since < used_since:  # the others were used before it
+                return None
+            if connection.state == IDLE and (
+                request.tried is None or connection.address not in request.tried
+            ):
+                del idle[-back]
+                return connection
+        return None
 
     def _is_outdated(self, connection: UpstreamConnection, now: float) -> bool:
         if now - connection.opened_at > self.limits.max_connection_age_s:
@@ -223,21 +247,25 @@ class ConnectionPool(AttemptSender):
 
         An idle one first: it leads to an address that the request has tried.
         """
-        idle = self._idle.pop_oldest()
-        if idle is not None:
-            idle.close()
-            return True
-        for loser in self._losers:
-            loser.fail(Failure(FailureReason.TIMEOUT, "closed: its connection was needed"))
-            return True
-        return False
+        while self._idle:
+            connection = self._idle.pop(0)
+            if connection.state == IDLE:
+                connection.close()
+                return True
+        loser = self._losers.pop_oldest()
+        if loser is None:
+            return False
+        loser.fail(Failure(FailureReason.TIMEOUT, "closed: its connection was needed"))
+        return True
 
 
 class _Reaper(EventHandler):
-    """Calls `ConnectionPool.reap` while there are idle connections."""
+    """Calls a method of the pool at a deadline."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
+    __slots__ = ("_reap",)
+
+    def __init__(self, reap: Callable[[], None]) -> None:
+        self._reap = reap
 
     def on_deadline(self) -> None:
-        self._pool.reap()
+        self._reap()

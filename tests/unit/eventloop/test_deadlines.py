@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hedgerow.eventloop.deadlines import TICKS_PER_S, DeadlineQueue, ExpiryQueue, response_deadline
-from hedgerow.eventloop.deadlines import Waiter as AnyWaiter
+from hedgerow.eventloop.event_handler import EventHandler
 
 
-class Waiter:
+class Waiter(EventHandler):
     """Notes when it was woken."""
 
     def __init__(self) -> None:
@@ -29,8 +29,8 @@ class Waiter:
     )
 )
 def test_deadlines_fire_like_a_naive_list(steps: list[tuple[str, int]]) -> None:
-    deadlines, naive, now = DeadlineQueue(), dict[AnyWaiter, tuple[float, int]](), 0.0
-    set_: list[AnyWaiter] = []
+    deadlines, naive, now = DeadlineQueue(), dict[EventHandler, tuple[float, int]](), 0.0
+    set_: list[EventHandler] = []
     for what, amount in steps:
         if what == "set":
             waiter, at = Waiter(), now + amount / 7_000
@@ -97,16 +97,17 @@ def test_expiry_is_in_the_order_of_adding() -> None:
     assert list(queue.pop_expired(13.0)) == ["b", "d"]
     assert "a" in queue
     assert len(queue) == 1
-    assert queue.pop_newest() == "a"
-    assert queue.pop_newest() is None
+    assert queue.next_due_at == 14.0
+    assert queue.pop_oldest() == "a"
     assert queue.pop_oldest() is None
+    assert queue.next_due_at == inf
 
 
-def test_the_newest_and_the_oldest() -> None:
+def test_the_oldest() -> None:
     queue: ExpiryQueue[str] = ExpiryQueue(10.0)
     for item in "abc":
         queue.add(item, 0.0)
-    assert (queue.pop_newest(), queue.pop_oldest(), len(queue)) == ("c", "a", 1)
+    assert (queue.pop_oldest(), len(queue)) == ("a", 2)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from math import inf
 
 import pytest
 
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import (
     CLIENTS_PER_ITERATION,
     EVENTS_PER_POLL,
@@ -23,7 +24,7 @@ from support.fake_network import VirtualLoop
 UPSTREAM, CLIENT, LISTENER = 11, 12, 13
 
 
-class Probe:
+class Probe(EventHandler):
     """A source, task, waiter, writer and socket that notes what is called, and may do something then."""
 
     def __init__(self, log: list[str], name: str, act: Callable[[], object] = lambda: None) -> None:
@@ -386,7 +387,7 @@ def test_each_iteration_is_reported_with_its_length_without_the_poll(
 
 
 def test_b2_clients_were_read_up_to_the_last_poll_that_left_none(world: VirtualLoop, log: list[str]) -> None:
-    for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION):
+    for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION + 1):
         world.loop.register_client(fd, Probe(log, str(fd)), READABLE)
     world.run_for(0.5)
     before = world.loop.clients_read_at
@@ -436,7 +437,7 @@ def real() -> Iterator[EventLoop]:
     loop.close()
 
 
-class Reader:
+class Reader(EventHandler):
     """Reads its socket, and notes what came."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -469,7 +470,7 @@ def test_a_number_is_not_used_again_in_the_iteration_that_closes_it(real: EventL
     opened: list[int] = []
     with a_peer, b_peer, b:
 
-        class ClosesBoth:
+        class ClosesBoth(EventHandler):
             """Closes both sockets, and opens one; whichever of the two is handled first."""
 
             def on_ready(self, _mask: int) -> None:

@@ -1,4 +1,4 @@
-"""Streams on socket pairs, plain and TLS; the loop is a list of what it was asked to do."""
+"""Streams on socket pairs, plain and TLS; an iteration of the loop ends when the test says so."""
 
 import socket
 import ssl
@@ -9,31 +9,10 @@ import pytest
 import trustme
 
 from hedgerow.net.stream import READ_BYTES, Stream
+from support.fake_network import VirtualLoop
 
 BIG = b"0123456789abcdef" * 256 * 1024
 """4 MiB: more than the kernel takes at once of either end."""
-
-
-class Loop:
-    """Flushes and closes when the test says so."""
-
-    def __init__(self) -> None:
-        self.writers: list[Stream] = []
-        self.closing: list[socket.socket] = []
-
-    def flush_later(self, writer: Stream) -> None:
-        self.writers.append(writer)
-
-    def close_later(self, sock: socket.socket) -> None:
-        self.closing.append(sock)
-
-    def finish_iteration(self) -> None:
-        writers, self.writers = self.writers, []
-        for writer in writers:
-            writer.flush()
-        closing, self.closing = self.closing, []
-        for sock in closing:
-            sock.close()
 
 
 class Owner:
@@ -51,7 +30,7 @@ class Ends:
     """A stream, and the socket at the other end of its connection."""
 
     def __init__(self, sock: socket.socket, peer: socket.socket) -> None:
-        self.loop = Loop()
+        self.loop = VirtualLoop().loop
         self.peer = peer
         self.owner = Owner()
         self.stream = Stream(self.loop, sock)
@@ -151,7 +130,7 @@ def test_one_read_is_bounded(ends: Ends) -> None:
 
 
 def test_a_broken_connection_raises_as_it_is_read(ends: Ends) -> None:
-    Stream(Loop(), ends.peer).send_rst_on_close()
+    Stream(VirtualLoop().loop, ends.peer).send_rst_on_close()
     ends.peer.close()
     with pytest.raises(ConnectionResetError):
         read(ends)
@@ -189,50 +168,50 @@ def test_what_is_written_in_an_iteration_is_sent_at_its_end_in_one_piece(ends: E
     ends.stream.write(b"a")
     ends.stream.write(b"b")
     ends.stream.write(b"c")
-    assert ends.loop.writers == [ends.stream], "asked for once"
+    assert ends.loop._writers == [ends.stream], "asked for once"
     assert ends.stream.unsent_bytes == 3
     with pytest.raises((BlockingIOError, ssl.SSLWantReadError)):
         ends.peer.recv(10)
-    ends.loop.finish_iteration()
+    ends.loop.run_once(0)
     assert ends.peer_reads(3) == b"abc"
     assert ends.stream.unsent_bytes == 0
     assert ends.owner.calls == []
     ends.stream.write(b"d")
-    assert ends.loop.writers == [ends.stream], "asked for again in the next iteration"
+    assert ends.loop._writers == [ends.stream], "asked for again in the next iteration"
 
 
 def test_a_peer_that_does_not_read_blocks_the_stream_until_it_does(ends: Ends) -> None:
     ends.stream.write(BIG)
-    ends.loop.finish_iteration()
+    ends.loop.run_once(0)
     while not ends.stream.blocked:  # OpenSSL sends a record of 16 KiB at a time
         ends.stream.flush()
     assert ends.owner.calls == ["blocked"]
     assert 0 < ends.stream.unsent_bytes <= len(BIG)
     ends.stream.write(b"!")
-    assert ends.loop.writers == [], "the owner flushes, once the socket is writable"
+    assert ends.loop._writers == [], "the owner flushes, once the socket is writable"
     assert ends.peer_reads(len(BIG) + 1) == BIG + b"!"
     assert ends.owner.calls == ["blocked", "flushed"]
     assert (ends.stream.blocked, ends.stream.unsent_bytes) == (False, 0)
     ends.stream.write(b"?")
-    ends.loop.finish_iteration()
+    ends.loop.run_once(0)
     assert ends.peer_reads(1) == b"?"
 
 
 def test_a_stream_without_an_owner_may_block(plain: Ends) -> None:
     plain.stream.owner = None
     plain.stream.write(BIG)
-    plain.loop.finish_iteration()
+    plain.loop.run_once(0)
     assert plain.stream.blocked
     assert plain.peer_reads(len(BIG)) == BIG
     assert not plain.stream.blocked
 
 
 def test_writing_to_a_broken_connection_raises_nothing(ends: Ends) -> None:
-    Stream(Loop(), ends.peer).send_rst_on_close()
+    Stream(VirtualLoop().loop, ends.peer).send_rst_on_close()
     ends.peer.close()
     for _ in range(3):
         ends.stream.write(b"x")
-        ends.loop.finish_iteration()
+        ends.loop.run_once(0)
     assert ends.stream.unsent_bytes == 0
     assert ends.owner.calls == []
 
@@ -247,7 +226,7 @@ def test_nothing_to_send_sends_nothing(ends: Ends) -> None:
 
 def test_half_closing_sends_fin_and_reading_goes_on(plain: Ends) -> None:
     plain.stream.write(b"x")
-    plain.loop.finish_iteration()
+    plain.loop.run_once(0)
     plain.stream.end_writing()
     assert plain.peer_reads(1) == b"x"
     assert plain.peer.recv(10) == b""
@@ -256,7 +235,7 @@ def test_half_closing_sends_fin_and_reading_goes_on(plain: Ends) -> None:
 
 
 def test_half_closing_a_broken_connection_raises_nothing(plain: Ends) -> None:
-    Stream(Loop(), plain.peer).send_rst_on_close()
+    Stream(VirtualLoop().loop, plain.peer).send_rst_on_close()
     plain.peer.close()
     with pytest.raises(ConnectionResetError):
         read(plain)
@@ -267,9 +246,9 @@ def test_a_closed_stream_is_closed_when_the_iteration_ends_and_drops_what_is_uns
     ends.stream.write(b"dropped")
     ends.stream.close()
     ends.stream.close()
-    assert ends.loop.closing == [ends.stream.sock], "once"
+    assert ends.loop._closing == [ends.stream.sock], "once"
     assert ends.stream.sock.fileno() >= 0, "until then no other socket gets its number"
-    ends.loop.finish_iteration()
+    ends.loop.run_once(0)
     assert ends.stream.sock.fileno() == -1
 
 
@@ -282,7 +261,7 @@ def peer_receives(ends: Ends) -> bytes:
 def test_closing_by_rst(plain: Ends) -> None:
     plain.stream.send_rst_on_close()
     plain.stream.close()
-    plain.loop.finish_iteration()
+    plain.loop.run_once(0)
     with pytest.raises(ConnectionResetError):
         peer_receives(plain)
 
@@ -290,5 +269,5 @@ def test_closing_by_rst(plain: Ends) -> None:
 def test_what_is_unsent_is_not_sent_after_close(plain: Ends) -> None:
     plain.stream.write(b"dropped")
     plain.stream.close()
-    plain.loop.finish_iteration()
+    plain.loop.run_once(0)
     assert peer_receives(plain) == b""

@@ -362,7 +362,7 @@ def test_an_unfinished_request_is_bounded(begin: bytes, piece_bytes: int) -> Non
     pieces = [begin + b"y"] + [b"y" * piece_bytes] * (20 * 1024 // piece_bytes)
     rejected = feed_all(parser, pieces)
     assert rejected.code in ("too_large", "bad_request")
-    assert parser._pending <= 2 * limits.max_head_bytes + 2 * limits.slice_bytes
+    assert parser._pending <= 2 * limits.max_head_bytes + 2 * limits.parse_chunk_bytes
 
 
 # -- the cache

@@ -32,7 +32,10 @@ class Bench:
 
     def connector(self, hosts: str, **limits: float) -> Connector:
         target = parse_target("http://upstream.test/")
-        connector = Connector(target, UpstreamLimits(**limits), self.world.loop, NoResolver(), None)  # type: ignore[arg-type]
+        bounds = UpstreamLimits(**limits)  # type: ignore[arg-type]
+        connector = Connector(
+            target, bounds, self.world.loop, NoResolver(), None, open_socket=self.network.open_socket
+        )
         connector.addresses.set([address(host) for host in hosts], self.world.clock.now)
         connector._closed = True  # no lookups here
         return connector
@@ -64,11 +67,10 @@ class NoResolver:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench() -> Iterator[Bench]:
     """Afterwards no socket, deadline or registration of it may be left, nor an internal error."""
     world = VirtualLoop()
     network = Network(world)
-    monkeypatch.setattr(connecting, "open_outgoing_socket", network.open_socket)
     registered = dict(world.poller.registered)
     yield Bench(world, network)
     world.loop.run_once(0)
@@ -206,6 +208,8 @@ def test_u01_where_only_earlier_addresses_are_left_they_are_waited_for(bench: Be
         ("refuses", "hangs", "no connection within 0.5 s (TCP)", 0.5),
         ("hangs", "refuses", "no connection within 0.5 s (TCP)", 0.5),
         ("hangs", "hangs", "no connection within 0.5 s (TCP)", 0.5),
+        ("hangs", "unreachable", "no connection within 0.5 s (TCP)", 0.5),
+        ("unreachable", "hangs", "no connection within 0.5 s (TCP)", 0.5),
     ],
 )
 def test_u01_when_no_address_answers_the_attempt_fails_and_says_why(
@@ -335,6 +339,7 @@ def test_cancelling_a_connect_that_is_done_leaves_its_stream_alone(bench: Bench)
     started.append(bench.connector("a").connect((), take))
     bench.world.run_until(lambda: bool(taken))
     started[0].cancel()
+    assert started[0]._sock is None
     assert not taken[0].closed
     bench.world.loop.unregister(taken[0].sock.fileno())
     taken[0].close()

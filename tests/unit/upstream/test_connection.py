@@ -1,6 +1,6 @@
 """One connection to the upstream: what a response is taken for, and what becomes of the connection.
 
-The test is its pool and its socket. Which bytes are an answer is also checked by h11, in
+The test is its race, its connector and its socket. Which bytes are an answer is also checked by h11, in
 `test_upstream_connection_vs_h11.py`.
 """
 
@@ -12,7 +12,7 @@ from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Suc
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.loop import READABLE, WRITABLE
 from hedgerow.upstream.connection import ACTIVE, CLOSED, CONNECTING, IDLE
-from support.one_connection import REQUEST, OneConnection
+from support.one_connection import GRACE_S, REQUEST, OneConnection
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 SUCCESS = "success"
@@ -83,7 +83,7 @@ def test_m11_m07_whole_answers_leave_the_connection_idle(
         assert name_of(one.attempt.outcome) == outcome
         assert one.connection.state == IDLE
         one.send()
-    assert one.calls == ["finished"] * 3
+    assert one.facts == ["finished"] * 3
     one.loop.run_once(0.0)
     assert one.sock.sent.startswith(REQUEST)
 
@@ -154,7 +154,8 @@ def test_c5_c6_what_is_no_answer_fails_at_once_and_closes(
         assert not outcome.detail.isdigit(), "words, not a byte offset"
         assert outcome.detail
     assert one.connection.state == CLOSED
-    assert one.calls == ["closed", "finished"]
+    assert one.facts == ["finished"]
+    assert not one.pool.connections
 
 
 @pytest.mark.parametrize("piece_bytes", [1, PIECE_BYTES])
@@ -240,14 +241,16 @@ def test_m18_m20_what_nobody_asked_for_closes_an_idle_connection(one: OneConnect
     one.receive(ok())
     one.receive(extra)
     assert one.connection.state == CLOSED
-    assert one.calls == ["finished", "closed"], "no attempt is touched"
+    assert one.facts == ["finished"], "no attempt is touched"
+    assert not one.pool.connections
 
 
 def test_an_idle_connection_that_breaks_is_closed(one: OneConnection) -> None:
     one.receive(ok())
     one.receive(ConnectionResetError(104, "x"))
     assert one.connection.state == CLOSED
-    assert one.calls == ["finished", "closed"]
+    assert one.facts == ["finished"]
+    assert not one.pool.connections
 
 
 def test_the_head_of_an_earlier_answer_does_not_frame_the_next(one: OneConnection) -> None:
@@ -265,7 +268,7 @@ def reuse(one: OneConnection) -> Attempt:
     """Send a second attempt on the connection."""
     one.receive(ok())
     attempt = one.send()
-    one.calls.clear()
+    one.facts.clear()
     return attempt
 
 
@@ -275,7 +278,7 @@ def test_a_reused_connection_that_ends_at_once_is_retried_and_the_attempt_goes_o
 ) -> None:
     attempt = reuse(one)
     one.receive(end)
-    assert one.calls == ["retry"]
+    assert one.facts == ["retried"]
     assert (one.connection.state, one.connection.attempt, attempt.outcome) == (CONNECTING, attempt, None)
     one.loop.run_once(0.0)
     assert one.sock.closed
@@ -292,7 +295,8 @@ def test_a_retry_happens_once(one: OneConnection) -> None:
     one.receive(b"")
     one.reopen()
     one.receive(b"")
-    assert one.calls == ["retry", "closed", "finished"]
+    assert one.facts == ["retried", "finished"]
+    assert one.connection.state == CLOSED
     assert attempt.outcome == Failure(FailureReason.RESET, "connection lost before the answer")
 
 
@@ -305,9 +309,9 @@ def test_what_is_no_stale_connection_is_not_retried(one: OneConnection, why_not:
         one.receive(b"H")
     elif why_not == "a loser":
         one.connection.abandon()
-        one.calls.clear()
     one.receive(b"")
-    assert one.calls == ["closed", "finished"]
+    assert one.facts == ["finished"]
+    assert not one.pool.connections
     assert name_of(attempt.outcome) == "reset"
 
 
@@ -315,7 +319,7 @@ def test_a_reused_connection_that_ends_just_within_the_window_is_retried(one: On
     reuse(one)
     one.virtual.now += one.limits.stale_retry_window_s
     one.receive(b"")
-    assert one.calls == ["retry"]
+    assert one.facts == ["retried"]
 
 
 def test_a_connection_may_be_stale_again_for_a_later_attempt(one: OneConnection) -> None:
@@ -325,7 +329,7 @@ def test_a_connection_may_be_stale_again_for_a_later_attempt(one: OneConnection)
     one.receive(ok())
     one.send()
     one.receive(b"")
-    assert one.calls == ["retry", "finished", "retry"]
+    assert one.facts == ["retried", "finished", "retried"]
 
 
 # -- losers, and the end
@@ -334,7 +338,7 @@ def test_a_connection_may_be_stale_again_for_a_later_attempt(one: OneConnection)
 def test_an_abandoned_attempt_is_a_loser_and_its_answer_is_read(one: OneConnection) -> None:
     one.connection.abandon()
     assert one.attempt.is_loser
-    assert one.calls == ["abandoned"]
+    assert one.pool.connection_counts()["loser"] == 1
     one.receive(ok())
     assert one.attempt.outcome == Success(b'{"time":1}')
     assert one.connection.state == IDLE
@@ -342,7 +346,7 @@ def test_an_abandoned_attempt_is_a_loser_and_its_answer_is_read(one: OneConnecti
 
 def test_at_the_end_of_its_grace_a_loser_is_closed(one: OneConnection) -> None:
     one.connection.abandon()
-    one.connection.on_deadline()
+    one.virtual.advance_to(GRACE_S + 0.002)
     assert one.attempt.outcome == Failure(FailureReason.TIMEOUT, "no answer within the loser's grace")
     assert one.connection.state == CLOSED
 
@@ -352,14 +356,16 @@ def test_failing_twice_and_closing_twice_do_nothing(one: OneConnection) -> None:
     one.connection.fail(Failure(FailureReason.RESET))
     one.connection.close()
     assert one.attempt.outcome == FAILED
-    assert one.calls == ["closed", "finished"]
+    assert one.facts == ["finished"]
+    assert not one.pool.connections
 
 
 def test_an_event_that_was_polled_for_a_closed_connection_is_dropped(one: OneConnection) -> None:
     one.connection.fail(FAILED)
     one.sock.incoming = ok()
     one.connection.on_ready(READABLE | WRITABLE)
-    assert one.calls == ["closed", "finished"]
+    assert one.facts == ["finished"]
+    assert not one.pool.connections
 
 
 def test_a_connection_that_comes_about_for_no_attempt_any_more_is_closed() -> None:

@@ -7,22 +7,23 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trustme
 
 from hedgerow.core.outcomes import Failure, FailureReason
-from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.event_handler import EventHandler
+from hedgerow.eventloop.loop import WRITABLE, EventLoop
 from hedgerow.net.resolver import OnResult, Resolver
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address
 from hedgerow.net.tls import read_failure
+from hedgerow.net.tls_sessions import SESSION_AGE_S
 from hedgerow.settings import UpstreamLimits, parse_target
-from hedgerow.upstream import connecting
 from hedgerow.upstream.addresses import LOOKUP_PAUSE_S
 from hedgerow.upstream.connecting import Connecting
-from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.connector import HANDSHAKES_PER_ITERATION, Connector
 from support.fake_network import Network, VirtualLoop
 
 URL = "http://upstream.test/"
@@ -47,7 +48,7 @@ class PendingLookup:
         self.cancelled = True
 
 
-class FakeResolver:
+class FakeResolver(EventHandler):
     """Notes when lookups begin; each ends when the test says so, or with `answer` after 10 ms."""
 
     def __init__(self, world: VirtualLoop) -> None:
@@ -77,16 +78,22 @@ class FakeResolver:
 
 
 class Bench:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.world = VirtualLoop()
         self.network = Network(self.world)
         self.resolver = FakeResolver(self.world)
         self.results: list[object] = []
-        monkeypatch.setattr(connecting, "open_outgoing_socket", self.network.open_socket)
         self.connector = self.make(URL)
 
-    def make(self, url: str, **limits: float) -> Connector:
-        return Connector(parse_target(url), UpstreamLimits(**limits), self.world.loop, self.resolver, None)  # type: ignore[arg-type]
+    def make(self, url: str) -> Connector:
+        return Connector(
+            parse_target(url),
+            UpstreamLimits(),
+            self.world.loop,
+            self.resolver,
+            None,
+            open_socket=self.network.open_socket,
+        )
 
     def connect(self) -> Connecting:
         return self.connector.connect((), self.on_done)
@@ -109,8 +116,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    bench = Bench(monkeypatch)
+def bench() -> Iterator[Bench]:
+    bench = Bench()
     yield bench
     bench.connector.close()
     bench.world.loop.run_once(0)
@@ -165,6 +172,17 @@ def test_u04_a_lookup_that_took_too_long_serves_those_who_come_later(bench: Benc
     bench.resolver.end("a")
     assert bench.outcome() == "a"
     assert bench.resolver.began_at == [0.0]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "out of time"])
+def test_d4_a_lookup_that_hangs_holds_no_connect_that_waits_no_longer(bench: Bench, end: str) -> None:
+    """It may hang for 30 s, and thousands of connects begin meanwhile."""
+    started = bench.connect()
+    if end == "cancelled":
+        started.cancel()
+    else:
+        bench.world.run_for(3.1)
+    assert bench.connector._waiting == {}
 
 
 def test_u04_a_connect_that_waits_for_the_lookup_can_be_cancelled(bench: Bench) -> None:
@@ -240,25 +258,22 @@ def test_d3_a_name_that_moves_is_followed_within_30_s(bench: Bench) -> None:
     bench.network.connects("a")
     bench.network.connects("b")
     bench.resolver.answer = "a"
-    removed: list[int] = []
-    bench.connector.on_addresses_removed = lambda: removed.append(bench.connector.generation)
     assert bench.outcome() == "a"
     bench.resolver.answer = "b"
     bench.world.run_for(29.9)
-    assert (removed, bench.connector.is_current(address("a"))) == ([], True)
+    assert (bench.connector.addresses.generation, bench.connector.is_current(address("a"))) == (0, True)
     bench.world.run_for(0.2)
-    assert (removed, bench.connector.is_current(address("a"))) == ([1], False)
+    assert (bench.connector.addresses.generation, bench.connector.is_current(address("a"))) == (1, False)
     assert bench.outcome() == "b"
 
 
 def test_d3_an_address_that_is_added_closes_nothing(bench: Bench) -> None:
     bench.resolver.answer = "a"
-    bench.connector.on_addresses_removed = lambda: pytest.fail("nothing was removed")
     bench.connector.start()
     bench.world.run_for(1.0)
     bench.resolver.answer = "ab"
     bench.world.run_for(35.0)
-    assert bench.connector.generation == 0
+    assert bench.connector.addresses.generation == 0
     assert bench.connector.is_current(address("b"))
 
 
@@ -333,11 +348,13 @@ class Served:
         ca.issue_cert("127.0.0.1").configure_cert(self.server)
         self.streams: list[Stream] = []
 
-    def connect(self, port: int, connect_timeout_s: float = 3.0) -> Stream | Failure:
+    def connector(self, port: int, connect_timeout_s: float = 3.0) -> Connector:
         target = parse_target(f"https://127.0.0.1:{port}/")
-        connector = Connector(
-            target, UpstreamLimits(connect_timeout_s=connect_timeout_s), self.loop, self.resolver, self.client
-        )
+        limits = UpstreamLimits(connect_timeout_s=connect_timeout_s)
+        return Connector(target, limits, self.loop, self.resolver, self.client)
+
+    def connect(self, port: int, connect_timeout_s: float = 3.0) -> Stream | Failure:
+        connector = self.connector(port, connect_timeout_s)
         results: list[Stream | Failure] = []
         connector.connect((), lambda result, _: results.append(result))
         while not results:
@@ -371,7 +388,7 @@ class Served:
         self.loop.close()
 
 
-class Ready:
+class Ready(EventHandler):
     came = False
 
     def on_ready(self, _mask: int) -> None:
@@ -394,14 +411,15 @@ def served(ca: trustme.CA) -> Iterator[Served]:
 
 
 @contextmanager
-def serving(act: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Accept one connection in a thread, and act on it; yields the port."""
+def serving(act: Callable[[socket.socket], None], times: int = 1) -> Iterator[int]:
+    """Accept connections in a thread, one after the other, and act on each; yields the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            sock, _ = listener.accept()
-            with sock, suppress(OSError):  # the client may be gone
-                act(sock)
+            for _ in range(times):
+                sock, _ = listener.accept()
+                with sock, suppress(OSError):  # the client may be gone
+                    act(sock)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -556,3 +574,133 @@ def test_a_connection_that_ends_with_close_notify_has_an_end(served: Served) -> 
         served.streams.clear()
         stream.close()
         served.loop.run_once(0)
+
+
+# -- resuming sessions
+
+
+def respond_once(sock: ssl.SSLSocket) -> None:
+    sock.sendall(sock.recv(100))  # after the tickets
+    until_closed(sock)
+
+
+def connect_and_keep(served: Served, connector: Connector, verified_at: float | None = None) -> bool:
+    """Connect, ask, keep the session and close. Return whether a session was resumed."""
+    results: list[tuple[Stream | Failure, Address | None]] = []
+    connector.connect((), lambda *result: results.append(result))
+    while not results:
+        served.loop.run_once(1.0)
+    stream, to = results[0]
+    assert isinstance(stream, Stream)
+    assert to is not None
+    stream.write(b"x")
+    assert served.read(stream) == b"x"
+    sock = stream.sock
+    assert isinstance(sock, ssl.SSLSocket)
+    now = served.loop.clock()
+    connector.tls_sessions.keep(to, sock, now if verified_at is None else verified_at)
+    served.loop.unregister(sock.fileno())
+    stream.close()
+    reused = sock.session_reused
+    served.loop.run_once(0)
+    return bool(reused)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_u05_a_session_is_resumed(served: Served, version: ssl.TLSVersion) -> None:
+    served.server.maximum_version = served.server.minimum_version = version
+    with serving(handshake_then(served.server, respond_once), times=3) as port:
+        connector = served.connector(port)
+        assert [connect_and_keep(served, connector) for _ in range(3)] == [False, True, True]
+
+
+def test_u05_a_session_is_resumed_for_a_bounded_time_only(served: Served) -> None:
+    """What a resumed handshake does not verify is verified again then; resumed connections do not renew it."""
+    with serving(handshake_then(served.server, respond_once), times=4) as port:
+        connector = served.connector(port)
+        almost = served.loop.clock() - SESSION_AGE_S + 60.0
+        assert not connect_and_keep(served, connector, almost)
+        assert connect_and_keep(served, connector)
+        (at,) = connector.tls_sessions._verified_at
+        assert connector.tls_sessions._verified_at[at] == almost
+        connector.tls_sessions._verified_at[at] = almost - 61.0
+        assert not connect_and_keep(served, connector)
+        assert connect_and_keep(served, connector)
+
+
+def test_u05_a_certificate_that_has_changed_is_verified_although_there_is_a_session(served: Served) -> None:
+    impostor = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(impostor)
+    contexts = [served.server, impostor, served.server]
+
+    def serve(sock: socket.socket) -> None:
+        handshake_then(contexts.pop(0), respond_once)(sock)
+
+    with serving(serve, times=3) as port:
+        connector = served.connector(port)
+        assert not connect_and_keep(served, connector)
+        results: list[Stream | Failure] = []
+        connector.connect((), lambda result, _: results.append(result))
+        while not results:
+            served.loop.run_once(1.0)
+        assert results == [Failure(FailureReason.TLS, "certificate: unable to get local issuer certificate")]
+        assert not connect_and_keep(served, connector), "a session with which a handshake failed is forgotten"
+
+
+# -- bursts
+
+
+class HangingHandshake:
+    """Stands for an `ssl.SSLContext` and its socket; its handshakes wait for the server."""
+
+    def __init__(self) -> None:
+        self.started = 0
+
+    def wrap_socket(self, sock: Any, **_: object) -> Any:
+        self.started += 1
+        sock.do_handshake = self._wait
+        return sock
+
+    def _wait(self) -> None:
+        raise ssl.SSLWantReadError
+
+
+def test_in_one_iteration_a_bounded_number_of_handshakes_is_started(bench: Bench) -> None:
+    context = HangingHandshake()
+    bench.connector.tls = cast("ssl.SSLContext", context)
+    bench.network.connects("a", 0.0)
+    bench.connector.addresses.set([address("a")], bench.world.clock.now)
+    burst = [bench.connect() for _ in range(2 * HANDSHAKES_PER_ITERATION + 5)]
+    started: list[int] = []
+    while context.started < len(burst):
+        for fd, mask in bench.world.poller.registered.items():
+            if mask == WRITABLE:  # level-triggered
+                bench.world.poller.event_at(bench.world.clock.now, fd, WRITABLE)
+        bench.world.loop.run_once(0)
+        started.append(context.started)
+    assert started == [HANDSHAKES_PER_ITERATION, 2 * HANDSHAKES_PER_ITERATION, len(burst)]
+    for each in burst:
+        each.cancel()
+
+
+def test_a_handshake_can_be_cancelled(bench: Bench) -> None:
+    """The fixture looks for the socket."""
+    context = HangingHandshake()
+    bench.connector.tls = cast("ssl.SSLContext", context)
+    bench.network.connects("a", 0.0)
+    bench.connector.addresses.set([address("a")], bench.world.clock.now)
+    registered = dict(bench.world.poller.registered)
+    started = bench.connect()
+    bench.world.run_until(lambda: context.started == 1)
+    started.cancel()
+    bench.world.run_for(5.0)
+    assert bench.results == []
+    assert bench.world.poller.registered == registered
+
+
+def test_d1_an_address_whose_handshake_hangs_is_avoided(bench: Bench) -> None:
+    bench.connector.tls = cast("ssl.SSLContext", HangingHandshake())
+    bench.network.connects("a", 0.0)
+    bench.connector.addresses.set([address("a"), address("b")], bench.world.clock.now)
+    assert bench.outcome() == Failure(FailureReason.CONNECT, "no connection within 3 s (TLS handshake)")
+    assert [bench.connector.addresses.candidates(())[0] for _ in range(3)] == [address("b")] * 3

@@ -1,8 +1,13 @@
-"""The upstream edge on real sockets: whatever an upstream may send, and what becomes of its connections."""
+"""A whole worker before an upstream on real sockets: answers, losers, connections, TLS.
+
+What each answer is taken for, and what becomes of its connection, is in `tests/unit/upstream`.
+"""
 
 import asyncio
 import json
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,13 +17,13 @@ import trustme
 
 from hedgerow.settings import LoserPolicy, UpstreamLimits
 from hedgerow_simulator import Behaviour, running_simulator
-from sockets.conftest import Serve, Served
-from sockets.raw_http import Asked, ScriptedUpstream, ok, saying, scripted
+from integration.conftest import Serve, ServedWorker
+from support.raw_http import UpstreamSide, ok, scripted, sending
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-async def reasons(served: Served, target: str = "/api/smart?timeout=60000") -> list[str]:
+async def reasons(served: ServedWorker, target: str = "/api/smart?timeout=60000") -> list[str]:
     status, _, body = await served.get(target)
     assert status in (502, 504), body
     return [attempt["outcome"] for attempt in json.loads(body)["attempts"]]
@@ -42,7 +47,7 @@ async def reasons(served: Served, target: str = "/api/smart?timeout=60000") -> l
 async def test_valid_answers_win_and_their_connection_is_used_again(
     serve: Serve, name: str, answer: bytes
 ) -> None:
-    async with scripted(saying(answer)) as upstream:
+    async with scripted(sending(answer)) as upstream:
         served = await serve(upstream.url)
         for _ in range(3):
             status, _, body = await served.get()
@@ -56,12 +61,13 @@ async def test_valid_answers_win_and_their_connection_is_used_again(
     ("name", "answer"),
     [
         ("read to close", b'HTTP/1.1 200 OK\r\n\r\n{"time":1}'),
+        ("C7", b'HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n{"time":1}'),
         ("Connection: close", ok(b'{"time":1}', b"Connection: close")),
         ("HTTP/1.0", b'HTTP/1.0 200 OK\r\nContent-Length: 10\r\n\r\n{"time":1}'),
     ],
 )
 async def test_valid_answers_that_end_their_connection(serve: Serve, name: str, answer: bytes) -> None:
-    async with scripted(saying(answer, then_close=True)) as upstream:
+    async with scripted(sending(answer, then_close=True)) as upstream:
         served = await serve(upstream.url)
         for number in range(1, 4):
             assert (await served.get())[0] == 200, name
@@ -89,7 +95,7 @@ async def test_valid_answers_that_end_their_connection(serve: Serve, name: str, 
 async def test_m11_m07_failures_that_leave_the_connection_sound(
     serve: Serve, reason: str, answer: bytes
 ) -> None:
-    async with scripted(saying(answer)) as upstream:
+    async with scripted(sending(answer)) as upstream:
         served = await serve(upstream.url, hedges=0)
         assert await reasons(served) == await reasons(served) == [reason]
         assert upstream.connections == 1
@@ -103,7 +109,8 @@ async def test_m11_m07_failures_that_leave_the_connection_sound(
         ("CL, TE", "protocol", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         ("two CL", "protocol", b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\nContent-Length: 11\r\n\r\n{"time":1} '),
         ("bad chunk", "protocol", CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n"),
-        ("upgrade", "protocol", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
+        ("C5", "protocol", b"HTTP/1.1 001 OK\r\n\r\n"),
+        ("C6", "status_other", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
         ("RTSP", "protocol", b'RTSP/1.0 200 OK\r\nContent-Length: 10\r\n\r\n{"time":1}'),
         ("ICE", "protocol", b'ICE/1.0 200 OK\r\nContent-Length: 10\r\n\r\n{"time":1}'),
         ("HTTP/2.0", "protocol", b'HTTP/2.0 200 OK\r\nContent-Length: 10\r\n\r\n{"time":1}'),
@@ -126,15 +133,15 @@ async def test_m11_m07_failures_that_leave_the_connection_sound(
 async def test_m08_answers_that_cost_their_connection(
     serve: Serve, name: str, reason: str, answer: bytes
 ) -> None:
-    async with scripted(saying(answer, then_close=True)) as upstream:
+    async with scripted(sending(answer, then_close=True)) as upstream:
         served = await serve(upstream.url, hedges=0)
         assert await reasons(served) == [reason], name
-        await served.until(lambda: not served.worker.upstream.connections)
+        await served.until(lambda: not served.worker.pool.connections)
         assert served.counts.attempts == {"1": {reason: 1}}
 
 
 async def test_a_body_of_just_the_limit_passes(serve: Serve) -> None:
-    async with scripted(saying(ok(b'{"time":1}' + b" " * (64 * 1024 - 10)))) as upstream:
+    async with scripted(sending(ok(b'{"time":1}' + b" " * (64 * 1024 - 10)))) as upstream:
         served = await serve(upstream.url)
         status, _, body = await served.get()
         assert (status, len(body)) == (200, 64 * 1024)
@@ -150,11 +157,11 @@ async def test_refused_is_connect_and_b07_is_at_once(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\n", ok(b'{"time":666}'), b"x"])
-async def test_m18_m20_bytes_that_nobody_asked_for_never_answer_anybody(serve: Serve, extra: bytes) -> None:
-    async def conversation(asked: Asked) -> None:
+async def test_m18_m20_bytes_that_nobody_side_for_never_answer_anybody(serve: Serve, extra: bytes) -> None:
+    async def conversation(side: UpstreamSide) -> None:
         while True:
-            await asked.request()
-            asked.say(ok(b'{"time":1}') + extra)
+            await side.request()
+            side.send(ok(b'{"time":1}') + extra)
 
     async with scripted(conversation) as upstream:
         served = await serve(upstream.url)
@@ -166,89 +173,30 @@ async def test_m18_m20_bytes_that_nobody_asked_for_never_answer_anybody(serve: S
 async def test_m18_late_bytes_close_an_idle_connection(serve: Serve) -> None:
     poison = asyncio.Event()
 
-    async def conversation(asked: Asked) -> None:
-        await asked.request()
-        asked.say(ok())
+    async def conversation(side: UpstreamSide) -> None:
+        await side.request()
+        side.send(ok())
         await poison.wait()
-        asked.say(ok(b'{"time":666}'))
-        await asked.reader.read()
+        side.send(ok(b'{"time":666}'))
+        await side.reader.read()
 
     async with scripted(conversation) as upstream:
         served = await serve(upstream.url)
         await served.get()
         poison.set()
-        await served.until(lambda: not served.worker.upstream.connections)
+        await served.until(lambda: not served.worker.pool.connections)
         assert (await served.get())[2] == b'{"time":1}'
-
-
-async def die_on_reuse(serve: Serve, *, after_s: float) -> tuple[Served, ScriptedUpstream, tuple[int, bytes]]:
-    """Ask twice; the connection is reset so long after the second attempt's launch, by the pool's clock."""
-
-    async def conversation(asked: Asked) -> None:
-        await asked.request()
-        if asked.upstream.connections == 1:
-            asked.say(ok())
-            await asked.request()
-            (connection,) = pool.connections
-            assert connection.attempt is not None
-            died_at = connection.attempt.launched_at + after_s
-            pool.clock = lambda: died_at
-            asked.reset()
-        else:
-            asked.say(ok(b'{"time":2}'))
-            await asked.reader.read()
-
-    async with scripted(conversation) as upstream:
-        served = await serve(upstream.url, hedges=0)
-        pool = served.worker.upstream
-        assert (await served.get())[2] == b'{"time":1}'
-        status, _, body = await served.get()
-        await served.worker.close()
-        return served, upstream, (status, body)
-
-
-async def test_a_reused_connection_that_just_died_is_replaced_and_is_no_attempt(serve: Serve) -> None:
-    just_within_s = UpstreamLimits().stale_after_send_s - 0.001
-    served, upstream, answer = await die_on_reuse(serve, after_s=just_within_s)
-    assert answer == (200, b'{"time":2}')
-    assert (upstream.connections, len(upstream.requests)) == (2, 3)
-    assert served.counts.reused_connection_retries == 1
-    assert served.counts.attempts == {"1": {"success": 2}}
-
-
-async def test_a_reused_connection_that_dies_later_is_a_failed_attempt_and_not_repeated(serve: Serve) -> None:
-    just_beyond_s = UpstreamLimits().stale_after_send_s + 0.001
-    served, upstream, (status, body) = await die_on_reuse(serve, after_s=just_beyond_s)
-    assert (status, [attempt["outcome"] for attempt in json.loads(body)["attempts"]]) == (502, ["reset"])
-    assert (upstream.connections, len(upstream.requests)) == (1, 2), "the upstream may have worked on it"
-    assert served.counts.reused_connection_retries == 0
-    assert served.counts.attempts == {"1": {"success": 1, "reset": 1}}
 
 
 async def test_a_new_connection_that_dies_is_a_failed_attempt_and_not_repeated(serve: Serve) -> None:
-    async def conversation(asked: Asked) -> None:
-        await asked.request()
-        asked.reset()
+    async def conversation(side: UpstreamSide) -> None:
+        await side.request()
+        side.reset()
 
     async with scripted(conversation) as upstream:
         served = await serve(upstream.url, hedges=0)
         assert await reasons(served) == ["reset"]
         assert len(upstream.requests) == 1
-
-
-async def test_a_retry_happens_once(serve: Serve) -> None:
-    async def conversation(asked: Asked) -> None:
-        await asked.request()
-        if asked.upstream.connections == 1:
-            asked.say(ok())
-            await asked.request()
-        asked.reset()
-
-    async with scripted(conversation) as upstream:
-        served = await serve(upstream.url, hedges=0)
-        await served.get()
-        assert await reasons(served) == ["reset"]
-        assert len(upstream.requests) == 3
 
 
 def attempt_number(head: bytes) -> int:
@@ -261,12 +209,12 @@ class Slow:
     def __init__(self) -> None:
         self.release = asyncio.Event()
 
-    async def __call__(self, asked: Asked) -> None:
+    async def __call__(self, side: UpstreamSide) -> None:
         while True:
-            number = attempt_number(await asked.request())
+            number = attempt_number(await side.request())
             if number != 3:
                 await self.release.wait()
-            asked.say(ok(b'{"time":%d}' % number))
+            side.send(ok(b'{"time":%d}' % number))
 
 
 async def test_b02_m06_m12_losers_are_drained_counted_and_used_again(serve: Serve) -> None:
@@ -276,9 +224,9 @@ async def test_b02_m06_m12_losers_are_drained_counted_and_used_again(serve: Serv
         status, headers, body = await served.get()
         assert (status, body) == (200, b'{"time":3}')
         assert 'hedges;desc="2", winner;desc="3"' in headers["server-timing"]
-        assert served.counts.upstream_connections == {"dialing": 0, "idle": 1, "busy": 2, "loser": 2}
+        assert served.counts.upstream_connections == {"connecting": 0, "idle": 1, "active": 2, "loser": 2}
         slow.release.set()
-        await served.until(lambda: served.counts.upstream_connections["idle"] == 3)
+        await served.until(lambda: served.worker.snapshot().upstream_connections["idle"] == 3)
         assert served.counts.attempts == {number: {"success": 1} for number in "123"}
         assert served.counts.wasted_s > 0
         await served.get()
@@ -290,7 +238,7 @@ async def test_losers_are_cut_off(serve: Serve, how: dict[str, object]) -> None:
     async with scripted(Slow()) as upstream:
         served = await serve(upstream.url, hedge_after_ms=20, **how)
         assert (await served.get())[2] == b'{"time":3}'
-        await served.until(lambda: len(served.worker.upstream.connections) == 1)
+        await served.until(lambda: len(served.worker.pool.connections) == 1)
         assert served.counts.attempts == {"1": {"timeout": 1}, "2": {"timeout": 1}, "3": {"success": 1}}
 
 
@@ -298,15 +246,19 @@ async def test_m17_m14_with_every_connection_in_use_the_oldest_loser_makes_way(s
     slow = Slow()
     async with scripted(slow) as upstream:
         served = await serve(upstream.url, hedge_after_ms=20, loser_grace_ms=30_000)
-        served.worker.upstream.max_connections = 3
+        pool = served.worker.pool
+        pool.max_connections = 3
         for _ in range(4):
             assert (await served.get())[2] == b'{"time":3}'
-        served.worker.upstream.max_connections = 0
+        pool.max_connections = 0
         slow.release.set()
-        await served.until(lambda: served.counts.upstream_connections["loser"] == 0)
-        for connection in list(served.worker.upstream.connections):
-            connection.close()
-        await served.until(lambda: not served.worker.upstream.connections)
+        await served.until(lambda: pool.connection_counts()["loser"] == 0)
+
+        def close_idle() -> None:
+            for connection in list(pool.connections):
+                connection.close()
+
+        served.call(close_idle)
         assert await reasons(served) == ["connect"] * 3, "it fails at once; nothing hangs, nothing queues"
 
 
@@ -316,14 +268,14 @@ async def test_m20_m13_bodies_are_whole_and_each_request_gets_one_of_its_own(ser
         served = await serve(upstream.url, hedge_after_ms=4)
 
         async def ask(number: int) -> tuple[str, bytes]:
-            caller = await served.caller()
-            status, headers, body = await caller.get(X_Request_Id=f"r{number}")
-            caller.close()
+            client = await served.client()
+            status, headers, body = await client.get(X_Request_Id=f"r{number}")
+            client.close()
             assert status == 200
             return headers["x-request-id"], body
 
         answers = await asyncio.gather(*(ask(number) for number in range(200)))
-        await served.until(lambda: served.counts.upstream_connections["busy"] == 0)
+        await served.until(lambda: served.worker.snapshot().upstream_connections["active"] == 0)
         seen: dict[str, set[str]] = {}
         for entry in upstream.log(after=0):
             seen.setdefault(str(entry.request_id), set()).add(str(entry.body))
@@ -377,15 +329,42 @@ async def test_tls_verifies_and_sends_sni(
                 assert names_seen == ["localhost"], "one handshake for two requests"
             else:
                 assert await reasons(served) == ["tls"]
-            await served.worker.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_c9_a_client_certificate_that_is_wanted_fails_as_tls_with_the_alert(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion
+) -> None:
+    """In TLS 1.3 the alert comes after the handshake, with the first read."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    def reject_one(sock: socket.socket) -> None:
+        with sock.accept()[0] as accepted, pytest.raises(ssl.SSLError):
+            context.wrap_socket(accepted, server_side=True)
+
+    with authority.cert_pem.tempfile() as bundle, socket.create_server(("127.0.0.1", 0)) as sock:
+        monkeypatch.setenv("SSL_CERT_FILE", bundle)
+        served = await serve(f"https://localhost:{sock.getsockname()[1]}/", hedges=0)
+        rejecting = threading.Thread(target=reject_one, args=(sock,))
+        rejecting.start()
+        _, _, body = await served.get()
+        rejecting.join()
+        (attempt,) = json.loads(body)["attempts"]
+        assert attempt["outcome"] == "tls"
+        assert attempt["detail"].startswith("TLS alert from the upstream: ")
 
 
 async def test_connecting_is_bounded(serve: Serve) -> None:
     """A server that accepts TCP and never shakes hands: the TLS handshake counts as connecting."""
     limits = UpstreamLimits(connect_timeout_s=0.05)
 
-    async def silent(asked: Asked) -> None:
-        await asked.reader.read()
+    async def silent(side: UpstreamSide) -> None:
+        await side.reader.read()
 
     async with scripted(silent) as upstream:
         served = await serve(upstream.url.replace("http:", "https:"), hedges=0, upstream_limits=limits)

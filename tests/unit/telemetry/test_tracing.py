@@ -1,4 +1,4 @@
-"""What the spans of one request say, by the SDK's own exporter for tests; and who is recorded."""
+"""What the spans of one request say, by the SDK's own exporter for tests."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -22,41 +22,17 @@ from hedgerow.core.outcomes import (
     Won,
 )
 from hedgerow.core.request import Request
-from hedgerow.core.trace_context import TraceContext, parse_trace_context
+from hedgerow.core.trace_context import TraceContext
 from hedgerow.settings import parse_target
-from hedgerow.telemetry.sampling import Sampler
 from hedgerow.telemetry.spans import SpanMaker
 from hedgerow.telemetry.tracing import Recording, upstream_attributes
+from support.attempts import make_attempt, make_request
 
 NOW = 100.0
 
 
 def request(trace: TraceContext | None = None) -> Request:
-    return Request(b"GET", b"/api/smart", b"", request_id=b"mine", arrived_at=NOW, trace=trace)
-
-
-def caller(flags: str) -> TraceContext:
-    context = parse_trace_context(f"00-{'a' * 32}-{'b' * 16}-{flags}".encode(), b"")
-    assert context is not None
-    return context
-
-
-@pytest.mark.parametrize(
-    ("flags", "chance", "recorded"),
-    [
-        (None, 0.0, True),
-        (None, 0.249, True),
-        (None, 0.25, False),
-        ("00", 0.0, False),
-        ("02", 0.0, False),
-        ("01", 0.9, True),
-        ("03", 0.9, True),
-    ],
-)
-def test_the_caller_decides_and_else_chance(flags: str | None, chance: float, recorded: bool) -> None:
-    sentinel, context = caller("ff"), caller(flags) if flags is not None else None
-    sampler = Sampler(0.25, lambda request, timeout_ms: sentinel, lambda: chance)
-    assert sampler.begin(request(context), 900) is (sentinel if recorded else context)
+    return make_request(b"mine", NOW, timeout_ms=900, trace=trace)
 
 
 class Traced:
@@ -66,41 +42,41 @@ class Traced:
         self.exporter = InMemorySpanExporter()
         self.recording = Recording(
             request(trace),
-            900,
             maker=SpanMaker(SimpleSpanProcessor(self.exporter), Resource.get_empty(), admit=lambda: True),
             upstream=upstream_attributes(parse_target("http://example.org/work")),
             clock=lambda: NOW,
         )
-        self.attempts = [self.launch(number) for number in range(1, attempts + 1)]
+        self.attempts = [self.start(number) for number in range(1, attempts + 1)]
 
-    def launch(self, number: int) -> Attempt:
-        attempt = Attempt(number, NOW + number - 1, lambda: None, b"mine")
-        attempt.span = self.recording.attempt_began(attempt)
+    def start(self, number: int) -> Attempt:
+        attempt = make_attempt(number, NOW + number - 1, request())
+        attempt.span = self.recording.attempt_started(attempt)
         return attempt
 
-    def end(self, number: int, outcome: Success | Failure, *, lost: bool = False) -> None:
+    def finish(self, number: int, outcome: Success | Failure, *, is_loser: bool = False) -> None:
         attempt = self.attempts[number - 1]
-        attempt.end(outcome, NOW + 10 + number)
+        attempt.is_loser = is_loser
+        attempt.finish(outcome, NOW + 10 + number)
         assert attempt.span is not None
-        attempt.span.attempt_ended(attempt, lost=lost)
+        attempt.span.attempt_finished(attempt)
 
     @property
-    def told(self) -> dict[int, tuple[object, object, object, StatusCode]]:
-        """Tell outcome, winner, lost and status of each attempt whose span has ended; 0 is the request."""
-        told: dict[int, tuple[object, object, object, StatusCode]] = {}
+    def spans(self) -> dict[int, tuple[object, object, object, StatusCode]]:
+        """Return outcome, winner, lost and status of each attempt whose span has ended; 0 is the request."""
+        found_spans: dict[int, tuple[object, object, object, StatusCode]] = {}
         for span in self.exporter.get_finished_spans():
             found = span.attributes or {}
             number = found.get("hedgerow.attempt.number", 0)
             assert isinstance(number, int)
-            assert number not in told, "a span ends once"
+            assert number not in found_spans, "a span ends once"
             kind = "hedgerow.attempt." if number else "hedgerow."
-            told[number] = (
+            found_spans[number] = (
                 found.get(kind + "outcome"),
                 found.get(kind + "winner"),
                 found.get(kind + "lost"),
                 span.status.status_code,
             )
-        return told
+        return found_spans
 
 
 SUCCESS = Success(b"{}")
@@ -109,13 +85,13 @@ FAILED = Failure(FailureReason.RESET, "connection lost")
 
 def test_an_attempts_span_waits_for_the_verdict_for_only_then_its_part_is_known() -> None:
     traced = Traced(3)
-    traced.end(1, FAILED)
-    traced.end(3, SUCCESS)
-    traced.end(2, SUCCESS)
-    assert traced.told == {}
+    traced.finish(1, FAILED)
+    traced.finish(3, SUCCESS)
+    traced.finish(2, SUCCESS)
+    assert traced.spans == {}
     attempts = tuple(traced.attempts)
-    traced.recording.request_ended("success", NOW + 14, Won(attempts[1], b"{}", attempts))
-    assert traced.told == {
+    traced.recording.request_finished("success", NOW + 14, Won(attempts[1], b"{}", attempts))
+    assert traced.spans == {
         0: ("success", 2, None, StatusCode.UNSET),
         1: ("reset", False, False, StatusCode.ERROR),
         2: ("success", True, False, StatusCode.UNSET),
@@ -125,15 +101,15 @@ def test_an_attempts_span_waits_for_the_verdict_for_only_then_its_part_is_known(
 
 @pytest.mark.parametrize("outcome", [SUCCESS, FAILED])
 def test_a_loser_ends_its_span_itself_before_or_after_the_request(outcome: Success | Failure) -> None:
-    told = "success" if outcome is SUCCESS else "reset"
+    name = "success" if outcome is SUCCESS else "reset"
     traced = Traced(3)
-    traced.end(1, SUCCESS)
-    traced.end(2, outcome, lost=True)  # as `--losers cancel` does: cut off within the race's own end
+    traced.finish(1, SUCCESS)
+    traced.finish(2, outcome, is_loser=True)  # as `--losers cancel` does: cut off within the race's own end
     attempts = tuple(traced.attempts)
-    traced.recording.request_ended("success", NOW + 14, Won(attempts[0], b"{}", attempts))
-    assert traced.told.keys() == {0, 1, 2}
-    traced.end(3, outcome, lost=True)
-    assert traced.told[2] == traced.told[3] == (told, False, True, StatusCode.UNSET)
+    traced.recording.request_finished("success", NOW + 14, Won(attempts[0], b"{}", attempts))
+    assert traced.spans.keys() == {0, 1, 2}
+    traced.finish(3, outcome, is_loser=True)
+    assert traced.spans[2] == traced.spans[3] == (name, False, True, StatusCode.UNSET)
 
 
 @pytest.mark.parametrize(
@@ -148,31 +124,33 @@ def test_a_request_without_a_success_is_an_error(
     code: str, verdict: Callable[[tuple[Attempt, ...]], Verdict | None], status: int
 ) -> None:
     traced = Traced(1)
-    traced.end(1, FAILED)
-    traced.recording.request_ended(code, NOW + 14, verdict(tuple(traced.attempts)))
-    assert traced.told[0] == (code, None, None, StatusCode.ERROR)
+    traced.finish(1, FAILED)
+    traced.recording.request_finished(code, NOW + 14, verdict(tuple(traced.attempts)))
+    assert traced.spans[0] == (code, None, None, StatusCode.ERROR)
     span = traced.exporter.get_finished_spans()[-1]
     assert span.attributes is not None
     assert span.attributes["http.response.status_code"] == status
-    assert traced.told[1] == ("reset", False, False, StatusCode.ERROR)
+    assert traced.spans[1] == ("reset", False, False, StatusCode.ERROR)
 
 
-def test_when_the_caller_leaves_what_has_ended_is_told_and_what_runs_is_a_loser() -> None:
+def test_when_the_client_leaves_what_has_finished_is_exported_and_what_runs_is_a_loser() -> None:
     traced = Traced(2)
-    traced.end(1, FAILED)
-    traced.recording.request_abandoned(NOW + 14)
-    assert traced.told == {
+    traced.finish(1, FAILED)
+    traced.recording.request_finished("abandoned", NOW + 14, None)
+    assert traced.spans == {
         0: ("abandoned", None, None, StatusCode.UNSET),
         1: ("reset", False, False, StatusCode.ERROR),
     }
-    traced.end(2, Failure(FailureReason.TIMEOUT), lost=True)
-    assert traced.told[2] == ("timeout", False, True, StatusCode.UNSET)
+    traced.finish(2, Failure(FailureReason.TIMEOUT), is_loser=True)
+    assert traced.spans[2] == ("timeout", False, True, StatusCode.UNSET)
 
 
 def test_spans_have_the_times_of_the_facts() -> None:
     traced = Traced(1)
-    traced.end(1, SUCCESS)
-    traced.recording.request_ended("success", NOW + 14, Won(traced.attempts[0], b"", tuple(traced.attempts)))
+    traced.finish(1, SUCCESS)
+    traced.recording.request_finished(
+        "success", NOW + 14, Won(traced.attempts[0], b"", tuple(traced.attempts))
+    )
     attempt, whole = traced.exporter.get_finished_spans()
 
     def span_s(span: ReadableSpan) -> float:
@@ -198,8 +176,10 @@ def test_the_standards_limits_hold(
 ) -> None:
     monkeypatch.setenv(variable, "4")
     traced = Traced(1)
-    traced.end(1, SUCCESS)
-    traced.recording.request_ended("success", NOW + 14, Won(traced.attempts[0], b"", tuple(traced.attempts)))
+    traced.finish(1, SUCCESS)
+    traced.recording.request_finished(
+        "success", NOW + 14, Won(traced.attempts[0], b"", tuple(traced.attempts))
+    )
     _, whole = traced.exporter.get_finished_spans()
     assert whole.attributes is not None
     assert len(whole.attributes) == kept
@@ -221,10 +201,11 @@ def test_a_recorded_request_leaves_no_cycles_behind(collected: Callable[[], int]
     recordings: list[RequestTrace] = [traced.recording]
     collected()
     for _ in range(10):
-        attempt = traced.launch(1)
-        attempt.end(SUCCESS, NOW + 1)
+        attempt = traced.start(1)
+        attempt.is_loser = True
+        attempt.finish(SUCCESS, NOW + 1)
         assert attempt.span is not None
-        attempt.span.attempt_ended(attempt, lost=True)
+        attempt.span.attempt_finished(attempt)
         del attempt
     recordings.clear()
     assert collected() == 0

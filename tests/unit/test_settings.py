@@ -1,6 +1,6 @@
 import pytest
 
-from hedgerow.settings import BadSetting, Settings, SocketBudget, Target, parse_target
+from hedgerow.settings import BadSetting, DescriptorBudget, Settings, Target, parse_target
 
 
 @pytest.mark.parametrize(
@@ -34,21 +34,21 @@ def test_a_bad_upstream_url_is_one_line_that_names_the_setting(url: str) -> None
 @pytest.mark.parametrize("descriptors", [1_024, 20_000, 1_048_576])
 @pytest.mark.parametrize("hedges", [0, 1, 2, 16])
 def test_the_budget_never_promises_more_sockets_than_there_are(descriptors: int, hedges: int) -> None:
-    budget = SocketBudget.of(descriptors, hedges)
+    budget = DescriptorBudget.of(descriptors, hedges)
     assert budget.max_in_flight >= 1
     assert budget.max_clients >= budget.max_in_flight
     assert budget.max_upstream_connections == budget.max_in_flight * (1 + hedges)
-    assert budget.max_clients + budget.max_upstream_connections + SocketBudget.RESERVE <= descriptors
+    assert budget.max_clients + budget.max_upstream_connections + DescriptorBudget.RESERVE <= descriptors
 
 
 def test_two_workers_of_20_000_descriptors_serve_8_000_requests_at_once() -> None:
-    assert 2 * SocketBudget.of(20_000, 2).max_in_flight >= 8_000
+    assert 2 * DescriptorBudget.of(20_000, 2).max_in_flight >= 8_000
 
 
 @pytest.mark.parametrize(("descriptors", "in_flight"), [(1_024, 225), (130, None), (64, None)])
 def test_a_cap_that_the_descriptors_cannot_hold_is_refused(descriptors: int, in_flight: int | None) -> None:
     with pytest.raises(BadSetting, match="--max-in-flight"):
-        SocketBudget.of(descriptors, 2, in_flight)
+        DescriptorBudget.of(descriptors, 2, in_flight)
 
 
 def test_a_default_timeout_above_the_clamp_is_refused() -> None:

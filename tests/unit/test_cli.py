@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hedgerow import __version__, supervisor
+from hedgerow import __version__
 from hedgerow.cli import main
+from hedgerow.processes import supervisor
 from hedgerow.settings import AccessLog, LogFormat, LoserPolicy, Settings
 
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hedgerow.telemetry.health import State, Workers
+from hedgerow.telemetry.histogram import HistogramCounter
 from hedgerow.telemetry.history import SERIES_S, WINDOW_S, History
-from hedgerow.telemetry.observations import Observations
-from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Lag, Snapshot, add, since
+from hedgerow.telemetry.snapshot import BUCKET_STEP_S, BUCKETS_S, Histogram, Lag, Snapshot, add, since
 from hedgerow.telemetry.status import About, Status, quantile_ms
 
 ABOUT = About(upstream="embedded", hedge_after_ms=300, hedges=2, losers_cut=False)
@@ -17,7 +17,7 @@ SHORT = st.floats(min_value=0, max_value=12)
 
 
 def histogram(*seconds: float) -> Histogram:
-    made = Observations(BUCKETS_S)
+    made = HistogramCounter(BUCKETS_S, BUCKET_STEP_S)
     for value in seconds:
         made.observe(value)
     return Histogram(made.counts, made.sum_s)

@@ -1,0 +1,218 @@
+"""One port: its timeouts, stalls, and the end of its connections in a drain."""
+
+import pytest
+
+from hedgerow.eventloop.loop import CLIENTS_PER_ITERATION
+from hedgerow.server.server import IDLE_GRACE_S
+from hedgerow.server.timeouts import REAP_INTERVAL_S
+from hedgerow.settings import ClientLimits
+from support.server_harness import GET, OVERLOADED, Asked, ServerHarness, server_harness
+
+LIMITS = ClientLimits()
+
+
+def test_a_slow_head_is_answered_408(harness: ServerHarness) -> None:
+    slow, quick = harness.client(), harness.client()
+    slow.send(GET[:10])
+    harness.until(lambda: harness.connection_of(slow)._reading_head)
+    harness.pass_time(LIMITS.head_timeout_s - 2 * REAP_INTERVAL_S - 0.1)
+    slow.send(GET[10:12])  # a byte now and then buys no time
+    harness.pass_time(0.0)
+    assert slow.statuses() == [408]
+    assert harness.rejected == [("bad_request", "bad_request")]
+    quick.send(GET)
+    harness.until_asked(1)
+
+
+def test_an_idle_connection_is_closed(harness: ServerHarness) -> None:
+    client, busy = harness.client(), harness.client()
+    busy.send(GET)
+    harness.until_asked(1)
+    harness.pass_time(LIMITS.idle_timeout_s - 2)
+    assert harness.server.connections == 2
+    harness.pass_time(2)
+    client.read()
+    assert (client.ended, client.received) == (True, b"")
+    harness.pass_time(LIMITS.linger_s)
+    assert [connection.is_answering for connection in harness.connections] == [True]
+
+
+def test_an_idle_connection_that_asks_again_is_not_idle(harness: ServerHarness) -> None:
+    harness.handler.answer_at_once()
+    client = harness.client()
+    for number in range(4):
+        harness.pass_time(LIMITS.idle_timeout_s - 5)
+        client.send(GET)
+        harness.until_responses(client, number + 1)
+    assert harness.server.connections == 1
+
+
+@pytest.mark.parametrize("stalled_s", [6.0, 80.0])
+def test_a_stall_is_not_held_against_clients_whose_bytes_had_come(
+    harness: ServerHarness, stalled_s: float
+) -> None:
+    """C02: the timer fired first, and clients that were in time got 408, or were closed as idle."""
+    slow, idle = harness.client(), harness.client()
+    slow.send(GET[:10])
+    harness.until(lambda: harness.connection_of(slow)._reading_head)
+    slow.send(GET[10:])
+    idle.send(GET)
+    harness.step(stalled_s)
+    harness.pass_time(0)
+    harness.until_asked(2)
+    assert slow.read() + idle.read() == b""
+    assert not slow.is_ended()
+    assert not idle.is_ended()
+
+
+def test_a_stall_is_not_held_against_clients_of_a_loop_that_cannot_read_all_at_once() -> None:
+    with server_harness(max_clients=300) as harness:
+        slow = [harness.client() for _ in range(150)]
+        for client in slow:
+            client.send(GET[:10])
+        harness.until(lambda: all(connection._reading_head for connection in harness.connections))
+        for client in slow:
+            client.send(GET[10:])
+        harness.step(LIMITS.head_timeout_s + 1)
+        harness.pass_time(0)
+        harness.until_asked(150)
+
+
+def test_timeouts_go_on_while_more_clients_are_ready_than_an_iteration_reads() -> None:
+    """They waited until all of them were read, which under overload is never."""
+    with server_harness(max_clients=300) as harness:
+        harness.handler.answer_at_once()
+        slow = harness.client()
+        slow.send(GET[:10])
+        harness.until(lambda: harness.connection_of(slow)._reading_head)
+        eager = [harness.client() for _ in range(2 * CLIENTS_PER_ITERATION)]
+        for _ in range(int((LIMITS.head_timeout_s + 3 * REAP_INTERVAL_S) * 10)):
+            for client in eager:
+                client.send(GET)
+            harness.step(0.1, wait_s=0)
+        assert slow.statuses() == [408]
+
+
+def test_timeouts_go_on_after_one_of_them_was_an_internal_error(harness: ServerHarness) -> None:
+    clients = [harness.client(), harness.client()]
+    harness.faults.shutting_down.append(ZeroDivisionError())
+    harness.pass_time(LIMITS.idle_timeout_s)
+    assert [type(error) for error in harness.internal_errors] == [ZeroDivisionError]
+    harness.internal_errors.clear()
+    harness.pass_time(2 * LIMITS.linger_s)
+    assert sum(client.is_ended() for client in clients) >= 1
+
+
+def test_an_internal_error_of_one_connection_leaves_the_others(harness: ServerHarness) -> None:
+    harness.handler.answer_at_once()
+    broken, other = harness.client(), harness.client()
+    harness.faults.reading.append(ZeroDivisionError())
+    broken.send(GET)
+    harness.until(lambda: len(harness.internal_errors) == 1)
+    assert harness.server.connections == 1
+    other.send(GET)
+    harness.until_responses(other, 1)
+    harness.internal_errors.clear()
+
+
+# -- B13: drain
+
+
+class Drain:
+    """A drain that has begun."""
+
+    def __init__(self, harness: ServerHarness, **arguments: float) -> None:
+        self.done = 0
+        harness.server.drain(self.on_empty, **arguments)
+
+    def on_empty(self) -> None:
+        self.done += 1
+
+
+def test_b13_a_server_without_connections_is_drained_soon_and_not_at_once(harness: ServerHarness) -> None:
+    drain = Drain(harness)
+    assert drain.done == 0
+    harness.step(0.001)
+    assert drain.done == 1
+    harness.pass_time(5)
+    assert drain.done == 1
+
+
+def test_b13_a_drain_accepts_what_the_kernel_has_queued(harness: ServerHarness) -> None:
+    harness.handler.answer_at_once()
+    clients = [harness.connect() for _ in range(80)]
+    for client in clients:
+        client.send(GET)
+    drain = Drain(harness)
+    harness.step()
+    with pytest.raises(ConnectionRefusedError):
+        harness.connect()
+    for client in clients:
+        harness.until_responses(client, 1)
+        assert b"\r\nConnection: close\r\n" in client.received
+        client.close()
+    harness.until(lambda: harness.server.connections == 0)
+    harness.step(0.001)
+    assert drain.done == 1
+
+
+def test_b13_what_is_in_flight_is_answered_and_closed(harness: ServerHarness) -> None:
+    client = harness.client()
+    client.send(GET)
+    asked = harness.until_asked(1)
+    drain = Drain(harness)
+    harness.pass_time(20)
+    assert (asked.cancelled, drain.done) == (0, 0)
+    asked.respond()
+    harness.until(client.is_ended)
+    assert client.statuses() == [200]
+    assert b"\r\nConnection: close\r\n" in client.received
+    harness.pass_time(LIMITS.linger_s)
+    assert drain.done == 1
+
+
+def test_b13_an_idle_connection_has_a_grace(harness: ServerHarness) -> None:
+    harness.handler.answer_at_once()
+    late, idle = harness.client(), harness.client()
+    drain = Drain(harness)
+    harness.step(IDLE_GRACE_S - 0.1)
+    late.send(GET)
+    harness.until_responses(late, 1)
+    assert not idle.is_ended()
+    harness.pass_time(0.1)
+    assert idle.is_ended()
+    harness.pass_time(LIMITS.linger_s)
+    assert drain.done == 1
+
+
+def test_b13_a_stall_does_not_use_up_the_grace(harness: ServerHarness) -> None:
+    harness.handler.answer_at_once()
+    client = harness.client()
+    Drain(harness)
+    client.send(GET)
+    harness.step(IDLE_GRACE_S + 5)
+    harness.until_responses(client, 1)
+
+
+def test_b13_requests_behind_backpressure_are_answered(harness: ServerHarness) -> None:
+    client = harness.client()
+    client.send(GET + GET)
+    first = harness.until_asked(1)
+    first.respond(OVERLOADED)
+    harness.step()
+    Drain(harness)
+    harness.handler.answer_at_once()
+    harness.pass_time(0.1)
+    assert client.statuses() == [503, 200]
+
+
+def test_closing_ends_every_connection_at_once(harness: ServerHarness) -> None:
+    clients = [harness.client() for _ in range(5)]
+    clients[0].send(GET)
+    asked: Asked = harness.until_asked(1)
+    drain = Drain(harness)
+    harness.server.close()
+    assert (harness.server.connections, asked.cancelled) == (0, 1)
+    harness.loop.run_once(0)
+    harness.pass_time(5)
+    assert drain.done == 0

@@ -1,0 +1,90 @@
+"""How long a connection may be idle, slow, write-blocked or lingering; by a clock that the test sets."""
+
+from math import inf
+
+import pytest
+
+from hedgerow.server.timeouts import ConnectionTimeouts
+from hedgerow.settings import ClientLimits
+
+LIMITS = ClientLimits(head_timeout_s=5, idle_timeout_s=75, write_timeout_s=4, linger_s=1)
+
+
+class Connection:
+    """Keeps what was done to it."""
+
+    def __init__(self, idle_since: float = inf) -> None:
+        self.idle_since = idle_since
+        self.ends: list[str] = []
+
+    def close_idle(self) -> None:
+        self.ends.append("close idle")
+
+    def reject_slow_head(self, timeout_s: float) -> None:
+        self.ends.append(f"reject after {timeout_s}")
+
+    def reset(self) -> None:
+        self.ends.append("reset")
+
+    def abort(self) -> None:
+        self.ends.append("abort")
+
+
+@pytest.mark.parametrize(
+    ("begins", "limit_s", "end"),
+    [
+        (ConnectionTimeouts.head_started, LIMITS.head_timeout_s, "reject after 5"),
+        (ConnectionTimeouts.write_blocked, LIMITS.write_timeout_s, "reset"),
+        (ConnectionTimeouts.lingering, LIMITS.linger_s, "abort"),
+    ],
+)
+def test_each_ends_at_its_limit_once_and_not_before(begins: object, limit_s: float, end: str) -> None:
+    timeouts, connection = ConnectionTimeouts(LIMITS), Connection()
+    begins(timeouts, connection, 100.0)  # type: ignore[operator]
+    timeouts.reap({connection}, 100.0 + limit_s - 0.001)
+    assert connection.ends == []
+    for _ in range(2):
+        timeouts.reap({connection}, 100.0 + limit_s)
+    assert connection.ends == [end]
+
+
+def test_an_idle_connection_is_closed_at_its_limit() -> None:
+    timeouts, connection = ConnectionTimeouts(LIMITS), Connection(idle_since=100.0)
+    timeouts.reap({connection}, 174.999)
+    assert connection.ends == []
+    timeouts.reap({connection}, 175.0)
+    assert connection.ends == ["close idle"]
+
+
+def test_one_with_a_request_under_way_is_not_idle() -> None:
+    connection = Connection(idle_since=inf)
+    ConnectionTimeouts(LIMITS).reap({connection}, 1e9)
+    assert connection.ends == []
+
+
+def test_one_with_a_part_of_a_head_has_the_time_of_the_head() -> None:
+    """It began at the end of the idle time: closing it would lose a request that was on its way."""
+    timeouts, connection = ConnectionTimeouts(LIMITS), Connection(idle_since=100.0)
+    timeouts.head_started(connection, 174.0)
+    timeouts.reap({connection}, 178.0)
+    assert connection.ends == []
+    timeouts.reap({connection}, 179.0)
+    assert connection.ends == ["reject after 5"]
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"),
+    [
+        (ConnectionTimeouts.head_started, ConnectionTimeouts.head_finished),
+        (ConnectionTimeouts.write_blocked, ConnectionTimeouts.write_unblocked),
+        (ConnectionTimeouts.head_started, ConnectionTimeouts.forget),
+        (ConnectionTimeouts.write_blocked, ConnectionTimeouts.forget),
+        (ConnectionTimeouts.lingering, ConnectionTimeouts.forget),
+    ],
+)
+def test_what_has_ended_in_time_is_left_alone(begins: object, ends: object) -> None:
+    timeouts, connection = ConnectionTimeouts(LIMITS), Connection()
+    begins(timeouts, connection, 100.0)  # type: ignore[operator]
+    ends(timeouts, connection)  # type: ignore[operator]
+    timeouts.reap({connection}, 1e9)
+    assert connection.ends == []

@@ -1,0 +1,68 @@
+"""Counts as Prometheus reads them."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from hedgerow.telemetry.prometheus import render
+from hedgerow.telemetry.snapshot import Snapshot, add
+from support.recorders import a_busy_recorder
+
+
+def samples(snapshot: Snapshot) -> dict[str, float]:
+    text = render(snapshot).decode()
+    return {
+        sample.name + "".join(f" {value}" for _, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def nonzero(found: dict[str, float], name: str) -> dict[str, float]:
+    named = {
+        key.removeprefix(name + " "): value for key, value in found.items() if key.startswith(name + " ")
+    }
+    return {label: value for label, value in named.items() if value}
+
+
+def test_counts_reach_prometheus() -> None:
+    found = samples(a_busy_recorder().snapshot({"idle": 2, "active": 1}, 7, 1))
+    assert nonzero(found, "hedgerow_requests_total") == {
+        "success": 1, "all_failed": 1, "out_of_time": 1, "abandoned": 1, "overloaded": 3, "not_found": 1
+    }  # fmt: skip
+    assert found["hedgerow_requests_total internal"] == 0, (
+        "there from the start, so that rate() sees the first"
+    )
+    assert found["hedgerow_requests_in_flight"] == 1
+    assert found["hedgerow_attempts_total 1 reset"] == 1
+    assert found["hedgerow_attempts_total 2 success"] == 1
+    assert found["hedgerow_attempts_total 3 success"] == 1
+    assert found["hedgerow_hedges_total fired"] == 2
+    assert found["hedgerow_hedges_total won"] == 1
+    assert found["hedgerow_hedges_total rescued"] == 1
+    assert found["hedgerow_hedges_total suppressed"] == 2, "of the request that failed with one attempt alone"
+    assert nonzero(found, "hedgerow_first_attempt_total") == {"all_failed": 1}
+    assert found["hedgerow_first_attempt_duration_seconds_bucket 0.25 all_failed"] == 1
+    assert found["hedgerow_wasted_seconds_total"] == 0.5
+    assert nonzero(found, "hedgerow_shed_total") == {"in_flight": 1, "load": 1, "connections": 1}
+    assert found["hedgerow_client_disconnects_total"] == 1
+    assert found["hedgerow_upstream_reused_connection_retries_total"] == 1
+    assert nonzero(found, "hedgerow_upstream_connections") == {"idle": 2, "active": 1}
+    assert found["hedgerow_client_connections"] == 7
+    assert found["hedgerow_request_duration_seconds_count success"] == 1
+    assert found["hedgerow_request_duration_seconds_sum success"] == 0.5
+    assert found["hedgerow_request_duration_seconds_bucket 0.45 success"] == 0
+    assert found["hedgerow_request_duration_seconds_bucket 0.5 success"] == 1
+    assert found["hedgerow_request_duration_seconds_bucket +Inf success"] == 1
+
+
+def test_the_reasons_of_rejections_are_there_from_the_start() -> None:
+    found = samples(Snapshot())
+    assert {key for key in found if key.startswith("hedgerow_shed_total")} == {
+        f"hedgerow_shed_total {reason}" for reason in ("in_flight", "load", "connections")
+    }
+
+
+def test_what_two_workers_count_adds_up() -> None:
+    one = a_busy_recorder().snapshot({"idle": 2}, 3, 2)
+    both = samples(add(one, one))
+    for name, value in samples(one).items():
+        assert both[name] == (value if name.startswith("hedgerow_build_info") else 2 * value)

@@ -1,0 +1,154 @@
+"""Facts become counts and log lines, and conserve."""
+
+import json
+
+import pytest
+
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, OutOfTime, Success, Verdict, Won
+from hedgerow.settings import AccessLog, LogFormat
+from hedgerow.telemetry.logs import Logs
+from hedgerow.telemetry.recorder import Recorder
+from support.attempts import make_attempt, make_request
+from support.recorders import a_busy_recorder, finished, make_recorder
+
+
+@pytest.mark.parametrize(
+    ("outcome", "took_s", "is_loser", "without_hedging"),
+    [
+        (Success(b"{}"), 0.5, False, "success"),
+        (Success(b"{}"), 0.75, False, "success"),
+        (Failure(FailureReason.RESET), 0.5, False, "all_failed"),
+        (Success(b"{}"), 0.5, True, "success"),
+        (Success(b"{}"), 0.75, True, "out_of_time"),
+        (Failure(FailureReason.STATUS_5XX), 0.5, True, "all_failed"),
+        (Failure(FailureReason.STATUS_5XX), 0.75, True, "out_of_time"),
+        (Failure(FailureReason.TIMEOUT), 0.5, True, "unknown"),
+        (Failure(FailureReason.TIMEOUT), 0.75, True, "out_of_time"),
+    ],
+)
+def test_what_a_client_would_have_got_without_hedging(
+    outcome: Success | Failure, took_s: float, is_loser: bool, without_hedging: str
+) -> None:
+    """The deadline is 0.625 s after the start; a success that the race saw was in time, whatever the clock said."""
+    recorder = make_recorder()
+    for number in (1, 2):
+        recorder.attempt_finished(
+            finished(number, outcome, took_s=took_s, deadline_at=10.625, is_loser=is_loser)
+        )
+    durations = recorder.snapshot({}, 0, 0).first_attempt_duration
+    assert {name: (histogram.count, histogram.sum_s) for name, histogram in durations.items()} == {
+        without_hedging: (1, took_s)
+    }
+
+
+def test_what_is_counted_conserves() -> None:
+    counts = a_busy_recorder().snapshot({"idle": 2}, 7, 3)
+    assert counts.requests == {
+        "success": 1, "all_failed": 1, "out_of_time": 1, "abandoned": 1, "overloaded": 3, "not_found": 1
+    }  # fmt: skip
+    assert counts.attempts == {"1": {"reset": 1}, "2": {"success": 1}, "3": {"success": 1}}
+    assert counts.shed == {"in_flight": 1, "load": 1, "connections": 1}
+    assert counts.hedges == {"fired": 2, "won": 1, "rescued": 1, "suppressed": 2}
+    assert (counts.wasted_s, counts.client_disconnects, counts.reused_connection_retries) == (0.5, 1, 1)
+    assert (counts.upstream_connections, counts.client_connections, counts.in_flight) == ({"idle": 2}, 7, 3)
+    assert counts.bugs == 0
+
+
+def test_how_late_an_answer_was_is_counted_and_an_early_one_as_nothing() -> None:
+    recorder = make_recorder()
+    for ended_at in (10.5, 10.89, 10.906, 11.5):  # the timeout is 900 ms
+        recorder.request_finished(make_request(), "out_of_time", ended_at, OutOfTime(()))
+    recorder.request_finished(make_request(), "abandoned", 99.0, None)
+    overshoot = recorder.snapshot({}, 0, 0).overshoot
+    assert (overshoot.counts[0], sum(overshoot.counts)) == (2, 4)
+    assert overshoot.sum_s == pytest.approx(0.606)
+
+
+def test_the_length_of_iterations_is_counted() -> None:
+    recorder = make_recorder()
+    for took_s in (0.0004, 0.3):
+        recorder.iteration_took(took_s)
+    lag = recorder.snapshot({}, 0, 0).lag
+    assert lag.sum_s == pytest.approx(0.3004)
+    assert sum(lag.counts) == 2
+
+
+class Trace:
+    """A trace, and the span of an attempt."""
+
+    trace_id = "7f"
+    headers = b""
+
+    def __init__(self) -> None:
+        self.facts: list[object] = []
+
+    def attempt_started(self, attempt: Attempt) -> "Trace":
+        return self
+
+    def attempt_finished(self, attempt: Attempt) -> None:
+        self.facts.append(attempt)
+
+    def request_finished(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
+        self.facts.append((code, ended_at, verdict))
+
+
+def test_a_trace_gets_the_facts_and_its_id_is_recorded() -> None:
+    trace, recorder = Trace(), make_recorder()
+    request = make_request(trace=trace)
+    attempt = make_attempt(1, 10.0, request)
+    attempt.span = trace
+    attempt.finish(Success(b"{}"), 10.25)
+    recorder.attempt_finished(attempt)
+    verdict = Won(attempt, b"{}", (attempt,))
+    recorder.request_finished(request, "success", 10.5, verdict)
+    assert trace.facts == [attempt, ("success", 10.5, verdict)]
+    assert recorder.recent.newest(1, 0.0)[0].trace_id == "7f"
+
+
+@pytest.mark.parametrize(
+    ("access_log", "ids"),
+    [
+        (AccessLog.OFF, []),
+        (AccessLog.ERRORS, ["b", "c"]),
+        (AccessLog.ALL, ["a", "b", "c", *[None] * 4]),
+    ],
+)
+def test_the_access_log_has_the_requests_that_were_asked_for(
+    capfd: pytest.CaptureFixture[str], access_log: AccessLog, ids: list[str | None]
+) -> None:
+    logs = Logs(LogFormat.JSON, "info")
+    a_busy_recorder(access_log, logs)
+    logs.flush(30)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line.get("request_id") for line in lines] == ids
+    assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+
+
+@pytest.mark.parametrize("trace", [None, Trace()])
+def test_an_internal_error_is_logged_with_its_stack_on_one_line(
+    capfd: pytest.CaptureFixture[str], trace: Trace | None
+) -> None:
+    logs = Logs(LogFormat.JSON, "error")
+    recorder = Recorder(logs.log, AccessLog.OFF)
+    try:
+        _ = 1 // 0
+    except ZeroDivisionError:
+        recorder.internal_error(make_request(b"x", trace=trace))
+    logs.flush(30)
+    (text,) = capfd.readouterr().err.splitlines()
+    line = json.loads(text)
+    assert "ZeroDivisionError" in line["exception"]
+    assert (line["request_id"], line.get("trace_id")) == ("x", "7f" if trace else None)
+    assert recorder.snapshot({}, 0, 0).bugs == 1
+
+
+def test_an_internal_error_of_no_request_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    logs = Logs(LogFormat.JSON, "error")
+    recorder = Recorder(logs.log, AccessLog.OFF)
+    try:
+        _ = 1 // 0
+    except ZeroDivisionError:
+        recorder.internal_error(None)
+    logs.flush(30)
+    (text,) = capfd.readouterr().err.splitlines()
+    assert "request_id" not in json.loads(text)

@@ -30,7 +30,9 @@ def injected(bug: Bug) -> str:
 
 def inject(bug: Bug, folder: Path) -> None:
     """Copy the gateway and put the bug in."""
-    shutil.copytree(ROOT / "src", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    shutil.copytree(
+        ROOT / "src", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.so")
+    )
     (folder / "hedgerow" / bug.file).write_text(injected(bug))
 
 
@@ -72,7 +74,9 @@ def run(seed: int, share: float) -> Findings:
     caught: Counter[str] = Counter()
     for bug in bugs:
         found = broken_invariants(bug, seed)
-        findings.check(bool(found), "every injected bug is found", f"{bug.name} ({bug.file}) by {bug.found_by}")
+        findings.check(
+            bool(found), "every injected bug is found", f"{bug.name} ({bug.file}) by {bug.found_by}"
+        )
         if found:
             by = "tests" if bug.is_found_by_tests else bug.found_by
             caught[by] += 1

@@ -119,7 +119,7 @@ CLIENTS = (
     ),
     Bug(
         "any number of clients may connect",
-        "server/listener.py", "        if beyond >= 0:\n", "        if beyond >= 9_000:\n",
+        "server/listener.py", "        if beyond >= 0 and", "        if beyond >= 9_000 and",
         "C15", 0.04,
     ),
 )  # fmt: skip

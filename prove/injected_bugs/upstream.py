@@ -15,19 +15,20 @@ UPSTREAM = (
         "C14", 0.001,
     ),
     Bug(
-        "losers' deadlines are kept",
-        "upstream/pool.py", "            self.loop.cancel(connection.grace_tick, connection)\n", "            pass\n",
+        "an attempt that has finished is still a loser",
+        "upstream/pool.py", "            self._losers.discard(connection)\n", "            pass\n",
         "C02", 0.02,
     ),
     Bug(
         "a closed connection is used again",
-        "upstream/pool.py", "        self._idle.discard(connection)\n        self.connections",
-        "        self.connections",
+        "upstream/pool.py",
+        "            connection = idle.pop()\n            if connection.state == IDLE:\n                return connection\n",
+        "            return idle.pop()\n",
         "C02", 0.003,
     ),
     Bug(
         "losers run on",
-        "upstream/pool.py", "self.loop.clock() + self._loser_grace_s, connection", "self.loop.clock() + 99.0, connection",
+        "upstream/pool.py", "ExpiryQueue(loser_grace_s)", "ExpiryQueue(99.0)",
         "C02", 0.003,
     ),
     Bug(
@@ -43,7 +44,8 @@ UPSTREAM = (
     ),
     Bug(
         "D2 the last hedge takes any pooled connection",
-        "upstream/pool.py", "            return attempt.request.started_at\n", "            return -inf\n",
+        "upstream/pool.py", "if attempt.number >= self._attempts_per_request else -inf",
+        "if attempt.number < 0 else -inf",
         "C02", 0.003,
     ),
     Bug(
@@ -66,7 +68,8 @@ UPSTREAM = (
     ),
     Bug(
         "a full pool leaves hedges without a connection",
-        "upstream/pool.py", "            idle.close()\n            return True\n", "            self._idle.add(idle, 0.0)\n",
+        "upstream/pool.py", "        while self._idle:\n            connection = self._idle.pop(0)\n",
+        "        while self._idle and self.max_connections < 0:\n            connection = self._idle.pop(0)\n",
         "C02", 0.02,
     ),
 )  # fmt: skip

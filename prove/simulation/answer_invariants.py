@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from prove.simulation.attempt_invariants import wait_s
+from prove.simulation.attempt_invariants import BACKPRESSURE_S, wait_s
 from prove.simulation.clients import Answer, Asked, Client
 from prove.simulation.evidence import SLACK_S, Evidence
 from prove.simulation.probes import Launch
@@ -15,8 +15,6 @@ LAG_REMEMBERED_S = 20.0
 """How long a stall makes the margin longer."""
 EARLY_S = 0.0021
 """The kernel returns an instant in whole milliseconds, and a deadline is cut to them."""
-BACKPRESSURE_S = 0.075
-"""After a 503 its connection is not read for this long."""
 RECOVERY_S = 2.0
 """Nothing is rejected for longer than this after what disturbed the worker."""
 MAX_UNSENT_BYTES = 24 * 1024
@@ -158,7 +156,7 @@ def _check_error(evidence: Evidence, asked: Asked, launches: list[Launch]) -> No
     must, request_id, answer = evidence.must, asked.plan.request_id, asked.answers[0]
     settled = evidence.settled[request_id][0]
     must(settled.succeeded == 0, "a success is not answered with an error", request_id, settled)
-    success = evidence.readable_success(request_id, settled.at)
+    success = evidence.readable_success(request_id, settled.at, at_deadline=True)
     must(success is None, "a success that could be read is not answered with an error", request_id, success)
     if answer.status == 502:
         deadline_at = launches[0].deadline_at

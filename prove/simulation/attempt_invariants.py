@@ -8,6 +8,8 @@ from prove.simulation.upstream import Received
 
 WAIT_SHARE = 1 / 4
 """The part of its timeout for which a request may wait unsent (BEHAVIOUR B11)."""
+BACKPRESSURE_S = 0.075
+"""After a 503 its connection is not read for this long."""
 REAP_S = 1.0
 """Pooled connections to addresses that are gone are looked for this often."""
 LOOKUP_PAUSE_S = 1.0
@@ -16,8 +18,7 @@ LOOKUP_PAUSE_S = 1.0
 
 def wait_s(timeout_ms: int) -> float:
     """Return for how long a request may wait unsent."""
-    timeout_s = timeout_ms / 1000
-    return timeout_s * WAIT_SHARE
+    return timeout_ms / 1000 * WAIT_SHARE
 
 
 def check_attempts(evidence: Evidence) -> None:
@@ -54,7 +55,7 @@ def _check_first(evidence: Evidence, client: Client, asked: Asked, first: Launch
         ends = [settled.at for settled in evidence.settled[before.plan.request_id]]
         begins_at = max([begins_at, *ends, *(answer.sent_at for answer in before.answers)])
         if before.answers and before.answers[0].status == 503:
-            begins_at = max(begins_at, before.answers[0].sent_at + 0.05)  # backpressure
+            begins_at = max(begins_at, before.answers[0].sent_at + BACKPRESSURE_S)
         before = before.follows
     allowed_s = evidence.slack_s
     loaded = evidence.settings.max_in_flight or evidence.last_disturbed_at(first.at) is not None

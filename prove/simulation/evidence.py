@@ -73,13 +73,13 @@ class Evidence:
         place = bisect_right(polls, at) - 1 - before
         return polls[place] if place >= 0 else 0.0
 
-    def readable_success(self, request_id: bytes, at: float) -> object | None:
+    def readable_success(self, request_id: bytes, at: float, *, at_deadline: bool = False) -> object | None:
         """Return a success that the iteration at an instant could read, or had read, before anything was decided.
 
-        After a step of an iteration what is due is looked at, though not all was read.
+        After a step of an iteration deadlines are kept though not all was read; hedges wait for that.
         """
         polled_at = self.polled_at(at)
-        if at - polled_at >= STEP_S:
+        if at_deadline and at - polled_at >= STEP_S:
             return None
         for success in self.played.upstream.delivered[request_id]:
             bound = self.polled_at(at, before=1) if success.by_end else polled_at

@@ -54,7 +54,7 @@ def _check_rest(evidence: Evidence, name: str, rest: Rest) -> None:
     must(not busy, "at rest no connection is busy", name, rest)
     must(rest.in_flight == rest.waiting == 0, "at rest nothing is in flight", name, rest)
     must(not rest.is_overloaded and rest.rate_limit == inf, "at rest all load is admitted", name, rest)
-    allowed = {"HttpServer": 1, "Connector": 1, "Lookup": 1, "_Reaper": 1, "_Once": 1}
+    allowed = {"HttpServer": 1, "Connector": 1, "Lookup": 1, "_Reaper": 2, "_Once": 1}
     unexpected = {kind: number for kind, number in rest.deadlines.items() if number > allowed.get(kind, 0)}
     must(not unexpected, "at rest no deadline is set", name, unexpected)
     listens = 0 if evidence.played.drained else 1
@@ -64,6 +64,7 @@ def _check_rest(evidence: Evidence, name: str, rest: Rest) -> None:
     )  # fmt: skip
     kept = {kind: number for kind, number in rest.alive.items() if kind != "UpstreamConnection"}
     must(not kept, "at rest no request is kept", name, rest)
+    must(rest.recorded_bodies == 0, "at rest no body is kept", name, rest)
     must(
         rest.alive.get("UpstreamConnection", 0) == rest.upstream["idle"],
         "no connection is kept after its end", name, rest,

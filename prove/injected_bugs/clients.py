@@ -22,7 +22,7 @@ CLIENTS = (
     Bug(
         "a parser and its connection hold each other",
         "server/connection.py", "            self._parser.close()\n", "",
-        "tests/unit/server/test_request_parser.py",
+        "C02", 0.0005,
     ),
     Bug(
         "a stream and its connection hold each other",
@@ -116,6 +116,11 @@ CLIENTS = (
         '            return problem_response("not_found"',
         '            request.request_id = b"x"\n            return problem_response("not_found"',
         "C11", 0.03,
+    ),
+    Bug(
+        "B5 idle connections to the admin port keep probes out",
+        "server/listener.py", "not (self._evicts_idle and self._evict_longest_idle(connection))", "not False",
+        "tests/integration/server/test_admin_port.py",
     ),
     Bug(
         "any number of clients may connect",

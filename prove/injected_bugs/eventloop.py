@@ -27,8 +27,7 @@ EVENT_LOOP = (
     ),
     Bug(
         "timers fire a tick late",
-        "eventloop/deadlines.py", "        tick = -int(-at * TICKS_PER_S // 1)\n",
-        "        tick = -int(-at * TICKS_PER_S // 1) + 6\n",
+        "eventloop/deadlines.py", "        tick = int(at * TICKS_PER_S)\n", "        tick = int(at * TICKS_PER_S) + 6\n",
         "C02", 0.003,
     ),
     Bug(

@@ -42,10 +42,12 @@ RACE = (
         "C02", 0.003,
     ),
     Bug(
-        "B4 a loser is recorded with the newest request of its id",
-        "telemetry/recent_requests.py", "        record = attempt.request.record\n",
-        "        record = next((one for one in reversed(self._requests) if one[_ID] == attempt.request.request_id), None)\n",
-        "tests/operations/test_recent.py",
+        "B4 of requests with one id the last is recorded",
+        "telemetry/recent_requests.py", "        self._records.append((request",
+        "        for record in [one for one in self._records if one[0].request_id == request.request_id]:\n"
+        "            self._records.remove(record)\n"
+        "        self._records.append((request",
+        "tests/unit/telemetry/test_recent_requests.py",
     ),
     Bug(
         "of the hedges that won, only the second attempt counts",

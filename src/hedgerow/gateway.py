@@ -97,6 +97,7 @@ class Gateway(Handler):
 
     def admit_waiting(self, now: float) -> float:
         """Start requests that wait, as far as they are admitted; return when to look again (`EventLoop.admit`)."""
+        self.admission.holds_back = self.loop.has_more_answers
         while True:
             task = self.admission.next_admitted(now)
             if task is None:

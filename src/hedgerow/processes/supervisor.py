@@ -132,7 +132,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
-        event_loop = EventLoop(monotonic, on_internal_error=lambda: self._log.exception("a bug of the gateway's"))
+        event_loop = EventLoop(
+            monotonic, on_internal_error=lambda: self._log.exception("a bug of the gateway's")
+        )
         self._bridge = LoopBridge(event_loop)
         server = HttpServer(
             self.operations(sock.getsockname()[1]),

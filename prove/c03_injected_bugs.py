@@ -16,6 +16,7 @@ from prove.injected_bugs import BUGS
 from prove.injected_bugs.bug import Bug
 from prove.processes import end
 
+PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
 TIMEOUT_S = 300
 """An injected bug may make a campaign hang; that, too, is noticed."""
 
@@ -36,10 +37,15 @@ def inject(bug: Bug, folder: Path) -> None:
     (folder / "hedgerow" / bug.file).write_text(injected(bug))
 
 
+def tests_pass(tests: str) -> bool:
+    """Run tests on the sources as they are: else every bug would pass for found."""
+    return subprocess.run([*PYTEST, tests], cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
 def command(bug: Bug, seed: int) -> list[str]:
     """Return the command that must find the bug."""
     if bug.is_found_by_tests:
-        return [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", bug.found_by]
+        return [*PYTEST, bug.found_by]
     share = f"--share={bug.share}"
     return [sys.executable, "-m", "prove", f"--only={bug.found_by}", share, f"--seed={seed}"]
 
@@ -72,6 +78,8 @@ def run(seed: int, share: float) -> Findings:
     bugs = BUGS[: counted(len(BUGS), share)]
     findings = Findings(count=len(bugs))
     caught: Counter[str] = Counter()
+    for tests in sorted({bug.found_by for bug in bugs if bug.is_found_by_tests}):
+        findings.check(tests_pass(tests), "tests pass without an injected bug", tests)
     for bug in bugs:
         found = broken_invariants(bug, seed)
         findings.check(

@@ -56,7 +56,8 @@ ADMISSION = (
     ),
     Bug(
         "A6 what waited for the worker to start is dated as it is read",
-        "server/connection.py", '        self._first_read = True\n        """', '        self._first_read = False\n        """',
+        "server/connection.py",
+        '        self._first_read = True\n        """', '        self._first_read = False\n        """',
         "C02", 0.02,
     ),
     Bug(

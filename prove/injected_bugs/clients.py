@@ -62,7 +62,8 @@ CLIENTS = (
     Bug(
         "closing does not linger",
         "server/connection.py",
-        "        self._stream.end_writing()\n", "        self._stream.end_writing()\n        self.abort()\n        return\n",
+        "        self._stream.end_writing()\n",
+        "        self._stream.end_writing()\n        self.abort()\n        return\n",
         "C02", 0.02,
     ),
     Bug(

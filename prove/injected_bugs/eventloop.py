@@ -5,7 +5,8 @@ from prove.injected_bugs.bug import Bug
 EVENT_LOOP = (
     Bug(
         "hedges are sent before the answers that had come are read",
-        "eventloop/loop.py", "        clients_ready = False\n", "        self._run_due()\n        clients_ready = False\n",
+        "eventloop/loop.py",
+        "        clients_ready = False\n", "        self._run_due()\n        clients_ready = False\n",
         "C02", 0.04,
     ),
     Bug(
@@ -27,13 +28,15 @@ EVENT_LOOP = (
     ),
     Bug(
         "timers fire a tick late",
-        "eventloop/deadlines.py", "        tick = int(at * TICKS_PER_S)\n", "        tick = int(at * TICKS_PER_S) + 6\n",
+        "eventloop/deadlines.py",
+        "        tick = int(at * TICKS_PER_S)\n", "        tick = int(at * TICKS_PER_S) + 6\n",
         "C02", 0.003,
     ),
     Bug(
         "what was written is sent in the next iteration",
         "eventloop/loop.py",
-        "        self._run_ready()\n        self._flush()\n        self._close()\n", "        self._run_ready()\n        self._close()\n",
+        "        self._run_ready()\n        self._flush()\n        self._close()\n",
+        "        self._run_ready()\n        self._close()\n",
         "C02", 0.003,
     ),
     Bug(

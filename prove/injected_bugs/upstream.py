@@ -33,7 +33,8 @@ UPSTREAM = (
     ),
     Bug(
         "an idle connection is not seen to end",
-        "upstream/connection.py", "        if self.state != ACTIVE:  # bytes that nobody asked for\n            self.close()\n",
+        "upstream/connection.py",
+        "        if self.state != ACTIVE:  # bytes that nobody asked for\n            self.close()\n",
         "        if self.state != ACTIVE:\n",
         "C02", 0.02,
     ),
@@ -62,7 +63,8 @@ UPSTREAM = (
     ),
     Bug(
         "D4 addresses are forgotten when a lookup fails",
-        "upstream/addresses.py", "        self._looked_up_at = now\n        self.next_lookup_at = now + LOOKUP_PAUSE_S\n",
+        "upstream/addresses.py",
+        "        self._looked_up_at = now\n        self.next_lookup_at = now + LOOKUP_PAUSE_S\n",
         "        self.all = ()\n        self._looked_up_at = now\n        self.next_lookup_at = now + LOOKUP_PAUSE_S\n",
         "C02", 0.01,
     ),

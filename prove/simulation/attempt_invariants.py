@@ -58,7 +58,7 @@ def _check_first(evidence: Evidence, client: Client, asked: Asked, first: Launch
             begins_at = max(begins_at, before.answers[0].sent_at + BACKPRESSURE_S)
         before = before.follows
     allowed_s = evidence.slack_s
-    loaded = evidence.settings.max_in_flight or evidence.last_disturbed_at(first.at) is not None
+    loaded = evidence.is_limited or evidence.last_disturbed_at(first.at) is not None
     if loaded:
         allowed_s += max(evidence.arrived_at(asked) + wait_s(asked.plan.timeout_ms) - begins_at, 0.0)
     late_s = first.at - begins_at - evidence.stalled_s(begins_at, first.at)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from prove.simulation.clients import Asked
 from prove.simulation.probes import Finished, Launch, Settled
-from prove.simulation.scenario import BURST_CLIENTS
+from prove.simulation.scenario import BURST_CLIENTS, FEW_DESCRIPTORS
 from prove.simulation.simulation import Played
 
 SLACK_S = 0.003
@@ -40,7 +40,13 @@ class Evidence:
             self.settled[settled.request_id].append(settled)
         clients = len(played.clients)
         self.is_burst = clients >= BURST_CLIENTS[0]
+        self.is_limited = bool(self.settings.max_in_flight) or self.has_few_descriptors
+        """Requests may have to wait for others to end."""
         self.slack_s = SLACK_S + max(clients - USUAL_CLIENTS, 0) * CLIENT_S
+
+    @property
+    def has_few_descriptors(self) -> bool:
+        return self.played.scenario.descriptors <= FEW_DESCRIPTORS[1]
 
     def must(self, holds: bool, invariant: str, *seen: object) -> None:
         """Report an invariant unless it holds."""

@@ -33,8 +33,6 @@ from prove.simulation.timeline import BEGIN_S, Timeline
 from prove.simulation.upstream import SimulatedUpstream
 
 TARGET = Target("http", "upstream.test", 80, "/w")
-DESCRIPTORS = 20_000
-"""What the worker takes for its limit, on whatever machine."""
 ALL_GONE_BY_S = 60.0
 """Of a simulation's time: clients ask for two seconds at most, and their connections end by themselves."""
 STEP_S = 0.25
@@ -80,6 +78,8 @@ class Played:
     left: tuple[str, ...]
     """What of descriptors and objects is left after the end."""
     snapshot: Snapshot
+    max_descriptors: int
+    """The most that were open at once."""
     ended_at: float
     """When the worker was closed."""
     drained: bool | None
@@ -140,7 +140,7 @@ class Simulation:
             make_poller=self.kernel.make_poller,
             make_resolver=make_resolver,
             open_socket=self.network.open_socket,
-            max_descriptors=lambda: DESCRIPTORS,
+            max_descriptors=lambda: scenario.descriptors,
         )
         ProbedPool.seen = ProbedRecorder.seen = self.seen
         module = hedgerow.processes.worker
@@ -183,7 +183,7 @@ class Simulation:
         left = (*(f"{descriptors} descriptors" for _ in range(bool(descriptors))), *_alive())
         return Played(
             scenario, self.clients, self.upstream, self.resolver.lookups, self.seen, all_gone, at_rest, idle, left,
-            snapshot, ended_at, self.drained, timeline.stalled,
+            snapshot, self.kernel.max_files, ended_at, self.drained, timeline.stalled,
         )  # fmt: skip
 
     def drain(self) -> None:

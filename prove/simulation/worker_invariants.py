@@ -43,6 +43,11 @@ def _check_end(evidence: Evidence) -> None:
     for name, rest in (("at rest", played.at_rest), ("idle", played.idle)):
         _check_rest(evidence, name, rest)
     must(sum(played.idle.upstream.values()) == 0, "idle connections are closed", played.idle)
+    must(
+        played.max_descriptors <= played.scenario.descriptors,
+        "descriptors are enough",
+        played.max_descriptors,
+    )
     must("_Reaper" not in played.idle.deadlines, "an idle pool has no deadline", played.idle)
     must(not played.left, "nothing is left in the end", played.left)
 
@@ -99,6 +104,7 @@ def _check_against_clients(evidence: Evidence, codes: Counter[str]) -> None:
     asked = [one for client in evidence.played.clients for one in client.asked]
     answered = Counter(one.answers[0].status for one in asked if one.answers)
     unanswered = sum(not one.answers for one in asked)
+    unanswered += sum(client.turned_away for client in evidence.played.clients)
     for status, code in ((200, "success"), (503, "overloaded"), (504, "out_of_time"), (502, "all_failed")):
         evidence.must(
             answered[status] <= codes[code] <= answered[status] + unanswered,

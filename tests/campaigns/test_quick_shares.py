@@ -50,6 +50,8 @@ def test_c03_each_bug_can_be_injected(bug: Bug) -> None:
         assert bug.found_by in campaigns()
 
 
-@pytest.mark.parametrize("fault", [*(f"A{number} " for number in range(1, 9)), *(f"B{number} " for number in range(1, 6))])
+@pytest.mark.parametrize(
+    "fault", [*(f"A{number} " for number in range(1, 9)), *(f"B{number} " for number in range(1, 6))]
+)
 def test_c03_each_fault_of_admission_and_of_one_client_against_others_is_injected(fault: str) -> None:
     assert any(bug.name.startswith(fault) for bug in BUGS)

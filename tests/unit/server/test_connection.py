@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.net.stream import READ_BYTES, Stream
+from hedgerow.net.stream import Stream
 from hedgerow.server.connection import REQUESTS_PER_STEP, ClientConnection
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, OVERLOADED, Asked, RawSocket, ServerHarness, answer, server_harness

@@ -14,8 +14,8 @@ from hedgerow.admission.waiting import Waiting, WaitingQueue
 
 BACKPRESSURE_S: Final = 0.075
 """The connection of a rejected request is not read for this time, so that a client with a short timeout that asks again
-at once asks at most 13 times a second (600 clients were rejected 48 000 times a second); longer than 80 ms it would take
-more than a quarter of 300 ms. With timeouts above 300 ms the wait before a rejection is longer anyway."""
+at once asks at most 13 times a second (600 clients were rejected 48 000 times a second). It is a quarter of 300 ms:
+with longer timeouts the wait before a rejection is longer anyway."""
 
 
 class AdmissionController:

@@ -107,8 +107,16 @@ class ProbedRecorder(Recorder):
 
     seen: Seen
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
-        attempts = verdict.attempts if verdict is not None else ()
+    def request_finished(
+        self,
+        request: Request,
+        code: str,
+        ended_at: float,
+        verdict: Verdict | None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
+        if verdict is not None:
+            attempts = verdict.attempts
         self.seen.timeline.charge(REQUEST_S)
         self.seen.settled.append(
             Settled(
@@ -119,7 +127,7 @@ class ProbedRecorder(Recorder):
             )
         )  # fmt: skip
         self.seen.history.append((ended_at, "settled", request.request_id, code))
-        super().request_finished(request, code, ended_at, verdict)
+        super().request_finished(request, code, ended_at, verdict, attempts)
 
     def request_rejected(self, code: str, reason: str) -> None:
         self.seen.timeline.charge(REJECTION_S)

@@ -239,13 +239,16 @@ class RequestTask(EventHandler):
     def _end(self, code: str, verdict: Verdict | None) -> None:
         """Leave no attempt, deadline or place in admission behind."""
         race, self._race = self._race, None
+        attempts: tuple[Attempt, ...] = ()
         if race is not None:
             race.end()
+            if verdict is None:
+                attempts = tuple(race.attempts)
         self._forget_deadline()
         gateway = self._gateway
         gateway.admission.release()
         try:
-            gateway.observer.request_finished(self.request, code, gateway.loop.clock(), verdict)
+            gateway.observer.request_finished(self.request, code, gateway.loop.clock(), verdict, attempts)
         except Exception:  # noqa: BLE001 (B12: an error of telemetry never costs a client its response)
             gateway.observer.internal_error(self.request)
 

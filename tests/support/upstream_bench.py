@@ -37,7 +37,14 @@ class Facts(Observer):
     def stale_connection_retried(self) -> None:
         self.retries += 1
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(
+        self,
+        request: Request,
+        code: str,
+        ended_at: float,
+        verdict: Verdict | None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
         raise AssertionError("the gateway reports it")
 
     def request_rejected(self, code: str, reason: str) -> None:

@@ -46,7 +46,14 @@ class Facts(Observer):
             raise ZeroDivisionError
         self.facts.append(fact)
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(
+        self,
+        request: Request,
+        code: str,
+        ended_at: float,
+        verdict: Verdict | None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
         self._called("request_finished", f"finished {code}")
         self.finished.append((request, code, ended_at, type(verdict)))
 

@@ -12,10 +12,17 @@ class Observer:
 
     __slots__ = ()
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(
+        self,
+        request: Request,
+        code: str,
+        ended_at: float,
+        verdict: Verdict | None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
         """Called when an admitted request is over: answered with `code`, or `abandoned` by its client.
 
-        There is no verdict when the client left or an internal error ended it.
+        There is no verdict when the client left or an internal error ended it; `attempts` are those that it had then.
         """
         raise NotImplementedError
 

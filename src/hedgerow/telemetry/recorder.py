@@ -61,10 +61,18 @@ class Recorder(Observer):
 
     # -- the facts (see `core.observer.Observer`)
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(
+        self,
+        request: Request,
+        code: str,
+        ended_at: float,
+        verdict: Verdict | None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
         took_s = ended_at - request.arrived_at
         self._durations[code].observe(took_s)
-        attempts = verdict.attempts if verdict is not None else ()
+        if verdict is not None:
+            attempts = verdict.attempts
         winner = verdict.winner.number if isinstance(verdict, Won) else None
         trace = request.trace
         trace_id = None

@@ -3,23 +3,20 @@
 import asyncio
 import gc
 import os
-import socket
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from time import monotonic
 from typing import TypeVar
 
 import pytest
 
-from hedgerow.core.request import Handler, Request
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.gateway import RequestTask
 from hedgerow.processes.worker import Worker
 from hedgerow.server.server import HttpServer
-from hedgerow.settings import AccessLog, ClientLimits, Settings, parse_target
+from hedgerow.settings import AccessLog, Settings, parse_target
 from hedgerow.telemetry.snapshot import Snapshot
+from support.faulty_sockets import Faults, ListeningSocket
 from support.loop_thread import LoopThread
 from support.process_resources import open_sockets
 from support.raw_http import Client, HttpResponse
@@ -39,13 +36,11 @@ T = TypeVar("T")
 class Served:
     """A server that answers on `port`, and its event loop in a thread of its own."""
 
-    def __init__(
-        self, server: HttpServer, loop: EventLoop, internal_errors: list[BaseException | None]
-    ) -> None:
-        self.internal_errors = internal_errors
-        """What the event loop has caught; a test that expects some clears it."""
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
+    def __init__(self, server: HttpServer, loop: EventLoop) -> None:
+        self.expected_internal_errors = 0
+        """Of a test that brings some about."""
+        self.faults = Faults()
+        sock = ListeningSocket(self.faults)
         self.port: int = sock.getsockname()[1]
         self.server = server
         server.start(sock)
@@ -82,17 +77,16 @@ class Served:
     def close(self) -> None:
         """Stop the thread, close the server, and assert that nothing of it is left."""
         self.thread.stop()
-        loop = self.thread.loop
         self.close_parts()
-        assert not self.internal_errors
         assert self.server.connections == 0
+        loop = self.thread.loop
         assert not loop._client_sources
         assert not loop._listeners
         assert not loop._sources
-        loop.close()
 
     def close_parts(self) -> None:
         self.server.close()
+        self.thread.loop.close()
 
 
 class ServedWorker(Served):
@@ -100,15 +94,7 @@ class ServedWorker(Served):
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        errors: list[BaseException | None] = []
-        internal_error = worker.recorder.internal_error
-
-        def on_internal_error(request: Request | None) -> None:
-            errors.append(sys.exception())
-            internal_error(request)
-
-        worker.recorder.internal_error = on_internal_error  # type: ignore[method-assign]
-        super().__init__(worker.server, worker.loop, errors)
+        super().__init__(worker.server, worker.loop)
 
     @property
     def counts(self) -> Snapshot:
@@ -116,22 +102,16 @@ class ServedWorker(Served):
         return self.call(self.worker.snapshot)
 
     def close_parts(self) -> None:
-        loop_close = self.worker.loop.close
-        self.worker.loop.close = _nothing  # type: ignore[method-assign] # it is looked at before
+        bugs = self.worker.snapshot().bugs
         self.worker.close()
-        self.worker.loop.close = loop_close  # type: ignore[method-assign]
+        assert bugs == self.expected_internal_errors
         assert not self.worker.pool.connections
         assert self.worker.admission.in_flight == 0
         buckets = self.worker.loop.deadlines._buckets.values()
         assert not [waiter for bucket in buckets for waiter in bucket if isinstance(waiter, RequestTask)]
 
 
-def _nothing() -> None:
-    return
-
-
 Serve = Callable[..., Awaitable[ServedWorker]]
-ServeHandler = Callable[..., Served]
 
 
 @pytest.fixture
@@ -159,30 +139,6 @@ async def serve(_nothing_left: list[Served]) -> Serve:
     async def start(url: str, **settings: object) -> ServedWorker:
         chosen = replace(SETTINGS, **settings)  # type: ignore[arg-type]
         served = ServedWorker(Worker(chosen, parse_target(url)))
-        _nothing_left.append(served)
-        return served
-
-    return start
-
-
-@pytest.fixture
-async def serve_handler(_nothing_left: list[Served]) -> ServeHandler:
-    """Start a server without a gateway: `serve_handler(handler, max_clients=1, …)`."""
-
-    def start(
-        handler: Handler, *, limits: ClientLimits | None = None, max_clients: int = 1_000, **more: object
-    ) -> Served:
-        errors: list[BaseException | None] = []
-        loop = EventLoop(monotonic, on_internal_error=lambda: errors.append(sys.exception()))
-        server = HttpServer(
-            handler,
-            limits or ClientLimits(),
-            loop,
-            max_clients=max_clients,
-            on_rejected=lambda _code, _reason: None,
-            **more,  # type: ignore[arg-type]
-        )
-        served = Served(server, loop, errors)
         _nothing_left.append(served)
         return served
 

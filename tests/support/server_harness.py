@@ -1,5 +1,6 @@
 """A server whose event loop is iterated by the test, by a clock that the test sets, with real sockets."""
 
+import select
 import socket
 import struct
 import sys
@@ -8,12 +9,13 @@ from contextlib import contextmanager
 
 from hedgerow.core.request import Cancellable, Handler, Request, Responder
 from hedgerow.core.response import JSON, Response
-from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.loop import EventLoop, Poller
 from hedgerow.server.connection import ClientConnection
 from hedgerow.server.listener import AcceptBalancer
 from hedgerow.server.server import HttpServer
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
+from support.faulty_sockets import Faults, ListeningSocket
 
 START = 1_000.0005
 """The clock's first reading: not zero, so that an instant cannot pass for a span, and not a whole millisecond, so that
@@ -144,13 +146,16 @@ class ServerHarness:
         balancer: AcceptBalancer | None = None,
         sock: socket.socket | None = None,
         evicts_idle: bool = False,
+        make_poller: Callable[[], Poller] = select.epoll,
     ) -> None:
         self.clock = FakeClock()
         self.handler = FakeHandler()
         self.internal_errors: list[BaseException | None] = []
         self.rejected: list[tuple[str, str]] = []
         self.loop = EventLoop(
-            self.clock, on_internal_error=lambda: self.internal_errors.append(sys.exception())
+            self.clock,
+            on_internal_error=lambda: self.internal_errors.append(sys.exception()),
+            make_poller=make_poller,
         )
         self.server = HttpServer(
             self.handler,
@@ -161,9 +166,8 @@ class ServerHarness:
             balancer=balancer,
             evicts_idle=evicts_idle,
         )
-        if sock is None:
-            sock = socket.socket()
-            sock.bind(("127.0.0.1", 0))
+        self.faults = Faults()
+        sock = sock or ListeningSocket(self.faults)
         self.port: int = sock.getsockname()[1]
         self.server.start(sock)
         self._clients: list[RawSocket] = []

@@ -132,7 +132,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
-        event_loop = EventLoop(monotonic, on_internal_error=lambda: self._log.exception("a bug of the gateway's"))
+        event_loop = EventLoop(
+            monotonic, on_internal_error=lambda: self._log.exception("a bug of the gateway's")
+        )
         self._bridge = LoopBridge(event_loop)
         server = HttpServer(
             self.operations(sock.getsockname()[1]),
@@ -165,12 +167,11 @@ class Supervisor:
             if self._replacing is not None:
                 self._replacing.cancel()
                 await asyncio.wait([self._replacing])
-            for answering in self._answers:
-                answering.cancel()
-            for watch in self._watches:
-                watch.cancel()
-            if self._watches:
-                await asyncio.wait(self._watches)
+            cancelled = {*self._answers, *self._watches}
+            for task in cancelled:
+                task.cancel()
+            if cancelled:
+                await asyncio.wait(cancelled)
             for worker in self._workers:
                 _signal(worker.process, signal.SIGKILL)
             server.close()

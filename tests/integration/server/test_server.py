@@ -314,21 +314,18 @@ async def non_reading_client(port: int) -> socket.socket:
     return sock
 
 
-async def test_connections_beyond_the_limit_wait_when_there_is_no_room_for_a_rejection(serve: Serve) -> None:
-    """C15: each rejected connection lingers, so a flood of them met the limit of open files."""
+async def test_a_flood_of_rejected_connections_uses_up_no_descriptors(serve: Serve) -> None:
+    """C15: each of them lingers, so a flood met the limit of open files, and accepting stopped."""
     served = await serve("http://127.0.0.1:1/", client_limits=ClientLimits(linger_s=3_600))
     assert served.server._listener is not None
     served.server._listener._max_clients = 1
-    clients = [await served.client() for _ in range(1 + OVERFLOW_CONNECTIONS + 50)]
-    for client in clients[1 : 1 + OVERFLOW_CONNECTIONS]:
+    clients = [await served.client() for _ in range(1 + 2 * OVERFLOW_CONNECTIONS + 50)]
+    for client in clients[1:]:
         assert (await client.response())[0] == 503
-    assert served.connections == 1 + OVERFLOW_CONNECTIONS
-    for client in clients[1 : 1 + OVERFLOW_CONNECTIONS]:
+        assert served.connections <= 1 + OVERFLOW_CONNECTIONS
+    assert (await clients[0].get("/"))[0] == 404
+    for client in clients:
         client.close()
-    for client in clients[1 + OVERFLOW_CONNECTIONS :]:
-        assert (await client.response())[0] == 503, "the kernel has kept it"
-        client.close()
-    clients[0].close()
 
 
 async def test_each_head_has_its_own_deadline(serve: Serve) -> None:
@@ -407,7 +404,7 @@ async def test_a_connection_too_many_is_answered_503(serve: Serve) -> None:
         assert (await first.get())[0] == 200
         status, headers, body = await second.response()
         assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
-        assert headers["server-timing"] == "total;dur=0.0"
+        assert total_ms(headers) < 60_000, "not the age of the machine"
         problem = json.loads(body)
         assert (problem["code"], problem["request_id"]) == ("overloaded", headers["x-request-id"])
         assert await second.closed() == b""
@@ -450,24 +447,20 @@ async def test_b11_a_request_that_waits_is_served_when_there_is_room(serve: Serv
         second.close()
 
 
-async def test_time_in_the_socket_buffer_is_charged_to_us(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_time_in_the_socket_buffer_is_charged_to_us(serve: Serve) -> None:
     """The time counts from when the kernel had the request, not from when we looked."""
-    monkeypatch.setattr("hedgerow.server.connection.receive_queue_age_s", lambda _: 0.25)
     async with scripted(sending(ok())) as upstream:
         served = await serve(upstream.url)
+        served.faults.queue_age_s = 0.25
         status, headers, _ = await served.get("/api/smart?timeout=900")
         assert status == 200
         assert total_ms(headers) >= 250
 
 
-async def test_what_was_in_the_socket_buffer_for_its_whole_timeout_is_answered_504(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hedgerow.server.connection.receive_queue_age_s", lambda _: 0.25)
+async def test_what_was_in_the_socket_buffer_for_its_whole_timeout_is_answered_504(serve: Serve) -> None:
     async with scripted(sending(ok())) as upstream:
         served = await serve(upstream.url)
+        served.faults.queue_age_s = 0.25
         status, headers, body = await served.get("/api/smart?timeout=250")
         problem = json.loads(body)
         assert (status, problem["code"], problem["attempts"]) == (504, "out_of_time", [])

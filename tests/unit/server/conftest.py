@@ -13,9 +13,3 @@ def harness() -> Iterator[ServerHarness]:
     harness = ServerHarness()
     yield harness
     harness.close()
-
-
-@pytest.fixture
-def no_queue_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel had no bytes before they were read: its own clock is not the test's."""
-    monkeypatch.setattr("hedgerow.server.connection.receive_queue_age_s", lambda _: 0.0)

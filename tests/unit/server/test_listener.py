@@ -1,6 +1,7 @@
 """Accepting: beyond the limits, without descriptors, and side by side with other workers."""
 
 import errno
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -97,45 +98,21 @@ def test_b5_one_with_a_request_under_way_is_not_evicted() -> None:
             harness.until_responses(client, 1)
 
 
-class FailingSocket:
-    """A listening socket from which accepting fails a few times."""
-
-    def __init__(self, sock: socket.socket, *errors: int) -> None:
-        self._sock = sock
-        self.errors = list(errors)
-
-    def accept(self) -> "tuple[socket.socket, object]":
-        if self.errors:
-            number = self.errors.pop(0)
-            raise OSError(number, errno.errorcode[number])
-        return self._sock.accept()
-
-    def close(self) -> None:
-        self._sock.close()
-
-
-def accepting_fails(harness: ServerHarness, *errors: int) -> FailingSocket:
-    listener = harness.server._listener
-    assert listener is not None
-    failing = FailingSocket(listener._sock, *errors)
-    listener._sock = failing  # type: ignore[assignment]
-    return failing
-
-
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 def test_without_descriptors_accepting_pauses_and_goes_on(harness: ServerHarness, number: int) -> None:
     harness.handler.answer_at_once()
     served = harness.client()
-    failing = accepting_fails(harness, number, number)
+    errors = harness.faults.accepting
+    errors += [number, number]
     waiting = harness.connect()
-    harness.until(lambda: len(failing.errors) == 1)
+    harness.until(lambda: len(errors) == 1)
     harness.step()
-    assert len(failing.errors) == 1, "it is not tried again at once"
+    assert len(errors) == 1, "it is not tried again at once"
     served.send(GET)
     harness.until_responses(served, 1)
     harness.step(ACCEPT_PAUSE_S + 0.001)
     harness.step()
-    assert failing.errors == []
+    assert errors == []
     assert harness.server.connections == 1
     harness.step(ACCEPT_PAUSE_S + 0.001)
     waiting.send(GET)
@@ -143,27 +120,41 @@ def test_without_descriptors_accepting_pauses_and_goes_on(harness: ServerHarness
 
 
 def test_a_connection_that_is_gone_again_does_not_stop_accepting(harness: ServerHarness) -> None:
-    failing = accepting_fails(harness, errno.ECONNABORTED, errno.ECONNABORTED)
+    harness.faults.accepting += [errno.ECONNABORTED, errno.ECONNABORTED]
     harness.client()
-    assert failing.errors == []
+    assert harness.faults.accepting == []
 
 
-def test_a_connection_that_cannot_be_watched_is_closed_and_forgotten(
-    harness: ServerHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """epoll_ctl(2): ENOSPC, beyond /proc/sys/fs/epoll/max_user_watches."""
+class FullPoller:
+    """A poller that refuses new descriptors while `is_full`."""
 
-    def no_space(_fd: int, _source: object, _mask: int) -> None:
-        raise OSError(errno.ENOSPC, "no space")
+    is_full = False
 
-    client = harness.connect()
-    with monkeypatch.context() as full:
-        full.setattr(harness.loop, "register_client", no_space)
-        harness.until(lambda: client.read() is not None and (client.ended or client.was_reset))
-    assert harness.server.connections == 0
-    harness.connect()
-    harness.step(ACCEPT_PAUSE_S + 0.001)
-    harness.until(lambda: harness.server.connections == 1)
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self.modify = self._epoll.modify
+        self.unregister = self._epoll.unregister
+        self.poll = self._epoll.poll
+        self.fileno = self._epoll.fileno
+        self.close = self._epoll.close
+
+    def register(self, fd: int, eventmask: int) -> None:
+        if FullPoller.is_full:
+            raise OSError(errno.ENOSPC, "beyond /proc/sys/fs/epoll/max_user_watches")
+        self._epoll.register(fd, eventmask)
+
+
+def test_a_connection_that_cannot_be_watched_is_closed_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """epoll_ctl(2): ENOSPC."""
+    with server_harness(make_poller=FullPoller) as harness:
+        client = harness.connect()
+        with monkeypatch.context() as full:
+            full.setattr(FullPoller, "is_full", True)
+            harness.until(lambda: client.is_ended() or client.was_reset)
+        assert harness.server.connections == 0
+        harness.connect()
+        harness.step(ACCEPT_PAUSE_S + 0.001)
+        harness.until(lambda: harness.server.connections == 1)
 
 
 def test_a_closed_listener_accepts_nothing_and_its_deadline_does_nothing(harness: ServerHarness) -> None:

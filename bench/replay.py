@@ -2,7 +2,7 @@
 
 A real worker answers N requests, each by its first attempt, or each by a hedge and with two losers. Its sockets,
 pollers and clock are stand-ins that do nothing, so what is left is our own code and its libraries.
-
+"""
 
 from dataclasses import replace
 from functools import partial

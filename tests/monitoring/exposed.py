@@ -26,7 +26,7 @@ def _everything() -> Snapshot:
         first_attempt_duration={
             outcome: Histogram() for outcome in ("success", "all_failed", "out_of_time", UNKNOWN)
         },
-        upstream_connections={"dialing": 0, "busy": 0, "idle": 0, "loser": 0},
+        upstream_connections={"connecting": 0, "active": 0, "idle": 0, "loser": 0},
     )
 
 

@@ -133,17 +133,10 @@ class Supervisor:
             loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
         event_loop = EventLoop(
-            monotonic, on_internal_error=lambda: self._log.exception("a bug of the gateway's")
+            monotonic, on_internal_error=lambda: self._log.exception("unhandled exception on the admin port")
         )
         self._bridge = LoopBridge(event_loop)
-        server = HttpServer(
-            self.operations(sock.getsockname()[1]),
-            settings.client_limits,
-            event_loop,
-            max_clients=64,
-            on_rejected=lambda *_: None,
-            evicts_idle=True,  # or idle connections would have a healthy pod killed: its probes must be answered
-        )
+        server = self._admin_server(event_loop, port=sock.getsockname()[1])
         try:
             target = await self._target()
             for slot in range(settings.workers):
@@ -184,6 +177,16 @@ class Supervisor:
             self._board.close()
             self._logs.close()
             self._output.flush()
+
+    def _admin_server(self, event_loop: EventLoop, port: int) -> HttpServer:
+        return HttpServer(
+            self.operations(port),
+            self._settings.client_limits,
+            event_loop,
+            max_clients=64,
+            on_rejected=lambda *_: None,
+            evicts_idle=True,  # or idle connections would have a healthy pod killed: its probes must be answered
+        )
 
     def operations(self, port: int) -> Admin:
         """Make what answers the operations port of a gateway whose main port is `port`."""

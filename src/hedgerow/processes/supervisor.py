@@ -124,14 +124,7 @@ class Supervisor:
         self._logs.catch_all()
         sock = _bind(settings.host, settings.port, "--port")
         admin_sock = _bind(settings.admin_host, settings.admin_port, "--admin-port")
-        stop, stop_at_once = asyncio.Event(), asyncio.Event()
-
-        def on_signal() -> None:
-            (stop_at_once if stop.is_set() else stop).set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
+        stop, stop_at_once = self._stops_on_signals()
         event_loop = EventLoop(
             monotonic, on_internal_error=lambda: self._log.exception("unhandled exception on the admin port")
         )
@@ -177,6 +170,19 @@ class Supervisor:
             self._board.close()
             self._logs.close()
             self._output.flush()
+
+    @staticmethod
+    def _stops_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
+        """Return what the first SIGTERM or SIGINT sets, and what the next one sets."""
+        loop, stop, stop_at_once = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+        def on_signal() -> None:
+            (stop_at_once if stop.is_set() else stop).set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
+        return stop, stop_at_once
 
     def _admin_server(self, event_loop: EventLoop, port: int) -> HttpServer:
         return HttpServer(

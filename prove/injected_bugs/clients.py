@@ -31,7 +31,7 @@ CLIENTS = (
     ),
     Bug(
         "an abandoned request is in flight for good",
-        "gateway.py", '            self._end("abandoned", None)\n', "            self._race = None\n",
+        "gateway.py", '            self._end("abandoned", race, None)\n', "            self._race = None\n",
         "C08", 0.01,
     ),
     Bug(

@@ -181,20 +181,18 @@ def _check_failures(evidence: Evidence, asked: Asked, launches: list[Launch]) ->
             end.is_loser or "loser's grace" not in end.detail,
             "only losers have a grace that ends", asked.plan.request_id, end,
         )  # fmt: skip
+    retried: set[int] = set()
     for received in evidence.played.upstream.received[asked.plan.request_id]:
-        _check_current(evidence, asked, launches[received.number - 1], received)
+        launch = launches[received.number - 1]
+        _check_current(evidence, asked, launch, received)
+        if launch.reused_since is not None and received.number not in retried:
+            _check_pooled(evidence, asked, received, launch.reused_since)
+        retried.add(received.number)  # the next time on a new connection
 
 
 def _check_current(evidence: Evidence, asked: Asked, launch: Launch, received: Received) -> None:
     """An address that the name has lost is used no more (FAULTS D3)."""
-    at, since = launch.at, launch.reused_since
-    if since is not None:  # the connection has come back to the pool then: it is closed if it is outdated
-        known = [one for one in evidence.played.lookups if one.addresses and one.reported_at < since]
-        evidence.must(
-            not known or any(entry[4][0] == received.address for entry in known[-1].addresses),
-            "connections to addresses that are gone do not come back to the pool",
-            asked.plan.request_id, launch, received.address,
-        )  # fmt: skip
+    at = launch.at
     oldest_at = at - REAP_S - evidence.slack_s
     oldest_at -= evidence.stalled_s(oldest_at - 1.0, at)
     allowed: set[str] = set()
@@ -207,6 +205,16 @@ def _check_current(evidence: Evidence, asked: Asked, launch: Launch, received: R
         received.address in allowed,
         "addresses that the name has lost are used no more",
         asked.plan.request_id, received.number, received.address, at, allowed,
+    )  # fmt: skip
+
+
+def _check_pooled(evidence: Evidence, asked: Asked, received: Received, since: float) -> None:
+    """A connection that has come back to the pool was to an address that the name had then."""
+    known = [one for one in evidence.played.lookups if one.addresses and one.reported_at < since]
+    evidence.must(
+        not known or any(entry[4][0] == received.address for entry in known[-1].addresses),
+        "connections to addresses that are gone do not come back to the pool",
+        asked.plan.request_id, received.number, received.address, since,
     )  # fmt: skip
 
 

@@ -22,8 +22,8 @@ UPSTREAM = (
     Bug(
         "a closed connection is used again",
         "upstream/pool.py",
-        "            connection = idle.pop()\n            if connection.state == IDLE:\n                return connection\n",
-        "            return idle.pop()\n",
+        "            connection = idle.pop()\n            if connection.state == IDLE:\n",
+        "            connection = idle.pop()\n            if connection.state >= 0:\n",
         "C02", 0.003,
     ),
     Bug(

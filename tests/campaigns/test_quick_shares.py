@@ -8,7 +8,7 @@ from prove.injected_bugs import BUGS
 from prove.injected_bugs.bug import Bug
 
 SHARES = {
-    "C02": 0.01,
+    "C02": 0.005,
     "C07": 0.02,
     "C08": 0.004,
     "C09": 0.01,

@@ -21,7 +21,7 @@ class Connection:
         self.ends.append("close idle")
 
     def reject_slow_head(self, timeout_s: float) -> None:
-        self.ends.append(f"reject after {timeout_s}")
+        self.ends.append(f"reject after {timeout_s:g}")
 
     def reset(self) -> None:
         self.ends.append("reset")

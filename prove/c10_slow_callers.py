@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import uvloop
 
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
-from hedgerow.processes.process_tuning import raise_descriptor_limit
 from prove.campaign import Campaign, Findings, counted
 from prove.processes import FAULTLESS, gateway, memory_bytes, simulator, unsettled
 

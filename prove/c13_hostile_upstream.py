@@ -12,8 +12,8 @@ from random import Random
 from typing import Any, cast
 
 import uvloop
-from hedgerow.processes.process_tuning import raise_descriptor_limit
 
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 from prove.campaign import Campaign, Findings, counted
 from prove.hostile_replies import End, Response, draw
 from prove.processes import connections_to, gateway, memory_bytes, unsettled

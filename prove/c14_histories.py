@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from random import Random
 
 import uvloop
-from hedgerow.processes.process_tuning import raise_descriptor_limit
 
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 from hedgerow_simulator import Behaviour, LogEntry, Simulator, running_simulator
 from prove.campaign import Campaign, Findings, counted
 from prove.processes import Gateway, gateway, sum_of, unsettled

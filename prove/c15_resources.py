@@ -11,8 +11,8 @@ import psutil
 import uvloop
 
 from end_to_end.conftest import full_disk, unread_pipe
-from hedgerow.telemetry.logs import MAX_WAITING_LINES
 from hedgerow.processes.process_tuning import raise_descriptor_limit
+from hedgerow.telemetry.logs import MAX_WAITING_LINES
 from prove.campaign import Campaign, Findings
 from prove.processes import FAULTLESS, Gateway, gateway, simulator, unsettled
 

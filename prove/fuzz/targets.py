@@ -90,7 +90,9 @@ def read_heads(wire: bytes, piece_bytes: int, cache: ParsedRequestCache) -> tupl
         for at in range(0, len(wire), piece_bytes):
             parser.feed(wire[at : at + piece_bytes], 0.0)
             held = max(len(parser._line), len(parser._target), parser._pending)
-            assert held <= 2 * CLIENT.max_head_bytes + CLIENT.parse_chunk_bytes, "what is held of a head is bounded"
+            assert held <= 2 * CLIENT.max_head_bytes + CLIENT.parse_chunk_bytes, (
+                "what is held of a head is bounded"
+            )
     except RequestRejected as rejected:
         refused = rejected.code
         parser.error_response(rejected)

@@ -15,7 +15,7 @@ LAG_REMEMBERED_S = 20.0
 """How long a stall makes the margin longer."""
 EARLY_S = 0.0021
 """The kernel returns an instant in whole milliseconds, and a deadline is cut to them."""
-BACKPRESSURE_S = 0.05
+BACKPRESSURE_S = 0.075
 """After a 503 its connection is not read for this long."""
 RECOVERY_S = 2.0
 """Nothing is rejected for longer than this after what disturbed the worker."""

@@ -8,8 +8,6 @@ from prove.simulation.upstream import Received
 
 WAIT_SHARE = 1 / 4
 """The part of its timeout for which a request may wait unsent (BEHAVIOUR B11)."""
-MIN_WAIT_S = 0.02
-MAX_WAIT_S = 2.5
 REAP_S = 1.0
 """Pooled connections to addresses that are gone are looked for this often."""
 LOOKUP_PAUSE_S = 1.0
@@ -19,7 +17,7 @@ LOOKUP_PAUSE_S = 1.0
 def wait_s(timeout_ms: int) -> float:
     """Return for how long a request may wait unsent."""
     timeout_s = timeout_ms / 1000
-    return min(max(timeout_s * WAIT_SHARE, MIN_WAIT_S), timeout_s / 2, MAX_WAIT_S)
+    return timeout_s * WAIT_SHARE
 
 
 def check_attempts(evidence: Evidence) -> None:

@@ -201,7 +201,7 @@ def main() -> None:
 @_flag(
     "--shedding",
     "on",
-    "Refuse what cannot be answered in time when the CPU is short.",
+    "Limit the rate of admission when the CPU is short.",
     click.Choice(["on", "off"]),
 )
 @_flag("--drain-ms", 30_000, "How long a stop may take.", _SPAN_MS_OR_NONE)

@@ -183,8 +183,13 @@ class RequestTask(EventHandler):
     def on_deadline(self) -> None:
         """Called at the instant that the request waits for."""
         self._until = inf
+        race, loop = self._race, self._gateway.loop
         if self.is_waiting:
             self._reject()
+        elif race is not None and loop.answers_unread and loop.clock() < race.deadline_at:
+            # Hedges are due in the middle of a step: what they would race may be there, unread (decision 0013).
+            self._wait_until(race.deadline_at)
+            loop.wake_after_reading(self)
         else:
             self.resume()
 

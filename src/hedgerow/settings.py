@@ -64,6 +64,10 @@ class ClientLimits:
     """Pipelined bytes kept while a request is answered; beyond, the socket is not read."""
     parse_chunk_bytes: int = 2 * 1024
     """Bytes parsed at a time, so that one read holds at most 80 pipelined requests, not 10 000."""
+    backpressure_s: float = 0.075
+    """The connection of a request that was rejected for want of capacity is not read for this time: a client that asks
+    again at once asks 13 times a second, not as often as it can be rejected (600 were rejected 48 000 times a second).
+    What it sends meanwhile is dated by the kernel, so its time runs."""
     linger_s: float = 1.0
     """After a refusal we read on for so long before closing: closing with unread bytes sends RST, which may
     take the answer from the caller (RFC 9112 section 9.6)."""

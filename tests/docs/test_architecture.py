@@ -13,17 +13,17 @@ assert DIAGRAM is not None
 
 
 def contracted() -> list[set[str]]:
-    """Tell the modules of each layer of the contract, the highest first."""
+    """Return the modules of each layer of the contract, the highest first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
     return [{name.strip().removeprefix("hedgerow.") for name in layer.split("|")} for layer in layers]
 
 
 def drawn() -> list[tuple[int, set[str]]]:
-    """Tell the number and the modules of each layer that is drawn, the highest first."""
+    """Return the number and the modules of each layer that is drawn, the highest first."""
     assert DIAGRAM is not None
-    found = re.findall(r"subgraph L(\d) \[\d [^]]*\]\n(.*?)\n  end", DIAGRAM[1], re.DOTALL)
-    return [(int(number), set(modules.split())) for number, modules in found]
+    found = re.findall(r"^  subgraph L(\d) \[\d [^]]*\]; (.*); end$", DIAGRAM[1], re.MULTILINE)
+    return [(int(number), set(modules.split("; "))) for number, modules in found]
 
 
 def test_the_layers_drawn_are_those_of_the_contract() -> None:
@@ -41,16 +41,16 @@ def test_the_layers_described_are_those_of_the_contract() -> None:
 
 def test_every_arrow_is_an_import() -> None:
     assert DIAGRAM is not None
-    arrows = re.findall(r"^  (\w+) --> (\w+)$", DIAGRAM[1], re.MULTILINE)
-    assert len(arrows) == DIAGRAM[1].count("-->")
+    lines = re.findall(r"^  (\w+) --> ([\w& ]+)$", DIAGRAM[1], re.MULTILINE)
+    assert len(lines) == DIAGRAM[1].count("-->")
     graph = grimp.build_graph("hedgerow", cache_dir=None)
-    for above, below in arrows:
+    for above, below in [(above, below) for above, all_below in lines for below in all_below.split(" & ")]:
         imports = graph.find_shortest_chains(f"hedgerow.{above}", f"hedgerow.{below}", as_packages=True)
         assert any(len(chain) == 2 for chain in imports), f"{above} does not import {below}"
 
 
 def test_no_module_is_missing() -> None:
-    """But for those that only start the others."""
+    """All but those that only start the others."""
     modules = {
         path.stem for path in (ROOT / "src" / "hedgerow").iterdir() if path.suffix == ".py" or path.is_dir()
     }

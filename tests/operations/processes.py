@@ -68,7 +68,7 @@ class Served:
 
     def workers(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "hedgerow.worker" in child.cmdline()]
+        return [child for child in children if "hedgerow.processes.worker" in child.cmdline()]
 
     def end(self) -> None:
         family = (

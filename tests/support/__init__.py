@@ -1,0 +1,1 @@
+"""Models and drivers that tests share."""

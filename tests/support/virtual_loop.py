@@ -4,9 +4,9 @@ from collections.abc import Callable
 from math import inf
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.eventloop.loop import EVENTS_PER_POLL, READABLE, EventLoop
 
-_CLIENTS_FD, _MAIN_FD, _TEST_FD = 1, 2, 3
+_CLIENTS_FD, _MAIN_FD, _TEST_FD, _GONE_FD = 1, 2, 3, 0
 
 
 class _Poller:
@@ -39,6 +39,16 @@ class _Poller:
         pass
 
 
+class _Source(EventHandler):
+    """A descriptor of its own, read by an action."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action = action
+
+    def on_ready(self, mask: int) -> None:
+        self._action()
+
+
 class VirtualLoop(EventHandler):
     """An `EventLoop` in virtual time: `read` is what the upstream has sent, `advance_to` lets time pass."""
 
@@ -69,6 +79,23 @@ class VirtualLoop(EventHandler):
         """Have the next iteration's poll find something, and call these to read it."""
         self._to_read.extend(actions)
         self._pollers[0].found = [(_TEST_FD, READABLE)]
+
+    def read_apart(self, *actions: Callable[[], None]) -> None:
+        """Have the next iteration's poll find several descriptors, each of which is read by one of these."""
+        for action in actions:
+            fd = max(self.masks) + 1
+            self.loop.register(fd, _Source(action), READABLE)
+            self._pollers[0].found.append((fd, READABLE))
+
+    def read_client(self, action: Callable[[], None]) -> None:
+        """Have the next iteration's poll find a client, which is read by this."""
+        self.loop.register_client(_TEST_FD, _Source(action), READABLE)
+        self._pollers[0].found.append((_CLIENTS_FD, READABLE))
+        self._pollers[1].found.append((_TEST_FD, READABLE))
+
+    def fill_poll(self) -> None:
+        """Have the next iteration's poll find as much as one may: there may be more."""
+        self._pollers[0].found += [(_GONE_FD, READABLE)] * EVENTS_PER_POLL
 
     def on_ready(self, mask: int) -> None:
         actions, self._to_read = self._to_read, []

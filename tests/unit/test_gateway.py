@@ -22,6 +22,7 @@ from hedgerow.core.outcomes import (
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.core.trace_context import TraceContext, parse_trace_context
+from hedgerow.eventloop.loop import STEP_S
 from hedgerow.gateway import Gateway, Policy, RequestTask
 from support.virtual_loop import VirtualLoop
 
@@ -243,6 +244,59 @@ def test_b02_hedges_are_sent_together_after_the_hedge_delay_and_never_before(ben
     assert len(bench.sent) == 1
     bench.virtual.advance_to(7.3015)
     assert [sent.attempt.launched_at for sent in bench.sent] == [7.0001, 7.301, 7.301]
+
+
+def test_b02_hedges_wait_for_answers_that_have_come_however_long_reading_takes(bench: Bench) -> None:
+    """After a stall the loop looks at what is due in the middle of reading: answers behind it are raced by no hedge."""
+    one, two = Client(), Client()
+    bench.ask(client=one)
+    bench.ask(client=two)
+    first, second = bench.sent[0].attempt, bench.sent[1].attempt
+    bench.virtual.now = 0.4  # the process was stopped: both hedge delays are over
+
+    def read_the_first() -> None:
+        first.finish(Success(b"1"), bench.virtual.now)
+        bench.virtual.now += 2 * STEP_S
+
+    bench.virtual.read_apart(read_the_first, lambda: second.finish(Success(b"2"), bench.virtual.now))
+    bench.virtual.iterate()
+    assert [response.body for response in (*one.responses, *two.responses)] == [b"1", b"2"]
+    assert len(bench.sent) == 2
+    bench.virtual.iterate()
+    assert len(bench.sent) == 2
+    assert bench.is_clean
+
+
+@pytest.mark.parametrize("step", ["upstream", "clients"])
+def test_b02_hedges_that_waited_for_reading_are_sent(bench: Bench, step: str) -> None:
+    """They fall due while a step takes long; no later than by the next iteration all that had come was read."""
+
+    def take_long() -> None:
+        bench.virtual.now += 2 * STEP_S
+
+    bench.ask()
+    bench.virtual.now = 0.299
+    if step == "upstream":
+        bench.virtual.read_apart(take_long)
+    else:
+        bench.virtual.read_client(take_long)
+    bench.virtual.iterate()
+    assert len(bench.sent) == (3 if step == "upstream" else 1)
+    bench.virtual.iterate()
+    assert [sent.attempt.number for sent in bench.sent] == [1, 2, 3]
+
+
+def test_b06_a_race_whose_hedges_wait_for_reading_keeps_its_deadline(bench: Bench) -> None:
+    """While more answers come than one iteration reads, hedges wait, and the 504 does not."""
+    bench.ask(b"timeout=400")
+    for now in (0.35, 0.36, 0.4):
+        bench.virtual.now = now
+        bench.virtual.fill_poll()
+        bench.virtual.iterate()
+    assert bench.status == 504
+    assert len(bench.sent) == 1
+    bench.virtual.iterate()
+    assert bench.is_clean
 
 
 def test_b03_of_two_successes_in_one_iteration_the_earliest_started_wins(bench: Bench) -> None:

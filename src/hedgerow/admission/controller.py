@@ -1,17 +1,28 @@
-"""Admission."""
+"""Which requests start now, which wait unsent, and which of those that wait is next.
+
+A request that cannot start at once waits, for at most a quarter of its timeout; its owner rejects it when that is over.
+There are two reasons to wait: all descriptors are in use (`max_in_flight`), or the event loop cannot do more (`rate`).
+Nothing here has a clock: each state is a function of the instant at which it is read, so it is the same after a silence
+as at rest. docs/decisions/0016-admission.md
+"""
 
 from math import inf
 
-from hedgerow.admission.rate import RateController
+from hedgerow.admission.rate import LIMIT_EXPIRY_S, RateController
 from hedgerow.admission.waiting import Waiting, WaitingQueue
 
 
 class AdmissionController:
-    """Decides which requests start."""
+    """Counts the requests in flight in one worker, and decides which of those that wait is started when."""
+
+    __slots__ = ("_adapts", "_overloaded_at", "_queue", "_rate", "holds_back", "in_flight", "max_in_flight")
 
     def __init__(self, max_in_flight: int, *, adapts: bool = True) -> None:
         self.max_in_flight = max_in_flight
+        """What the descriptors are enough for."""
         self.in_flight = 0
+        self.holds_back = False
+        """Set in each iteration: answers of the upstream are left unread, so under a limit nothing new starts."""
         self._adapts = adapts
         self._rate = RateController()
         self._queue = WaitingQueue()
@@ -19,54 +30,69 @@ class AdmissionController:
 
     @property
     def waiting(self) -> int:
+        """Return how many requests wait."""
         return len(self._queue)
 
     def rate_limit(self, now: float) -> float:
-        return self._rate.limit(now)
+        """Return how many requests are admitted in a second; infinite where there is no limit."""
+        return self._rate.limit(now) if self._adapts else inf
 
     def is_overloaded(self, now: float) -> bool:
-        return now - self._overloaded_at < 0.5
+        """Return whether more wait than can be served in time, or did within `LIMIT_EXPIRY_S`."""
+        return now - self._overloaded_at < LIMIT_EXPIRY_S
 
     def admit_or_queue(self, request: Waiting, now: float) -> bool:
+        """Return whether a request that was read is to start now; else it waits, and is returned by `next_admitted`."""
+        self._rate.record_read()
         if not len(self._queue) and self._may_start(now):
-            self._enter()
+            self._count_start()
             return True
         self._queue.append(request)
         return False
 
     def next_admitted(self, now: float) -> Waiting | None:
+        """Return the next request that is to start now, or None."""
         queue = self._queue
         if not len(queue):
             return None
-        queue.choose_order(self._rate.limit(now), now)
-        if queue.is_newest_first:
+        is_full = self.in_flight >= self.max_in_flight
+        queue.choose_order(self.rate_limit(now), now)
+        if queue.is_newest_first or is_full:
             self._overloaded_at = now
         if not self._may_start(now):
             return None
         request = queue.pop()
         if request is not None:
-            self._enter()
+            self._count_start()
         return request
 
-    def _may_start(self, now: float) -> bool:
-        return self.in_flight < self.max_in_flight and (not self._adapts or self._rate.take(now))
-
-    def _enter(self) -> None:
-        self.in_flight += 1
-        self._rate.admitted()
+    def next_admission_at(self, now: float) -> float:
+        """Return when a waiting request can start; infinite where none waits, or another must end first."""
+        if not len(self._queue) or self.in_flight >= self.max_in_flight:
+            return inf
+        return self._rate.next_token_at(now) if self._adapts else now
 
     def rejection_reason(self) -> str:
+        """Return why a request that has waited as long as it may was not started: a metric label."""
         return "in_flight" if self.in_flight >= self.max_in_flight else "load"
 
     def release(self) -> None:
+        """Count that an admitted request is over."""
         self.in_flight -= 1
-        self._rate.released()
+        self._rate.record_end()
 
     def record_iteration(self, busy_s: float, now: float) -> None:
+        """Learn from an iteration that did something; `busy_s` is the time from the poll's return to its end."""
         if self._adapts:
             self._rate.record_iteration(busy_s, now)
 
-    def next_admission_at(self, now: float) -> float:
-        if not len(self._queue) or self.in_flight >= self.max_in_flight:
-            return inf
-        return self._rate.next_at(now)
+    def _may_start(self, now: float) -> bool:
+        if self.in_flight >= self.max_in_flight:
+            return False
+        if self.holds_back and self.rate_limit(now) < inf:
+            return False
+        return not self._adapts or self._rate.take(now)
+
+    def _count_start(self) -> None:
+        self.in_flight += 1
+        self._rate.record_start()

@@ -1,14 +1,13 @@
 """Requests that wait unsent: how long each may wait, and which is started next."""
 
 from collections import deque
+from math import inf
 from typing import Final, Protocol
 
 WAIT_SHARE: Final = 1 / 4
 """The part of its own timeout for which a request may wait unsent (BEHAVIOUR B11): what is left is enough to hedge."""
-MIN_WAIT_S: Final = 0.02
-"""No request is rejected for a wait shorter than an ordinary stall of the machine (20 ms), or half its timeout."""
-MAX_WAIT_S: Final = 2.5
-"""A quarter of the default timeout (10 s): longer, and the client had better ask another worker."""
+SWEEP_SIZE: Final = 1024
+"""Entries to have before those that left are looked for; a bound of memory, not of the number that may wait."""
 
 
 class Waiting(Protocol):
@@ -17,12 +16,12 @@ class Waiting(Protocol):
     wait_until: float
     """The instant until which it may wait; its owner rejects it then."""
     is_waiting: bool
-    """False once it is admitted or rejected, or its client has left."""
+    """True from when it is read; False once it is admitted or rejected, or its client has left."""
 
 
 def wait_until(arrived_at: float, timeout_s: float) -> float:
     """Return the instant until which a request may wait unsent."""
-    return arrived_at + min(max(timeout_s * WAIT_SHARE, min(MIN_WAIT_S, timeout_s / 2)), MAX_WAIT_S)
+    return arrived_at + timeout_s * WAIT_SHARE
 
 
 class WaitingQueue:
@@ -37,7 +36,7 @@ class WaitingQueue:
 
     def __init__(self) -> None:
         self._requests: deque[Waiting] = deque()
-        self._sweep_at = 1024
+        self._sweep_at = SWEEP_SIZE
         self.is_newest_first = False
 
     def __len__(self) -> int:
@@ -56,7 +55,7 @@ class WaitingQueue:
                 oldest = requests.popleft()
                 if oldest.is_waiting:
                     requests.append(oldest)
-            self._sweep_at = 2 * len(requests) + 1024
+            self._sweep_at = 2 * len(requests) + SWEEP_SIZE
 
     def choose_order(self, rate: float, now: float) -> None:
         """Decide which end is served, `rate` being what will be admitted in a second."""
@@ -67,8 +66,8 @@ class WaitingQueue:
         newest = self._requests[-1]
         room_s = newest.wait_until - now
         if self.is_newest_first:
-            room_s *= 0.5
-        self.is_newest_first = number > rate * room_s
+            room_s /= 2.0  # so that it does not change with each request
+        self.is_newest_first = rate < inf and number > rate * room_s
 
     def pop(self) -> Waiting | None:
         """Take the request that is to be started next."""

@@ -1,6 +1,6 @@
 """A client's request, from its head to its answer."""
 
-from secrets import token_hex
+from os import urandom
 from typing import Any, Protocol
 
 from mypy_extensions import mypyc_attr
@@ -85,7 +85,7 @@ class RequestIdGenerator:
     __slots__ = ("_made", "_prefix")
 
     def __init__(self) -> None:
-        self._prefix = token_hex(6).encode()
+        self._prefix = urandom(6).hex().encode()
         self._made = 0
 
     def next(self) -> bytes:

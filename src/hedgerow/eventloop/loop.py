@@ -76,6 +76,8 @@ class EventLoop:
         """What is read from clients now may have come a while ago, so each asks the kernel when."""
         self.clients_read_at = clock()
         """All that clients had sent by this instant was read, or left unread on purpose."""
+        self.answers_unread = True
+        """Answers of the upstream may have come that were not read yet: hedges that are due wait for them."""
         self._unread_clients = 0
         """Clients that may have been ready at the instant `_counted_at` and were not read since. They are polled oldest
         first, so those that are always ready again cannot keep `clients_read_at` back."""
@@ -89,6 +91,7 @@ class EventLoop:
         self._client_sources: dict[int, EventHandler] = {}
         self._listeners: dict[int, EventHandler] = {}
         self._ready: list[EventHandler] = []
+        self._after_reading: list[EventHandler] = []
         self._writers: list[EventHandler] = []
         self._closing: list[Closable] = []
         self._step_ends_at = 0.0
@@ -145,6 +148,10 @@ class EventLoop:
         """Resume `task` in this iteration."""
         self._ready.append(task)
 
+    def wake_after_reading(self, task: EventHandler) -> None:
+        """Resume `task` once the answers that have come were read, in this iteration or the next."""
+        self._after_reading.append(task)
+
     def flush_later(self, writer: EventHandler) -> None:
         """Have `writer` send what it holds in this iteration."""
         self._writers.append(writer)
@@ -187,7 +194,8 @@ class EventLoop:
         """Run one iteration; its poll waits for `max_wait_s` at most."""
         next_at = min(self.deadlines.next_due_at, self._admit_at)
         started_at = self.clock()
-        wait_s = 0.0 if self._ready or self._writers else min(max(next_at - started_at, 0.0), max_wait_s)
+        is_busy = self._ready or self._writers or self._after_reading
+        wait_s = 0.0 if is_busy else min(max(next_at - started_at, 0.0), max_wait_s)
         events = self._poller.poll(wait_s, EVENTS_PER_POLL)
         self.iteration += 1
         now = self.clock()
@@ -203,8 +211,13 @@ class EventLoop:
                 clients_ready = True
             elif fd in self._listeners:
                 listeners.append(fd)
+        self.answers_unread = len(events) >= EVENTS_PER_POLL
+        if not self.answers_unread:
+            self._ready += self._after_reading
+            self._after_reading = []
         self._run_due()
         self._run_ready()
+        self.answers_unread = True
         if not clients_ready or self._read_clients(now):
             self.clients_read_at = now
             self._unread_clients = 0

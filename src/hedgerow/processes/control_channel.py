@@ -12,6 +12,7 @@ import msgspec
 
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.settings import Settings, Target
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
 
@@ -19,6 +20,17 @@ MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """Of one reply. Counts have a few KiB; the limit keeps a worker that is broken from filling the supervisor's memory."""
 SEND_TIMEOUT_S: Final = 0.1
 """A reply waits this long for a supervisor that does not read; then the channel is broken. 200 KiB fit without."""
+
+
+class WorkerConfig(msgspec.Struct):
+    """What the supervisor gives a worker at its start: the first line of the channel."""
+
+    settings: Settings
+    target: Target
+    slots: int
+    """Of the connection counts."""
+    slot: int
+    """This worker's."""
 
 
 class GetSnapshot(msgspec.Struct, tag="snapshot"):

@@ -16,10 +16,16 @@ class LoopBridge:
         self._asyncio_loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
+        self._closed = False
         self._asyncio_loop.add_reader(loop.fileno(), self.run_once)
 
     def run_once(self) -> None:
-        """Run an iteration now. To be called after something was written from outside of the event loop."""
+        """Run an iteration now. To be called after something was written from outside of the event loop.
+
+        Does nothing once closed: what is cancelled as the supervisor ends is reported to it later still.
+        """
+        if self._closed:
+            return
         loop = self._loop
         loop.run_once(0.0)
         next_due_at = loop.deadlines.next_due_at
@@ -37,6 +43,7 @@ class LoopBridge:
 
     def close(self) -> None:
         """Leave the loop alone."""
+        self._closed = True
         self._asyncio_loop.remove_reader(self._loop.fileno())
         if self._timer is not None:
             self._timer.cancel()

@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from time import time
+from time import monotonic, time
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -30,9 +30,9 @@ from hedgerow.processes.control_channel import (
     GetRecent,
     GetSnapshot,
     RecentReply,
+    WorkerConfig,
 )
 from hedgerow.processes.loop_bridge import LoopBridge
-from hedgerow.processes.worker import CLOCK, WorkerConfig
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.server.server import HttpServer
 from hedgerow.service_manager import READY, RELOADING, STOPPING, notify
@@ -132,7 +132,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
-        event_loop = EventLoop(CLOCK, on_internal_error=lambda: self._log.exception("a bug of the gateway's"))
+        event_loop = EventLoop(monotonic, on_internal_error=lambda: self._log.exception("a bug of the gateway's"))
         self._bridge = LoopBridge(event_loop)
         server = HttpServer(
             self.operations(sock.getsockname()[1]),
@@ -165,12 +165,11 @@ class Supervisor:
             if self._replacing is not None:
                 self._replacing.cancel()
                 await asyncio.wait([self._replacing])
-            for answering in self._answers:
-                answering.cancel()
-            for watch in self._watches:
-                watch.cancel()
-            if self._watches:
-                await asyncio.wait(self._watches)
+            cancelled = {*self._answers, *self._watches}
+            for task in cancelled:
+                task.cancel()
+            if cancelled:
+                await asyncio.wait(cancelled)
             for worker in self._workers:
                 _signal(worker.process, signal.SIGKILL)
             server.close()
@@ -244,11 +243,11 @@ class Supervisor:
     async def _keep_running(self, worker: _Worker, sock: socket.socket, order: bytes) -> None:
         deaths = 0
         while True:
-            began_at = CLOCK()
+            began_at = monotonic()
             await self._run_worker(worker, sock, order)
             if self._draining or worker.retiring:
                 return
-            deaths = 1 if CLOCK() - began_at > STABLE_S else deaths + 1
+            deaths = 1 if monotonic() - began_at > STABLE_S else deaths + 1
             wait_s = RESTART_BACKOFF_S[min(deaths, len(RESTART_BACKOFF_S)) - 1]
             code = worker.process.returncode if worker.process else None
             self._log.error("worker died", exit_code=code, restart_in_s=wait_s)
@@ -352,18 +351,18 @@ class Supervisor:
 
     async def _keep_history(self) -> None:
         """Look at the counts each second; a second's work is 0.3 ms."""
-        due_at = CLOCK()
+        due_at = monotonic()
         while True:
-            self._history.sample(await self._counts(), CLOCK(), time())
+            self._history.sample(await self._counts(), monotonic(), time())
             self._kill_the_hung()
             self._tell_how_the_upstream_is()
             self._logs.summarise()
-            due_at = max(due_at + SAMPLE_S, CLOCK())
-            await asyncio.sleep(due_at - CLOCK())
+            due_at = max(due_at + SAMPLE_S, monotonic())
+            await asyncio.sleep(due_at - monotonic())
 
     def _tell_how_the_upstream_is(self) -> None:
         """Log when the upstream turns bad, and when it is well again."""
-        now, bad_since = CLOCK(), self._upstream_watch.bad_since
+        now, bad_since = monotonic(), self._upstream_watch.bad_since
         shares, span_s = self._history.shares()
         turned = self._upstream_watch.look(shares, now)
         if turned == "unhealthy":
@@ -390,7 +389,7 @@ class Supervisor:
 
     def _utc_offset(self) -> float:
         """Tell what makes UTC of the clock, in seconds; the same each time, unless the time of day was set."""
-        offset_s = time() - CLOCK()
+        offset_s = time() - monotonic()
         if abs(offset_s - self._utc_offset_s) > TIME_WAS_SET_S:
             self._utc_offset_s = offset_s
         return self._utc_offset_s

@@ -39,6 +39,7 @@ from hedgerow.processes.control_channel import (
     Ready,
     RecentReply,
     SnapshotReply,
+    WorkerConfig,
 )
 from hedgerow.processes.process_tuning import (
     configure_gc,
@@ -57,17 +58,6 @@ if TYPE_CHECKING:
     from hedgerow.telemetry.tracing import Tracing
 
 CLOCK: Final = monotonic
-
-
-class WorkerConfig(msgspec.Struct):
-    """What the supervisor gives a worker at its start."""
-
-    settings: Settings
-    target: Target
-    slots: int
-    """Of the connection counts."""
-    slot: int
-    """This worker's."""
 
 
 def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":

@@ -38,11 +38,15 @@ class WorkerChannel:
         self._on_ready = on_ready
 
     async def listen(self) -> None:
-        """Receive what the worker says until it closes its end."""
+        """Receive what the worker sends until it closes its end, or sends what is no reply. Never raises.
+
+        A worker that is killed in the middle of a reply leaves a part of a line. The others it ends by itself, for its
+        end of the channel closes, too.
+        """
         try:
             while line := await self._reader.readline():
                 self._receive(decode_reply(line))
-        except OSError:
+        except (OSError, ValueError, IndexError):  # msgspec's errors are ValueErrors
             pass
         finally:
             self.ready = False

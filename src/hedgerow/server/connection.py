@@ -22,9 +22,6 @@ from hedgerow.settings import ClientLimits
 
 REQUESTS_PER_STEP: Final = 16
 """Pipelined requests of one connection that are answered before the other connections have their turn: some 0.5 ms."""
-BACKPRESSURE_S: Final = 0.05
-"""After a 503 its connection is not read for this long, so that a client that asks again at once cannot make
-rejections all that the loop does. What it sends meanwhile is dated by the kernel, so its time runs."""
 _CLOSE: Final = b"Connection: close\r\n"
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 _LEFT: Final = select.EPOLLRDHUP
@@ -102,7 +99,7 @@ class ClientConnection(EventHandler):
         self._paused = False
         """The socket is not read."""
         self._backing_off = False
-        """A request was rejected: nothing is read or answered for `BACKPRESSURE_S`."""
+        """A request was rejected: nothing is read or answered for `ClientLimits.backpressure_s`."""
         self._yielding = False
         """`REQUESTS_PER_STEP` were answered: no further one is, whatever comes, before the others had their turn."""
         self._processing = False
@@ -372,7 +369,7 @@ class ClientConnection(EventHandler):
         loop = self._context.loop
         self._backing_off = True
         self._update_reading()
-        loop.call_at(loop.clock() + BACKPRESSURE_S, self)
+        loop.call_at(loop.clock() + self._context.limits.backpressure_s, self)
         self._become_idle()
 
     def _reject(self, rejected: RequestRejected, arrived_at: float) -> None:

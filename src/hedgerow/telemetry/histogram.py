@@ -4,6 +4,10 @@ A module of its own, for each request counts some here: this can be compiled, cl
 """
 
 from bisect import bisect_left
+from typing import Final
+
+ROUNDING: Final = 1e-9
+"""Of a step: what floats may add to a bound, which is in its own bucket. No clock tells so short a time apart."""
 
 
 class HistogramCounter:
@@ -28,10 +32,7 @@ class HistogramCounter:
         if seconds <= 0.0:
             self.counts[0] += 1
             return
-        steps = seconds * self._per_s
-        step = int(steps)
-        if step == steps:  # a bound is in its own bucket
-            step -= 1
+        step = int(seconds * self._per_s - ROUNDING)
         if step < len(self._bucket_of_step):
             self.counts[self._bucket_of_step[step]] += 1
         else:

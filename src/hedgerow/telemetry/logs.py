@@ -58,8 +58,13 @@ class Sink:
     def write(self, line: str) -> None:
         """Have a line written, or drop it. Never waits and never raises."""
         if self._thread is None:
-            self._thread = Thread(target=self._run, name="log", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._run, name="log", daemon=True)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError):  # no thread to be had; the next line tries again
+                self._refused += 1
+                return
+            self._thread = thread
         try:
             self._waiting.put_nowait(line[:MAX_LINE_CHARACTERS])
         except Full:

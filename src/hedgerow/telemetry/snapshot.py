@@ -113,7 +113,7 @@ class Snapshot(msgspec.Struct):
     max_in_flight: int = 0
     """Gauge: requests that may be in flight."""
     paced: int = 0
-    """Gauge: workers that are short of CPU, or were of late, and let requests in at a pace."""
+    """Gauge: workers whose rate of admission is limited, because they are short of CPU."""
     pace: float = 0.0
     """Gauge: requests a second that those let in at the most."""
     shedding: int = 0

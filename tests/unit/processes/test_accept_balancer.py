@@ -1,22 +1,23 @@
-"""The scoreboard: who accepts next."""
+"""Which worker accepts the next connection."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
-from hedgerow.scoreboard import Scoreboard, Seat
+
+from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
 
 
 @pytest.fixture
-def board() -> Iterator[Scoreboard]:
-    board = Scoreboard.create(4)
-    yield board
-    board.close()
+def counts() -> Iterator[ConnectionCounts]:
+    counts = ConnectionCounts.create(4)
+    yield counts
+    counts.close()
 
 
-def test_who_stands_alone_accepts_everything(board: Scoreboard) -> None:
-    board.note(2, 5_000)
-    assert board.may_accept(2)
+def test_a_worker_alone_accepts_everything(counts: ConnectionCounts) -> None:
+    counts.set_count(2, 5_000)
+    assert counts.may_accept(2)
 
 
 @pytest.mark.parametrize(
@@ -32,37 +33,37 @@ def test_who_stands_alone_accepts_everything(board: Scoreboard) -> None:
     ],
 )
 def test_the_least_loaded_accepts_and_others_within_the_slack(
-    board: Scoreboard, own: int, other: int, may: bool
+    counts: ConnectionCounts, own: int, other: int, may: bool
 ) -> None:
-    board.note(0, own)
-    board.note(1, other)
-    assert board.may_accept(0) is may
+    counts.set_count(0, own)
+    counts.set_count(1, other)
+    assert counts.may_accept(0) is may
 
 
-def test_who_has_left_is_not_waited_for(board: Scoreboard) -> None:
-    board.note(0, 10)
-    board.note(1, 0)
-    assert not board.may_accept(0)
-    board.leave(1)
-    assert board.may_accept(0)
+def test_a_worker_that_has_withdrawn_is_not_waited_for(counts: ConnectionCounts) -> None:
+    counts.set_count(0, 10)
+    counts.set_count(1, 0)
+    assert not counts.may_accept(0)
+    counts.withdraw(1)
+    assert counts.may_accept(0)
 
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
-def test_taking_turns_in_any_order_comes_out_even(board: Scoreboard, workers: int) -> None:
-    seats = [Seat(board, slot) for slot in range(workers)]
-    counts = [0] * workers
-    for seat in seats:
-        seat.note(0)
+def test_taking_turns_in_any_order_comes_out_even(counts: ConnectionCounts, workers: int) -> None:
+    balancers = [AcceptBalancer(counts, slot) for slot in range(workers)]
+    taken = [0] * workers
+    for balancer in balancers:
+        balancer.set_count(0)
     for _ in range(64):  # the first one awake takes all that it may
-        chosen = next(slot for slot, seat in enumerate(seats) if seat.may_accept())
-        counts[chosen] += 1
-        seats[chosen].note(counts[chosen])
-    assert max(counts) <= 1.5 * min(counts)
+        chosen = next(slot for slot, balancer in enumerate(balancers) if balancer.may_accept())
+        taken[chosen] += 1
+        balancers[chosen].set_count(taken[chosen])
+    assert max(taken) <= 1.5 * min(taken)
 
 
-def test_another_process_sees_the_same_numbers(board: Scoreboard) -> None:
-    other = Scoreboard(os.dup(board.descriptor), 4)
-    other.note(3, 7)
-    board.note(0, 9)
-    assert not board.may_accept(0)
+def test_another_process_sees_the_same_numbers(counts: ConnectionCounts) -> None:
+    other = ConnectionCounts(os.dup(counts.descriptor), 4)
+    other.set_count(3, 7)
+    counts.set_count(0, 9)
+    assert not counts.may_accept(0)
     other.close()

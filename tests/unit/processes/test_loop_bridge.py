@@ -141,3 +141,12 @@ async def test_closed_it_leaves_the_loop_alone(bridge: Bridge) -> None:
     asyncio.get_running_loop().call_later(0.03, after.set)
     await after.wait()
     assert (waiter.fired_at, bridge.iterations) == ([], iterations)
+
+
+async def test_once_closed_it_may_still_be_called() -> None:
+    """What is cancelled as the supervisor ends reports its end when the event loop is closed already."""
+    closed = Bridge()
+    closed.bridge.close()
+    closed.loop.close()
+    closed.bridge.run_once()
+    assert closed.iterations == 0

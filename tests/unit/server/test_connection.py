@@ -8,9 +8,11 @@ import pytest
 
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.net.stream import Stream
-from hedgerow.server.connection import BACKPRESSURE_S, REQUESTS_PER_STEP, ClientConnection
+from hedgerow.server.connection import REQUESTS_PER_STEP, ClientConnection
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, OVERLOADED, Asked, RawSocket, ServerHarness, answer, server_harness
+
+BACKPRESSURE_S = ClientLimits().backpressure_s
 
 LIMITS = ClientLimits()
 READ_BYTES = 16 * 1024

@@ -31,12 +31,14 @@ def test_each_observation_is_in_the_first_bucket_that_holds_it(
     assert counter.sum_s == pytest.approx(sum(value for value in values if value > 0))
 
 
-@pytest.mark.parametrize("bound", [bound for bound in BUCKETS_S if (bound * 64).is_integer()])
-def test_a_bound_is_in_its_own_bucket(bound: float) -> None:
-    """Where it is a number that floats have: `le` means less or equal."""
-    counter = HistogramCounter(BUCKETS_S, BUCKET_STEP_S)
+@pytest.mark.parametrize(
+    ("bounds", "step_s", "bound"), [(bounds, step_s, bound) for bounds, step_s in KINDS for bound in bounds]
+)
+def test_a_bound_is_in_its_own_bucket(bounds: tuple[float, ...], step_s: float, bound: float) -> None:
+    """Prometheus' `le` means less or equal."""
+    counter = HistogramCounter(bounds, step_s)
     counter.observe(bound)
-    assert counter.counts.index(1) == BUCKETS_S.index(bound)
+    assert counter.counts.index(1) == bounds.index(bound)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -0.5])

@@ -1,0 +1,103 @@
+"""Which request starts when; the rest is in `test_laws.py`, on a worker."""
+
+from math import inf
+
+from hedgerow.admission.controller import AdmissionController
+from hedgerow.admission.rate import LIMIT_EXPIRY_S
+from unit.admission.requests import WaitingRequest
+
+NOW = 100.0
+
+
+def test_at_rest_a_request_starts_at_once_however_old() -> None:
+    controller = AdmissionController(10)
+    assert controller.admit_or_queue(WaitingRequest(NOW - 5), NOW)
+    assert controller.in_flight == 1
+    assert controller.next_admission_at(NOW) == inf
+    assert controller.rate_limit(NOW) == inf
+    assert not controller.is_overloaded(NOW)
+
+
+def test_past_what_descriptors_are_enough_for_requests_wait_their_turn() -> None:
+    controller = AdmissionController(1)
+    first, second, third = (WaitingRequest(NOW + 1) for _ in range(3))
+    assert controller.admit_or_queue(first, NOW)
+    assert not controller.admit_or_queue(second, NOW)
+    assert not controller.admit_or_queue(third, NOW)
+    assert controller.waiting == 2
+    assert controller.next_admitted(NOW) is None
+    assert controller.is_overloaded(NOW)
+    assert controller.next_admission_at(NOW) == inf
+    controller.release()
+    assert controller.next_admission_at(NOW) == NOW
+    assert controller.next_admitted(NOW) is second
+    second.is_waiting = False
+    assert controller.next_admitted(NOW) is None
+    assert controller.in_flight == 1
+
+
+def test_a_request_that_comes_while_others_wait_does_not_overtake_them() -> None:
+    controller = AdmissionController(1)
+    first, second, third = (WaitingRequest(NOW + 1) for _ in range(3))
+    controller.admit_or_queue(first, NOW)
+    controller.admit_or_queue(second, NOW)
+    controller.release()
+    assert not controller.admit_or_queue(third, NOW)
+    assert controller.next_admitted(NOW) is second
+
+
+def test_requests_that_left_are_not_admitted_and_take_no_place() -> None:
+    controller = AdmissionController(1)
+    controller.admit_or_queue(WaitingRequest(NOW + 1), NOW)
+    gone = WaitingRequest(NOW + 1)
+    controller.admit_or_queue(gone, NOW)
+    gone.is_waiting = False
+    controller.release()
+    assert controller.waiting == 0
+    assert controller.next_admitted(NOW) is None
+    assert controller.next_admission_at(NOW) == inf
+    assert controller.in_flight == 0
+
+
+def test_a2_overload_ends_by_itself() -> None:
+    controller = AdmissionController(0)
+    controller.admit_or_queue(WaitingRequest(NOW + 1), NOW)
+    controller.next_admitted(NOW)
+    assert controller.is_overloaded(NOW)
+    assert not controller.is_overloaded(NOW + LIMIT_EXPIRY_S)
+
+
+def saturated(controller: AdmissionController) -> float:
+    now = NOW
+    for iteration in range(1_000):
+        now = NOW + iteration * 0.001
+        if controller.admit_or_queue(WaitingRequest(now + 1), now):
+            controller.release()
+        controller.record_iteration(0.001, now)
+    assert controller.rate_limit(now) < inf
+    return now
+
+
+def test_under_a_limit_nothing_starts_while_answers_are_left_unread() -> None:
+    controller = AdmissionController(10)
+    now = saturated(controller)
+    controller.holds_back = True
+    assert not controller.admit_or_queue(WaitingRequest(now + 1), now + 0.1)
+    assert controller.next_admitted(now + 0.1) is None
+    controller.holds_back = False
+    assert controller.next_admitted(now + 0.1) is not None
+
+
+def test_without_a_limit_answers_left_unread_hold_nothing_back() -> None:
+    controller = AdmissionController(10)
+    controller.holds_back = True
+    assert controller.admit_or_queue(WaitingRequest(NOW), NOW)
+
+
+def test_without_adapting_there_is_no_limit_but_of_descriptors() -> None:
+    controller = AdmissionController(10**6, adapts=False)
+    for iteration in range(1_000):
+        now = NOW + iteration * 0.002
+        assert controller.admit_or_queue(WaitingRequest(now), now)
+        controller.record_iteration(0.002, now)
+    assert controller.rate_limit(now) == inf

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from hedgerow.core.outcomes import Attempt, AttemptHandle, Failure, Success, Verdict, Won
+from hedgerow.core.outcomes import Aborted, Attempt, AttemptHandle, Failure, RaceEnd, Success, Won
 from hedgerow.core.request import Request
 from hedgerow.eventloop.loop import STEP_S
 from hedgerow.telemetry.recorder import Recorder
@@ -107,19 +107,19 @@ class ProbedRecorder(Recorder):
 
     seen: Seen
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
-        attempts = verdict.attempts if verdict is not None else ()
+    def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
+        attempts = () if isinstance(end, Aborted) else end.attempts
         self.seen.timeline.charge(REQUEST_S)
         self.seen.settled.append(
             Settled(
                 request.request_id, code, ended_at,
-                verdict.winner.number if isinstance(verdict, Won) else None,
+                end.winner.number if isinstance(end, Won) else None,
                 sum(attempt.outcome is None for attempt in attempts),
                 sum(isinstance(attempt.outcome, Success) for attempt in attempts),
             )
         )  # fmt: skip
         self.seen.history.append((ended_at, "settled", request.request_id, code))
-        super().request_finished(request, code, ended_at, verdict)
+        super().request_finished(request, code, ended_at, end)
 
     def request_rejected(self, code: str, reason: str) -> None:
         self.seen.timeline.charge(REJECTION_S)

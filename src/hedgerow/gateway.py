@@ -8,7 +8,7 @@ from hedgerow.admission.controller import AdmissionController
 from hedgerow.admission.waiting import wait_until
 from hedgerow.core.hedging import HedgePlan, Race
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import Attempt, AttemptSender, RequestTrace, Verdict
+from hedgerow.core.outcomes import Aborted, Attempt, AttemptSender, RaceEnd, RequestTrace, Verdict
 from hedgerow.core.request import Handler, Request, Responder
 from hedgerow.core.response import Response, overloaded, problem_response, response_for
 from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
@@ -171,7 +171,7 @@ class RequestTask(EventHandler):
         if response is None:
             self._wait_until(race.wait_until)
         else:
-            self._end(response.code, verdict)
+            self._end(response.code, race, verdict)
             self._respond(response)
 
     def on_attempt_finished(self) -> None:
@@ -197,12 +197,12 @@ class RequestTask(EventHandler):
         """Called when the client has left: nothing further is sent, attempts that run become losers."""
         self._forget_deadline()
         self._responder = None
-        if self._race is not None:
-            self._end("abandoned", None)
+        race = self._race
+        if race is not None:
+            self._end("abandoned", race, None)
         elif self.is_waiting:
             self.is_waiting = False
-            gateway = self._gateway
-            gateway.observer.request_finished(self.request, "abandoned", gateway.loop.clock(), None)
+            self._report_end("abandoned", Aborted(()))
 
     def _run(self, now: float) -> None:
         """Begin the race."""
@@ -235,16 +235,18 @@ class RequestTask(EventHandler):
         gateway.report_rejection(self.request, "overloaded", gateway.admission.rejection_reason())
         self._respond(overloaded(self.request.request_id, 1))
 
-    def _end(self, code: str, verdict: Verdict | None) -> None:
+    def _end(self, code: str, race: Race, verdict: Verdict | None) -> None:
         """Leave no attempt, deadline or place in admission behind."""
-        race, self._race = self._race, None
-        if race is not None:
-            race.end()
+        self._race = None
+        race.end()
         self._forget_deadline()
+        self._gateway.admission.release()
+        self._report_end(code, Aborted(tuple(race.attempts)) if verdict is None else verdict)
+
+    def _report_end(self, code: str, end: RaceEnd) -> None:
         gateway = self._gateway
-        gateway.admission.release()
         try:
-            gateway.observer.request_finished(self.request, code, gateway.loop.clock(), verdict)
+            gateway.observer.request_finished(self.request, code, gateway.loop.clock(), end)
         except Exception:  # noqa: BLE001 (B12: an error of telemetry never costs a client its response)
             gateway.observer.internal_error(self.request)
 

@@ -2,7 +2,16 @@
 
 from math import inf
 
-from hedgerow.core.outcomes import AllFailed, Attempt, Failure, FailureReason, OutOfTime, Success, Won
+from hedgerow.core.outcomes import (
+    Aborted,
+    AllFailed,
+    Attempt,
+    Failure,
+    FailureReason,
+    OutOfTime,
+    Success,
+    Won,
+)
 from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
@@ -48,7 +57,7 @@ def a_busy_recorder(access_log: AccessLog = AccessLog.OFF, logs: Logs | None = N
     recorder.request_finished(request(b"b"), "all_failed", 10.25, AllFailed((failed,)))
     pending = tuple(make_attempt(number, 10.0) for number in (1, 2, 3))
     recorder.request_finished(request(b"c"), "out_of_time", 11.0, OutOfTime(pending))
-    recorder.request_finished(request(b"d"), "abandoned", 10.1, None)
+    recorder.request_finished(request(b"d"), "abandoned", 10.1, Aborted(()))
     recorder.request_rejected("overloaded", "in_flight")
     recorder.request_rejected("overloaded", "load")
     recorder.request_rejected("overloaded", "connections")

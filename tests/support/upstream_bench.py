@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import Attempt, Failure, Success, Verdict
+from hedgerow.core.outcomes import Attempt, Failure, RaceEnd, Success
 from hedgerow.core.request import Request
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.loop import EventLoop
@@ -30,14 +30,19 @@ class Facts(Observer):
     def __init__(self) -> None:
         self.finished: list[Attempt] = []
         self.retries = 0
+        self.fails = False
+        """The next fact meets an internal error."""
 
     def attempt_finished(self, attempt: Attempt) -> None:
         self.finished.append(attempt)
+        if self.fails:
+            self.fails = False
+            raise ZeroDivisionError
 
     def stale_connection_retried(self) -> None:
         self.retries += 1
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
         raise AssertionError("the gateway reports it")
 
     def request_rejected(self, code: str, reason: str) -> None:

@@ -10,13 +10,14 @@ from hedgerow.admission.controller import AdmissionController
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import (
+    Aborted,
     Attempt,
     AttemptHandle,
     AttemptSender,
     Failure,
     FailureReason,
+    RaceEnd,
     Success,
-    Verdict,
     Won,
 )
 from hedgerow.core.request import Request
@@ -35,7 +36,7 @@ class Facts(Observer):
 
     def __init__(self) -> None:
         self.facts: list[str] = []
-        self.finished: list[tuple[Request, str, float, type[Verdict | None]]] = []
+        self.finished: list[tuple[Request, str, float, RaceEnd]] = []
         self.errors_of: list[Request | None] = []
         self.fails_in = ""
         """The name of the method that raises, once."""
@@ -46,9 +47,9 @@ class Facts(Observer):
             raise ZeroDivisionError
         self.facts.append(fact)
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
         self._called("request_finished", f"finished {code}")
-        self.finished.append((request, code, ended_at, type(verdict)))
+        self.finished.append((request, code, ended_at, end))
 
     def request_rejected(self, code: str, reason: str) -> None:
         self._called("request_rejected", f"rejected {code} {reason}")
@@ -100,7 +101,7 @@ class OneTrace:
     def attempt_finished(self, attempt: Attempt) -> None:
         """Called by the observer."""
 
-    def request_finished(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(self, code: str, ended_at: float, end: RaceEnd) -> None:
         """Called by the observer."""
 
 
@@ -256,7 +257,7 @@ def test_b02_hedges_wait_for_answers_that_have_come_however_long_reading_takes(b
 
     def read_the_first() -> None:
         first.finish(Success(b"1"), bench.virtual.now)
-        bench.virtual.now += 2 * STEP_S
+        bench.virtual.now += 1.5 * STEP_S
 
     bench.virtual.read_apart(read_the_first, lambda: second.finish(Success(b"2"), bench.virtual.now))
     bench.virtual.iterate()
@@ -681,6 +682,17 @@ def test_b12_e7_the_same_for_rejections_and_a_request_that_waits(bench: Bench, w
     assert bench.is_clean
 
 
+@pytest.mark.parametrize("room", [0, 1])
+def test_b12_e7_a_client_that_leaves_is_forgotten_though_telemetry_fails(bench: Bench, room: int) -> None:
+    bench.admission.max_in_flight = room
+    task = bench.ask()
+    assert task is not None
+    bench.facts.fails_in = "request_finished"
+    task.cancel()
+    assert bench.facts.facts == ["internal error"]
+    assert bench.is_clean
+
+
 def test_b12_an_error_as_waiting_requests_are_looked_at_leaves_the_loop_running(bench: Bench) -> None:
     def fails(now: float) -> float:
         raise ZeroDivisionError
@@ -720,7 +732,10 @@ def test_what_a_request_came_to_is_reported_in_full() -> None:
     assert (request.started_at, request.deadline_at) == (4.0, 4.997)
     bench.virtual.now = 4.25
     bench.finish(1, Success(b"{}"))
-    assert bench.facts.finished == [(request, "success", 4.25, Won)]
+    ((finished, code, ended_at, end),) = bench.facts.finished
+    assert (finished, code, ended_at) == (request, "success", 4.25)
+    assert isinstance(end, Won)
+    assert end.attempts == (attempt,)
 
 
 def test_an_abandoned_request_is_reported_in_full() -> None:
@@ -730,7 +745,7 @@ def test_an_abandoned_request_is_reported_in_full() -> None:
     assert task is not None
     bench.virtual.now = 0.5
     task.cancel()
-    assert bench.facts.finished == [(task.request, "abandoned", 0.5, type(None))]
+    assert bench.facts.finished == [(task.request, "abandoned", 0.5, Aborted((bench.sent[0].attempt,)))]
     assert task.request.trace is trace
 
 
@@ -741,7 +756,7 @@ def test_an_internal_error_is_reported_in_full() -> None:
     task = bench.ask()
     assert task is not None
     assert bench.facts.errors_of == [task.request]
-    assert bench.facts.finished == [(task.request, "internal", 0.0, type(None))]
+    assert bench.facts.finished == [(task.request, "internal", 0.0, Aborted(()))]
 
 
 def test_without_a_tracer_the_clients_own_trace_counts(bench: Bench) -> None:

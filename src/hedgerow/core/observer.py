@@ -2,7 +2,7 @@
 
 from mypy_extensions import mypyc_attr
 
-from hedgerow.core.outcomes import Attempt, Verdict
+from hedgerow.core.outcomes import Attempt, RaceEnd
 from hedgerow.core.request import Request
 
 
@@ -12,10 +12,10 @@ class Observer:
 
     __slots__ = ()
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
         """Called when an admitted request is over: answered with `code`, or `abandoned` by its client.
 
-        There is no verdict when the client left or an internal error ended it.
+        `end` is `Aborted` when the client has left or an internal error has ended it.
         """
         raise NotImplementedError
 

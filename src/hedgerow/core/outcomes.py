@@ -169,6 +169,16 @@ class OutOfTime:
 Verdict: TypeAlias = Won | AllFailed | OutOfTime
 
 
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """The race ended without a verdict: its client has left, or an internal error has ended it."""
+
+    attempts: tuple[Attempt, ...]
+
+
+RaceEnd: TypeAlias = Verdict | Aborted
+
+
 class RequestTrace(Protocol):
     """The trace that a request is part of, recorded by us or not. None of these may raise or wait."""
 
@@ -179,7 +189,7 @@ class RequestTrace(Protocol):
     def attempt_started(self, attempt: Attempt) -> AttemptSpan:
         """Return the attempt's part in the trace."""
 
-    def request_finished(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(self, code: str, ended_at: float, end: RaceEnd) -> None:
         """Called when the request is over, `abandoned` by its client or answered.
 
         Attempts that have no outcome yet are losers, and report their end themselves.

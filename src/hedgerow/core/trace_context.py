@@ -69,7 +69,7 @@ class TraceContext:
     def attempt_finished(self, attempt: object) -> None:
         """Record nothing."""
 
-    def request_finished(self, code: str, ended_at: float, verdict: object) -> None:
+    def request_finished(self, code: str, ended_at: float, end: object) -> None:
         """Record nothing."""
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Verdict, Won
+from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, RaceEnd, Won
 from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog
 from hedgerow.telemetry.histogram import HistogramCounter
@@ -61,16 +61,16 @@ class Recorder(Observer):
 
     # -- the facts (see `core.observer.Observer`)
 
-    def request_finished(self, request: Request, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
         took_s = ended_at - request.arrived_at
         self._durations[code].observe(took_s)
-        attempts = verdict.attempts if verdict is not None else ()
-        winner = verdict.winner.number if isinstance(verdict, Won) else None
+        attempts = end.attempts
+        winner = end.winner.number if isinstance(end, Won) else None
         trace = request.trace
         trace_id = None
         if trace is not None:
             trace_id = trace.trace_id
-            trace.request_finished(code, ended_at, verdict)
+            trace.request_finished(code, ended_at, end)
         self.recent.request_finished(request, code, ended_at, winner, attempts, trace_id)
         if code == "abandoned":
             self._client_disconnects += 1
@@ -83,7 +83,7 @@ class Recorder(Observer):
                     self._hedges_rescued += 1
             if not self._log_all:
                 return
-        elif len(attempts) <= 1 and verdict is not None:
+        elif len(attempts) <= 1 and not isinstance(end, Aborted):
             self._hedges_suppressed += self._hedges
         if self._log_all or (self._log_errors and code in _OURS):
             self._log_request(request.request_id, code, took_s, attempts, trace_id)

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.core.outcomes import Attempt, Failure, Outcome, RequestTrace, Verdict, Won
+from hedgerow.core.outcomes import Attempt, Failure, Outcome, RaceEnd, RequestTrace, Won
 from hedgerow.core.request import Request
 from hedgerow.core.response import status_of
 from hedgerow.core.trace_context import TraceContext, trace_headers
@@ -99,12 +99,12 @@ class Recording:
         self._attempts.append(span)
         return span
 
-    def request_finished(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
+    def request_finished(self, code: str, ended_at: float, end: RaceEnd) -> None:
         """End the span, and those of the attempts that ended before; losers end theirs themselves."""
         if code == "abandoned":
             self._end(code, ended_at, None, {}, _UNSET)
             return
-        winner = verdict.winner.number if isinstance(verdict, Won) else None
+        winner = end.winner.number if isinstance(end, Won) else None
         status = status_of(code)
         told: dict[str, AttributeValue] = {"http.response.status_code": status}
         span_status = _UNSET

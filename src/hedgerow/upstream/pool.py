@@ -157,7 +157,7 @@ class ConnectionPool(AttemptSender):
         """Close what was idle for too long, is too old, or leads to an address that the name has no more."""
         now = self.loop.clock()
         idle_since = now - self.limits.idle_timeout_s
-        kept = []
+        kept: list[UpstreamConnection] = []
         for connection in self._idle:
             if connection.state == IDLE:
                 if connection.idle_since <= idle_since or self._is_outdated(connection, now):
@@ -171,12 +171,14 @@ class ConnectionPool(AttemptSender):
 
     def reap_losers(self) -> None:
         """Close the connections of losers whose grace is over."""
-        for connection in self._losers.pop_expired(self.loop.clock()):
-            connection.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
-        next_at = self._losers.next_due_at
-        self._reaps_losers = next_at < inf
-        if self._reaps_losers:
-            self.loop.call_at(next_at, self._loser_reaper)
+        try:
+            for connection in self._losers.pop_expired(self.loop.clock()):
+                connection.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
+        finally:  # an internal error on the way of one does not spare the others
+            next_at = self._losers.next_due_at
+            self._reaps_losers = next_at < inf
+            if self._reaps_losers:
+                self.loop.call_at(next_at, self._loser_reaper)
 
     # -- its own
 

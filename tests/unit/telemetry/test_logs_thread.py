@@ -5,6 +5,7 @@ from threading import Thread
 
 import pytest
 
+from hedgerow.core.outcomes import Aborted
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
@@ -23,10 +24,10 @@ def test_e7_lines_without_a_thread_are_dropped_and_counted_and_raise_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(Thread, "start", fails)
         for _ in range(2):
-            recorder.request_finished(make_request(), "internal", 10.5, None)
+            recorder.request_finished(make_request(), "internal", 10.5, Aborted(()))
             recorder.internal_error(None)
     assert logs.dropped == 4
-    recorder.request_finished(make_request(b"later"), "internal", 10.5, None)
+    recorder.request_finished(make_request(b"later"), "internal", 10.5, Aborted(()))
     logs.summarise()
     logs.flush(30)
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]

@@ -1,19 +1,20 @@
 """The last requests of a worker: which attempts they had, and that nothing large is kept alive."""
 
-import pickle
-import sys
-from collections.abc import Callable
+import gc
+from types import FunctionType, ModuleType
 
 import pytest
 
-from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success, Verdict, Won
+from hedgerow.core.hedging import HedgePlan
+from hedgerow.core.hedging import Race as CoreRace
+from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, Success, Won
 from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS, MAX_FOUND, RecentRequests
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
-from support.attempts import make_attempt, make_request
+from support.attempts import Race, make_attempt, make_request
 
 UTC_OFFSET_S = 1_000_000.0
 
@@ -52,7 +53,6 @@ def test_a_request_is_described_with_its_attempts() -> None:
 def test_a_loser_is_added_to_its_request_when_it_finishes() -> None:
     recent, attempts = a_race_whose_first_attempt_lost()
     attempts[0].finish(Success(b"{}"), 10.625)
-    recent.loser_finished(attempts[0])
     (record,) = recent.find(b"a", UTC_OFFSET_S)
     assert record.attempts == [AttemptRecord(1, 0.0, 625.0, "success", lost=True), SECOND, THIRD]
 
@@ -69,52 +69,11 @@ def test_b4_overlapping_requests_with_one_id_keep_their_own_attempts() -> None:
         losers.append(loser)
     for number, loser in enumerate(losers):
         loser.finish(Success(b"{}"), loser.launched_at + 0.5 + number / 10)
-        recent.loser_finished(loser)
     found = recent.find(b"same", 0.0)
     assert [record.at for record in found] == [10.2, 10.1, 10.0], "newest first"
     assert [[attempt.took_ms for attempt in record.attempts] for record in found] == [
         [700.0, 100.0], [600.0, 100.0], [500.0, 100.0],
     ]  # fmt: skip
-
-
-def lines_run(call: Callable[[], object]) -> int:
-    """Return how many lines of Python `call` takes: work, without a clock."""
-    lines = 0
-
-    def trace(_frame: object, event: str, _argument: object) -> object:
-        nonlocal lines
-        lines += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)  # type: ignore[arg-type]
-    try:
-        call()
-    finally:
-        sys.settrace(before)
-    return lines
-
-
-def test_b4_one_constant_id_costs_no_more_than_different_ones() -> None:
-    """2.5 s of a stalled worker: each loser was looked for among all requests with its id."""
-    costs = {}
-    for kind in ("constant", "different"):
-        recent = RecentRequests()
-        losers = []
-        for number in range(KEPT_REQUESTS):
-            asked = request(b"same" if kind == "constant" else b"%d" % number)
-            attempts = (make_attempt(1, 10.0, asked), make_attempt(2, 10.3, asked, outcome=Success(b"")))
-            recent.request_finished(asked, "success", 10.5, 2, attempts)
-            losers.append(attempts[0])
-        for loser in losers:
-            loser.finish(Success(b"{}"), 10.6)
-
-        def finish_all(recent: RecentRequests = recent, losers: list[Attempt] = losers) -> None:
-            for loser in losers:
-                recent.loser_finished(loser)
-
-        costs[kind] = lines_run(finish_all)
-    assert costs["constant"] <= costs["different"]
 
 
 def test_b4_a_lookup_by_a_constant_id_describes_a_bounded_number() -> None:
@@ -124,15 +83,27 @@ def test_b4_a_lookup_by_a_constant_id_describes_a_bounded_number() -> None:
     assert len(recent.find(b"same", 0.0)) == MAX_FOUND
 
 
-def test_the_losers_of_a_client_that_left_are_known_by_their_ends() -> None:
+def test_the_attempts_of_a_client_that_left_are_kept() -> None:
     to = recorder()
     asked = request()
-    to.request_finished(asked, "abandoned", 10.125, None)
-    loser = make_attempt(1, 10.0, asked, outcome=Success(b"{}"), ended_at=10.25, is_loser=True)
+    failed = make_attempt(1, 10.0, asked, outcome=Failure(FailureReason.RESET), ended_at=10.25)
+    loser = make_attempt(2, 10.3, asked)
+    loser.is_loser = True
+    to.attempt_finished(failed)
+    to.request_finished(asked, "abandoned", 10.5, Aborted((failed, loser)))
+    loser.finish(Success(b"{}"), 10.625)
     to.attempt_finished(loser)
     (record,) = to.recent.find(b"a", UTC_OFFSET_S)
-    assert (record.code, record.took_ms, record.winner) == ("abandoned", 125.0, None)
-    assert record.attempts == [AttemptRecord(1, 0.0, 250.0, "success", lost=True)]
+    assert (record.code, record.took_ms, record.deadline_ms, record.winner) == (
+        "abandoned",
+        500.0,
+        750.0,
+        None,
+    )
+    assert record.attempts == [
+        AttemptRecord(1, 0.0, 250.0, "reset"),
+        AttemptRecord(2, 300.0, 325.0, "success", lost=True),
+    ]
 
 
 def test_an_attempt_that_was_cut_off_as_its_race_ended_has_lost() -> None:
@@ -176,17 +147,34 @@ def test_the_trace_is_named(trace_id: str | None) -> None:
     assert recent.newest(1, 0.0)[0].trace_id == trace_id
 
 
+def reachable(root: object) -> list[object]:
+    """Return the objects that `root` keeps alive, but for those that live as long as the program."""
+    found: dict[int, object] = {}
+    to_visit = [root]
+    while to_visit:
+        one = to_visit.pop()
+        if id(one) not in found and not isinstance(one, type | ModuleType | FunctionType):
+            found[id(one)] = one
+            to_visit += gc.get_referents(one)
+    return list(found.values())
+
+
 def test_nothing_that_is_kept_keeps_more_alive() -> None:
-    """A body has up to 64 KiB, an attempt knows its connection: neither may live on in what is kept."""
-    to = recorder(hedges=1)
-    asked = request()
-    winner, loser = make_attempt(1, 10.0, asked), make_attempt(2, 10.0, asked)
-    winner.finish(Success(b"x" * 65_536), 10.25)
-    to.attempt_finished(winner)
-    loser.is_loser = True
-    verdict: Verdict = Won(winner, b"", (winner, loser))
-    to.request_finished(asked, "success", 10.25, verdict)
-    loser.finish(Success(b"y" * 65_536), 10.5)
-    to.attempt_finished(loser)
-    kept = pickle.dumps(list(to.recent._requests))
-    assert len(kept) < 500, "an Attempt could not even be pickled, for it knows its owner"
+    """A body has up to 64 KiB, an attempt knows its race: neither may live on in what is kept."""
+    recent, asked = RecentRequests(), request()
+    owner = Race()
+    attempts = [Attempt(number, 10.0, asked, owner) for number in (1, 2)]
+    race = CoreRace(lambda number: attempts[number - 1], HedgePlan(0.0, 1), deadline_at=99.0)
+    assert race.proceed(10.0) is None
+    attempts[0].finish(Success(b"x" * 65_536), 10.25)
+    verdict = race.proceed(10.25)
+    assert isinstance(verdict, Won)
+    attempts[1].is_loser = True
+    race.end()
+    recent.request_finished(asked, "success", 10.25, 1, verdict.attempts)
+    attempts[1].finish(Success(b"y" * 65_536), 10.5)
+    del verdict
+    kept = reachable(recent)
+    assert sum(len(one) for one in kept if isinstance(one, bytes)) < 200
+    assert owner not in kept
+    assert race not in kept

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hedgerow.core.outcomes import Attempt, Failure, FailureReason, OutOfTime, Success, Verdict, Won
+from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, OutOfTime, RaceEnd, Success, Won
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
@@ -58,7 +58,7 @@ def test_how_late_an_answer_was_is_counted_and_an_early_one_as_nothing() -> None
     recorder = make_recorder()
     for ended_at in (10.5, 10.89, 10.906, 11.5):  # the timeout is 900 ms
         recorder.request_finished(make_request(), "out_of_time", ended_at, OutOfTime(()))
-    recorder.request_finished(make_request(), "abandoned", 99.0, None)
+    recorder.request_finished(make_request(), "abandoned", 99.0, Aborted(()))
     overshoot = recorder.snapshot({}, 0, 0).overshoot
     assert (overshoot.counts[0], sum(overshoot.counts)) == (2, 4)
     assert overshoot.sum_s == pytest.approx(0.606)
@@ -88,8 +88,8 @@ class Trace:
     def attempt_finished(self, attempt: Attempt) -> None:
         self.facts.append(attempt)
 
-    def request_finished(self, code: str, ended_at: float, verdict: Verdict | None) -> None:
-        self.facts.append((code, ended_at, verdict))
+    def request_finished(self, code: str, ended_at: float, end: RaceEnd) -> None:
+        self.facts.append((code, ended_at, end))
 
 
 def test_a_trace_gets_the_facts_and_its_id_is_recorded() -> None:

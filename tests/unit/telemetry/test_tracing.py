@@ -11,14 +11,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from hedgerow.core.outcomes import (
+    Aborted,
     AllFailed,
     Attempt,
     Failure,
     FailureReason,
     OutOfTime,
+    RaceEnd,
     RequestTrace,
     Success,
-    Verdict,
     Won,
 )
 from hedgerow.core.request import Request
@@ -117,11 +118,11 @@ def test_a_loser_ends_its_span_itself_before_or_after_the_request(outcome: Succe
     [
         ("all_failed", AllFailed, 502),
         ("out_of_time", OutOfTime, 504),
-        ("internal", lambda _: None, 500),
+        ("internal", Aborted, 500),
     ],
 )
 def test_a_request_without_a_success_is_an_error(
-    code: str, verdict: Callable[[tuple[Attempt, ...]], Verdict | None], status: int
+    code: str, verdict: Callable[[tuple[Attempt, ...]], RaceEnd], status: int
 ) -> None:
     traced = Traced(1)
     traced.finish(1, FAILED)
@@ -136,7 +137,7 @@ def test_a_request_without_a_success_is_an_error(
 def test_when_the_client_leaves_what_has_finished_is_exported_and_what_runs_is_a_loser() -> None:
     traced = Traced(2)
     traced.finish(1, FAILED)
-    traced.recording.request_finished("abandoned", NOW + 14, None)
+    traced.recording.request_finished("abandoned", NOW + 14, Aborted(tuple(traced.attempts)))
     assert traced.spans == {
         0: ("abandoned", None, None, StatusCode.UNSET),
         1: ("reset", False, False, StatusCode.ERROR),

@@ -216,6 +216,20 @@ def test_a_loser_is_closed_when_its_grace_is_over(bench: UpstreamBench) -> None:
     assert bench.facts.finished == [attempt]
 
 
+def test_an_internal_error_on_the_way_of_one_loser_does_not_spare_the_others(bench: UpstreamBench) -> None:
+    losers = [bench.send() for _ in range(3)]
+    for loser in losers:
+        bench.abandon(loser)
+        bench.now += 0.1
+    bench.facts.fails = True
+    bench.pass_time(GRACE_S)
+    assert len(bench.internal_errors) == 1
+    bench.internal_errors.clear()
+    bench.pass_time(MARGIN_S)
+    assert [reason(loser) for loser in losers] == ["timeout"] * 3
+    assert bench.counts == {}
+
+
 def test_a_loser_still_connecting_is_closed_when_its_grace_is_over(bench: UpstreamBench) -> None:
     attempt = bench.send()
     bench.abandon(attempt)

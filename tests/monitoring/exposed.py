@@ -4,10 +4,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from hedgerow.telemetry.exposition import exposition
 from prometheus_client.parser import text_string_to_metric_families
 
 from hedgerow.core.outcomes import FailureReason
+from hedgerow.telemetry.prometheus import render
 from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
 
 SAID_BY_PROMETHEUS = {"job", "instance", "namespace", "pod"}
@@ -26,14 +26,14 @@ def _everything() -> Snapshot:
         first_attempt_duration={
             outcome: Histogram() for outcome in ("success", "all_failed", "out_of_time", UNKNOWN)
         },
-        upstream_connections={"dialing": 0, "busy": 0, "idle": 0, "loser": 0},
+        upstream_connections={"connecting": 0, "active": 0, "idle": 0, "loser": 0},
     )
 
 
 def _series() -> dict[str, dict[str, set[str]]]:
     """Tell each exposed name, its labels and their values."""
     found: defaultdict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for family in text_string_to_metric_families(exposition(_everything()).decode()):
+    for family in text_string_to_metric_families(render(_everything()).decode()):
         for sample in family.samples:
             labels = found[sample.name]
             for label, value in sample.labels.items():

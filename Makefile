@@ -1,28 +1,43 @@
 # The whole interface of the repository. Each target does its own set-up.
-#   make run       the gateway on http://127.0.0.1:8080 before the embedded testing server
-#   make install   .venv/bin/hedgerow
+#   make run       the gateway on http://127.0.0.1:8080 before the embedded simulator
+#   make install   bin/hedgerow
 #   make test      every test            make check   format, lint, types, layers
 #   make bench     the benchmarks        make prove   the long campaigns, at full size
 # PYTHON=... chooses the interpreter (3.11 or newer), VENV=... where it is installed, ARGS=... adds arguments.
-# COMPILED=1 compiles the hot path to C (needs a C compiler): a fifth to a third less CPU for each request.
+# `run` and `install` compile the hot path to C where a C compiler and Python's headers are there: once, half a minute.
+# COMPILED=0 has them use the sources as they are. COMPILED=1 has every target use the compiled build, or fail.
 PYTHON ?= python3
-VENV ?= $(if $(COMPILED),.venv-compiled,.venv)
+IS_COMPILED := $(filter 1,$(COMPILED))
+VENV ?= $(if $(IS_COMPILED),.venv-compiled,.venv)
 BIN := $(VENV)/bin
 # The interpreter's version is part of the stamps' names: another PYTHON=... makes the environment anew.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
-MADE := $(VENV)/.made-$(VERSION)
+BUILT := $(VENV)/.$(if $(IS_COMPILED),compiled,plain)-$(VERSION)
 INSTALLED_DEV := $(VENV)/.dev-$(VERSION)
 INSTALLED_FUZZ := $(VENV)/.fuzz-$(VERSION)
-COMPILED_FROM := $(if $(COMPILED),$(shell find src -name '*.py'))
+COMPILED_FROM := $(if $(IS_COMPILED),deploy/compiled-wheel.sh $(shell find src -name '*.py'))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run install test check bench prove
+.PHONY: run install build test check bench prove
 
+ifneq ($(COMPILED),)
 run: install
-	$(BIN)/hedgerow serve $(ARGS)
+	bin/hedgerow serve $(ARGS)
 
-install: $(MADE)
+install: build
+	@mkdir -p bin && ln -sf "$$(readlink -f $(BIN))/hedgerow" bin/hedgerow
+	@echo "hedgerow: $(if $(IS_COMPILED),compiled build,plain build$(if $(BECAUSE), ($(BECAUSE))))"
+else
+run install:
+	@because=$$($(PYTHON) deploy/missing-for-compiling 2>/dev/null) || because="$(PYTHON) cannot be used"; \
+	test -n "$$because" || $(MAKE) --no-print-directory build COMPILED=1 || because="compiling failed, see above"; \
+	if test -n "$$because"; then $(MAKE) --no-print-directory $@ COMPILED=0 BECAUSE="$$because"; \
+	else $(MAKE) --no-print-directory $@ COMPILED=1; fi
+endif
+
+build: $(BUILT)
+	@:
 
 test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest $(ARGS)
@@ -34,15 +49,16 @@ check: $(INSTALLED_DEV)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED_DEV)
-	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory install COMPILED=1 VENV=.venv-compiled; fi
+	@if test -z "$$($(PYTHON) deploy/missing-for-compiling)"; then $(MAKE) --no-print-directory build COMPILED=1 VENV=.venv-compiled; fi
 	$(BIN)/python -m bench $(ARGS)
 
 prove: $(INSTALLED_FUZZ)
 	$(BIN)/python -m prove $(ARGS)
 
-$(MADE): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml $(COMPILED_FROM)
+$(BUILT): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml $(COMPILED_FROM)
+	@rm -f $(VENV)/.compiled-* $(VENV)/.plain-*
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt -r requirements/build.txt
-ifdef COMPILED
+ifneq ($(IS_COMPILED),)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/compile.txt
 	deploy/compiled-wheel.sh $(BIN)/python $(VENV)/wheel
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $(VENV)/wheel/*.whl
@@ -57,7 +73,7 @@ $(VENV)/.python-$(VERSION):
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-$(INSTALLED_DEV): $(MADE) requirements/dev.txt
+$(INSTALLED_DEV): $(BUILT) requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@
 

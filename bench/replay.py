@@ -1,7 +1,7 @@
 """The work of one worker without a kernel, for profilers: `python -m bench.replay N [--hedged]`.
 
-A real worker answers N requests, each by its first attempt, or each by a hedge and with two losers. Its sockets, pollers
-and clock are stand-ins that do nothing, so what is left is our own code and its libraries.
+A real worker answers N requests, each by its first attempt, or each by a hedge and with two losers. Its sockets,
+pollers and clock are stand-ins that do nothing, so what is left is our own code and its libraries.
 """
 
 from dataclasses import replace

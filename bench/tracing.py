@@ -22,7 +22,7 @@ UPSTREAM = upstream_attributes(parse_target("http://127.0.0.1:1/work"))
 
 
 def best_us(work: Callable[[], object], times: int = 200_000) -> float:
-    """Tell the least of nine means."""
+    """Return the least of nine means."""
     return min(repeat(work, number=times, repeat=9, timer=time.process_time)) / times * 1e6
 
 
@@ -31,40 +31,48 @@ def request(traceparent: bytes = b"") -> Request:
     return Request(b"GET", b"/api/smart", b"", request_id=b"x", arrived_at=0.0, trace=trace)
 
 
-def never(_: Request, __: int) -> RequestTrace:
+def never(_: Request) -> RequestTrace:
     raise AssertionError("it is not sampled")
+
+
+class Owner:
+    """Waits for no attempt."""
+
+    def on_attempt_finished(self) -> None:
+        """Do nothing."""
 
 
 def main() -> None:
     """Print the table."""
     sampler, plain, traced = Sampler(0.0, never), request(), request(TRACEPARENT)
+    owner = Owner()
     context = traced.trace
     assert context is not None
 
     def attempt() -> Attempt:
-        return Attempt(1, 0.0, lambda: None, b"x")
+        return Attempt(1, 0.0, plain, owner)
 
     def passed_on() -> None:
         one = attempt()
-        one.span = context.attempt_began(one)
-        one.span.attempt_ended(one, lost=False)
-        context.request_ended("success", 0.0, None)
+        one.span = context.attempt_started(one)
+        one.span.attempt_finished(one)
+        context.request_finished("success", 0.0, Won(one, b"", (one,)))
 
     off = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("bench")
     maker = SpanMaker(SpanProcessor(), Resource.get_empty(), admit=lambda: True)
 
     def recorded() -> None:
-        recording = Recording(plain, 900, maker=maker, upstream=UPSTREAM, clock=time.monotonic)
+        recording = Recording(plain, maker=maker, upstream=UPSTREAM, clock=time.monotonic)
         one = attempt()
-        one.span = recording.attempt_began(one)
-        one.end(Success(b""), 1.0)
-        one.span.attempt_ended(one, lost=False)
-        recording.request_ended("success", 1.0, Won(one, b"", (one,)))
+        one.span = recording.attempt_started(one)
+        one.finish(Success(b""), 1.0)
+        one.span.attempt_finished(one)
+        recording.request_finished("success", 1.0, Won(one, b"", (one,)))
 
     nothing = best_us(lambda: None)
     for what, took in (
-        ("no traceparent: decide", best_us(lambda: sampler.begin(plain, 900)) - nothing),
-        ("traceparent: decide", best_us(lambda: sampler.begin(traced, 900)) - nothing),
+        ("no traceparent: decide", best_us(lambda: sampler.start(plain)) - nothing),
+        ("traceparent: decide", best_us(lambda: sampler.start(traced)) - nothing),
         ("traceparent: read it", best_us(lambda: parse_trace_context(TRACEPARENT, b"")) - nothing),
         ("and tracestate", best_us(lambda: parse_trace_context(TRACEPARENT, TRACESTATE)) - nothing),
         ("pass it on with one attempt", best_us(passed_on) - best_us(attempt)),

@@ -10,4 +10,6 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cd "$(dirname "$0")/.."
 cp -r src pyproject.toml README.md LICENSE THIRD-PARTY.md "$copy"
-HATCH_BUILD_HOOK_ENABLE_MYPYC=1 "$python" -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir "$folder" "$copy"
+cd "$copy" # setuptools, which calls the C compiler, reads setup.cfg here
+printf '[build_ext]\nparallel = %s\n' "$(nproc)" > setup.cfg
+HATCH_BUILD_HOOK_ENABLE_MYPYC=1 "$python" -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir "$folder" .

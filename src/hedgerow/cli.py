@@ -5,6 +5,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,6 +126,12 @@ def _settings_file(context: click.Context, _: click.Parameter, path: Path | None
     context.default_map = {**(context.default_map or {}), **given}
 
 
+def _build() -> str:
+    """Return whether the hot path is compiled to C or runs as it is written."""
+    gateway = find_spec("hedgerow.gateway")
+    return "compiled" if gateway is not None and str(gateway.origin).endswith(".so") else "plain"
+
+
 def _choice(of: type[StrEnum]) -> click.Choice[str]:
     return click.Choice([str(member) for member in of])
 
@@ -154,7 +161,7 @@ _LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
 
 @click.group(cls=OneLineErrors, context_settings={"max_content_width": 110})
-@click.version_option(__version__, prog_name="hedgerow")
+@click.version_option(f"{__version__} ({_build()})", prog_name="hedgerow", message="%(prog)s %(version)s")
 def main() -> None:
     """A hedging HTTP gateway: asks a slow, unreliable service again in time, and is never late itself."""
 

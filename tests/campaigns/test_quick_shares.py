@@ -2,7 +2,7 @@
 
 import pytest
 from prove.__main__ import campaigns
-from prove.c03_planted_bugs import BUGS, Bug, planted
+from prove.c03_injected_bugs import BUGS, Bug, planted
 
 SHARES = {
     "C02": 0.01,

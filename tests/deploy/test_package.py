@@ -143,7 +143,7 @@ def test_the_sdist_makes_the_same_wheel(dist: Path, wheel: Path, tmp_path: Path)
 
 def test_the_command_is_there_and_tells_its_version(python: Path) -> None:
     hedgerow = python.parent / "hedgerow"
-    assert run(hedgerow, "--version") == f"hedgerow, version {__version__}\n"
+    assert run(hedgerow, "--version") == f"hedgerow {__version__} (plain)\n"
     for command in ("serve", "simulate", "healthcheck"):
         assert command in run(hedgerow, "--help")
         assert "Usage: hedgerow" in run(hedgerow, command, "--help")

@@ -19,7 +19,7 @@ def report(name: str, model: WorkerModel, begin: int, end: int) -> None:
     model.run_until(end)
     first, last = model.clients.seconds[:begin], model.clients.seconds[begin:end]
     good = [second.good for second in last]
-    print(
+    print(  # noqa: T201 - a program that prints
         f"{name:42s} before {begin} s: {total(first, 'rejected'):6d} rejected; then each second: good "
         f"{sum(good) / len(good):6.0f} ({min(good)} to {max(good)}), rejected "
         f"{total(last, 'rejected') / len(last):6.0f}; late in all {total(first + last, 'late')}",

@@ -21,8 +21,8 @@ from nothing were rejected, all of which can be served (with 4: 0), and 7 200 re
 LIMIT_EXPIRY_S: Final = 0.5
 """The limit is lifted when the loop was not saturated and no request waited for it in this time; 1 s is no better."""
 SMOOTHING: Final = 0.3
-"""The weight of an interval in what is known (a memory of 0.15 s). With 1 a machine slowed by a third loses 15 % of its
-good answers to swings, with 0.15 the limit takes longer to follow a jump."""
+"""The weight of an interval in what is known (a memory of 0.15 s). With 1 a machine slowed by 1.4 gave 3 % fewer good
+answers; with 0.15 the two seconds after a jump did."""
 READ_SHARE: Final = 0.2
 """The part of a request's work that is reading it, which is all the work of a rejection (15 of 76 us compiled, 25 of 98
 not). Starting it counts the same, and what is left is answering it."""
@@ -34,7 +34,7 @@ GAIN: Final = 0.1
 late more often at three times its capacity."""
 MIN_SHARE: Final = 0.25
 """The part of what can be done that is admitted however much is rejected: rejections may be all that a loop is busy
-with (8 000 clients that ask again at once held it down to 60 good answers a second; with this it is 2 000)."""
+with (8 000 clients that ask again at once held it down to 240 good answers a second and falling; now to 2 000)."""
 BURST_S: Final = 0.01
 """The unused part of the limit is kept for this time, which is one long iteration: while iterations are longer, less is
 admitted, and old work is done first."""

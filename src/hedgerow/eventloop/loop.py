@@ -29,8 +29,14 @@ STEP_S: Final = 0.001
 """After this long in one step, due deadlines are looked at and what was written is sent; then the step goes on."""
 EVENTS_PER_POLL: Final = 512
 """Sockets that are looked at between two polls; the others come up in the next one, first in line."""
-CLIENTS_PER_ITERATION: Final = 64
-"""Clients that are read in one iteration. More would make the answers of the upstream wait (each takes some 30 µs)."""
+ANSWERS_S: Final = 0.002
+"""Answers are read for this long before clients have their turn: 100 answers, or 4 TLS handshakes."""
+CLIENTS_S: Final = 0.002
+"""Clients are read for this long, some 60 of them, before answers have their turn again (decision 0016)."""
+CLIENTS_PER_POLL: Final = 16
+"""Clients that are polled at a time: those that an iteration does not get to stay at the head of the kernel's list."""
+POLLS_OF_CLIENTS: Final = 8
+"""In one iteration, however quickly they are answered."""
 MAX_POLL_S: Final = 1.0
 """An idle loop wakes up this often, so that a clock that was set or a suspended machine cannot stop it for long."""
 
@@ -91,6 +97,8 @@ class EventLoop:
         self._client_sources: dict[int, EventHandler] = {}
         self._listeners: dict[int, EventHandler] = {}
         self._ready: list[EventHandler] = []
+        self.has_more_answers = False
+        """More had come than was read in this iteration."""
         self._after_reading: list[EventHandler] = []
         self._writers: list[EventHandler] = []
         self._closing: list[Closable] = []
@@ -198,28 +206,15 @@ class EventLoop:
         wait_s = 0.0 if is_busy else min(max(next_at - started_at, 0.0), max_wait_s)
         events = self._poller.poll(wait_s, EVENTS_PER_POLL)
         self.iteration += 1
-        now = self.clock()
-        self.monitor.iteration_started(now, self.deadlines.next_due_at)
-        self._step_ends_at = now + STEP_S
-        clients_ready = False
-        listeners: list[int] = []
-        for fd, mask in events:
-            source = self._sources.get(fd)
-            if source is not None:
-                self._handle(source, mask)
-            elif fd == self._client_poller_fd:
-                clients_ready = True
-            elif fd in self._listeners:
-                listeners.append(fd)
-        self.answers_unread = len(events) >= EVENTS_PER_POLL
-        if not self.answers_unread:
-            self._ready += self._after_reading
-            self._after_reading = []
+        polled_at = self.clock()
+        self.monitor.iteration_started(polled_at, self.deadlines.next_due_at)
+        self._step_ends_at = polled_at + STEP_S
+        clients_ready, listeners = self._read_answers(events, polled_at)
         self._run_due()
         self._run_ready()
         self.answers_unread = True
-        if not clients_ready or self._read_clients(now):
-            self.clients_read_at = now
+        if not clients_ready or self._read_clients(polled_at):
+            self.clients_read_at = polled_at
             self._unread_clients = 0
         for fd in listeners:
             source = self._listeners.get(fd)
@@ -231,6 +226,29 @@ class EventLoop:
         self._close()
         ended_at = self.clock()
         self._report_iteration(self.monitor.iteration_finished(ended_at), ended_at)
+
+    def _read_answers(self, events: list[tuple[int, int]], now: float) -> tuple[bool, list[int]]:
+        """Read what is under way; return whether clients are ready, and the listening sockets that are."""
+        ends_at = now + ANSWERS_S
+        self.has_more_answers = len(events) >= EVENTS_PER_POLL
+        clients_ready = False
+        listeners: list[int] = []
+        for fd, mask in events:
+            source = self._sources.get(fd)
+            if source is not None:
+                if now < ends_at:
+                    now = self._handle(source, mask)
+                else:
+                    self.has_more_answers = True
+            elif fd == self._client_poller_fd:
+                clients_ready = True
+            elif fd in self._listeners:
+                listeners.append(fd)
+        self.answers_unread = self.has_more_answers
+        if not self.answers_unread:
+            self._ready += self._after_reading
+            self._after_reading = []
+        return clients_ready, listeners
 
     def client_was_queued(self, age_s: float) -> None:
         """Called with the age of what was read from a client, where the kernel was asked for it.
@@ -247,19 +265,24 @@ class EventLoop:
         if self._unread_clients <= 0:
             self._unread_clients = len(self._client_sources)
             self._counted_at = now
-        events = self._client_poller.poll(0, CLIENTS_PER_ITERATION)
-        for fd, mask in events:
-            source = self._client_sources.get(fd)
-            if source is not None:
-                self._handle(source, mask)
-        if len(events) < CLIENTS_PER_ITERATION:
-            return True
-        self._unread_clients -= CLIENTS_PER_ITERATION
-        if self._unread_clients <= 0:
-            self.clients_read_at = self._counted_at
+        ends_at = self.clock() + CLIENTS_S
+        for _ in range(POLLS_OF_CLIENTS):
+            events = self._client_poller.poll(0, CLIENTS_PER_POLL)
+            for fd, mask in events:
+                source = self._client_sources.get(fd)
+                if source is not None:
+                    now = self._handle(source, mask)
+            if len(events) < CLIENTS_PER_POLL:
+                return True
+            self._unread_clients -= CLIENTS_PER_POLL
+            if self._unread_clients <= 0:
+                self.clients_read_at = self._counted_at
+            if now >= ends_at:
+                break
         return False
 
-    def _handle(self, source: EventHandler, mask: int) -> None:
+    def _handle(self, source: EventHandler, mask: int) -> float:
+        """Have a source handled; return the instant after it."""
         try:
             source.on_ready(mask)
         except Exception:  # noqa: BLE001 (a border: one connection pays for an internal error, the worker lives)
@@ -271,6 +294,7 @@ class EventLoop:
             self._run_due()
             self._run_ready()
             self._flush()
+        return now
 
     def _abort(self, source: EventHandler) -> None:
         try:

@@ -9,8 +9,8 @@ from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.server.connection import ClientConnection, ServerContext
 from hedgerow.server.request_rejected import RequestRejected
 
-ACCEPT_BATCH: Final = 64
-"""Connections that are accepted in one iteration of the event loop, some 2 ms. In a burst fewer would fill the
+ACCEPT_BATCH: Final = 32
+"""Connections that are accepted in one iteration of the event loop, some 1 ms. In a burst fewer would fill the
 kernel's queue, and whom it drops then is late by the second after which TCP tries again."""
 ACCEPT_YIELD_S: Final = 0.001
 """A worker with more connections than its peers stops accepting for this long."""

@@ -11,9 +11,10 @@ import pytest
 
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import (
-    CLIENTS_PER_ITERATION,
+    CLIENTS_PER_POLL,
     EVENTS_PER_POLL,
     MAX_POLL_S,
+    POLLS_OF_CLIENTS,
     READABLE,
     STEP_S,
     WRITABLE,
@@ -22,6 +23,7 @@ from hedgerow.eventloop.loop import (
 from support.fake_network import VirtualLoop
 
 UPSTREAM, CLIENT, LISTENER = 11, 12, 13
+CLIENTS_PER_ITERATION = CLIENTS_PER_POLL * POLLS_OF_CLIENTS
 
 
 class Probe(EventHandler):

@@ -169,8 +169,7 @@ def is_json(data: bytes) -> bool:
 
 def read_answer(wire: bytes, piece_bytes: int, *, then_close: bool) -> tuple[Outcome | None, int, bool]:
     """Return what an upstream's bytes come to, their status, and whether the connection may be used again."""
-    one = OneConnection()
-    one.limits = UPSTREAM
+    one = OneConnection(limits=UPSTREAM)
     one.open()
     connection, attempt = one.connection, one.attempt
     for at in range(0, len(wire), piece_bytes):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from prove.simulation.attempt_invariants import wait_s
+from prove.simulation.attempt_invariants import BACKPRESSURE_S, wait_s
 from prove.simulation.clients import Answer, Asked, Client
 from prove.simulation.evidence import SLACK_S, Evidence
 from prove.simulation.probes import Launch
@@ -15,8 +15,8 @@ LAG_REMEMBERED_S = 20.0
 """How long a stall makes the margin longer."""
 EARLY_S = 0.0021
 """The kernel returns an instant in whole milliseconds, and a deadline is cut to them."""
-BACKPRESSURE_S = 0.075
-"""After a 503 its connection is not read for this long."""
+MIN_LINGER_S = 0.05
+"""A connection beyond the limit lingers for this long when others wait for its descriptor."""
 RECOVERY_S = 2.0
 """Nothing is rejected for longer than this after what disturbed the worker."""
 MAX_UNSENT_BYTES = 24 * 1024
@@ -53,6 +53,9 @@ def _check_number(evidence: Evidence, client: Client, asked: Asked) -> None:
 def _excuses_from_answering(evidence: Evidence, client: Client, asked: Asked) -> Iterator[bool]:
     limits, drains_at = evidence.settings.client_limits, evidence.played.scenario.drains_at
     yield asked.left_at is not None
+    yield client.turned_away
+    # It waited for a descriptor when a drain closed the listening socket.
+    yield evidence.has_few_descriptors and client.sock is not None and not client.sock.accepted
     yield drains_at is not None and asked.whole_at > drains_at
     yield any(b"Connection: close" in other.answers[0].head for other in client.asked if other.answers)
     yield client.script.reads_after_s > min(limits.write_timeout_s, limits.idle_timeout_s, limits.linger_s)
@@ -92,7 +95,11 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
         evidence.must, asked.plan.request_id, asked.answers[0], evidence.settings,
     )  # fmt: skip
     must(not launches, "a rejected request costs no attempt", request_id, launches)
-    if not settings.max_in_flight:
+    if client.turned_away:
+        must(evidence.has_few_descriptors, "no client is turned away without need", request_id)
+        _check_time(evidence, asked)
+        return
+    if not evidence.is_limited:
         disturbed_at = evidence.last_disturbed_at(answer.sent_at)
         must(
             settings.shedding == "on" and disturbed_at is not None,
@@ -158,7 +165,7 @@ def _check_error(evidence: Evidence, asked: Asked, launches: list[Launch]) -> No
     must, request_id, answer = evidence.must, asked.plan.request_id, asked.answers[0]
     settled = evidence.settled[request_id][0]
     must(settled.succeeded == 0, "a success is not answered with an error", request_id, settled)
-    success = evidence.readable_success(request_id, settled.at)
+    success = evidence.readable_success(request_id, settled.at, at_deadline=True)
     must(success is None, "a success that could be read is not answered with an error", request_id, success)
     if answer.status == 502:
         deadline_at = launches[0].deadline_at
@@ -179,9 +186,11 @@ def _check_connection(evidence: Evidence, client: Client) -> None:
         evidence.must(lost == 0, "what was sent before a close arrives", client.script, lost)
         lingered_s = (sock.closed_at or 0.0) - (sock.ended_at or sock.closed_at or 0.0)
         evidence.must(
-            not sock.aborted or lingered_s >= limits.linger_s,
-            "closing lingers", client.script, lingered_s,
-        )  # fmt: skip
+            sock.saw_end or lingered_s >= (MIN_LINGER_S if client.turned_away else limits.linger_s),
+            "closing lingers",
+            client.script,
+            lingered_s,
+        )
     for asked in client.asked if client.reads_at_once else ():
         if asked.answers and asked.answers[0].status == 503:
             _check_backpressure(evidence, client, asked.answers[0])

@@ -8,6 +8,8 @@ from prove.simulation.upstream import Received
 
 WAIT_SHARE = 1 / 4
 """The part of its timeout for which a request may wait unsent (BEHAVIOUR B11)."""
+BACKPRESSURE_S = 0.075
+"""After a 503 its connection is not read for this long."""
 REAP_S = 1.0
 """Pooled connections to addresses that are gone are looked for this often."""
 LOOKUP_PAUSE_S = 1.0
@@ -16,8 +18,7 @@ LOOKUP_PAUSE_S = 1.0
 
 def wait_s(timeout_ms: int) -> float:
     """Return for how long a request may wait unsent."""
-    timeout_s = timeout_ms / 1000
-    return timeout_s * WAIT_SHARE
+    return timeout_ms / 1000 * WAIT_SHARE
 
 
 def check_attempts(evidence: Evidence) -> None:
@@ -54,10 +55,10 @@ def _check_first(evidence: Evidence, client: Client, asked: Asked, first: Launch
         ends = [settled.at for settled in evidence.settled[before.plan.request_id]]
         begins_at = max([begins_at, *ends, *(answer.sent_at for answer in before.answers)])
         if before.answers and before.answers[0].status == 503:
-            begins_at = max(begins_at, before.answers[0].sent_at + 0.05)  # backpressure
+            begins_at = max(begins_at, before.answers[0].sent_at + BACKPRESSURE_S)
         before = before.follows
     allowed_s = evidence.slack_s
-    loaded = evidence.settings.max_in_flight or evidence.last_disturbed_at(first.at) is not None
+    loaded = evidence.is_limited or evidence.last_disturbed_at(first.at) is not None
     if loaded:
         allowed_s += max(evidence.arrived_at(asked) + wait_s(asked.plan.timeout_ms) - begins_at, 0.0)
     late_s = first.at - begins_at - evidence.stalled_s(begins_at, first.at)
@@ -176,8 +177,17 @@ def _check_failures(evidence: Evidence, asked: Asked, launches: list[Launch]) ->
             known_at is None or launch.at <= known_at or "name lookup" not in end.detail,
             "stale addresses are used on while a lookup fails", asked.plan.request_id, end, known_at,
         )  # fmt: skip
+        evidence.must(
+            end.is_loser or "loser's grace" not in end.detail,
+            "only losers have a grace that ends", asked.plan.request_id, end,
+        )  # fmt: skip
+    retried: set[int] = set()
     for received in evidence.played.upstream.received[asked.plan.request_id]:
-        _check_current(evidence, asked, launches[received.number - 1], received)
+        launch = launches[received.number - 1]
+        _check_current(evidence, asked, launch, received)
+        if launch.reused_since is not None and received.number not in retried:
+            _check_pooled(evidence, asked, received, launch.reused_since)
+        retried.add(received.number)  # the next time on a new connection
 
 
 def _check_current(evidence: Evidence, asked: Asked, launch: Launch, received: Received) -> None:
@@ -195,6 +205,16 @@ def _check_current(evidence: Evidence, asked: Asked, launch: Launch, received: R
         received.address in allowed,
         "addresses that the name has lost are used no more",
         asked.plan.request_id, received.number, received.address, at, allowed,
+    )  # fmt: skip
+
+
+def _check_pooled(evidence: Evidence, asked: Asked, received: Received, since: float) -> None:
+    """A connection that has come back to the pool was to an address that the name had then."""
+    known = [one for one in evidence.played.lookups if one.addresses and one.reported_at < since]
+    evidence.must(
+        not known or any(entry[4][0] == received.address for entry in known[-1].addresses),
+        "connections to addresses that are gone do not come back to the pool",
+        asked.plan.request_id, received.number, received.address, since,
     )  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def draw_behaviour(
             return Behaviour(body, False, (Piece(after_s, answer),), _ending(chance), then_after_s)
         case "junk after":
             pieces = (Piece(after_s, answer), Piece(chance.choice((0.0, 0.05)), chance.choice(JUNK)))
-            return Behaviour(body, True, pieces, Then.CLOSES, 0.0)
+            return Behaviour(body, True, pieces, chance.choice((Then.CLOSES, Then.STAYS)), 0.0)
         case "until close":
             then_after_s = chance.choice((0.0, 0.01))
             return Behaviour(

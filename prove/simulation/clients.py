@@ -15,6 +15,7 @@ from prove.simulation.sockets import SimulatedSocket
 _STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 _LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n")
 _DATE = re.compile(rb"\r\nDate: [^\r]+\r\n")
+TOO_MANY_CONNECTIONS = b"more connections than can be served"
 MAX_PIECES = 3
 """Of a head that trickles in."""
 
@@ -60,6 +61,8 @@ class Client:
         """The gateway ended the connection."""
         self.left = False
         """It has closed the connection itself."""
+        self.turned_away = False
+        """There were too many connections; it was told so before its request, or in place of an answer to it."""
         self.unasked = b""
         """What came without being asked for."""
         self.end = PeerEnd(
@@ -161,6 +164,10 @@ class Client:
                 return
             length = _LENGTH.search(head + b"\r\n")
             status = _STATUS.match(head)
+            self.turned_away = self.turned_away or TOO_MANY_CONNECTIONS in rest
+            if self.turned_away and not self._unanswered:
+                self._read = b""
+                return
             if not self._unanswered or length is None or status is None:
                 self.unasked += self._read
                 self._read = b""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from prove.simulation.clients import Asked
 from prove.simulation.probes import Finished, Launch, Settled
-from prove.simulation.scenario import BURST_CLIENTS
+from prove.simulation.scenario import BURST_CLIENTS, FEW_DESCRIPTORS
 from prove.simulation.simulation import Played
 
 SLACK_S = 0.003
@@ -40,7 +40,13 @@ class Evidence:
             self.settled[settled.request_id].append(settled)
         clients = len(played.clients)
         self.is_burst = clients >= BURST_CLIENTS[0]
+        self.is_limited = bool(self.settings.max_in_flight) or self.has_few_descriptors
+        """Requests may have to wait for others to end."""
         self.slack_s = SLACK_S + max(clients - USUAL_CLIENTS, 0) * CLIENT_S
+
+    @property
+    def has_few_descriptors(self) -> bool:
+        return self.played.scenario.descriptors <= FEW_DESCRIPTORS[1]
 
     def must(self, holds: bool, invariant: str, *seen: object) -> None:
         """Report an invariant unless it holds."""
@@ -73,13 +79,13 @@ class Evidence:
         place = bisect_right(polls, at) - 1 - before
         return polls[place] if place >= 0 else 0.0
 
-    def readable_success(self, request_id: bytes, at: float) -> object | None:
+    def readable_success(self, request_id: bytes, at: float, *, at_deadline: bool = False) -> object | None:
         """Return a success that the iteration at an instant could read, or had read, before anything was decided.
 
-        After a step of an iteration what is due is looked at, though not all was read.
+        After a step of an iteration deadlines are kept though not all was read; hedges wait for that.
         """
         polled_at = self.polled_at(at)
-        if at - polled_at >= STEP_S:
+        if at_deadline and at - polled_at >= STEP_S:
             return None
         for success in self.played.upstream.delivered[request_id]:
             bound = self.polled_at(at, before=1) if success.by_end else polled_at

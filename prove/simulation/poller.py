@@ -29,6 +29,8 @@ class Kernel:
         self.timeline = timeline
         self.files: dict[int, File] = {}
         """By their numbers."""
+        self.max_files = 0
+        """The most that were open at once."""
         self.polls = 0
         self.on_poll: Callable[[SimulatedPoller], None] = _ignore
         """Called as a poll returns."""
@@ -41,6 +43,7 @@ class Kernel:
         if fd == self._next:
             self._next += 1
         self.files[fd] = file
+        self.max_files = max(self.max_files, len(self.files))
         return fd
 
     def close(self, fd: int) -> None:

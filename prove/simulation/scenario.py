@@ -1,7 +1,7 @@
 """What a seed draws before a simulation begins: settings, clients, stalls, name lookups."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from math import inf
 from random import Random
@@ -13,6 +13,9 @@ from prove.simulation.timeline import BEGIN_S
 BURSTS = 0.01
 """Share of simulations with `BURST_CLIENTS` that come at once."""
 BURST_CLIENTS = (40, 200)
+DESCRIPTORS = 20_000
+FEW_DESCRIPTORS = (140, 160)
+"""In half of the bursts; 128 of them are for other uses than traffic."""
 CLOSED_LOOPS = 0.04
 """Share of simulations whose clients ask again as soon as they have their answer, `LOOP_REQUESTS` times."""
 LOOP_REQUESTS = (10, 40)
@@ -63,6 +66,8 @@ class Scenario:
     stalls: tuple[tuple[float, float], ...]
     slow: tuple[tuple[float, float], ...]
     """Intervals in which the process is slow: instant and length."""
+    descriptors: int
+    """The worker's limit: far away, or less than the clients need."""
     addresses: int
     """How many the upstream has; 1 in most."""
     drains_at: float | None
@@ -75,6 +80,10 @@ def draw(seed: str) -> Scenario:
     chance = Random(seed)
     settings = _settings(chance)
     clients = _clients(chance, settings)
+    descriptors = DESCRIPTORS
+    if len(clients) >= BURST_CLIENTS[0] and chance.random() < 0.5:
+        descriptors = chance.randint(*FEW_DESCRIPTORS)
+        settings = replace(settings, max_in_flight=None)
     stalls: tuple[tuple[float, float], ...] = ()
     slow: tuple[tuple[float, float], ...] = ()
     if chance.random() < 0.4:
@@ -86,6 +95,7 @@ def draw(seed: str) -> Scenario:
         clients,
         stalls,
         slow,
+        descriptors=descriptors,
         addresses=chance.choice((1, 1, 1, 2, 3)),
         drains_at=BEGIN_S + chance.random() * 0.8 if chance.random() < 0.15 else None,
         mute_at=BEGIN_S + chance.random() * 0.8 if chance.random() < 0.06 else None,

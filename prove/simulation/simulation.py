@@ -16,6 +16,7 @@ import hedgerow.server.listener
 import hedgerow.server.request_parser
 import hedgerow.upstream.connector
 import hedgerow.upstream.pool
+from hedgerow.core.outcomes import Success
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.processes.worker import System, Worker
@@ -32,8 +33,6 @@ from prove.simulation.timeline import BEGIN_S, Timeline
 from prove.simulation.upstream import SimulatedUpstream
 
 TARGET = Target("http", "upstream.test", 80, "/w")
-DESCRIPTORS = 20_000
-"""What the worker takes for its limit, on whatever machine."""
 ALL_GONE_BY_S = 60.0
 """Of a simulation's time: clients ask for two seconds at most, and their connections end by themselves."""
 STEP_S = 0.25
@@ -58,6 +57,8 @@ class Rest:
     """By the class of what waits."""
     descriptors: int
     alive: dict[str, int]
+    recorded_bodies: int
+    """Bodies that the record of recent requests keeps."""
 
 
 @dataclass(slots=True)
@@ -77,6 +78,8 @@ class Played:
     left: tuple[str, ...]
     """What of descriptors and objects is left after the end."""
     snapshot: Snapshot
+    max_descriptors: int
+    """The most that were open at once."""
     ended_at: float
     """When the worker was closed."""
     drained: bool | None
@@ -137,14 +140,14 @@ class Simulation:
             make_poller=self.kernel.make_poller,
             make_resolver=make_resolver,
             open_socket=self.network.open_socket,
-            max_descriptors=lambda: DESCRIPTORS,
+            max_descriptors=lambda: scenario.descriptors,
         )
         ProbedPool.seen = ProbedRecorder.seen = self.seen
         module = hedgerow.processes.worker
         with replaced(
             (module, "ConnectionPool", ProbedPool),
             (module, "Recorder", ProbedRecorder),
-            (hedgerow.core.request, "token_hex", lambda _: "made"),
+            (hedgerow.core.request, "urandom", bytes),
         ):
             self.worker = Worker(scenario.settings, TARGET, system=system)
         self.resolver = resolvers[0]
@@ -174,12 +177,13 @@ class Simulation:
         ended_at = timeline.now
         worker.close()
         timeline.run_due()
+        worker.recorder.recent._records.clear()  # noqa: SLF001 (it lives until a collection)
         del worker, self.worker
         descriptors = len(self.kernel.files)
         left = (*(f"{descriptors} descriptors" for _ in range(bool(descriptors))), *_alive())
         return Played(
             scenario, self.clients, self.upstream, self.resolver.lookups, self.seen, all_gone, at_rest, idle, left,
-            snapshot, ended_at, self.drained, timeline.stalled,
+            snapshot, self.kernel.max_files, ended_at, self.drained, timeline.stalled,
         )  # fmt: skip
 
     def drain(self) -> None:
@@ -191,6 +195,16 @@ class Simulation:
 
     def _on_drained(self) -> None:
         self.drained = True
+
+    def _alive_but_recorded(self) -> dict[str, int]:
+        """Count the objects that live, but for those that the record of recent requests keeps."""
+        records = self.worker.recorder.recent._records  # noqa: SLF001 (only a test asks what it keeps)
+        recorded = Counter({"Request": len(records), "Attempt": sum(len(record[4]) for record in records)})
+        return {
+            name: number - recorded[name]
+            for name, number in sorted(ALIVE.items())
+            if number != recorded[name]
+        }
 
     def _run_until(self, at: float) -> None:
         timeline, loop = self.timeline, self.worker.loop
@@ -210,7 +224,12 @@ class Simulation:
             rate_limit=worker.admission.rate_limit(now),
             deadlines=dict(deadlines),
             descriptors=len(self.kernel.files),
-            alive={name: number for name, number in sorted(ALIVE.items()) if number},
+            alive=self._alive_but_recorded(),
+            recorded_bodies=sum(
+                isinstance(attempt.outcome, Success) and attempt.outcome.body != b""
+                for record in worker.recorder.recent._records  # noqa: SLF001 (only a test asks what it keeps)
+                for attempt in record[4]
+            ),
         )
 
 

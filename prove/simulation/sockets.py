@@ -49,6 +49,8 @@ class SimulatedSocket(File, End):
         self.ended_at: float | None = None
         """When its FIN was sent."""
         self.closed_at: float | None = None
+        self.saw_end = False
+        """The peer had ended or broken the connection before this was closed."""
         self.accepted = False
         self.max_offered = 0
         """The most bytes that a send was given."""
@@ -207,6 +209,7 @@ class SimulatedSocket(File, End):
         self._call("close", OPTION_S)
         self.release()
         self.closed_at = self.timeline.now
+        self.saw_end = self._eof or self._dead
         for waiting in self.backlog:
             waiting.set_rst_on_close()
             waiting.close()

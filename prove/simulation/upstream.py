@@ -1,9 +1,11 @@
 """The upstream of a simulation: does what is drawn for each request, and remembers it."""
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
 from errno import EINPROGRESS, ENETUNREACH
+from math import inf
 from random import Random
 from typing import Any
 
@@ -59,6 +61,8 @@ class SimulatedUpstream:
         self.delivered: defaultdict[bytes, list[Delivered]] = defaultdict(list)
         self.received_too_early = 0
         """Requests that came before the one before them was answered."""
+        self.sent_after_junk: list[tuple[float, float]] = []
+        """When bytes that nobody asked for came on a connection, and when a request was sent on it after that."""
         self.history = history
         self.kinds: dict[str, AddressKind] = {}
         """Of the addresses that were connected to."""
@@ -141,11 +145,15 @@ class UpstreamConnection:
         self._timeline = upstream.network.timeline
         self._name = name
         self._read = b""
+        self._taken = 0
+        """Bytes of the requests so far."""
         self._turn = 0
         """Grows with each request, so that what was to happen after the one before no longer does."""
         self._answering = False
         self._tainted = False
         """What nobody asked for is under way on it, and will be taken for the next answer."""
+        self._junk_at = inf
+        """When that arrives at the gateway."""
 
     def on_connected(self, at: float) -> None:
         """It is the gateway that connects."""
@@ -156,9 +164,15 @@ class UpstreamConnection:
         if found is None:
             return
         self._read = self._read[found.end() :]
+        self._taken += found.end()
         upstream = self._upstream
         request_id, number = found[1], int(found[2])
         upstream.history.append((at, "received", self._name, request_id, number))
+        sent = self.sock.sent
+        sent_at = sent[bisect_left(sent, (self._taken, 0.0))][1]
+        if sent_at > self._junk_at:
+            upstream.sent_after_junk.append((self._junk_at, sent_at))
+        self._junk_at = inf  # else it is taken for the answer to this request
         upstream.received_too_early += self._answering and not self._tainted
         behaviour = upstream.receive(at, self, request_id, number)
         self._turn += 1
@@ -180,10 +194,12 @@ class UpstreamConnection:
         if self.end.closed or (turn != self._turn and not junk):
             return
         _, arrives_at = self.end.transmit(at, behaviour.pieces[nth].data)
-        if junk:  # a server that sends this is about to close
+        if junk:  # a server that sends this is about to close, most often
             self._tainted = True
+            self._junk_at = arrives_at if turn == self._turn else inf
             self._turn += 1
-            self._end(at, self._turn, behaviour.then)
+            if behaviour.then is not Then.STAYS:
+                self._end(at, self._turn, behaviour.then)
             return
         last = nth + 1 == len(behaviour.pieces)
         if last or not behaviour.belongs(nth + 1):

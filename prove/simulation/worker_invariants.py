@@ -34,10 +34,20 @@ def _check_end(evidence: Evidence) -> None:
     must(played.all_gone, "every client comes to an end", "")
     must(played.drained is not False, "a drain comes to an end", "")
     must(played.upstream.received_too_early == 0, "a connection has one request at a time", "")
+    for junk_at, sent_at in played.upstream.sent_after_junk:
+        must(
+            evidence.polled_at(sent_at) <= junk_at,
+            "a pooled connection is closed when bytes come that nobody asked for", junk_at, sent_at,
+        )  # fmt: skip
     must(not played.seen.short, "an admitted request is never short of a connection", played.seen.short)
     for name, rest in (("at rest", played.at_rest), ("idle", played.idle)):
         _check_rest(evidence, name, rest)
     must(sum(played.idle.upstream.values()) == 0, "idle connections are closed", played.idle)
+    must(
+        played.max_descriptors <= played.scenario.descriptors,
+        "descriptors are enough",
+        played.max_descriptors,
+    )
     must("_Reaper" not in played.idle.deadlines, "an idle pool has no deadline", played.idle)
     must(not played.left, "nothing is left in the end", played.left)
 
@@ -49,7 +59,7 @@ def _check_rest(evidence: Evidence, name: str, rest: Rest) -> None:
     must(not busy, "at rest no connection is busy", name, rest)
     must(rest.in_flight == rest.waiting == 0, "at rest nothing is in flight", name, rest)
     must(not rest.is_overloaded and rest.rate_limit == inf, "at rest all load is admitted", name, rest)
-    allowed = {"HttpServer": 1, "Connector": 1, "Lookup": 1, "_Reaper": 1, "_Once": 1}
+    allowed = {"HttpServer": 1, "Connector": 1, "Lookup": 1, "_Reaper": 2, "_Once": 1}
     unexpected = {kind: number for kind, number in rest.deadlines.items() if number > allowed.get(kind, 0)}
     must(not unexpected, "at rest no deadline is set", name, unexpected)
     listens = 0 if evidence.played.drained else 1
@@ -59,6 +69,7 @@ def _check_rest(evidence: Evidence, name: str, rest: Rest) -> None:
     )  # fmt: skip
     kept = {kind: number for kind, number in rest.alive.items() if kind != "UpstreamConnection"}
     must(not kept, "at rest no request is kept", name, rest)
+    must(rest.recorded_bodies == 0, "at rest no body is kept", name, rest)
     must(
         rest.alive.get("UpstreamConnection", 0) == rest.upstream["idle"],
         "no connection is kept after its end", name, rest,
@@ -93,6 +104,7 @@ def _check_against_clients(evidence: Evidence, codes: Counter[str]) -> None:
     asked = [one for client in evidence.played.clients for one in client.asked]
     answered = Counter(one.answers[0].status for one in asked if one.answers)
     unanswered = sum(not one.answers for one in asked)
+    unanswered += sum(client.turned_away for client in evidence.played.clients)
     for status, code in ((200, "success"), (503, "overloaded"), (504, "out_of_time"), (502, "all_failed")):
         evidence.must(
             answered[status] <= codes[code] <= answered[status] + unanswered,

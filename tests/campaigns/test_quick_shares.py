@@ -1,11 +1,14 @@
 """A small share of each campaign, so that it is known to run; the whole is `make prove`."""
 
 import pytest
+from prove import ROOT
 from prove.__main__ import campaigns
-from prove.c03_injected_bugs import BUGS, Bug, planted
+from prove.c03_injected_bugs import injected
+from prove.injected_bugs import BUGS
+from prove.injected_bugs.bug import Bug
 
 SHARES = {
-    "C02": 0.01,
+    "C02": 0.005,
     "C07": 0.02,
     "C08": 0.004,
     "C09": 0.01,
@@ -18,9 +21,9 @@ SHARES = {
     "C16": 0.002,
     "C17": 0.005,
 }
-"""Of the full size. C01 has its own test (tests/race), C03 plants bugs and is too long. C04 to C06, and C17 but for
-its smallest part, need a machine of their own and a load generator in Go; tests/rules/test_admission.py proves their
-law in virtual time."""
+"""Of the full size. C01 has its own test (tests/unit/core), C03 injects bugs and is too long. C04 to C06, and C17 but
+for its smallest part, need a machine of their own and a load generator in Go; tests/unit/admission/test_laws.py proves
+their law in virtual time."""
 
 SEED = 1
 
@@ -38,7 +41,17 @@ def test_every_campaign_is_run_somewhere() -> None:
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_c03_each_bug_can_be_planted(bug: Bug) -> None:
+def test_c03_each_bug_can_be_injected(bug: Bug) -> None:
     """Else it would be found out only in the long run of `make prove`."""
-    compile(planted(bug), bug.file, "exec")
-    assert bug.campaign in campaigns()
+    compile(injected(bug), bug.file, "exec")
+    if bug.is_found_by_tests:
+        assert (ROOT / bug.found_by.partition("::")[0]).is_file()
+    else:
+        assert bug.found_by in campaigns()
+
+
+@pytest.mark.parametrize(
+    "fault", [*(f"A{number} " for number in range(1, 9)), *(f"B{number} " for number in range(1, 6))]
+)
+def test_c03_each_fault_of_admission_and_of_one_client_against_others_is_injected(fault: str) -> None:
+    assert any(bug.name.startswith(fault) for bug in BUGS)

@@ -71,10 +71,15 @@ class Unanswered:
 class OneConnection(Observer):
     """A pool with one connection, which the test establishes."""
 
-    def __init__(self, classify: Callable[[int, bytes], Outcome] | None = None) -> None:
+    def __init__(
+        self,
+        classify: Callable[[int, bytes], Outcome] | None = None,
+        *,
+        limits: UpstreamLimits | None = None,
+    ) -> None:
         self.virtual = VirtualLoop()
         self.loop = self.virtual.loop
-        self.limits = UpstreamLimits()
+        self.limits = limits or UpstreamLimits()
         self.status = 0
         self.facts: list[str] = []
         self._classify = classify or (lambda _status, body: Success(body))

@@ -48,7 +48,7 @@ class UpstreamConnection(EventHandler):
         self.attempt: Attempt | None = attempt
         self.address: Address | None = None
         """Where it leads, once it is open."""
-        self.generation = 0
+        self.generation = -1
         """Of the upstream's addresses, when this one was known to be among them."""
         self.connecting: Connecting | None = None
         self.opened_at = 0.0

@@ -3,7 +3,8 @@
 import pytest
 
 from hedgerow.core.hedging import EarlyFailure, HedgePlan, Race
-from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Won
+from hedgerow.core.outcomes import AllFailed, Attempt, Failure, FailureReason, OutOfTime, Won
+from support.attempts import make_attempt
 from support.virtual_time import Scripted, Timeline
 
 PLAN = HedgePlan(0.3, 2)
@@ -168,3 +169,18 @@ def test_hedges_that_are_sent_late_count_from_their_own_start() -> None:
     assert race.wait_until == 7.9, "every wait has its deadline (B3)"
     assert timeline.launched_at_ms == [0, 320, 320]
     assert [attempt.launched_at for attempt in timeline.attempts] == [7.0, 7.32, 7.32]
+
+
+def test_early_failure_with_the_deadline_over_is_out_of_time() -> None:
+    """The simulation found 502 here, though hedges had been due, and only time was lacking."""
+    started: list[Attempt] = []
+
+    def start(number: int) -> Attempt:
+        started.append(make_attempt(number, 0.0))
+        return started[-1]
+
+    race = Race(start, HedgePlan(0.05, 2, EarlyFailure.IMMEDIATE), deadline_at=0.0503)
+    assert race.proceed(0.0) is None
+    started[0].finish(Failure(FailureReason.CONNECT), 0.0504)
+    assert isinstance(race.proceed(0.0504), OutOfTime)
+    assert len(started) == 1

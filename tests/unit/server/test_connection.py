@@ -492,3 +492,17 @@ def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(
         assert left == []
     finally:
         gc.enable()
+
+
+def test_a_connection_that_was_paused_is_read_again_when_its_requests_are_answered() -> None:
+    """The simulation found one that was not, and was told 408 at last."""
+    limits = ClientLimits(max_pipelined_bytes=150, parse_chunk_bytes=100)
+    with server_harness(limits=limits) as harness:
+        harness.handler.answer_at_once()
+        client = harness.client()
+        number = 2 * READ_BYTES // len(GET)  # more than one read, each beyond what may be held
+        client.send(GET * number)
+        for _ in range(number):
+            client.read()
+            harness.step(0.001, wait_s=0.0)
+        assert len(client.statuses()) == number

@@ -498,6 +498,18 @@ def test_d3_connections_to_an_address_that_the_name_has_no_more_are_closed(make_
     bench.exchange(peers[1])
 
 
+def test_d3_an_address_may_be_gone_before_the_connection_to_it_is_established(make_bench: MakeBench) -> None:
+    """The simulation found such a connection in use for good."""
+    bench = make_bench(addresses=2)
+    attempt = bench.send_to(0)
+    bench.connector.addresses.set([bench.address(1)], bench.now)
+    peer = bench.accept(0)
+    bench.exchange(peer, attempt)
+    bench.until(lambda: peer.is_left)
+    assert bench.counts == {}
+
+
+
 def test_d3_an_attempt_that_runs_is_not_cut_off_but_its_connection_not_used_again(
     bench: UpstreamBench,
 ) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-import uvloop
 
 from hedgerow.admin import Admin, Readiness
 from hedgerow.core.request import Request
@@ -476,4 +475,4 @@ def _signal(process: asyncio.subprocess.Process | None, number: signal.Signals) 
 
 def run(settings: Settings) -> None:
     """Serve by these settings until a signal; raises CannotStart."""
-    uvloop.run(Supervisor(settings).run())
+    asyncio.run(Supervisor(settings).run())

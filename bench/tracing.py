@@ -56,7 +56,7 @@ def main() -> None:
         one = attempt()
         one.span = context.attempt_started(one)
         one.span.attempt_finished(one)
-        context.request_finished("success", 0.0, None)
+        context.request_finished("success", 0.0, Won(one, b"", (one,)))
 
     off = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("bench")
     maker = SpanMaker(SpanProcessor(), Resource.get_empty(), admit=lambda: True)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 from click.testing import CliRunner
 
-from hedgerow import supervisor
 from hedgerow.cli import main, serve
+from hedgerow.processes import supervisor
 from hedgerow.settings import Settings
 
 VARIABLES = {str(parameter.envvar) for parameter in serve.params if getattr(parameter, "envvar", None)}

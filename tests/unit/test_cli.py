@@ -27,7 +27,7 @@ def hedgerow() -> Callable[..., Result]:
 
 
 def test_version_and_help(hedgerow: Callable[..., Result]) -> None:
-    assert hedgerow("--version").output == f"hedgerow, version {__version__}\n"
+    assert hedgerow("--version").output == f"hedgerow {__version__} (plain)\n"
     assert "simulate" in hedgerow("--help").output
     assert "HEDGEROW_DRAIN_MS" in hedgerow("serve", "--help").output
 

@@ -257,7 +257,7 @@ def test_b02_hedges_wait_for_answers_that_have_come_however_long_reading_takes(b
 
     def read_the_first() -> None:
         first.finish(Success(b"1"), bench.virtual.now)
-        bench.virtual.now += 2 * STEP_S
+        bench.virtual.now += 1.5 * STEP_S
 
     bench.virtual.read_apart(read_the_first, lambda: second.finish(Success(b"2"), bench.virtual.now))
     bench.virtual.iterate()

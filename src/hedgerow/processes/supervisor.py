@@ -122,26 +122,12 @@ class Supervisor:
         self._logs.catch_all()
         sock = _bind(settings.host, settings.port, "--port")
         admin_sock = _bind(settings.admin_host, settings.admin_port, "--admin-port")
-        stop, stop_at_once = asyncio.Event(), asyncio.Event()
-
-        def on_signal() -> None:
-            (stop_at_once if stop.is_set() else stop).set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
+        stop, stop_at_once = self._stops_on_signals()
         event_loop = EventLoop(
-            monotonic, on_internal_error=lambda: self._log.exception("a bug of the gateway's")
+            monotonic, on_internal_error=lambda: self._log.exception("unhandled exception on the admin port")
         )
         self._bridge = LoopBridge(event_loop)
-        server = HttpServer(
-            self.operations(sock.getsockname()[1]),
-            settings.client_limits,
-            event_loop,
-            max_clients=64,
-            on_rejected=lambda *_: None,
-            evicts_idle=True,  # or idle connections would have a healthy pod killed: its probes must be answered
-        )
+        server = self._admin_server(event_loop, port=sock.getsockname()[1])
         try:
             target = await self._target()
             for slot in range(settings.workers):
@@ -188,6 +174,29 @@ class Supervisor:
             await asyncio.wait(cancelled)
         for worker in self._workers:
             _signal(worker.process, signal.SIGKILL)
+
+    @staticmethod
+    def _stops_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
+        """Return what the first SIGTERM or SIGINT sets, and what the next one sets."""
+        loop, stop, stop_at_once = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+        def on_signal() -> None:
+            (stop_at_once if stop.is_set() else stop).set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
+        return stop, stop_at_once
+
+    def _admin_server(self, event_loop: EventLoop, port: int) -> HttpServer:
+        return HttpServer(
+            self.operations(port),
+            self._settings.client_limits,
+            event_loop,
+            max_clients=64,
+            on_rejected=lambda *_: None,
+            evicts_idle=True,  # or idle connections would have a healthy pod killed: its probes must be answered
+        )
 
     def operations(self, port: int) -> Admin:
         """Make what answers the operations port of a gateway whose main port is `port`."""

@@ -3,14 +3,13 @@
 import pytest
 
 from hedgerow.eventloop.loop import CLIENTS_PER_POLL, POLLS_OF_CLIENTS
-
-CLIENTS_PER_ITERATION = CLIENTS_PER_POLL * POLLS_OF_CLIENTS
 from hedgerow.server.server import IDLE_GRACE_S
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, OVERLOADED, Asked, ServerHarness, server_harness
 
 LIMITS = ClientLimits()
+CLIENTS_PER_ITERATION = CLIENTS_PER_POLL * POLLS_OF_CLIENTS
 
 
 def test_a_slow_head_is_answered_408(harness: ServerHarness) -> None:

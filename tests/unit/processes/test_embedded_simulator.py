@@ -45,7 +45,7 @@ async def test_it_is_started_again_on_its_port_when_it_dies(monkeypatch: pytest.
     monkeypatch.setattr(embedded_simulator, "RESTART_DELAY_S", 0.0)
     child().send_signal(signal.SIGKILL)
     async with asyncio.timeout(20):
-        while not log.calls:  # its death is not yet known, and its socket may still be open
+        while not log.calls:  # noqa: ASYNC110 (its death is not yet known, and its socket may still be open)
             await asyncio.sleep(0)
         while True:
             try:

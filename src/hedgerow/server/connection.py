@@ -316,7 +316,7 @@ class ClientConnection(EventHandler):
             self._context.timeouts.head_finished(self)
         self._request = request
         answering = self._context.handler.handle(request, self)
-        if self._request is not None:
+        if self.is_answering:  # a property: mypyc takes the attribute for what was assigned above
             self._answering = answering
 
     def _become_idle(self) -> None:

@@ -12,7 +12,7 @@ import click
 
 from hedgerow_simulator.behaviour import Behaviour, BehaviourError
 from hedgerow_simulator.limits import MAX_LATENCY_MS, MAX_WORKERS
-from hedgerow_simulator.listening import listen
+from hedgerow_simulator.listening import adopt, listen
 from hedgerow_simulator.workers import run
 
 EXIT_USAGE = 2
@@ -103,6 +103,9 @@ _default = Behaviour()
 )
 @_flag("--workers", type=_whole_number(1, MAX_WORKERS), default="1", metavar="N", help="Processes.")
 @_hidden("--until-stdin-closes", help="End as soon as stdin is at its end.")
+@click.option(
+    "--descriptor", type=_whole_number(3, 65_535), hidden=True, help="Of a listening socket to serve on."
+)
 @_hidden("--log", help="Keep the newest requests for GET /log.")
 @_hidden("--unique", help="Put a token into each success body.")
 def simulate(
@@ -112,6 +115,7 @@ def simulate(
     seed: int | None,
     workers: int,
     until_stdin_closes: bool,
+    descriptor: int | None,
     log: bool,
     **settings: Any,
 ) -> None:
@@ -125,9 +129,10 @@ def simulate(
     except BehaviourError as error:
         raise OneLineError(str(error)) from error
     try:
-        listeners = listen(host, port, count=workers)
+        listeners = listen(host, port, count=workers) if descriptor is None else [adopt(descriptor)]
     except OSError as error:
-        click.echo(f"Error: cannot listen on {host} port {port}: {error.strerror}", err=True)
+        place = f"{host} port {port}" if descriptor is None else f"descriptor {descriptor}"
+        click.echo(f"Error: cannot listen on {place}: {error.strerror}", err=True)
         sys.exit(EXIT_NOT_STARTED)
     clean = run(
         behaviour,

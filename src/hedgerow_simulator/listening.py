@@ -1,5 +1,6 @@
 """Where the server listens: its sockets, and the URL that leads to them."""
 
+import os
 import socket
 
 from hedgerow_simulator.limits import LISTEN_BACKLOG
@@ -28,6 +29,14 @@ def listen(host: str, port: int, *, count: int) -> list[socket.socket]:
         return [alone]
     alone.close()
     return _listen_shared(family, taken, count)
+
+
+def adopt(descriptor: int) -> socket.socket:
+    """Return the listening socket that the parent process has opened. Raises OSError."""
+    os.set_inheritable(descriptor, False)
+    inherited = socket.socket(fileno=descriptor)
+    inherited.listen(LISTEN_BACKLOG)
+    return inherited
 
 
 def _listen_shared(family: int, address: tuple[str, int], count: int) -> list[socket.socket]:

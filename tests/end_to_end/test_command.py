@@ -52,13 +52,14 @@ def sockets_of(process: psutil.Process) -> set[Path]:
     return {name for name in held if name.name.startswith("socket:")}
 
 
-def test_the_child_by_which_a_worker_ends_long_turns_holds_nothing_of_it(serve: Serve) -> None:
-    """It inherited the port and the channel: a dead worker would have looked alive until the child had ended."""
+def test_a_worker_has_no_process_of_its_own_and_its_supervisor_none_of_its_connections(serve: Serve) -> None:
+    """A child that inherited the channel would make a dead worker look alive."""
     command = serve("--upstream", "http://127.0.0.1:1/")
     (worker,) = command.children()
-    (idle,) = worker.children()
-    assert not sockets_of(worker) & sockets_of(idle)
+    assert worker.children() == []
     assert len(sockets_of(worker)) > 2
+    shared = sockets_of(worker) & sockets_of(psutil.Process(command.process.pid))
+    assert len(shared) == 1, "the port, for the worker's successors"
 
 
 def test_a_killed_worker_is_replaced_and_its_counts_stay(serve: Serve) -> None:

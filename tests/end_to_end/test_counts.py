@@ -74,7 +74,7 @@ def when_all_have_ended(command: Command, requests: int) -> dict[str, float]:
         metrics = command.metrics()
         counted = sum(value for name, value in metrics.items() if name.startswith("hedgerow_requests_total{"))
         run_on = sum(
-            metrics[f'hedgerow_upstream_connections{{state="{state}"}}'] for state in ("dialing", "busy")
+            metrics[f'hedgerow_upstream_connections{{state="{state}"}}'] for state in ("connecting", "active")
         )
         if counted == requests and not run_on:
             return metrics

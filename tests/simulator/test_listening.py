@@ -1,9 +1,11 @@
 import errno
 import socket
+import subprocess
 
 import pytest
 
 from hedgerow_simulator.listening import listen, work_url
+from simulator.processes import FAULTLESS, command, run_to_end
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -32,3 +34,26 @@ def test_the_url_of_ipv6_has_brackets() -> None:
     (listener,) = listen("::1", 0, count=1)
     assert work_url(listener) == f"http://[::1]:{listener.getsockname()[1]}/api/work"
     listener.close()
+
+
+def test_it_takes_over_the_socket_of_a_parent_and_serves_who_was_queued() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        waiting = socket.create_connection(sock.getsockname())
+        (port, descriptor) = sock.getsockname()[1], sock.fileno()
+        process = subprocess.Popen(
+            command("--descriptor", str(descriptor), "--latency-ms=0", *FAULTLESS),
+            pass_fds=(descriptor,), stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    with process, waiting:
+        assert process.stdout
+        assert f"http://127.0.0.1:{port}/api/work " in process.stdout.readline()
+        waiting.sendall(b"GET /api/work HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert waiting.recv(4096).startswith(b"HTTP/1.1 200 OK\r\n")
+        process.terminate()
+    assert process.returncode == 0
+
+
+def test_a_descriptor_that_is_no_socket_is_refused() -> None:
+    ended = run_to_end("--descriptor=999")
+    assert (ended.returncode, ended.stderr.count("\n")) == (3, 1)
+    assert "cannot listen on descriptor 999" in ended.stderr

@@ -37,7 +37,7 @@ class FakeClock:
         return self.now
 
 
-class Asked(Cancellable):
+class Asked:
     """One request, as the handler got it."""
 
     def __init__(self, request: Request, responder: Responder) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Coroutine
 import pytest
 
 from hedgerow.admin import Admin, Readiness
-from hedgerow.core.request import Request, Responder
+from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 
 
-class Responses(Responder):
+class Responses:
     """Keeps the responses to one request."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hedgerow import __version__
+from hedgerow import __version__, gateway
 from hedgerow.cli import main
 from hedgerow.processes import supervisor
 from hedgerow.settings import AccessLog, LogFormat, LoserPolicy, Settings
@@ -27,7 +27,8 @@ def hedgerow() -> Callable[..., Result]:
 
 
 def test_version_and_help(hedgerow: Callable[..., Result]) -> None:
-    assert hedgerow("--version").output == f"hedgerow {__version__} (plain)\n"
+    build = "compiled" if gateway.__file__.endswith(".so") else "plain"
+    assert hedgerow("--version").output == f"hedgerow {__version__} ({build})\n"
     assert "simulate" in hedgerow("--help").output
     assert "HEDGEROW_DRAIN_MS" in hedgerow("serve", "--help").output
 

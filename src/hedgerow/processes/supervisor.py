@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-import uvloop
 
 from hedgerow.admin import Admin, Readiness
 from hedgerow.core.request import Request
@@ -32,6 +31,7 @@ from hedgerow.processes.control_channel import (
     RecentReply,
     WorkerConfig,
 )
+from hedgerow.processes.embedded_simulator import EmbeddedSimulator
 from hedgerow.processes.loop_bridge import LoopBridge
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.server.server import HttpServer
@@ -57,8 +57,6 @@ HUNG_S = 10.0
 of the event loop under the heaviest load that was tried took 5 s."""
 KILL_AFTER_S = 2.0
 """A worker that has not ended this long after its drain was over is killed."""
-SIMULATOR_RESTART_S = 0.5
-"""Between the death of the embedded testing server and its next start: no busy loop if it cannot live."""
 
 
 STANDARD_OUTPUT = 1
@@ -101,8 +99,8 @@ class Supervisor:
         self._draining = False
         self._watches: set[asyncio.Task[None]] = set()
         self._answers: set[asyncio.Task[None]] = set()
-        self._simulator: asyncio.subprocess.Process | None = None
-        self._simulator_watch: asyncio.Task[None] | None = None
+        embedded = settings.upstream == EMBEDDED
+        self._simulator = EmbeddedSimulator(self._log) if embedded else None
         self._changed = asyncio.Event()
         """A worker has begun to serve, or has ended."""
         self._board = ConnectionCounts.create(settings.workers + 1)
@@ -138,10 +136,11 @@ class Supervisor:
             server.start(admin_sock)
             self._bridge.run_once()
             self._later(self._keep_history())
-            ready = loop.create_task(self._until(lambda: any(worker.ready for worker in self._workers)))
+            ready = loop.create_task(self._until_serving(target))
             stopped = loop.create_task(stop.wait())
             await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
             if not stop.is_set():
+                ready.result()
                 self._announce(sock, admin_sock, target)
                 notify(READY)
             ready.cancel()
@@ -150,26 +149,31 @@ class Supervisor:
             await self._stop_workers(sock, stop_at_once)
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
-            if self._replacing is not None:
-                self._replacing.cancel()
-                await asyncio.wait([self._replacing])
-            cancelled = {*self._answers, *self._watches}
-            for task in cancelled:
-                task.cancel()
-            if cancelled:
-                await asyncio.wait(cancelled)
-            for worker in self._workers:
-                _signal(worker.process, signal.SIGKILL)
+            await self._end_all()
             server.close()
             self._bridge.run_once()
             self._bridge.close()
             event_loop.close()
-            await self._stop_simulator()
+            if self._simulator is not None:
+                await self._simulator.stop()
             sock.close()
             admin_sock.close()
             self._board.close()
             self._logs.close()
             self._output.flush()
+
+    async def _end_all(self) -> None:
+        """End what runs beside: replacing workers, answers, and the workers themselves."""
+        if self._replacing is not None:
+            self._replacing.cancel()
+            await asyncio.wait([self._replacing])
+        cancelled = {*self._answers, *self._watches}
+        for task in cancelled:
+            task.cancel()
+        if cancelled:
+            await asyncio.wait(cancelled)
+        for worker in self._workers:
+            _signal(worker.process, signal.SIGKILL)
 
     @staticmethod
     def _stops_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
@@ -421,52 +425,21 @@ class Supervisor:
         if self._bridge is not None:
             self._bridge.run_once()  # sends what was answered
 
-    # -- the embedded upstream
+    # -- the upstream
 
     async def _target(self) -> Target:
-        if self._settings.upstream != EMBEDDED:
-            return parse_target(self._settings.upstream)
-        target = await self._start_simulator(port=0)
-        if target is None:
-            raise CannotStart("the embedded testing server did not start")
-        self._simulator_watch = asyncio.get_running_loop().create_task(self._keep_simulator(target.port))
-        return target
-
-    async def _start_simulator(self, port: int) -> Target | None:
-        # It ends when its standard input does, so it ends with this process, however this process ends.
-        self._simulator = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "hedgerow_simulator", "--port", str(port), "--until-stdin-closes",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-        assert self._simulator.stdout is not None  # noqa: S101 (for mypy)
-        line = (await self._simulator.stdout.readline()).decode()
-        urls = [word for word in line.split() if word.startswith("http://")]
-        return parse_target(urls[0]) if urls else None
-
-    async def _keep_simulator(self, port: int) -> None:
-        """Start the embedded testing server again, on the same port, if it dies."""
-        while self._simulator is not None:
-            code = await self._simulator.wait()
-            self._log.error(
-                "the embedded testing server died", exit_code=code, restart_in_s=SIMULATOR_RESTART_S
-            )
-            await asyncio.sleep(SIMULATOR_RESTART_S)
-            await self._start_simulator(port)
-
-    async def _stop_simulator(self) -> None:
-        if self._simulator_watch is not None:
-            self._simulator_watch.cancel()
-            await asyncio.wait([self._simulator_watch])
         if self._simulator is not None:
-            _signal(self._simulator, signal.SIGTERM)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(KILL_AFTER_S):
-                    await self._simulator.wait()
-            _signal(self._simulator, signal.SIGKILL)  # it may have been stopped
-            await self._simulator.wait()
+            return await self._simulator.start()
+        return parse_target(self._settings.upstream)
+
+    async def _until_serving(self, target: Target) -> None:
+        """Wait until a worker serves, and the embedded simulator does. Raises CannotStart."""
+        if self._simulator is not None and not await self._simulator.wait_until_ready(target.port):
+            raise CannotStart("the embedded simulator did not start")
+        await self._until(lambda: any(worker.ready for worker in self._workers))
 
     def _announce(self, sock: socket.socket, admin_sock: socket.socket, target: Target) -> None:
-        kind = " (the embedded testing server)" if self._settings.upstream == EMBEDDED else ""
+        kind = " (the embedded simulator)" if self._simulator is not None else ""
         self._output.write(
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
             f"  upstream    {target.scheme}://{target.authority}{target.path}{kind}\n"
@@ -511,4 +484,4 @@ def _signal(process: asyncio.subprocess.Process | None, number: signal.Signals) 
 
 def run(settings: Settings) -> None:
     """Serve by these settings until a signal; raises CannotStart."""
-    uvloop.run(Supervisor(settings).run())
+    asyncio.run(Supervisor(settings).run())

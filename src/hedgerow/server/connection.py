@@ -316,7 +316,8 @@ class ClientConnection(EventHandler):
             self._context.timeouts.head_finished(self)
         self._request = request
         answering = self._context.handler.handle(request, self)
-        if self._request is not None:
+        # Not `self._request is not None`: mypy takes it for what it was set to above, and compiled it raises TypeError.
+        if self.is_answering:
             self._answering = answering
 
     def _become_idle(self) -> None:

@@ -49,12 +49,18 @@ async def conserve(serve: Serve, **settings: object) -> None:
         counts = served.counts
         assert counts.in_flight == 0
 
-        told = {"success": 200, "all_failed": 502, "out_of_time": 504, "bad_timeout": 400, "not_found": 404}
-        told["overloaded"] = 503
-        answered = {code: counts.requests.get(code, 0) for code in told}
-        for code, status in told.items():
+        status_by_code = {
+            "success": 200,
+            "all_failed": 502,
+            "out_of_time": 504,
+            "bad_timeout": 400,
+            "not_found": 404,
+        }
+        status_by_code["overloaded"] = 503
+        answered = {code: counts.requests.get(code, 0) for code in status_by_code}
+        for code, status in status_by_code.items():
             assert statuses.count(status) <= answered[code], "one who left may have been answered as well"
-        assert sum(map(statuses.count, told.values())) == 240
+        assert sum(map(statuses.count, status_by_code.values())) == 240
         abandoned = counts.requests.get("abandoned", 0)
         assert 240 <= sum(answered.values()) + abandoned <= 300, "one may leave before the request is read"
         assert counts.client_disconnects == abandoned
@@ -75,7 +81,7 @@ async def conserve(serve: Serve, **settings: object) -> None:
         assert in_time <= counts.attempts["1"].get("success", 0) <= in_time + first.get("out_of_time", 0)
 
 
-async def test_counts_conserve_with_faults_and_callers_who_leave(serve: Serve) -> None:
+async def test_counts_conserve_with_faults_and_clients_that_leave(serve: Serve) -> None:
     await conserve(serve)
 
 

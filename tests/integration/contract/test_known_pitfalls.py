@@ -1,4 +1,4 @@
-"""Mistakes that others made at this job, those that no other test is named for; and that each of the twenty has one."""
+"""Mistakes of other gateways that no other test is named for; and that each of the twenty has a test."""
 
 import asyncio
 import re
@@ -9,14 +9,14 @@ from support.raw_http import UpstreamSide, ok, scripted, sending
 
 
 async def test_m04_requests_are_worked_on_at_the_same_time(serve: Serve) -> None:
-    """The upstream answers nobody until all fifty have asked: a call that blocks the loop would never get there."""
-    everybody = asyncio.Event()
+    """The upstream answers no request before all fifty have come: a call that blocks the loop would never get there."""
+    all_have_asked = asyncio.Event()
 
     async def conversation(side: UpstreamSide) -> None:
         await side.request()
         if len(side.upstream.requests) == 50:
-            everybody.set()
-        await everybody.wait()
+            all_have_asked.set()
+        await all_have_asked.wait()
         side.send(ok())
         await side.reader.read()
 
@@ -41,11 +41,11 @@ async def test_m09_the_payload_is_the_upstreams_own(serve: Serve) -> None:
         assert (await (await serve(upstream.url)).get())[2] == body
 
 
-async def test_m10_the_timeout_that_counts_is_told(serve: Serve) -> None:
+async def test_m10_the_effective_timeout_is_in_the_response(serve: Serve) -> None:
     async with scripted(sending(ok())) as upstream:
         served = await serve(upstream.url, max_timeout_ms=50_000)
-        for query, told in (("", "10000"), ("?timeout=7000", "7000"), ("?timeout=50001", "50000")):
-            assert (await served.get("/api/smart" + query))[1]["hedgerow-timeout-ms"] == told
+        for query, effective in (("", "10000"), ("?timeout=7000", "7000"), ("?timeout=50001", "50000")):
+            assert (await served.get("/api/smart" + query))[1]["hedgerow-timeout-ms"] == effective
 
 
 def test_each_of_the_twenty_mistakes_is_named_by_a_test() -> None:

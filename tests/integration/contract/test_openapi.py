@@ -27,9 +27,9 @@ DOCUMENT: Node = json.loads(document(Settings(), 8080))
 SMART = SMART_PATH.decode()
 OPERATIONS = [path for path in DOCUMENT["paths"] if path != SMART]
 METHODS = ("get", "head")
-TOLD_ELSEWHERE = {"content-type", "content-length", "connection"}
+DESCRIBED_ELSEWHERE = {"content-type", "content-length", "connection"}
 """Headers that need not be described: OpenAPI has another place for them, or they are the connection's."""
-NOBODY = "http://127.0.0.1:1/"
+NO_UPSTREAM = "http://127.0.0.1:1/"
 SHORT = ClientLimits(head_timeout_s=0.05)
 
 
@@ -45,10 +45,10 @@ class Answer:
 
     @property
     def described(self) -> Node:
-        """What the document says of it."""
+        """The description of this response in the document."""
         responses = DOCUMENT["paths"][self.path][self.method]["responses"]
         assert str(self.status) in responses, (
-            f"{self.method} {self.path} answers {self.status}, and nobody said so"
+            f"{self.method} {self.path} answers {self.status}, which is not described"
         )
         described: Node = responses[str(self.status)]
         return described
@@ -74,7 +74,7 @@ class Ask:
         client.send(line + version + b"\r\nHost: x\r\n" + headers + end)
         answer = await self.answer_to(client)
         if answer.headers.get("connection") == "close":
-            assert await client.closed() == b"", "HEAD has no body, refused or not"
+            assert await client.closed() == b"", "HEAD has no body, rejected or not"
         client.close()
         return answer
 
@@ -82,8 +82,8 @@ class Ask:
         return Answer(self.path, self.method, *await client.response(head_only=self.method == "head"))
 
 
-async def refusals(ask: Ask) -> AsyncIterator[Answer]:
-    """What is said to a head that is unsound, and to a client too many."""
+async def rejections(ask: Ask) -> AsyncIterator[Answer]:
+    """Responses to invalid heads, and to a connection too many."""
     yield await ask(headers=b"Content-Length: 1\r\n")
     yield await ask(headers=b"X: y", end=b"")
     yield await ask("?" + "x" * 9_000)
@@ -112,7 +112,7 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
         ask = Ask(served, SMART, method)
         yield await ask()
         yield await ask("?timeout=0")
-        async for answer in refusals(ask):
+        async for answer in rejections(ask):
             yield answer
         worker = served.worker
         broken = Gateway(
@@ -125,10 +125,10 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
         served.server._context.handler = broken
         yield await ask()
         served.expected_internal_errors = 1
-    yield await Ask(await serve(NOBODY, hedges=0), SMART, method)()
-    yield await Ask(await serve(NOBODY, max_in_flight=0), SMART, method)("?timeout=40")
-    yield await Ask(await serve(NOBODY), SMART, method)("?timeout=1")
-    yield await Ask(await serve(NOBODY), SMART, method)("?timeout=40")
+    yield await Ask(await serve(NO_UPSTREAM, hedges=0), SMART, method)()
+    yield await Ask(await serve(NO_UPSTREAM, max_in_flight=0), SMART, method)("?timeout=40")
+    yield await Ask(await serve(NO_UPSTREAM), SMART, method)("?timeout=1")
+    yield await Ask(await serve(NO_UPSTREAM), SMART, method)("?timeout=40")
 
 
 async def answers_of_the_operations_port(
@@ -145,8 +145,8 @@ async def answers_of_the_operations_port(
             served.server._context.handler = supervisor.operations(8080)
             ask = Ask(served, path, method)
             yield await ask()
-            yield await ask("?request_id=nobodys")
-            async for answer in refusals(ask):
+            yield await ask("?request_id=unknown")
+            async for answer in rejections(ask):
                 yield answer
             with monkeypatch.context() as injected:
                 injected.setattr(supervisor, "_ask", broken)
@@ -189,7 +189,7 @@ def check_headers(answer: Answer) -> None:
         if name in answer.headers:
             value: str | int = answer.headers[name]
             check(header["schema"], int(value) if header["schema"]["type"] == "integer" else value)
-    assert answer.headers.keys() <= described.keys() | TOLD_ELSEWHERE
+    assert answer.headers.keys() <= described.keys() | DESCRIBED_ELSEWHERE
 
 
 def check_body(answer: Answer) -> None:
@@ -241,18 +241,18 @@ def test_a_schema_that_is_not_kept_is_noticed() -> None:
         "code": "all_failed",
     }
     attempt = {"number": 1, "launched_at_ms": 0.1, "outcome": "reset"}
-    told = {**problem, "request_id": "a", "attempts": [attempt]}
+    described = {**problem, "request_id": "a", "attempts": [attempt]}
     schema = DOCUMENT["paths"][SMART]["get"]["responses"]["502"]["content"]["application/problem+json"][
         "schema"
     ]
-    check(schema, told)
+    check(schema, described)
     for wrong in (
         problem,
-        {**told, "status": 504},
-        {**told, "code": "out_of_time"},
-        {**told, "more": 1},
-        {**told, "attempts": [{**attempt, "outcome": "success"}]},
-        {**told, "attempts": [{**attempt, "more": 1}]},
+        {**described, "status": 504},
+        {**described, "code": "out_of_time"},
+        {**described, "more": 1},
+        {**described, "attempts": [{**attempt, "outcome": "success"}]},
+        {**described, "attempts": [{**attempt, "more": 1}]},
     ):
         with pytest.raises(Exception, match="Failed validating"):
             check(schema, wrong)

@@ -17,7 +17,7 @@ HOST = b"Host: x\r\nX-Request-Id: mine-1\r\n"
 
 @dataclass
 class Kind:
-    """One kind of error: how it comes about, and what is told."""
+    """One kind of error: how it comes about, and what the response is."""
 
     status: int
     code: str
@@ -130,7 +130,7 @@ OURS = re.compile(r"[0-9a-f]{12}-[0-9a-f]+")
 @pytest.mark.parametrize(
     "given", ["", " ", "a b", "a,b", "\xe4", "a/b", "<x>", '"a"', "a\tb", "a%20b", "x" * 129], ids=ascii
 )
-async def test_an_unsound_request_id_is_replaced_towards_caller_and_upstream(
+async def test_an_invalid_request_id_is_replaced_towards_client_and_upstream(
     serve: Serve, given: str
 ) -> None:
     async with scripted(sending(ok())) as upstream:
@@ -142,7 +142,7 @@ async def test_an_unsound_request_id_is_replaced_towards_caller_and_upstream(
 
 
 @pytest.mark.parametrize("given", ["a", "A.b_c-9", "x" * 128, "-", "..."])
-async def test_a_sound_request_id_is_kept(serve: Serve, given: str) -> None:
+async def test_a_valid_request_id_is_kept(serve: Serve, given: str) -> None:
     async with scripted(sending(ok())) as upstream:
         served = await serve(upstream.url)
         assert (await served.get(X_Request_Id=f"  {given} "))[1]["x-request-id"] == given

@@ -86,7 +86,7 @@ async def test_the_first_success_wins_whatever_the_others_do(
         ("hang", 504, ["pending", "pending", "pending"]),
     ],
 )
-async def test_without_a_success_each_attempt_is_told(
+async def test_without_a_success_each_attempt_is_reported(
     serve: Serve, script: str, status: int, outcomes: list[str]
 ) -> None:
     async with running_simulator() as simulator:

@@ -1,4 +1,4 @@
-"""The client's trace on its way through a worker that records nothing: to each attempt, and into what is told."""
+"""The client's trace on its way through a worker that records nothing: to each attempt, and into logs and records."""
 
 import json
 import re
@@ -18,7 +18,7 @@ def trace_lines(head: bytes) -> list[str]:
     return [line for line in head.decode("latin-1").split("\r\n") if line.lower().startswith("trace")]
 
 
-async def test_the_callers_trace_reaches_each_attempt(serve: Serve) -> None:
+async def test_the_clients_trace_reaches_each_attempt(serve: Serve) -> None:
     fails = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
     async with scripted(sending(fails)) as upstream:
         served = await serve(upstream.url, hedge_after_ms=1)
@@ -40,7 +40,9 @@ async def test_the_callers_trace_reaches_each_attempt(serve: Serve) -> None:
         client.close()
 
 
-async def test_the_traces_id_is_told_of_the_request(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_the_traces_id_is_in_log_and_record_of_the_request(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
     async def answers_all_but_one(side: UpstreamSide) -> None:
         while b"left" not in await side.request():
             side.send(ok())
@@ -58,8 +60,8 @@ async def test_the_traces_id_is_told_of_the_request(serve: Serve, capfd: pytest.
         client.close()
         recent = served.worker.recorder.recent
         await served.until(lambda: len(recent.newest(3, 0.0)) == 3)
-    told = {request.request_id: request.trace_id for request in recent.newest(3, 0.0)}
-    assert told == {"traced": TRACE_ID, "untraced": None, "left": TRACE_ID}
+    recorded = {request.request_id: request.trace_id for request in recent.newest(3, 0.0)}
+    assert recorded == {"traced": TRACE_ID, "untraced": None, "left": TRACE_ID}
     served.worker.logs.flush(FLUSH_S)
     lines = [json.loads(line) for line in re.findall(r"^{.*}$", capfd.readouterr().err, re.MULTILINE)]
     logged = {line["request_id"]: line.get("trace_id") for line in lines if line["event"] == "request"}

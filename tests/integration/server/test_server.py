@@ -6,6 +6,8 @@ import socket
 
 import pytest
 
+from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
+from hedgerow.gateway import Gateway
 from hedgerow.server.listener import OVERFLOW_CONNECTIONS
 from hedgerow.settings import ClientLimits
 from integration.conftest import Serve
@@ -31,7 +33,7 @@ async def test_a_success_has_the_upstreams_body_and_all_headers(serve: Serve) ->
         assert len(upstream.requests) == 1
 
 
-async def test_b09_a_long_timeout_is_clamped_and_said(serve: Serve) -> None:
+async def test_b09_a_long_timeout_is_clamped_and_reported(serve: Serve) -> None:
     async with scripted(instantly) as upstream:
         served = await serve(upstream.url)
         _, headers, _ = await served.get("/api/smart?timeout=" + "9" * 5_000)
@@ -56,8 +58,8 @@ async def test_keep_alive_pipelining_and_head_in_order(serve: Serve) -> None:
         client.close()
 
 
-async def test_a_head_in_doubt_behind_a_request_that_had_to_wait(serve: Serve) -> None:
-    """C02: it was refused in the middle of the other's answer, and raised into the event loop instead."""
+async def test_an_invalid_head_behind_a_request_that_had_to_wait(serve: Serve) -> None:
+    """C02: it was rejected in the middle of the other's answer, and raised into the event loop instead."""
     async with scripted(instantly) as upstream:
         served = await serve(upstream.url)
         client = await served.client()
@@ -138,7 +140,7 @@ async def test_a_clear_error_keeps_the_connection(serve: Serve, sent: bytes, sta
         ("endless head", GET + b"X: y\r\n" * 20_000, 431),
     ],
 )
-async def test_a_head_in_doubt_is_answered_once_and_closes(
+async def test_an_invalid_head_is_answered_once_and_closes(
     serve: Serve, name: str, sent: bytes, status: int
 ) -> None:
     served = await serve("http://127.0.0.1:1/")
@@ -147,13 +149,13 @@ async def test_a_head_in_doubt_is_answered_once_and_closes(
     given, headers, body = await client.response()
     assert (given, headers["connection"]) == (status, "close"), name
     assert json.loads(body)["status"] == status
-    assert await client.closed() == b"", "nothing after a head in doubt is answered"
+    assert await client.closed() == b"", "nothing after an invalid head is answered"
     assert sum(served.counts.requests.values()) == 1
     client.close()
 
 
-async def test_a_head_in_doubt_is_refused_when_it_is_read_at_the_end_of_a_race(serve: Serve) -> None:
-    """C11: an exception's context was lost there, and with it the refusal; the connection then hung."""
+async def test_an_invalid_head_is_rejected_when_it_is_read_at_the_end_of_a_race(serve: Serve) -> None:
+    """C11: an exception's context was lost there, and with it the rejection; the connection then hung."""
     async with scripted(instantly) as upstream:
         served = await serve(upstream.url)
         client = await served.client()
@@ -472,3 +474,28 @@ async def test_what_was_in_the_socket_buffer_for_its_whole_timeout_is_answered_5
 def total_ms(headers: dict[str, str]) -> float:
     """Return how long the server says that the request took."""
     return float(headers["server-timing"].split("dur=")[1].split(",")[0])
+
+
+class BrokenUpstream(AttemptSender):
+    """An upstream that is an internal error."""
+
+    def send(self, attempt: Attempt) -> AttemptHandle:
+        raise ZeroDivisionError
+
+
+async def test_b12_an_internal_error_costs_one_request_its_answer_and_nothing_else(serve: Serve) -> None:
+    async with scripted(instantly) as upstream:
+        served = await serve(upstream.url)
+        gateway = served.worker.server._context.handler
+        assert isinstance(gateway, Gateway)
+        client = await served.client()
+        assert (await client.get())[0] == 200
+        served.call(lambda: setattr(gateway, "upstream", BrokenUpstream()))
+        status, headers, body = await client.get()
+        assert (status, json.loads(body)["code"]) == (500, "internal")
+        assert json.loads(body)["request_id"] == headers["x-request-id"]
+        served.call(lambda: setattr(gateway, "upstream", served.worker.pool))
+        assert (await client.get())[0] == 200
+        assert served.counts.requests == {"success": 2, "internal": 1}
+        served.expected_internal_errors = 1
+        client.close()

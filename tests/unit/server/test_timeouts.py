@@ -7,7 +7,7 @@ import pytest
 from hedgerow.server.timeouts import ConnectionTimeouts
 from hedgerow.settings import ClientLimits
 
-LIMITS = ClientLimits(head_timeout_s=5, idle_timeout_s=75, write_timeout_s=4, linger_s=1)
+LIMITS = ClientLimits(head_timeout_s=5.0, idle_timeout_s=75.0, write_timeout_s=4.0, linger_s=1.0)
 
 
 class Connection:
@@ -21,7 +21,7 @@ class Connection:
         self.ends.append("close idle")
 
     def reject_slow_head(self, timeout_s: float) -> None:
-        self.ends.append(f"reject after {timeout_s}")
+        self.ends.append(f"reject after {timeout_s:g}")
 
     def reset(self) -> None:
         self.ends.append("reset")
@@ -33,7 +33,7 @@ class Connection:
 @pytest.mark.parametrize(
     ("begins", "limit_s", "end"),
     [
-        (ConnectionTimeouts.head_started, LIMITS.head_timeout_s, "reject after 5"),
+        (ConnectionTimeouts.head_started, LIMITS.head_timeout_s, "reject after 5.0"),
         (ConnectionTimeouts.write_blocked, LIMITS.write_timeout_s, "reset"),
         (ConnectionTimeouts.lingering, LIMITS.linger_s, "abort"),
     ],
@@ -69,7 +69,7 @@ def test_one_with_a_part_of_a_head_has_the_time_of_the_head() -> None:
     timeouts.reap({connection}, 178.0)
     assert connection.ends == []
     timeouts.reap({connection}, 179.0)
-    assert connection.ends == ["reject after 5"]
+    assert connection.ends == ["reject after 5.0"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+"""The pool under random histories: whatever happens in whatever order, its laws hold.
+
+Each attempt finishes once. No event is an internal error. No bound is exceeded, and nothing is left at the end.
+"""
+
+from random import Random
+
+import pytest
+
+from hedgerow.core.outcomes import Attempt, Failure, Success
+from hedgerow.settings import LoserPolicy, UpstreamLimits
+from support.upstream_bench import GRACE_S, OK, Peer, UpstreamBench
+
+STEPS = 300
+ANSWERS = [
+    OK,
+    OK,
+    OK,
+    OK[:20],
+    OK + b"x",
+    OK + OK,
+    b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n{",
+    b"HTTP/1.1 101 X\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"garbage\r\n\r\n",
+    OK.replace(b"\r\nContent-Length", b"\r\nConnection: close\r\nContent-Length"),
+]
+LIMITS = UpstreamLimits(idle_timeout_s=3.0, max_connection_age_s=10.0, connect_timeout_s=2.0)
+
+
+class History:
+    """One pool, and all that was done to it."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random = Random(seed)
+        self.bench = UpstreamBench(
+            addresses=random.choice([1, 1, 3]),
+            max_connections=random.choice([2, 6, 100]),
+            hedges=random.choice([0, 1, 2]),
+            losers=random.choice([LoserPolicy.DRAIN, LoserPolicy.DRAIN, LoserPolicy.CANCEL]),
+            limits=LIMITS,
+        )
+        self.running: list[Attempt] = []
+        self.sent: list[Attempt] = []
+        self.peers: list[Peer] = []
+        self.steps = [
+            *[self.send] * 6,
+            *[self.answer] * 8,
+            *[self.abandon] * 3,
+            *[self.iterate] * 6,
+            self.close_one,
+            self.reset_one,
+            self.pass_time,
+            self.move,
+        ]
+
+    def send(self) -> None:
+        if self.sent and self.random.random() < 0.5:
+            request = self.random.choice(self.sent[-5:]).request
+            number = self.random.choice([2, 3])
+        else:
+            request, number = self.bench.request(), 1
+        attempt = self.bench.send(number, request)
+        self.sent.append(attempt)
+        self.running.append(attempt)
+
+    def accept_all(self) -> None:
+        for address in self.bench.waiting_connections():
+            peer = self.bench.accept(address)
+            self.peers.append(peer)
+
+    def answer(self) -> None:
+        self.accept_all()
+        if self.peers:
+            peer = self.random.choice(self.peers)
+            try:
+                peer.answer(self.random.choice(ANSWERS))
+            except OSError:  # the gateway has closed it
+                self.forget(peer)
+
+    def forget(self, peer: Peer) -> None:
+        self.peers.remove(peer)
+        peer.close()
+
+    def close_one(self) -> None:
+        if self.peers:
+            self.forget(self.random.choice(self.peers))
+
+    def reset_one(self) -> None:
+        if self.peers:
+            peer = self.random.choice(self.peers)
+            self.peers.remove(peer)
+            peer.reset()
+
+    def abandon(self) -> None:
+        running = [attempt for attempt in self.running if attempt.outcome is None and not attempt.is_loser]
+        if running:
+            self.bench.abandon(self.random.choice(running))
+
+    def pass_time(self) -> None:
+        self.bench.pass_time(self.random.choice([0.01, 0.06, GRACE_S, 4.0, 31.0]))
+
+    def move(self) -> None:
+        """Have the upstream's name lead to some of its addresses only, from the next lookup on."""
+        number = len(self.bench.listeners)
+        kept = self.random.sample(range(number), self.random.randint(1, number))
+        self.bench.names.found = [self.bench.address(address) for address in kept]
+
+    def iterate(self) -> None:
+        self.bench.iterate()
+
+    def check(self) -> None:
+        bench = self.bench
+        assert bench.internal_errors == []
+        assert len(bench.pool.connections) <= bench.pool.max_connections
+        finished = [attempt for attempt in self.sent if attempt.outcome is not None]
+        assert len(bench.facts.finished) == len(finished), "each that has finished was reported once"
+        assert set(map(id, bench.facts.finished)) == set(map(id, finished))
+        carried = [connection.attempt for connection in bench.pool.connections if connection.attempt]
+        unfinished = {id(attempt) for attempt in self.sent if attempt.outcome is None}
+        assert {id(attempt) for attempt in carried} == unfinished, (
+            "each that runs has a connection of its own"
+        )
+        assert len(carried) == len(unfinished)
+        losers = [attempt for attempt in carried if attempt.is_loser]
+        assert bench.pool.connection_counts()["loser"] == len(losers)
+
+    def end(self) -> None:
+        """Let all end by itself: what was abandoned has its grace, what was closed is noticed."""
+        for attempt in self.running:
+            if attempt.outcome is None and not attempt.is_loser:
+                self.bench.abandon(attempt)
+        self.bench.pass_time(GRACE_S + 0.01)
+        self.bench.pass_time(GRACE_S + 0.01)
+        self.check()
+        assert all(attempt.outcome is not None for attempt in self.sent)
+        for peer in self.peers:
+            peer.close()
+        self.bench.close()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_laws_hold_under_any_history(seed: int) -> None:
+    history = History(seed)
+    for _ in range(STEPS):
+        history.random.choice(history.steps)()
+        history.check()
+    history.end()
+    outcomes = {type(attempt.outcome) for attempt in history.sent}
+    assert outcomes == {Success, Failure}, "a history in which all is well, or nothing, tests little"

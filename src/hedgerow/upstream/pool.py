@@ -245,15 +245,7 @@ class ConnectionPool(AttemptSender):
             request.tried.append(address)
 
     def _make_room(self) -> bool:
-        """Close a connection for an attempt that can still win; return whether there was one to close.
-
-        An idle one first: it leads to an address that the request has tried.
-        """
-        while self._idle:
-            connection = self._idle.pop(0)
-            if connection.state == IDLE:
-                connection.close()
-                return True
+        """Close a loser for an attempt that can still win; return whether there was one. An idle one would be used."""
         loser = self._losers.pop_oldest()
         if loser is None:
             return False

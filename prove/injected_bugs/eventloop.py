@@ -12,7 +12,7 @@ EVENT_LOOP = (
     Bug(
         "clients are read before the upstream's answers",
         "eventloop/loop.py", "                clients_ready = True\n",
-        "                clients_ready = True\n                self._read_clients()\n",
+        "                clients_ready = True\n                self._read_clients(now)\n",
         "C02", 0.02,
     ),
     Bug(

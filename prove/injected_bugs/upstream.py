@@ -24,7 +24,7 @@ UPSTREAM = (
         "upstream/pool.py",
         "            connection = idle.pop()\n            if connection.state == IDLE:\n",
         "            connection = idle.pop()\n            if connection.state >= 0:\n",
-        "C02", 0.003,
+        "C02", 0.02,
     ),
     Bug(
         "losers run on",
@@ -70,8 +70,9 @@ UPSTREAM = (
     ),
     Bug(
         "a full pool leaves hedges without a connection",
-        "upstream/pool.py", "        while self._idle:\n            connection = self._idle.pop(0)\n",
-        "        while self._idle and self.max_connections < 0:\n            connection = self._idle.pop(0)\n",
+        "upstream/pool.py",
+        "if (attempt.number > 1 or attempt.request.tried) and len(self.connections) < self.max_connections:",
+        "if attempt.number > 1 or attempt.request.tried:",
         "C02", 0.02,
     ),
 )  # fmt: skip

@@ -104,7 +104,8 @@ def simulated() -> Iterator[None]:
     kinds: tuple[tuple[Any, str], ...] = (
         (hedgerow.gateway, "Attempt"), (hedgerow.gateway, "RequestTask"),
         (hedgerow.server.request_parser, "Request"), (hedgerow.server.listener, "ClientConnection"),
-        (hedgerow.server.connection, "RequestParser"), (hedgerow.upstream.pool, "UpstreamConnection"), (hedgerow.upstream.connector, "Connecting"),
+        (hedgerow.server.connection, "RequestParser"),
+        (hedgerow.upstream.pool, "UpstreamConnection"), (hedgerow.upstream.connector, "Connecting"),
     )  # fmt: skip
     try:
         with replaced(

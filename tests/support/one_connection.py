@@ -112,6 +112,7 @@ class OneConnection(Observer):
         connecting, self.connection.connecting = self.connection.connecting, None
         if connecting is not None:
             connecting.cancel()
+        self.connection.generation = self.pool._connector.addresses.generation  # its address is current
         self.loop.register(self.sock.fd, self.virtual, READABLE)
         self.connection.open(Stream(self.loop, self.sock), ADDRESS)  # type: ignore[arg-type]
 

@@ -82,6 +82,11 @@ ADMISSION = (
         LAWS,
     ),
     Bug(
+        "a request that waits does not learn that there is room",
+        "gateway.py", "        if gateway.admission.waiting:\n", "        if gateway.admission.waiting < 0:\n",
+        "C02", 0.003,
+    ),
+    Bug(
         "requests that left are started",
         "admission/waiting.py",
         "            if request.is_waiting:\n                return request\n", "            return request\n",

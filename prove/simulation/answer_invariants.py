@@ -108,6 +108,13 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
         )
         after_s = answer.sent_at - (disturbed_at or 0.0)
         must(after_s <= RECOVERY_S, "rejections end soon after a disturbance", request_id, after_s)
+    elif settings.max_in_flight and evidence.last_disturbed_at(answer.sent_at) is None:
+        since = answer.sent_at - evidence.slack_s
+        in_flight = sum(begin <= answer.sent_at and since <= end for begin, end in evidence.in_flight)
+        must(
+            in_flight >= settings.max_in_flight,
+            "no request is rejected while there is room", request_id, in_flight, answer.sent_at,
+        )  # fmt: skip
     assert asked.plan.timeout_ms is not None
     allowed_s = wait_s(asked.plan.timeout_ms)
     early_s = asked.first_at + allowed_s - answer.sent_at

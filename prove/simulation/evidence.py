@@ -39,6 +39,12 @@ class Evidence:
         self.settled: defaultdict[bytes, list[Settled]] = defaultdict(list)
         for settled in played.seen.settled:
             self.settled[settled.request_id].append(settled)
+        self.in_flight = [
+            (launches[0].at, settled[0].at)
+            for request_id, settled in self.settled.items()
+            if (launches := played.seen.launches[request_id])
+        ]
+        """From when to when each admitted request was in flight."""
         clients = len(played.clients)
         self.is_burst = clients >= BURST_CLIENTS[0]
         self.is_limited = bool(self.settings.max_in_flight) or self.has_few_descriptors

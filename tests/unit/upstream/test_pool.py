@@ -509,7 +509,6 @@ def test_d3_an_address_may_be_gone_before_the_connection_to_it_is_established(ma
     assert bench.counts == {}
 
 
-
 def test_d3_an_attempt_that_runs_is_not_cut_off_but_its_connection_not_used_again(
     bench: UpstreamBench,
 ) -> None:

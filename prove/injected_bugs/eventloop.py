@@ -42,6 +42,6 @@ EVENT_LOOP = (
     Bug(
         "an overdue connection is closed before it is read",
         "server/server.py", "        read_until = loop.clients_read_at\n", "        read_until = loop.clock()\n",
-        "C02", 0.2,
+        "C02", 0.06,
     ),
 )  # fmt: skip

@@ -87,7 +87,7 @@ def _check_answer(evidence: Evidence, client: Client, asked: Asked) -> None:
     else:
         _check_error(evidence, asked, launches)
     if client.reads_at_once:
-        _check_time(evidence, asked)
+        _check_time(evidence, client, asked)
 
 
 def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches: list[Launch]) -> None:
@@ -97,7 +97,7 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
     must(not launches, "a rejected request costs no attempt", request_id, launches)
     if client.turned_away:
         must(evidence.has_few_descriptors, "no client is turned away without need", request_id)
-        _check_time(evidence, asked)
+        _check_time(evidence, client, asked)
         return
     if not evidence.is_limited:
         disturbed_at = evidence.last_disturbed_at(answer.sent_at)
@@ -114,10 +114,10 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
     must(early_s <= EARLY_S, "a request waits unsent before it is rejected", request_id, early_s, answer)
     if client.reads_at_once:
         due_at = (
-            max(evidence.arrived_at(asked) + allowed_s, asked.whole_at, _answerable_at(asked))
+            max(evidence.arrived_at(client, asked) + allowed_s, asked.whole_at, _answerable_at(asked))
             + evidence.slack_s
         )
-        late_s = answer.sent_at - due_at - evidence.stalled_s(asked.first_at, answer.sent_at)
+        late_s = answer.sent_at - due_at - evidence.stalled_s(due_at - 2 * evidence.slack_s, answer.sent_at)
         must(late_s <= 0, "a request waits unsent for a quarter of its timeout", request_id, late_s, answer)
 
 
@@ -130,16 +130,13 @@ def _answerable_at(asked: Asked) -> float:
     return answer.sent_at + (BACKPRESSURE_S if answer.status == 503 else 0.0)
 
 
-def _check_time(evidence: Evidence, asked: Asked) -> None:
+def _check_time(evidence: Evidence, client: Client, asked: Asked) -> None:
     answer, timeout_ms = asked.answers[0], asked.plan.timeout_ms
     assert timeout_ms is not None
     timeout_s, slack_s = timeout_ms / 1000, evidence.slack_s
-    due_at = max(evidence.arrived_at(asked) + max(timeout_s, slack_s), asked.whole_at + slack_s)
+    due_at = max(evidence.arrived_at(client, asked) + max(timeout_s, slack_s), asked.whole_at + slack_s)
     due_at = max(due_at, _answerable_at(asked) + slack_s)
-    # Only a stall at the deadline excuses. But the kernel knows only when data came last on a connection: what was
-    # sent behind a request, before it was read, makes it seem younger.
-    may_seem_younger = asked.followed_at <= answer.sent_at or asked.whole_at > asked.first_at
-    since = asked.first_at if may_seem_younger else due_at - slack_s - SLACK_S
+    since = due_at - slack_s - SLACK_S  # only a stall at the deadline excuses
     late_s = answer.sent_at - due_at - evidence.stalled_s(since, answer.sent_at) - (slack_s - SLACK_S)
     evidence.must(late_s <= 0, "an answer comes by the deadline", asked.plan.request_id, late_s, answer)
     if answer.status == 504:

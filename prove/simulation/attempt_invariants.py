@@ -60,7 +60,7 @@ def _check_first(evidence: Evidence, client: Client, asked: Asked, first: Launch
     allowed_s = evidence.slack_s
     loaded = evidence.is_limited or evidence.last_disturbed_at(first.at) is not None
     if loaded:
-        allowed_s += max(evidence.arrived_at(asked) + wait_s(asked.plan.timeout_ms) - begins_at, 0.0)
+        allowed_s += max(evidence.arrived_at(client, asked) + wait_s(asked.plan.timeout_ms) - begins_at, 0.0)
     late_s = first.at - begins_at - evidence.stalled_s(begins_at, first.at)
     invariant = (
         "a request waits unsent for a quarter of its timeout"
@@ -112,10 +112,12 @@ def _check_addresses(evidence: Evidence, asked: Asked, launches: list[Launch]) -
         hedge = received.get(launch.number)
         if hedge is None or first.at > launch.at or launch.pool_is_full or hedge.address != first.address:
             continue
-        earlier = [received.get(number) for number in range(1, launch.number)]
-        if None in earlier:  # it did not arrive: nobody knows where it was sent
+        if not received.keys() >= set(
+            range(1, launch.number)
+        ):  # one did not arrive: who knows where it was sent
             continue
-        others = _working_addresses(evidence, launch.at) - {one.address for one in earlier if one is not None}
+        others = _working_addresses(evidence, launch.at)
+        others -= {one.address for one in played.upstream.received[request_id] if one.number < launch.number}
         tried = {host for at, host, _ in played.upstream.connects if launch.at <= at <= hedge.at}
         evidence.must(
             not others or bool(others & tried),

@@ -114,8 +114,11 @@ def draw_behaviour(
         case "cut":
             return Behaviour(body, False, (Piece(after_s, answer),), _ending(chance), then_after_s)
         case "junk after":
-            pieces = (Piece(after_s, answer), Piece(chance.choice((0.0, 0.05)), chance.choice(JUNK)))
-            return Behaviour(body, True, pieces, chance.choice((Then.CLOSES, Then.STAYS)), 0.0)
+            junk = chance.choice(JUNK)
+            pieces = (Piece(after_s, answer), Piece(chance.choice((0.0, 0.05)), junk))
+            # A response on a connection that stays would be taken for the answer to the next request, by any client.
+            stays = junk == JUNK[0] and chance.random() < 0.5
+            return Behaviour(body, True, pieces, Then.STAYS if stays else Then.CLOSES, 0.0)
         case "until close":
             then_after_s = chance.choice((0.0, 0.01))
             return Behaviour(

@@ -44,8 +44,8 @@ class Asked:
     left_at: float | None = None
     follows: "Asked | None" = None
     """The request before it on its connection."""
-    followed_at: float = inf
-    """When the first byte behind it came, if that was before its answer."""
+    offset: int = 0
+    """Bytes before it on its connection."""
 
 
 class Client:
@@ -132,9 +132,8 @@ class Client:
 
     def _note(self, plan: PlannedRequest, first_at: float, begins_by: float, whole_at: float) -> None:
         before = self.asked[-1] if self.asked else None
-        if before is not None and not before.answers:
-            before.followed_at = first_at
-        asked = Asked(plan, first_at, begins_by, whole_at, follows=before)
+        offset = before.offset + len(before.plan.head) if before is not None else 0
+        asked = Asked(plan, first_at, begins_by, whole_at, follows=before, offset=offset)
         self.asked.append(asked)
         self._unanswered.append(asked)
 
@@ -164,6 +163,8 @@ class Client:
                 return
             length = _LENGTH.search(head + b"\r\n")
             status = _STATUS.match(head)
+            if not self._unanswered and length is not None and len(rest) < int(length[1]):
+                return
             self.turned_away = self.turned_away or TOO_MANY_CONNECTIONS in rest
             if self.turned_away and not self._unanswered:
                 self._read = b""

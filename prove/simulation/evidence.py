@@ -3,9 +3,10 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable
+from math import inf
 from typing import TypeAlias
 
-from prove.simulation.clients import Asked
+from prove.simulation.clients import Asked, Client
 from prove.simulation.probes import Finished, Launch, Settled
 from prove.simulation.scenario import BURST_CLIENTS, FEW_DESCRIPTORS
 from prove.simulation.simulation import Played
@@ -56,11 +57,23 @@ class Evidence:
     def launches(self, asked: Asked) -> list[Launch]:
         return self.played.seen.launches[asked.plan.request_id]
 
-    def arrived_at(self, asked: Asked) -> float:
+    def arrived_at(self, client: Client, asked: Asked) -> float:
         """Return by when a request had arrived, as the kernel can tell: of what lay unread it dates the last bytes."""
-        before = asked.follows
-        unread = before is not None and bool(before.answers) and before.answers[0].status == 503
-        return asked.whole_at if unread else asked.begins_by
+        read_at, taken = inf, 0
+        for at, size in client.sock.received if client.sock is not None else ():
+            taken += size
+            if taken > asked.offset:
+                read_at = at
+                break
+        else:
+            return asked.begins_by
+        arrived_at = 0.0
+        for other in client.asked:
+            if other.whole_at <= read_at:
+                arrived_at = max(arrived_at, other.whole_at)
+            elif other.first_at <= read_at:
+                arrived_at = max(arrived_at, min(other.begins_by, read_at))
+        return arrived_at
 
     def stalled_s(self, begin: float, end: float) -> float:
         """Return for how long the process was stopped or slow between two instants."""

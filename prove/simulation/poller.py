@@ -17,7 +17,7 @@ CONTROL_S = 1e-6
 """What epoll_wait(2) and epoll_ctl(2) take of the process's time."""
 TIMER_SLACK_S = 60e-6
 """A poll that times out returns this much later (prctl(2), PR_SET_TIMERSLACK)."""
-MAX_POLLS = 60_000
+MAX_POLLS = 10_000
 """A simulation that polls this often does not come to an end. Usual ones do a few hundred times."""
 _ALWAYS = EPOLLERR | EPOLLHUP
 

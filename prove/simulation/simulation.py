@@ -12,6 +12,7 @@ from typing import Any
 import hedgerow.core.request
 import hedgerow.gateway
 import hedgerow.processes.worker
+import hedgerow.server.connection
 import hedgerow.server.listener
 import hedgerow.server.request_parser
 import hedgerow.upstream.connector
@@ -103,7 +104,7 @@ def simulated() -> Iterator[None]:
     kinds: tuple[tuple[Any, str], ...] = (
         (hedgerow.gateway, "Attempt"), (hedgerow.gateway, "RequestTask"),
         (hedgerow.server.request_parser, "Request"), (hedgerow.server.listener, "ClientConnection"),
-        (hedgerow.upstream.pool, "UpstreamConnection"), (hedgerow.upstream.connector, "Connecting"),
+        (hedgerow.server.connection, "RequestParser"), (hedgerow.upstream.pool, "UpstreamConnection"), (hedgerow.upstream.connector, "Connecting"),
     )  # fmt: skip
     try:
         with replaced(

@@ -95,6 +95,11 @@ class Gateway(Handler):
         request.timeout_ms = timeout_ms
         return None
 
+    def iteration_finished(self, took_s: float, ended_at: float) -> None:
+        """Learn from an iteration of the event loop (`EventLoop.on_iteration`)."""
+        self.admission.record_iteration(took_s, ended_at)
+        self.observer.iteration_took(took_s)
+
     def admit_waiting(self, now: float) -> float:
         """Start requests that wait, as far as they are admitted; return when to look again (`EventLoop.admit`)."""
         while True:
@@ -145,6 +150,7 @@ class RequestTask(EventHandler):
             self._run(now)
         elif now < self.wait_until:
             self._wait_until(self.wait_until)
+            gateway.loop.request_admission()
         else:
             self._reject()
 
@@ -240,7 +246,10 @@ class RequestTask(EventHandler):
         self._race = None
         race.end()
         self._forget_deadline()
-        self._gateway.admission.release()
+        gateway = self._gateway
+        gateway.admission.release()
+        if gateway.admission.waiting:
+            gateway.loop.request_admission()
         self._report_end(code, Aborted(tuple(race.attempts)) if verdict is None else verdict)
 
     def _report_end(self, code: str, end: RaceEnd) -> None:

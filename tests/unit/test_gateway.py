@@ -698,6 +698,7 @@ def test_b12_an_error_as_waiting_requests_are_looked_at_leaves_the_loop_running(
         raise ZeroDivisionError
 
     bench.virtual.loop.admit = fails
+    bench.virtual.loop.request_admission()
     bench.ask()
     bench.finish(1, Success(b"{}"))
     assert bench.status == 200

@@ -31,6 +31,10 @@ class Observer:
         """Called when an attempt has its outcome; `attempt.is_loser` when its race was over before."""
         raise NotImplementedError
 
+    def iteration_took(self, took_s: float) -> None:
+        """Called with the length of each iteration of the event loop, in seconds."""
+        raise NotImplementedError
+
     def stale_connection_retried(self) -> None:
         """Called when an attempt met a pooled connection that the upstream had just closed; it is sent once more."""
         raise NotImplementedError

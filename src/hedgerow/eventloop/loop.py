@@ -37,6 +37,8 @@ CLIENTS_PER_POLL: Final = 16
 """Clients that are polled at a time: those that an iteration does not get to stay at the head of the kernel's list."""
 POLLS_OF_CLIENTS: Final = 8
 """In one iteration, however quickly they are answered."""
+ADMIT_AGAIN_S: Final = 0.01
+"""Admission is asked again after this time when it has raised, which is an internal error."""
 MAX_POLL_S: Final = 1.0
 """An idle loop wakes up this often, so that a clock that was set or a suspended machine cannot stop it for long."""
 
@@ -73,7 +75,7 @@ class EventLoop:
         self.deadlines = DeadlineQueue()
         self.monitor = LoopMonitor()
         self.admit: Callable[[float], float] = _nothing_waits
-        """Starts waiting requests, and returns the instant at which it wants to be called again."""
+        """Called after `request_admission`: starts waiting requests, and returns when to call it again."""
         self.on_iteration: Callable[[float, float], None] = _ignore
         """Called after each iteration with its length in seconds and the instant of its end."""
         self.iteration = 0
@@ -201,9 +203,8 @@ class EventLoop:
     def run_once(self, max_wait_s: float) -> None:
         """Run one iteration; its poll waits for `max_wait_s` at most."""
         next_at = min(self.deadlines.next_due_at, self._admit_at)
-        started_at = self.clock()
         is_busy = self._ready or self._writers or self._after_reading
-        wait_s = 0.0 if is_busy else min(max(next_at - started_at, 0.0), max_wait_s)
+        wait_s = 0.0 if is_busy else min(max(next_at - self.clock(), 0.0), max_wait_s)
         events = self._poller.poll(wait_s, EVENTS_PER_POLL)
         self.iteration += 1
         polled_at = self.clock()
@@ -211,7 +212,8 @@ class EventLoop:
         self._step_ends_at = polled_at + STEP_S
         clients_ready, listeners = self._read_answers(events, polled_at)
         self._run_due()
-        self._run_ready()
+        if self._ready:
+            self._run_ready()
         self.answers_unread = True
         if not clients_ready or self._read_clients(polled_at):
             self.clients_read_at = polled_at
@@ -220,8 +222,10 @@ class EventLoop:
             source = self._listeners.get(fd)
             if source is not None:
                 self._handle(source, READABLE)
-        self._admit()
-        self._run_ready()
+        if self._admit_at < inf:
+            self._admit()
+        if self._ready:
+            self._run_ready()
         self._flush()
         self._close()
         ended_at = self.clock()
@@ -259,9 +263,13 @@ class EventLoop:
         if age_s < LAGGING_S and not self.monitor.is_lagging:
             self.clients_lag = False
 
+    def request_admission(self) -> None:
+        """Have `admit` called in this iteration: a request waits."""
+        self._admit_at = 0.0
+
     def _read_clients(self, now: float) -> bool:
         """Read some of the clients that are ready; return whether it was all of them."""
-        self.clients_lag = True
+        self.clients_lag = now - self.clients_read_at > LAGGING_S
         if self._unread_clients <= 0:
             self._unread_clients = len(self._client_sources)
             self._counted_at = now
@@ -306,7 +314,7 @@ class EventLoop:
         try:
             self._admit_at = self.admit(self.clock())
         except Exception:  # noqa: BLE001 (the same border)
-            self._admit_at = inf  # the next iteration asks again in any case
+            self._admit_at = self.clock() + ADMIT_AGAIN_S
             self._on_internal_error()
 
     def _report_iteration(self, took_s: float, ended_at: float) -> None:

@@ -143,7 +143,7 @@ class Worker:
             tracer=self.tracing.sampler if self.tracing is not None else None,
         )
         self.loop.admit = gateway.admit_waiting
-        self.loop.on_iteration = self._on_iteration
+        self.loop.on_iteration = gateway.iteration_finished
         self.server = HttpServer(
             gateway,
             settings.client_limits,
@@ -199,10 +199,6 @@ class Worker:
         if request.request_id is not None:
             return RecentReply(recent.find(request.request_id.encode(), offset_s))
         return RecentReply(recent.newest(request.most, offset_s))
-
-    def _on_iteration(self, took_s: float, ended_at: float) -> None:
-        self.admission.record_iteration(took_s, ended_at)
-        self.recorder.iteration_took(took_s)
 
     def _on_internal_error(self) -> None:
         self.recorder.internal_error(None)

@@ -20,6 +20,7 @@ from hedgerow.eventloop.loop import (
     WRITABLE,
     EventLoop,
 )
+from hedgerow.eventloop.loop_monitor import LAGGING_S
 from support.fake_network import VirtualLoop
 
 UPSTREAM, CLIENT, LISTENER = 11, 12, 13
@@ -99,6 +100,7 @@ def test_an_iteration_goes_through_its_steps_in_order(world: VirtualLoop, log: l
     ready(world, LISTENER)
     client_ready(world)
     ready(world, UPSTREAM)
+    loop.request_admission()
     loop.run_once(1.0)
     assert log == [
         "upstream", "deadline", "task", "client", "listener", "admission", "admitted", "flush", "close", "end",
@@ -165,6 +167,7 @@ def test_a_poll_ends_at_the_next_deadline(world: VirtualLoop, log: list[str]) ->
 def test_a_poll_ends_when_admission_wants_to_be_called(world: VirtualLoop) -> None:
     wanted_at = world.clock.now + 0.05
     world.loop.admit = lambda _now: wanted_at
+    world.loop.request_admission()
     world.loop.run_once(0)
     assert polled_for(world) == 0.05
 
@@ -414,8 +417,22 @@ def test_b2_the_kernel_is_asked_for_ages_until_one_is_fresh(world: VirtualLoop, 
     for fd in (20, 21, 22):
         world.loop.register_client(fd, Probe(log, str(fd), note_and_report), READABLE)
         client_ready(world, fd)
+    world.clock.now += 2 * LAGGING_S
     world.loop.run_once(0)
     assert asked == [True, True, False]
+
+
+def test_the_kernel_is_not_asked_for_ages_where_all_was_read_a_moment_ago(
+    world: VirtualLoop, log: list[str]
+) -> None:
+    asked: list[bool] = []
+    world.loop.register_client(20, Probe(log, "20", lambda: asked.append(world.loop.clients_lag)), READABLE)
+    for after_s in (LAGGING_S / 2, 2 * LAGGING_S):
+        world.loop.run_once(0)
+        world.clock.now += after_s
+        client_ready(world, 20)
+        world.loop.run_once(0)
+    assert asked == [False, True]
 
 
 # -- running

@@ -33,7 +33,7 @@ class Connection:
 @pytest.mark.parametrize(
     ("begins", "limit_s", "end"),
     [
-        (ConnectionTimeouts.head_started, LIMITS.head_timeout_s, "reject after 5.0"),
+        (ConnectionTimeouts.head_started, LIMITS.head_timeout_s, "reject after 5"),
         (ConnectionTimeouts.write_blocked, LIMITS.write_timeout_s, "reset"),
         (ConnectionTimeouts.lingering, LIMITS.linger_s, "abort"),
     ],
@@ -69,7 +69,7 @@ def test_one_with_a_part_of_a_head_has_the_time_of_the_head() -> None:
     timeouts.reap({connection}, 178.0)
     assert connection.ends == []
     timeouts.reap({connection}, 179.0)
-    assert connection.ends == ["reject after 5.0"]
+    assert connection.ends == ["reject after 5"]
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import EINPROGRESS
+from typing import Any
 
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, Failure, Outcome, Success
-from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
 from hedgerow.net.resolver import Lookup, OnResult
-from hedgerow.net.stream import Stream
+from hedgerow.net.tcp import Address
 from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
 from hedgerow.upstream.connection import CLOSED, IDLE
 from hedgerow.upstream.connector import Connector
@@ -15,7 +17,7 @@ from hedgerow.upstream.pool import ConnectionPool
 from support.attempts import make_attempt, make_request
 from support.virtual_loop import VirtualLoop
 
-ADDRESS = (2, 1, 6, "", ("192.0.2.1", 80))
+ADDRESS: Address = (2, 1, 6, "", ("192.0.2.1", 80))
 REQUEST = (
     b"GET / HTTP/1.1\r\nHost: upstream.example\r\nUser-Agent: test\r\nAccept: application/json\r\n"
     b"Accept-Encoding: identity\r\nX-Request-Id: a\r\nHedgerow-Attempt: 1\r\n\r\n"
@@ -36,6 +38,12 @@ class FakeSocket:
 
     def fileno(self) -> int:
         return self.fd
+
+    def connect_ex(self, address: object) -> int:
+        return EINPROGRESS
+
+    def getsockopt(self, level: int, option: int) -> int:
+        return 0
 
     def recv(self, size: int) -> bytes:
         if self.incoming is None:
@@ -59,7 +67,7 @@ class FakeSocket:
 
 
 class Unanswered:
-    """A resolver that never answers, so that nothing ever connects but by the test's own hand."""
+    """A resolver that never answers."""
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
@@ -83,7 +91,12 @@ class OneConnection(Observer):
         self.status = 0
         self.facts: list[str] = []
         self._classify = classify or (lambda _status, body: Success(body))
+        self.sock = FakeSocket(39)
         target = Target("http", "upstream.example", 80, "/")
+        connector = Connector(
+            target, self.limits, self.loop, Unanswered(self.loop), None, open_socket=self._open_socket
+        )
+        connector.addresses.set([ADDRESS], self.virtual.now)
         self.pool = ConnectionPool(
             target,
             self.limits,
@@ -93,13 +106,16 @@ class OneConnection(Observer):
             loser_grace_s=GRACE_S,
             classify=self._note,
             loop=self.loop,
-            connector=Connector(target, self.limits, self.loop, Unanswered(self.loop), None),
+            connector=connector,
             observer=self,
             user_agent="test",
         )
         self.attempt = self.send()
         (self.connection,) = self.pool.connections
-        self.sock = FakeSocket(40)
+
+    def _open_socket(self, address: Address) -> Any:
+        self.sock = FakeSocket(self.sock.fd + 1)
+        return self.sock
 
     def send(self) -> Attempt:
         """Send an attempt on the connection; the first time it is connecting."""
@@ -108,18 +124,8 @@ class OneConnection(Observer):
         return self.attempt
 
     def open(self) -> None:
-        """Have the connection established."""
-        connecting, self.connection.connecting = self.connection.connecting, None
-        if connecting is not None:
-            connecting.cancel()
-        self.connection.generation = self.pool._connector.addresses.generation  # its address is current
-        self.loop.register(self.sock.fd, self.virtual, READABLE)
-        self.connection.open(Stream(self.loop, self.sock), ADDRESS)  # type: ignore[arg-type]
-
-    def reopen(self) -> None:
-        """Have the connection established again, after a retry."""
-        self.sock = FakeSocket(self.sock.fd + 1)
-        self.open()
+        """Have the connection established; again, after a retry."""
+        self.loop._sources[self.sock.fd].on_ready(WRITABLE)
 
     def receive(self, data: bytes | OSError) -> None:
         """Have the upstream send something; b"" is the end of the stream."""

@@ -276,13 +276,14 @@ def reuse(one: OneConnection) -> Attempt:
 def test_a_reused_connection_that_ends_at_once_is_retried_and_the_attempt_goes_on(
     one: OneConnection, end: bytes | OSError
 ) -> None:
-    attempt = reuse(one)
+    attempt, stale = reuse(one), one.sock
     one.receive(end)
     assert one.facts == ["retried"]
     assert (one.connection.state, one.connection.attempt, attempt.outcome) == (CONNECTING, attempt, None)
     one.loop.run_once(0.0)
-    assert one.sock.closed
-    one.reopen()
+    assert stale.closed
+    assert one.sock is not stale
+    one.open()
     one.loop.run_once(0.0)
     assert one.sock.sent == REQUEST
     one.receive(ok(b'{"time":2}'))
@@ -293,7 +294,7 @@ def test_a_reused_connection_that_ends_at_once_is_retried_and_the_attempt_goes_o
 def test_a_retry_happens_once(one: OneConnection) -> None:
     attempt = reuse(one)
     one.receive(b"")
-    one.reopen()
+    one.open()
     one.receive(b"")
     assert one.facts == ["retried", "finished"]
     assert one.connection.state == CLOSED
@@ -325,7 +326,7 @@ def test_a_reused_connection_that_ends_just_within_the_window_is_retried(one: On
 def test_a_connection_may_be_stale_again_for_a_later_attempt(one: OneConnection) -> None:
     reuse(one)
     one.receive(b"")
-    one.reopen()
+    one.open()
     one.receive(ok())
     one.send()
     one.receive(b"")

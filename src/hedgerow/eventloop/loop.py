@@ -143,9 +143,12 @@ class EventLoop:
         self._client_poller.unregister(fd)
 
     def register_listener(self, fd: int, source: EventHandler) -> None:
-        """Watch a listening socket. Of several processes that share it, the kernel wakes one (epoll_ctl(2))."""
+        """Watch a listening socket. The kernel wakes each process that shares it.
+
+        Not with EPOLLEXCLUSIVE, by which it wakes one: if that one is stopped, no other hears of the connection.
+        """
         self._listeners[fd] = source
-        self._poller.register(fd, READABLE | select.EPOLLEXCLUSIVE)
+        self._poller.register(fd, READABLE)
 
     def unregister_listener(self, fd: int) -> None:
         """Stop watching a listening socket."""

@@ -13,7 +13,8 @@ from hedgerow.core.request import Request
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 
 KEPT_REQUESTS: Final = 1_000
-"""For each worker: at 100 requests/s, what a person who comes to look may still find; about 0.5 MB."""
+"""For each worker: at 100 requests/s, what a person who comes to look may still find; about 1 MB, and 8 MB where all
+have queries as long as may be."""
 MAX_FOUND: Final = 100
 """Requests with one id that are returned: describing one takes some 10 µs of the worker's time."""
 

@@ -40,6 +40,17 @@ EVENT_LOOP = (
         "C02", 0.003,
     ),
     Bug(
+        "clients are taken for read up to the return of a poll",
+        "eventloop/loop.py",
+        "            self.clients_read_at = asked_at\n", "            self.clients_read_at = polled_at\n",
+        "tests/unit/eventloop/test_loop.py",
+    ),
+    Bug(
+        "what is read after a stop within an iteration is dated as it is read",
+        "server/connection.py", " or now > loop.clients_are_fresh_until:", ":",
+        "tests/unit/server/test_connection.py",
+    ),
+    Bug(
         "an overdue connection is closed before it is read",
         "server/server.py", "        read_until = loop.clients_read_at\n", "        read_until = loop.clock()\n",
         "C02", 0.06,

@@ -102,13 +102,12 @@ def _check_failures(evidence: Evidence, asked: Asked, launches: list[Launch]) ->
         )  # fmt: skip
     for launch in launches:
         _check_sent(evidence, asked, launch)
-    retried: set[int] = set()
     for received in evidence.played.upstream.received[asked.plan.request_id]:
         launch = launches[received.number - 1]
         _check_current(evidence, asked, launch, received)
-        if launch.reused_since is not None and received.number not in retried:
+        # One that met a stale connection was sent again, on a new one.
+        if launch.reused_since is not None and received.sock.sent[0][1] < launch.at:
             _check_pooled(evidence, asked, received, launch.reused_since)
-        retried.add(received.number)  # the next time on a new connection
 
 
 def _check_sent(evidence: Evidence, asked: Asked, launch: Launch) -> None:

@@ -24,6 +24,8 @@ class End:
         self.peer: End | None = None
         self.is_cut = False
         """A middlebox has forgotten the connection: what is sent is lost."""
+        self.arrivals: list[float] = []
+        """When the pieces that it has sent arrive."""
         self._latency_s = latency_s
         self._chance = chance
         self._out_at = 0.0
@@ -58,6 +60,7 @@ class End:
         for piece in pieces:
             last_at = self.arrives_at(at)
             first_at = first_at or last_at
+            self.arrivals.append(last_at)
             if not self.is_cut:
                 self.timeline.at(last_at, peer.arrived, piece)
         return first_at, last_at

@@ -73,13 +73,7 @@ class Evidence:
                 break
         else:
             return asked.begins_by
-        arrived_at = 0.0
-        for other in client.asked:
-            if other.whole_at <= read_at:
-                arrived_at = max(arrived_at, other.whole_at)
-            elif other.first_at <= read_at:
-                arrived_at = max(arrived_at, min(other.begins_by, read_at))
-        return arrived_at
+        return max(at for at in client.end.arrivals if at <= read_at)
 
     def stalled_s(self, begin: float, end: float) -> float:
         """Return for how long the process was stopped or slow between two instants."""

@@ -23,6 +23,7 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.processes.worker import System, Worker
 from hedgerow.settings import Target
 from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.upstream.connection import CLOSED
 from hedgerow.upstream.pool import REAP_INTERVAL_S
 from prove.simulation.clients import Client
 from prove.simulation.network import Network
@@ -202,6 +203,8 @@ class Simulation:
         """Count the objects that live, but for those that the record of recent requests keeps."""
         records = self.worker.recorder.recent._records  # noqa: SLF001 (only a test asks what it keeps)
         recorded = Counter({"Request": len(records), "Attempt": sum(len(record[4]) for record in records)})
+        pooled = self.worker.pool._idle  # noqa: SLF001 (closed ones are dropped each second)
+        recorded["UpstreamConnection"] = sum(connection.state == CLOSED for connection in pooled)
         return {
             name: number - recorded[name]
             for name, number in sorted(ALIVE.items())

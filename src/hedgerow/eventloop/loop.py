@@ -82,6 +82,8 @@ class EventLoop:
         """The number of the current iteration: for bounds on what is done in one."""
         self.clients_lag = False
         """What is read from clients now may have come a while ago, so each asks the kernel when."""
+        self.clients_are_fresh_until = 0.0
+        """Until this instant `clients_lag` holds; later the process may have been stopped since it was set."""
         self.clients_read_at = clock()
         """All that clients had sent by this instant was read, or left unread on purpose."""
         self.answers_unread = True
@@ -207,7 +209,10 @@ class EventLoop:
         """Run one iteration; its poll waits for `max_wait_s` at most."""
         next_at = min(self.deadlines.next_due_at, self._admit_at)
         is_busy = self._ready or self._writers or self._after_reading
-        wait_s = 0.0 if is_busy else min(max(next_at - self.clock(), 0.0), max_wait_s)
+        asked_at = (
+            self.clock()
+        )  # what comes between the poll's return and the next look at the clock is not in it
+        wait_s = 0.0 if is_busy else min(max(next_at - asked_at, 0.0), max_wait_s)
         events = self._poller.poll(wait_s, EVENTS_PER_POLL)
         self.iteration += 1
         polled_at = self.clock()
@@ -218,8 +223,8 @@ class EventLoop:
         if self._ready:
             self._run_ready()
         self.answers_unread = True
-        if not clients_ready or self._read_clients(polled_at):
-            self.clients_read_at = polled_at
+        if not clients_ready or self._read_clients(asked_at):
+            self.clients_read_at = asked_at
             self._unread_clients = 0
         for fd in listeners:
             source = self._listeners.get(fd)
@@ -270,13 +275,15 @@ class EventLoop:
         """Have `admit` called in this iteration: a request waits."""
         self._admit_at = 0.0
 
-    def _read_clients(self, now: float) -> bool:
+    def _read_clients(self, asked_at: float) -> bool:
         """Read some of the clients that are ready; return whether it was all of them."""
+        now = self.clock()
         self.clients_lag = now - self.clients_read_at > LAGGING_S
+        self.clients_are_fresh_until = now + LAGGING_S
         if self._unread_clients <= 0:
             self._unread_clients = len(self._client_sources)
-            self._counted_at = now
-        ends_at = self.clock() + CLIENTS_S
+            self._counted_at = asked_at
+        ends_at = now + CLIENTS_S
         for _ in range(POLLS_OF_CLIENTS):
             events = self._client_poller.poll(0, CLIENTS_PER_POLL)
             for fd, mask in events:

@@ -246,7 +246,7 @@ class ClientConnection(EventHandler):
         """Return when the kernel had what was just read: our own lag is charged to us, not to the client."""
         loop = self._context.loop
         now = loop.clock()
-        if self._first_read or loop.clients_lag:
+        if self._first_read or loop.clients_lag or now > loop.clients_are_fresh_until:
             self._first_read = False
             age_s = receive_queue_age_s(self._stream.sock)
             loop.client_was_queued(age_s)

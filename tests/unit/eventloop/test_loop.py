@@ -395,6 +395,7 @@ def test_b2_clients_were_read_up_to_the_last_poll_that_left_none(world: VirtualL
     for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION + 1):
         world.loop.register_client(fd, Probe(log, str(fd)), READABLE)
     world.run_for(0.5)
+    world.loop.run_once(0)
     before = world.loop.clients_read_at
     assert before == world.clock.now
     for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION):
@@ -405,6 +406,23 @@ def test_b2_clients_were_read_up_to_the_last_poll_that_left_none(world: VirtualL
     client_ready(world, 1_000)
     world.loop.run_once(0)
     assert world.loop.clients_read_at == world.clock.now
+
+
+def test_b2_what_came_while_the_process_was_stopped_behind_a_poll_was_not_read(
+    world: VirtualLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The simulation found a request that was answered late: it was dated as it was read, after the stop."""
+    poll = world.loop._poller.poll
+
+    def stopped_behind(timeout: float, maxevents: int) -> list[tuple[int, int]]:
+        events = poll(timeout, maxevents)
+        world.clock.now += 0.5
+        return events
+
+    polled_at = world.clock.now
+    monkeypatch.setattr(world.loop._poller, "poll", stopped_behind)
+    world.loop.run_once(0)
+    assert world.loop.clients_read_at == polled_at
 
 
 def test_b2_the_kernel_is_asked_for_ages_until_one_is_fresh(world: VirtualLoop, log: list[str]) -> None:

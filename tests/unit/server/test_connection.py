@@ -164,6 +164,29 @@ def test_time_in_the_socket_buffer_is_charged_to_us(harness: ServerHarness) -> N
         harness.step(BACKPRESSURE_S + 0.001)
 
 
+def test_time_in_which_we_were_stopped_while_others_were_read_is_charged_to_us(
+    harness: ServerHarness,
+) -> None:
+    clients = [harness.client(), harness.client()]
+    for number, client in enumerate(
+        clients, start=1
+    ):  # what a new connection sends first has its age asked anyway
+        client.send(GET)
+        harness.until_asked(number).respond()
+
+    def stop(_: Asked) -> None:
+        harness.handler.on_request = lambda _: None
+        harness.clock.now += 0.5
+        harness.faults.queue_age_s = 0.5
+
+    harness.handler.on_request = stop
+    arrived_at = harness.clock.now
+    for client in clients:
+        client.send(GET)
+    harness.until(lambda: len(harness.handler.asked) == 4)
+    assert [asked.request.arrived_at for asked in harness.handler.asked[2:]] == [arrived_at, arrived_at]
+
+
 # -- the end of a connection
 
 

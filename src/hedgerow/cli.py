@@ -2,10 +2,8 @@
 
 import os
 import sys
-import tomllib
 from collections.abc import Callable
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,6 +109,8 @@ def _settings_file(context: click.Context, _: click.Parameter, path: Path | None
     """Take a file's values as defaults, so that a flag and an environment variable win over them."""
     if path is None:
         return
+    import tomllib  # noqa: PLC0415 (2 % of each start, for what few use)
+
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -126,10 +126,14 @@ def _settings_file(context: click.Context, _: click.Parameter, path: Path | None
     context.default_map = {**(context.default_map or {}), **given}
 
 
-def _build() -> str:
-    """Return whether the hot path is compiled to C or runs as it is written."""
-    gateway = find_spec("hedgerow.gateway")
-    return "compiled" if gateway is not None and str(gateway.origin).endswith(".so") else "plain"
+def _print_version(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.util import find_spec  # noqa: PLC0415 (few ask for it)
+
+        gateway = find_spec("hedgerow.gateway")
+        is_compiled = gateway is not None and str(gateway.origin).endswith(".so")
+        click.echo(f"hedgerow {__version__} ({'compiled' if is_compiled else 'plain'})")
+        context.exit()
 
 
 def _choice(of: type[StrEnum]) -> click.Choice[str]:
@@ -161,7 +165,14 @@ _LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
 
 @click.group(cls=OneLineErrors, context_settings={"max_content_width": 110})
-@click.version_option(f"{__version__} ({_build()})", prog_name="hedgerow", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and whether the hot path is compiled, and exit.",
+)
 def main() -> None:
     """A hedging HTTP gateway: asks a slow, unreliable service again in time, and is never late itself."""
 

@@ -132,7 +132,9 @@ def test_one_read_is_bounded(ends: Ends) -> None:
 def test_a_broken_connection_raises_as_it_is_read(ends: Ends) -> None:
     Stream(VirtualLoop().loop, ends.peer).send_rst_on_close()
     ends.peer.close()
-    with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):  # of TLS, Python 3.11 and 3.12 say the second
+    with pytest.raises(
+        (ConnectionResetError, ssl.SSLEOFError)
+    ):  # of TLS, Python 3.11 and 3.12 say the second
         read(ends)
 
 

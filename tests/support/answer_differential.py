@@ -111,8 +111,11 @@ def without_our_leniencies(data: bytes) -> bytes:
     while True:
         # Empty lines before a status line, as RFC 9112 section 2.2 has them for requests.
         head, end, rest = rest.lstrip(b"\r\n").partition(b"\r\n\r\n")
-        heads += head_without_our_leniencies(head) + end
+        rewritten = head_without_our_leniencies(head)
+        heads += rewritten + end
         if not end or re.match(rb"HTTP/1\.[01] 1", head) is None:
+            if b"\r\nTransfer-Encoding: chunked" not in rewritten:
+                return heads + rest  # no chunks, whatever it looks like
             # h11 reads 20 digits at most, and reads trailers as it reads headers (RFC 9110 section 6.5: ignored).
             rest = re.sub(rb"(?m)^0{19,}(?=[0-9A-Fa-f]+[\r;])", b"", rest)
             trailer = rb"(?i)(\r\n0+\r\n(?:[^\r\n]+\r\n)*?)transfer-encoding:[^\r\n]*\r\n"

@@ -34,7 +34,7 @@ UPSTREAM = (
     Bug(
         "an idle connection is not seen to end",
         "upstream/connection.py",
-        "        if self.state != ACTIVE:  # bytes that nobody asked for\n            self.close()\n",
+        "        if self.state != ACTIVE:  # unrequested bytes\n            self.close()\n",
         "        if self.state != ACTIVE:\n",
         "C02", 0.02,
     ),

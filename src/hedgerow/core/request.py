@@ -11,8 +11,8 @@ from hedgerow.core.outcomes import RequestTrace
 class Request:
     """One request whose head was read and is valid. Instants are seconds of the gateway's clock.
 
-    `keep_alive` says whether its connection may be used again, `announce_keep_alive` whether the client must be told
-    so: clients that speak HTTP/1.0 must (RFC 9112 section 9.3).
+    `keep_alive` says whether its connection may be used again, `announce_keep_alive` whether the response must say
+    so: to clients of HTTP/1.0 it must (RFC 9112 section 9.3).
     """
 
     __slots__ = (

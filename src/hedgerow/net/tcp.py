@@ -37,7 +37,7 @@ def receive_queue_age_s(sock: socket.socket) -> float:
 def open_outgoing_socket(address: Address) -> socket.socket:
     """Open a non-blocking socket for one address, which takes its local port from all that the system has.
 
-    Raises OSError. Without being told so, Linux looks through the even ports first: where those are taken, at 14 116
+    Raises OSError. Without this option Linux looks through the even ports first: where those are taken, at 14 116
     connections to one address, each connect takes 800 µs in place of 30 (decision 0011). Linux 6.8 was the first to
     heed it.
     """

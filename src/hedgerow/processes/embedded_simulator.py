@@ -27,7 +27,7 @@ class EmbeddedSimulator:
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> Target:
-        """Start it, and return its URL. The socket listens already: whoever connects early waits until it accepts.
+        """Start it, and return its URL. The socket listens already: an early client waits until it accepts.
 
         So the workers can start beside it, and not after it.
         """

@@ -390,8 +390,10 @@ class Supervisor:
     async def _status(self, request: Request) -> Response:
         wanted = parse_qs(request.query.decode("latin-1")).get("request_id")
         answers = await self._ask(GetRecent(self._utc_offset(), RECENT, wanted[0] if wanted else None))
-        recent = [told for answer in answers if isinstance(answer, RecentReply) for told in answer.requests]
-        recent.sort(key=lambda told: told.at, reverse=True)
+        recent = [
+            record for answer in answers if isinstance(answer, RecentReply) for record in answer.requests
+        ]
+        recent.sort(key=lambda record: record.at, reverse=True)
         if wanted:
             if not recent:
                 detail = (

@@ -221,8 +221,8 @@ class ClientConnection(EventHandler):
     def _on_eof(self) -> None:
         """Called when the client has left, or will send no more.
 
-        A half-closed client cannot be told from one that is gone before we write to it; nginx and Go's net/http take
-        it as gone, too (decision 0005).
+        A half-closed client cannot be distinguished from one that is gone before we write to it; nginx and Go's
+        net/http take it as gone, too (decision 0005).
         """
         self._drop_requests()
         self._closing = self._eof = True

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from typing import Final
 
 ROUNDING: Final = 1e-9
-"""Of a step: what floats may add to a bound, which is in its own bucket. No clock tells so short a time apart."""
+"""Of a step: what floats may add to a bound, which is in its own bucket. No clock resolves a time that short."""
 
 
 class HistogramCounter:

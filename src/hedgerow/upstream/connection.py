@@ -1,6 +1,6 @@
 """One connection to the upstream: HTTP/1.1 by llhttp, one attempt at a time, each response read whole.
 
-Nothing that the upstream sends raises past this module; it becomes an outcome. Bytes that nobody asked for close a
+Nothing that the upstream sends raises past this module; it becomes an outcome. Unrequested bytes close a
 pooled connection (aio-libs/aiohttp#12953: they poisoned the next request).
 """
 
@@ -165,7 +165,7 @@ class UpstreamConnection(EventHandler):
             self._on_eof()
 
     def _receive(self, data: bytes) -> None:
-        if self.state != ACTIVE:  # bytes that nobody asked for
+        if self.state != ACTIVE:  # unrequested bytes
             self.close()
             return
         self._wire_bytes += len(data)

@@ -37,6 +37,7 @@ from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.server.server import HttpServer
 from hedgerow.service_manager import READY, RELOADING, STOPPING, notify
 from hedgerow.settings import EMBEDDED, LoserPolicy, Settings, Target, parse_target
+from hedgerow.settings.redaction import redacted_url
 from hedgerow.status_page import pages
 from hedgerow.telemetry.health import UNTOLD_S, Watch, Workers, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
@@ -109,7 +110,7 @@ class Supervisor:
         self._bridge: LoopBridge | None = None
         self._history = History(
             About(
-                upstream=settings.upstream,
+                upstream=redacted_url(settings.upstream),
                 hedge_after_ms=settings.hedge_after_ms,
                 hedges=settings.hedges,
                 losers_cut=settings.losers is LoserPolicy.CANCEL,
@@ -444,7 +445,7 @@ class Supervisor:
         kind = " (the embedded simulator)" if self._simulator is not None else ""
         self._output.write(
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
-            f"  upstream    {target.scheme}://{target.authority}{target.path}{kind}\n"
+            f"  upstream    {target.redacted_url}{kind}\n"
             f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'"
         )

@@ -20,7 +20,7 @@ from hedgerow.telemetry.spans import SAMPLED_AND_RANDOM, BatchLimits, SpanMaker,
 
 
 def check() -> None:
-    """Raise BadSetting for OTEL_* variables that a worker could not begin with."""
+    """Raise InvalidSetting for OTEL_* variables that a worker could not begin with."""
     BatchLimits()
 
 
@@ -52,8 +52,7 @@ def upstream_attributes(target: Target) -> dict[str, AttributeValue]:
         "http.request.method": "GET",
         "server.address": target.host,
         "server.port": target.port,
-        # Without the query: it is the operator's, and may hold what is to be kept secret.
-        "url.full": f"{target.scheme}://{target.authority}{target.path.partition('?')[0]}",
+        "url.full": target.redacted_url,
     }
 
 

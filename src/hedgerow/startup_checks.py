@@ -1,0 +1,106 @@
+"""What is looked at before anything is started: files and hosts that settings and variables name."""
+
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from hedgerow.settings import InvalidSetting
+
+_EXPORTER_FILES: Final = tuple(
+    f"OTEL_EXPORTER_OTLP_{signal}{kind}"
+    for signal in ("", "TRACES_")
+    for kind in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+)
+"""https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options"""
+
+
+def check_listen_host(host: str, source: str) -> None:
+    """Raise InvalidSetting for a host whose address cannot be looked up. Blocks for as long as the lookup takes."""
+    try:
+        socket.getaddrinfo(host.encode("ascii"), 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise InvalidSetting(source, host, f"an address of this machine, or its name ({error.strerror})") from None
+
+
+def check_named_files(environment: Mapping[str, str], *, is_traced: bool) -> None:
+    """Raise InvalidSetting for a variable of OpenSSL's, or of the exporter's, that names what cannot be used.
+
+    OpenSSL itself passes over what it cannot read: then no certificate is trusted, and each TLS handshake fails.
+    """
+    checks: dict[str, Callable[[str], str]] = {
+        "SSL_CERT_FILE": _certificates_problem,
+        "SSL_CERT_DIR": _directories_problem,
+        "SSLKEYLOGFILE": _append_problem,
+    }
+    if is_traced:
+        checks |= dict.fromkeys(_EXPORTER_FILES, _file_problem)
+    for variable, problem_of in checks.items():
+        path = environment.get(variable)
+        problem = problem_of(path) if path is not None else ""
+        if problem:
+            raise InvalidSetting(variable, path, f"{problem}, or unset it")
+
+
+def check_tracing(share: float, source: str) -> None:
+    """Raise InvalidSetting if a worker could not record traces."""
+    try:
+        # It takes 0.15 s, and may not be there; and the SDK looks at some of its variables when it is loaded.
+        from hedgerow.telemetry.tracing import check  # noqa: PLC0415
+
+        check()
+    except ImportError as error:
+        accepted = f"0, or install what traces need: pip install 'hedgerow[otel]' ({error})"
+        raise InvalidSetting(source, share, accepted) from None
+    except ValueError as error:
+        raise InvalidSetting(source, share, f"OTEL_* variables that can be used ({error})") from None
+
+
+def _certificates_problem(path: str) -> str:
+    problem = _file_problem(path)
+    if not problem:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        except ssl.SSLError:
+            return "a file of certificates in PEM"
+    return problem
+
+
+def _file_problem(path: str) -> str:
+    """Return what is accepted in place of a file that cannot be read, or nothing if it can."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (a path of any text)
+            return "a regular file"
+        with open(path, "rb"):  # noqa: PTH123
+            return ""
+    except (OSError, ValueError) as error:
+        return f"a file that can be read ({_reason(error)})"
+
+
+def _directories_problem(paths: str) -> str:
+    for path in paths.split(":"):
+        try:
+            with os.scandir(path or "\0"):
+                pass
+        except (OSError, ValueError) as error:
+            return f"directories that can be read, with ':' between them ({path!r}: {_reason(error)})"
+    return ""
+
+
+def _append_problem(path: str) -> str:
+    """Return what is accepted in place of a file that cannot be written to; Python's `ssl` fails on one."""
+    with suppress(OSError):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            return "a regular file"
+    try:
+        with open(path, "ab"):  # noqa: PTH123
+            return ""
+    except (OSError, ValueError) as error:
+        return f"a file that can be written to ({_reason(error)})"
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "it is no path"

@@ -46,6 +46,8 @@ class Effective(msgspec.Struct, frozen=True):
         source = self.sources.get(setting.name, "default")
         if value is None:
             value = AUTO
+        elif setting.takes_auto and setting.name not in self.sources:
+            source = f"default: {AUTO}"
         shown = quoted(value) if isinstance(value, str) else str(value)
         return f"{f'{setting.key} = {shown}':<40} # {source}"
 

@@ -1,34 +1,6 @@
 import pytest
 
-from hedgerow.settings import BadSetting, DescriptorBudget, Settings, Target, parse_target
-
-
-@pytest.mark.parametrize(
-    ("url", "target", "authority"),
-    [
-        ("http://127.0.0.1:8090/api/work", Target("http", "127.0.0.1", 8090, "/api/work"), "127.0.0.1:8090"),
-        ("https://example.org", Target("https", "example.org", 443, "/"), "example.org"),
-        ("http://[::1]:81/x?a=b&c", Target("http", "::1", 81, "/x?a=b&c"), "[::1]:81"),
-        ("http://EXAMPLE.org:80/", Target("http", "example.org", 80, "/"), "example.org"),
-    ],
-)
-def test_an_upstream_url_is_taken_apart(url: str, target: Target, authority: str) -> None:
-    assert parse_target(url) == target
-    assert parse_target(url).authority == authority
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "", "embedde", "ftp://x/", "http://", "http:///x", "//x/y", "http://x:99999/", "http://x:0/", "http://x:y/",
-        "http://[::1/", "http://user:word@x/", "http://x/#part", "http://x/a b", "http://x/a\r\nHost: y",
-        "http://x/\x00", "http://x/ü", "http://" + "a" * 64 + "/", "http://a..b/",
-    ],
-)  # fmt: skip
-def test_a_bad_upstream_url_is_one_line_that_names_the_setting(url: str) -> None:
-    with pytest.raises(BadSetting, match="--upstream") as caught:
-        parse_target(url)
-    assert "\n" not in str(caught.value)
+from hedgerow.settings import DescriptorBudget, InvalidSetting
 
 
 @pytest.mark.parametrize("descriptors", [1_024, 20_000, 1_048_576])
@@ -45,13 +17,17 @@ def test_two_workers_of_20_000_descriptors_serve_8_000_requests_at_once() -> Non
     assert 2 * DescriptorBudget.of(20_000, 2).max_in_flight >= 8_000
 
 
-@pytest.mark.parametrize(("descriptors", "in_flight"), [(1_024, 225), (130, None), (64, None)])
-def test_a_cap_that_the_descriptors_cannot_hold_is_refused(descriptors: int, in_flight: int | None) -> None:
-    with pytest.raises(BadSetting, match="--max-in-flight"):
-        DescriptorBudget.of(descriptors, 2, in_flight)
+def test_a_cap_that_the_descriptors_cannot_hold_is_rejected() -> None:
+    with pytest.raises(InvalidSetting, match="^HEDGEROW_MAX_IN_FLIGHT: 225 .* at most 224: 1024 files"):
+        DescriptorBudget.of(1_024, 2, 225, setting="HEDGEROW_MAX_IN_FLIGHT")
+    assert DescriptorBudget.of(1_024, 2, 224).max_in_flight == 224
 
 
-def test_a_default_timeout_above_the_clamp_is_refused() -> None:
-    with pytest.raises(BadSetting, match="--default-timeout-ms"):
-        Settings(default_timeout_ms=60_001).check()
-    Settings(default_timeout_ms=60_000).check()
+@pytest.mark.parametrize("hedges", [0, 1, 2, 3, 16])
+def test_too_few_descriptors_for_one_request_are_rejected_with_how_many_would_do(hedges: int) -> None:
+    with pytest.raises(InvalidSetting, match="limit of open files") as caught:
+        DescriptorBudget.of(64, hedges)
+    least = int(str(caught.value).partition("at least ")[2].partition(",")[0])
+    assert DescriptorBudget.of(least, hedges).max_in_flight == 1
+    with pytest.raises(InvalidSetting):
+        DescriptorBudget.of(least - 1, hedges)

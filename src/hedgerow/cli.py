@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from hedgerow import __version__
-from hedgerow.cpus import usable_cpus
-from hedgerow.settings import DescriptorBudget, InvalidSetting, SettingsError
-from hedgerow.settings.redaction import redacted_text, redacted_url
-from hedgerow.settings.schema import Setting, all_settings
-from hedgerow.settings.sources import (
+from hedgerow.configuration.sources import (
     CONFIG_VARIABLE,
     PREFIX,
     SIMULATE_PREFIX,
@@ -24,6 +20,10 @@ from hedgerow.settings.sources import (
     effective_settings,
     is_service_variable,
 )
+from hedgerow.cpus import usable_cpus
+from hedgerow.settings import DescriptorBudget, InvalidSetting, SettingsError
+from hedgerow.settings.redaction import redacted_text, redacted_url
+from hedgerow.settings.schema import Setting, all_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ def _forget_variables(is_unwanted: Callable[[str], bool]) -> None:
 
 def _effective(config: str | None, flags: dict[str, str | None]) -> Effective:
     """Return the settings in effect, all checked as far as they can be without starting anything."""
-    from hedgerow import startup_checks  # noqa: PLC0415 (--help need not load it)
+    from hedgerow.configuration import startup_checks  # noqa: PLC0415 (--help need not load it)
     from hedgerow.processes.process_tuning import raise_descriptor_limit  # noqa: PLC0415
 
     with _one_line():

@@ -96,7 +96,9 @@ def test_a_bad_setting_is_one_line_and_exit_code_2(
     assert not served
 
 
-@pytest.mark.parametrize("text", ["hedge = 3", "hedges = [", "\x00", "config = 'x'", "port = true", "hedges = 0.3"])
+@pytest.mark.parametrize(
+    "text", ["hedge = 3", "hedges = [", "\x00", "config = 'x'", "port = true", "hedges = 0.3"]
+)
 @pytest.mark.parametrize("way", ["flag", "variable", "check"])
 def test_a_bad_file_is_one_line_and_exit_code_2(
     hedgerow: Callable[..., Result], served: list[Settings], tmp_path: Path, text: str, way: str

@@ -12,14 +12,14 @@ class SettingsError(Exception):
     """What was set cannot be used. Its text is one line for the operator."""
 
 
-class InvalidSetting(SettingsError):
+class InvalidSetting(SettingsError):  # noqa: N818 (the operator's error; its base has the suffix)
     """A setting that cannot be used. Its text is one line that names the setting, the value and what is accepted."""
 
     def __init__(self, setting: str, given: object, accepted: str) -> None:
         super().__init__(f"{setting}: {quoted(given)} is not accepted; give {accepted}")
 
 
-class UnknownSetting(SettingsError):
+class UnknownSetting(SettingsError):  # noqa: N818
     """A name that is no setting's. Its text is one line with the nearest name that is."""
 
     def __init__(self, name: str, where: str, known: list[str]) -> None:

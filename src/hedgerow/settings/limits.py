@@ -101,7 +101,9 @@ class DescriptorBudget:
             raise InvalidSetting("the limit of open files (ulimit -Hn)", max_descriptors, accepted)
         most = budget // (attempts + 1)
         if max_in_flight is not None and max_in_flight > most:
-            accepted = f"at most {most}: {max_descriptors} files may be open, and a request has {attempts} attempts"
+            accepted = (
+                f"at most {most}: {max_descriptors} files may be open, and a request has {attempts} attempts"
+            )
             raise InvalidSetting(setting, max_in_flight, accepted)
         in_flight = affordable if max_in_flight is None else max_in_flight
         return cls(in_flight, budget - in_flight * attempts, in_flight * attempts)

@@ -8,7 +8,9 @@ from typing import Final
 
 REDACTED: Final = "***"
 
-_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[^\]/?#@]*\]|[^/?#@:\[\]]*)(?::[0-9]*)?(?=[/?#]|$)")
+_ORIGIN: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[^\]/?#@]*\]|[^/?#@:\[\]]*)(?::[0-9]*)?(?=[/?#]|$)"
+)
 """Scheme, host and port, where no user can be in them."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATH_PARAMETER: Final = re.compile(r"=[^/;&]*")

@@ -86,7 +86,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 2
     hedge_on_failure: Annotated[
         Literal["wait", "immediate"],
-        Meta(description="a first attempt that fails early: wait for the hedge delay, or send the hedges at once"),
+        Meta(
+            description="a first attempt that fails early: wait for the hedge delay, or send the hedges at once"
+        ),
     ] = "wait"
     default_timeout_ms: Annotated[Span, Meta(description="for requests without `timeout`")] = 10_000
     max_timeout_ms: Annotated[Span, Meta(description="longer timeouts are shortened to this")] = 60_000
@@ -126,7 +128,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = AccessLog.ERRORS
     trace_sample: Annotated[
         float,
-        Meta(ge=0, le=1, description="share of requests traced; more than 0 needs the extra `hedgerow[otel]`"),
+        Meta(
+            ge=0, le=1, description="share of requests traced; more than 0 needs the extra `hedgerow[otel]`"
+        ),
     ] = 0.0
     client_limits: ClientLimits = msgspec.field(default_factory=ClientLimits)
     upstream_limits: UpstreamLimits = msgspec.field(default_factory=UpstreamLimits)

@@ -18,7 +18,7 @@ def test_two_workers_of_20_000_descriptors_serve_8_000_requests_at_once() -> Non
 
 
 def test_a_cap_that_the_descriptors_cannot_hold_is_rejected() -> None:
-    with pytest.raises(InvalidSetting, match="^HEDGEROW_MAX_IN_FLIGHT: 225 .* at most 224: 1024 files"):
+    with pytest.raises(InvalidSetting, match=r"^HEDGEROW_MAX_IN_FLIGHT: 225 .* at most 224: 1024 files"):
         DescriptorBudget.of(1_024, 2, 225, setting="HEDGEROW_MAX_IN_FLIGHT")
     assert DescriptorBudget.of(1_024, 2, 224).max_in_flight == 224
 

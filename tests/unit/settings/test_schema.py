@@ -58,7 +58,9 @@ def test_values_that_are_accepted(name: str, given: object, value: object) -> No
         ("admin_host", "[::1]", "'[::1]'"), ("upstream", 1, "1"), ("upstream", "http://a/,http://b/", "'http://a/,"),
     ],
 )  # fmt: skip
-def test_values_that_are_rejected_by_one_line_with_what_is_accepted(name: str, given: object, shown: str) -> None:
+def test_values_that_are_rejected_by_one_line_with_what_is_accepted(
+    name: str, given: object, shown: str
+) -> None:
     setting = all_settings()[name]
     with pytest.raises(InvalidSetting) as caught:
         convert(setting, given, "HERE")

@@ -55,12 +55,13 @@ def test_an_upstream_url_is_taken_apart(url: str, target: Target, authority: str
         ("http://" + "a" * 64 + "/", "host"), ("http://" + "a." * 130 + "b/", "host"), ("http://a..b/", "host"),
         ("http://.a/", "host"), ("http://../", "host"), ("http://-a/", "host"), ("http://a-/", "host"),
         ("http://a!b/", "host"), ("http://127.1/", "host"), ("http://256.1.1.1/", "host"), ("http://1/", "host"),
-        ("http://0x7f.1/", "host"), ("http://0x7f000001/", "host"), ("http://a.0x1/", "host"), ("http://1.2.3.04/", "host"),
+        ("http://0x7f.1/", "host"), ("http://0x7f000001/", "host"), ("http://a.0x1/", "host"),
+        ("http://1.2.3.04/", "host"),
         ("http://x/" + "a" * 2_048, "more than"),
     ],
 )  # fmt: skip
 def test_a_bad_upstream_url_is_one_line_that_says_why(url: str, why: str) -> None:
-    with pytest.raises(InvalidSetting, match="^HEDGEROW_UPSTREAM: ") as caught:
+    with pytest.raises(InvalidSetting, match=r"^HEDGEROW_UPSTREAM: ") as caught:
         parse_target(url, "HEDGEROW_UPSTREAM")
     message = str(caught.value)
     assert len(message.splitlines()) == 1

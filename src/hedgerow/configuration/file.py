@@ -21,7 +21,9 @@ class Given(NamedTuple):
     source: str
 
 
-def read_file(path: str, named_by: str, known: Mapping[str, str], *, ignores_unknown: bool) -> dict[str, Given]:
+def read_file(
+    path: str, named_by: str, known: Mapping[str, str], *, ignores_unknown: bool
+) -> dict[str, Given]:
     """Return the values of a file by the names of their settings; raises InvalidSetting.
 
     `named_by` is the flag or the variable that named the file; `known` has the name of each setting by its key. A key
@@ -43,7 +45,9 @@ def read_file(path: str, named_by: str, known: Mapping[str, str], *, ignores_unk
 
 def _read(path: str, named_by: str) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for its writer
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )  # a FIFO would wait for its writer
     except (OSError, ValueError) as error:  # the latter for a path with a NUL
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InvalidSetting(named_by, path, f"{ACCEPTED} that can be read ({reason})") from None

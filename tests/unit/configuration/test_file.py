@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from hedgerow.configuration.file import MAX_FILE_BYTES, Given, read_file
 from hedgerow.settings.errors import SettingsError
-from hedgerow.settings.file import MAX_FILE_BYTES, Given, read_file
 
 KNOWN = {"port": "port", "hedge-after-ms": "hedge_after_ms", "upstream": "upstream"}
 
@@ -40,7 +40,8 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     ("content", "why"),
     [
         ("port = ", "end of document"), ("port = 1\nport = 2\n", "line 2"), ('port = 1\n"port" = 2\n', "line 2"),
-        ("[port]\nx = 1\n[port]\n", "line 3"), ("\x00", "line 1"), ("port = 010\n", "line 1"), ("port = '\n'", "line 1"),
+        ("[port]\nx = 1\n[port]\n", "line 3"), ("\x00", "line 1"), ("port = 010\n", "line 1"),
+        ("port = '\n'", "line 1"),
         ("port = \u0661\n", "line 1"), ("port = " + "9" * 5_000, "digits"), ("port = " + "[" * 50_000, "nested"),
         (b"\xff\xfep\0o\0", "UTF-8 (byte 0"), (b"port = 1 # \xe9", "UTF-8 (byte 11"),
         ("#" * (MAX_FILE_BYTES + 1), f"at most {MAX_FILE_BYTES} bytes"),
@@ -65,12 +66,15 @@ def test_what_cannot_be_read_is_rejected_at_once(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    for path, why in [
+    unreadable: list[tuple[Path | str, str]] = [
         (tmp_path, "a directory"), (fifo, "no regular file"), ("/dev/null", "no regular file"), ("", "No such file"),
         (tmp_path / "none", "No such file"), (loop, "symbolic links"), ("a\0b", "null"), (f"{tmp_path}/x/y", "No such"),
         ("/proc/self/mem", "Input/output error"), ("x" * 5_000, "name too long"),
-    ]:  # fmt: skip
-        with pytest.raises(SettingsError, match="^HEDGEROW_CONFIG: .* is not accepted; give a TOML file") as caught:
+    ]  # fmt: skip
+    for path, why in unreadable:
+        with pytest.raises(
+            SettingsError, match=r"^HEDGEROW_CONFIG: .* is not accepted; give a TOML file"
+        ) as caught:
             read(path)
         assert why in str(caught.value)
         assert len(str(caught.value).splitlines()) == 1
@@ -88,7 +92,9 @@ def test_what_cannot_be_read_is_rejected_at_once(tmp_path: Path) -> None:
         ('"a\\nb" = 1', "'a\\nb'", "lists all"),
     ],
 )
-def test_an_unknown_key_is_rejected_with_the_nearest_one(tmp_path: Path, content: str, key: str, hint: str) -> None:
+def test_an_unknown_key_is_rejected_with_the_nearest_one(
+    tmp_path: Path, content: str, key: str, hint: str
+) -> None:
     file = write(tmp_path, content)
     with pytest.raises(SettingsError) as caught:
         read(file)

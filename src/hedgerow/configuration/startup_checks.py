@@ -23,7 +23,9 @@ def check_listen_host(host: str, source: str) -> None:
     try:
         socket.getaddrinfo(host.encode("ascii"), 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise InvalidSetting(source, host, f"an address of this machine, or its name ({error.strerror})") from None
+        raise InvalidSetting(
+            source, host, f"an address of this machine, or its name ({error.strerror})"
+        ) from None
 
 
 def check_named_files(environment: Mapping[str, str], *, is_traced: bool) -> None:

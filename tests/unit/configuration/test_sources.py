@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hedgerow.configuration.sources import Effective, admin_address, effective_settings, is_service_variable
 from hedgerow.settings import Settings
 from hedgerow.settings.errors import SettingsError
 from hedgerow.settings.schema import Setting, all_settings
-from hedgerow.settings.sources import Effective, admin_address, effective_settings, is_service_variable
 
 NAMES = list(all_settings())
 
@@ -39,7 +39,7 @@ def by_each_way(folder: Path, setting: Setting, text: str, typed: object) -> lis
     """Return the value of a setting, or None where it is rejected: by flag, variable and file."""
     file = folder / "h.toml"
     results: list[Any] = []
-    for content in ({toml(text), toml(typed)}):
+    for content in {toml(text), toml(typed)}:
         file.write_text(f"{setting.key} = {content}\n")
         results.append(attempt(setting, config=str(file)))
     return [
@@ -53,18 +53,23 @@ def attempt(setting: Setting, **given: Any) -> Any:
     try:
         return repr(getattr(effective(**given).settings, setting.name))
     except SettingsError as error:
-        assert len(str(error).splitlines()) == 1
-        assert " is not accepted; give " in str(error)
-        return None
+        message = str(error)
+    assert len(message.splitlines()) == 1
+    assert " is not accepted; give " in message
+    return None
 
 
 NUMBERS = st.one_of(
-    st.integers(), st.integers(-2, 70_000), st.floats(), st.floats(-0.5, 1.5), st.sampled_from([86_400_000, 86_400_001])
+    st.integers(),
+    st.integers(-2, 70_000),
+    st.floats(),
+    st.floats(-0.5, 1.5),
+    st.sampled_from([86_400_000, 86_400_001]),
 )
 WORDS = st.sampled_from(
     ["auto", "on", "off", "wait", "immediate", "drain", "cancel", "json", "errors", "info", "embedded", "true", "false",
-     "http://a/x", "http://a/x,http://b/x", "a..b", "localhost", "::1", "127.0.0.1", "1_000", " 1", "+1", "0x1", "1e3",
-     "", "1.0", "inf", "nan", "٣", "01", "-0", "-0.0", "Auto", "9" * 30]
+     "http://a/x", "http://a/x,http://b/x", "a..b", "localhost", "::1", "127.0.0.1", "1_000", " 1", "+1", "0x1",
+     "1e3", "", "1.0", "inf", "nan", "٣", "01", "-0", "-0.0", "Auto", "9" * 30]
 )  # fmt: skip
 TEXTS = st.one_of(WORDS, NUMBERS.map(str), st.text(st.characters(exclude_categories=["Cs"]), max_size=5))
 
@@ -72,7 +77,9 @@ TEXTS = st.one_of(WORDS, NUMBERS.map(str), st.text(st.characters(exclude_categor
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXTS)
-def test_a_text_is_accepted_and_means_the_same_whichever_way_it_comes(tmp_path: Path, name: str, text: str) -> None:
+def test_a_text_is_accepted_and_means_the_same_whichever_way_it_comes(
+    tmp_path: Path, name: str, text: str
+) -> None:
     assert len(set(by_each_way(tmp_path, all_settings()[name], text, text))) == 1
 
 
@@ -86,7 +93,9 @@ def test_a_number_is_accepted_and_means_the_same_whichever_way_it_comes(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("typed", ["true", "false", "[]", "{}", "1979-05-27", "07:32:00", "[1]", "{a = 1}", "inf", "-nan"])
+@pytest.mark.parametrize(
+    "typed", ["true", "false", "[]", "{}", "1979-05-27", "07:32:00", "[1]", "{a = 1}", "inf", "-nan"]
+)
 def test_no_setting_takes_another_type_from_the_file(tmp_path: Path, name: str, typed: str) -> None:
     file = tmp_path / "h.toml"
     setting = all_settings()[name]
@@ -113,9 +122,9 @@ def test_the_flag_config_wins_over_its_variable(tmp_path: Path) -> None:
     file = tmp_path / "h.toml"
     file.write_text("hedges = 1\n")
     assert effective({}, {"HEDGEROW_CONFIG": "/no/such/file"}, str(file)).settings.hedges == 1
-    with pytest.raises(SettingsError, match="^HEDGEROW_CONFIG: '' is not accepted"):
+    with pytest.raises(SettingsError, match=r"^HEDGEROW_CONFIG: '' is not accepted"):
         effective({}, {"HEDGEROW_CONFIG": ""})
-    with pytest.raises(SettingsError, match="^--config: '' is not accepted"):
+    with pytest.raises(SettingsError, match=r"^--config: '' is not accepted"):
         effective({}, {"HEDGEROW_CONFIG": str(file)}, "")
 
 
@@ -124,7 +133,7 @@ def test_a_value_that_another_one_wins_over_is_checked_too(tmp_path: Path) -> No
     file.write_text("port = true\n")
     with pytest.raises(SettingsError, match="line 1: port: true is not accepted"):
         effective({"port": "1"}, {}, str(file))
-    with pytest.raises(SettingsError, match="^HEDGEROW_PORT: 'x' is not accepted"):
+    with pytest.raises(SettingsError, match=r"^HEDGEROW_PORT: 'x' is not accepted"):
         effective({"port": "1"}, {"HEDGEROW_PORT": "x"})
 
 
@@ -171,7 +180,7 @@ SERVICE = {
     "HEDGEROW_SIMULATE_PORT": "tcp://10.0.0.2:8090",
     "HEDGEROW_SIMULATE_PORT_8090_TCP": "tcp://10.0.0.2:8090",
 }
-"""What Kubernetes sets in all pods of a namespace with Services `hedgerow`, `hedgerow-admin` and `hedgerow-simulate`."""
+"""What Kubernetes sets in the pods of a namespace with Services `hedgerow`, `hedgerow-admin`, `hedgerow-simulate`."""
 
 
 def test_what_kubernetes_sets_for_a_service_is_ignored_and_shown() -> None:
@@ -198,13 +207,18 @@ def test_nothing_else_is_taken_for_a_services_variable(name: str, value: str) ->
 @pytest.mark.parametrize(
     ("flags", "environment", "message"),
     [
-        ({"default_timeout_ms": "70000"}, {},
-         "--default-timeout-ms: 70000 is not accepted; give at most what --max-timeout-ms (its default) gives, which is 60000"),
-        ({}, {"HEDGEROW_MAX_TIMEOUT_MS": "5000"},
-         "--default-timeout-ms (its default): 10000 is not accepted; give at most what HEDGEROW_MAX_TIMEOUT_MS gives, "
-         "which is 5000"),
-        ({"port": "9"}, {"HEDGEROW_ADMIN_PORT": "9"},
-         "HEDGEROW_ADMIN_PORT: 9 is not accepted; give another port than --port gives, which is 9 on the same host"),
+        (
+            {"default_timeout_ms": "70000"}, {},
+            "--default-timeout-ms: 70000 is not accepted; give at most 60000, by --max-timeout-ms (its default)",
+        ),
+        (
+            {}, {"HEDGEROW_MAX_TIMEOUT_MS": "50"},
+            "--default-timeout-ms (its default): 10000 is not accepted; give at most 50, by HEDGEROW_MAX_TIMEOUT_MS",
+        ),
+        (
+            {"port": "9"}, {"HEDGEROW_ADMIN_PORT": "9"},
+            "HEDGEROW_ADMIN_PORT: 9 is not accepted; give another port than 9, by --port",
+        ),
     ],
 )  # fmt: skip
 def test_values_that_do_not_go_together_are_rejected_by_both_names(
@@ -227,16 +241,21 @@ def test_the_admin_address_comes_from_the_same_sources_and_no_other_setting_matt
     environment = {"HEDGEROW_CONFIG": str(file), "HEDGEROW_HEDGES": "x", "HEDGEROW_NONSENSE": "1"}
     assert admin_address({}, environment, config=None) == ("::1", 9)
     assert admin_address({}, {**environment, "HEDGEROW_ADMIN_PORT": "8"}, config=None) == ("::1", 8)
-    assert admin_address({"admin_port": "7"}, {**environment, "HEDGEROW_ADMIN_PORT": "8"}, config=None) == ("::1", 7)
+    assert admin_address({"admin_port": "7"}, {**environment, "HEDGEROW_ADMIN_PORT": "8"}, config=None) == (
+        "::1",
+        7,
+    )
     assert admin_address({}, {"HEDGEROW_CONFIG": "/no/such"}, config=str(file)) == ("::1", 9)
-    with pytest.raises(SettingsError, match="^HEDGEROW_ADMIN_PORT: 'x'"):
+    with pytest.raises(SettingsError, match=r"^HEDGEROW_ADMIN_PORT: 'x'"):
         admin_address({}, {"HEDGEROW_ADMIN_PORT": "x"}, config=None)
 
 
 def test_the_description_has_each_setting_redacted_and_its_source() -> None:
     found = effective({"upstream": "https://h/x?apikey=K"}, {"HEDGEROW_HEDGES": "1"})
     lines = found.describe().splitlines()
-    assert [line.partition(" = ")[0] for line in lines] == [setting.key for setting in all_settings().values()]
+    assert [line.partition(" = ")[0] for line in lines] == [
+        setting.key for setting in all_settings().values()
+    ]
     words = {line.split()[0]: line.split()[2:] for line in lines}
     assert words["upstream"] == ["'https://h/x?apikey=***'", "#", "--upstream"]
     assert words["hedges"] == ["1", "#", "HEDGEROW_HEDGES"]

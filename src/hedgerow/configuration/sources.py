@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from hedgerow.configuration.file import Given, read_file
 from hedgerow.settings.errors import InvalidSetting, UnknownSetting, quoted
-from hedgerow.settings.file import Given, read_file
 from hedgerow.settings.schema import AUTO, Setting, Settings, all_settings, convert
 
 PREFIX: Final = "HEDGEROW_"
@@ -131,7 +131,9 @@ def _given_values(
 ) -> list[dict[str, Given]]:
     """Return what was given by file, variables and flags: what comes later wins."""
     settings = all_settings()
-    path, named_by = (config, CONFIG_FLAG) if config is not None else (environment.get(CONFIG_VARIABLE), CONFIG_VARIABLE)
+    path, named_by = (
+        (config, CONFIG_FLAG) if config is not None else (environment.get(CONFIG_VARIABLE), CONFIG_VARIABLE)
+    )
     file: dict[str, Given] = {}
     if path is not None:
         known = {setting.key: name for name, setting in settings.items()}
@@ -149,8 +151,8 @@ def _check_together(effective: Effective) -> None:
     """Raise InvalidSetting for values that are each possible, but not together."""
     settings, source_of = effective.settings, effective.source_of
     if settings.default_timeout_ms > settings.max_timeout_ms:
-        accepted = f"at most what {source_of('max_timeout_ms')} gives, which is {settings.max_timeout_ms}"
+        accepted = f"at most {settings.max_timeout_ms}, by {source_of('max_timeout_ms')}"
         raise InvalidSetting(source_of("default_timeout_ms"), settings.default_timeout_ms, accepted)
     if settings.port == settings.admin_port != 0 and settings.host == settings.admin_host:
-        accepted = f"another port than {source_of('port')} gives, which is {settings.port} on the same host"
+        accepted = f"another port than {settings.port}, by {source_of('port')}"
         raise InvalidSetting(source_of("admin_port"), settings.admin_port, accepted)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from hedgerow.configuration.startup_checks import check_listen_host, check_named_files
 from hedgerow.settings import InvalidSetting
-from hedgerow.startup_checks import check_listen_host, check_named_files
 
 OTEL = "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY"
 
@@ -59,7 +59,8 @@ def test_a_file_that_cannot_be_used_is_rejected(tmp_path: Path, variable: str, k
     (tmp_path / "empty").touch()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     given = {
-        "empty name": "", "directory": str(tmp_path), "in missing": f"{tmp_path}/x/y", "one of two": f"{tmp_path}:/no/such",
+        "empty name": "", "directory": str(tmp_path), "in missing": f"{tmp_path}/x/y",
+        "one of two": f"{tmp_path}:/no/such",
     }.get(kind, str(tmp_path / kind))  # fmt: skip
     with pytest.raises(InvalidSetting) as caught:
         check_named_files({variable: given}, is_traced=True)

@@ -156,7 +156,11 @@ def _effective(config: str | None, flags: dict[str, str | None]) -> Effective:
         settings = effective.settings
         startup_checks.check_listen_host(settings.host, effective.source_of("host"))
         startup_checks.check_listen_host(settings.admin_host, effective.source_of("admin_host"))
-        startup_checks.check_named_files(os.environ, is_traced=settings.trace_sample > 0)
+        startup_checks.check_named_files(
+            os.environ,
+            is_tls=settings.upstream.lower().startswith("https:"),
+            is_traced=settings.trace_sample > 0,
+        )
         if settings.trace_sample:
             startup_checks.check_tracing(settings.trace_sample, effective.source_of("trace_sample"))
         DescriptorBudget.of(

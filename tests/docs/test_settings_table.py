@@ -7,9 +7,8 @@ from hedgerow.settings.schema import all_settings
 
 def rows() -> list[list[str]]:
     """Return the table, cell by cell."""
-    config = [
-        f"`{CONFIG_FLAG}`", f"`{CONFIG_VARIABLE}`", "none", "the path of a TOML file", "see [settings](docs/settings.md)",
-    ]  # fmt: skip
+    meaning = "see [settings](docs/settings.md)"
+    config = [f"`{CONFIG_FLAG}`", f"`{CONFIG_VARIABLE}`", "none", "the path of a TOML file", meaning]
     settings = [
         [f"`{row.flag}`", f"`{row.variable}`", f"`{row.default}`", row.accepted, row.description]
         for row in all_settings().values()

@@ -16,10 +16,8 @@ SIMULATE_PREFIX: Final = "HEDGEROW_SIMULATE_"
 CONFIG_FLAG: Final = "--config"
 CONFIG_VARIABLE: Final = "HEDGEROW_CONFIG"
 
-_SERVICE_NAME: Final = re.compile(
-    r"HEDGEROW_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
-)
-_SERVICE_PORT_VALUE: Final = re.compile(r"(?:tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+")
+_SERVICE_NAME: Final = r"HEDGEROW_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+_SERVICE_PORT_VALUE: Final = r"(tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+"
 
 
 class Effective(msgspec.Struct, frozen=True):
@@ -121,9 +119,9 @@ def is_service_variable(name: str, value: str) -> bool:
     """
     if not name.startswith(PREFIX):
         return False
-    if _SERVICE_NAME.fullmatch(name):
+    if re.fullmatch(_SERVICE_NAME, name):
         return True
-    return name.endswith("_PORT") and _SERVICE_PORT_VALUE.fullmatch(value) is not None
+    return name.endswith("_PORT") and re.fullmatch(_SERVICE_PORT_VALUE, value) is not None
 
 
 def _given_values(

@@ -196,12 +196,12 @@ def convert(setting: Setting, given: object, source: str) -> Any:
     return converted
 
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
+_NUMBER: Final = r"-?(?:0|[1-9][0-9]{0,17})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?"
 """A decimal number as JSON has it, of a length that no setting exceeds; not all that int() and float() take."""
 
 
 def _number(text: str) -> object:
-    match = _NUMBER.fullmatch(text)
+    match = re.fullmatch(_NUMBER, text)
     if match is None:
         return text
     return float(text) if match[1] or match[2] else int(text)

@@ -19,13 +19,10 @@ MAX_URL_CHARACTERS: Final = 2_048
 MAX_PORT: Final = 65_535
 
 _PORT_OF: Final = {"http": 80, "https": 443}
-_URL: Final = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^/?#:\[\]]*)(?::(?P<port>[^/?#]*))?(?P<path>/[^?]*)?(?P<query>\?.*)?",
-    re.IGNORECASE | re.DOTALL,
-)
-_NEXT_URL: Final = re.compile(r"[,;|]\s*(?:https?:)?//", re.IGNORECASE)
-_NOT_IN_URLS: Final = re.compile(r"[^!-~]|[\"<>\\^`{|}]")
-_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_URL: Final = r"(?is)(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^/?#:\[\]]*)(?::(?P<port>[^/?#]*))?(?P<path>/[^?]*)?(?P<query>\?.*)?"
+_NEXT_URL: Final = r"(?i)[,;|]\s*(?:https?:)?//"
+_NOT_IN_URLS: Final = r"[^!-~]|[\"<>\\^`{|}]"
+_BAD_ESCAPE: Final = r"%(?![0-9A-Fa-f]{2})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ def parse_target(url: str, setting: str = "--upstream") -> Target:
     Stricter than RFC 3986 where a mistake would be found by failing requests only: one URL, no user, no fragment, no
     zone, and a host in ASCII. (The standard library's IDNA is that of 2003, which maps some names to other ones.)
     """
-    match = _URL.fullmatch(url)
+    match = re.fullmatch(_URL, url)
     problem = _problem(url, match)
     if match is None or problem:
         raise InvalidSetting(setting, url, f"{ACCEPTED} ({problem})")
@@ -75,7 +72,7 @@ def _problem(url: str, match: re.Match[str] | None) -> str:
     """Return what is wrong with a URL, without quoting it, or an empty string."""
     if len(url) > MAX_URL_CHARACTERS:
         return f"it has more than {MAX_URL_CHARACTERS} characters"
-    if _NEXT_URL.search(url):
+    if re.search(_NEXT_URL, url):
         return "it holds several URLs"
     if "#" in url:
         return "it holds a fragment"
@@ -83,7 +80,7 @@ def _problem(url: str, match: re.Match[str] | None) -> str:
         return "it is no http or https URL"
     if "@" in f"{match['host']}:{match['port']}":
         return "it holds a user or a password"
-    if _NOT_IN_URLS.search(url) or _BAD_ESCAPE.search(url):
+    if re.search(_NOT_IN_URLS, url) or re.search(_BAD_ESCAPE, url):
         return "percent-encode all but ASCII, and write host names as xn--…"
     host, port = match["host"], match["port"]
     if "%" in host:

@@ -35,8 +35,8 @@ def test_files_that_can_be_used_are_accepted(tmp_path: Path, certificates: str) 
         "SSL_CERT_FILE": certificates, "SSL_CERT_DIR": f"{tmp_path}:/", "SSLKEYLOGFILE": str(tmp_path / "keys"),
         OTEL: certificates,
     }  # fmt: skip
-    check_named_files(named, is_traced=True)
-    check_named_files({}, is_traced=True)
+    check_named_files(named, is_tls=True, is_traced=True)
+    check_named_files({}, is_tls=True, is_traced=True)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_file_that_cannot_be_used_is_rejected(tmp_path: Path, variable: str, k
         "one of two": f"{tmp_path}:/no/such",
     }.get(kind, str(tmp_path / kind))  # fmt: skip
     with pytest.raises(InvalidSetting) as caught:
-        check_named_files({variable: given}, is_traced=True)
+        check_named_files({variable: given}, is_tls=True, is_traced=True)
     message = str(caught.value)
     assert message.startswith(f"{variable}: {given!r} is not accepted; give ")
     assert why in message
@@ -71,4 +71,11 @@ def test_a_file_that_cannot_be_used_is_rejected(tmp_path: Path, variable: str, k
 
 
 def test_files_of_the_exporter_matter_only_where_traces_are_recorded() -> None:
-    check_named_files({OTEL: "/no/such"}, is_traced=False)
+    check_named_files({OTEL: "/no/such"}, is_tls=True, is_traced=False)
+
+
+def test_certificates_are_parsed_only_where_the_upstream_needs_them(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no certificate")
+    check_named_files({"SSL_CERT_FILE": str(tmp_path / "text")}, is_tls=False, is_traced=False)
+    with pytest.raises(InvalidSetting, match="SSL_CERT_FILE"):
+        check_named_files({"SSL_CERT_FILE": str(tmp_path / "none")}, is_tls=False, is_traced=False)

@@ -1,6 +1,7 @@
 """Settings of real processes: by all ways that they come, and what is shown of them."""
 
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -90,3 +91,18 @@ def test_what_cannot_be_used_is_one_line_and_exit_code_2(
     assert names in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("flag", ["--host", "--admin-host"])
+def test_an_address_of_another_machine_is_one_line_that_names_its_flag_and_exit_code_3(flag: str) -> None:
+    ended = hedgerow("serve", "--port=0", "--admin-port=0", flag, "192.0.2.1")
+    assert ended.returncode == 3
+    assert ended.stderr == f"hedgerow: {flag} 192.0.2.1: Cannot assign requested address\n"
+
+
+def test_a_port_that_is_taken_is_one_line_that_names_its_flag_and_exit_code_3() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = hedgerow("serve", "--port=0", f"--admin-port={port}")
+    assert ended.returncode == 3
+    assert ended.stderr == f"hedgerow: --admin-port {port} on 127.0.0.1: Address already in use\n"

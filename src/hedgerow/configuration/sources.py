@@ -16,7 +16,10 @@ SIMULATE_PREFIX: Final = "HEDGEROW_SIMULATE_"
 CONFIG_FLAG: Final = "--config"
 CONFIG_VARIABLE: Final = "HEDGEROW_CONFIG"
 
-_SERVICE_NAME: Final = r"HEDGEROW_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+_SERVICE_NAME: Final = (
+    r"HEDGEROW_([A-Z0-9_]+_)?"
+    r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
 _SERVICE_PORT_VALUE: Final = r"(tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+"
 
 

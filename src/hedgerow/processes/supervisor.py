@@ -5,6 +5,7 @@ Workers share one listening socket, so connections that the kernel has queued ar
 """
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -462,7 +463,7 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
         )[0]
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise CannotStart(f"--host {host}: {error.strerror or error}") from None
+        raise CannotStart(f"{setting.replace('port', 'host')} {host}: {error.strerror or error}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
@@ -470,7 +471,9 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
         # listens is taken all the same.
     except OSError as error:
         sock.close()
-        raise CannotStart(f"{setting} {port} on {host}: {os.strerror(error.errno or 0)}") from None
+        is_host = error.errno == errno.EADDRNOTAVAIL  # it is another machine's
+        what = f"{setting.replace('port', 'host')} {host}" if is_host else f"{setting} {port} on {host}"
+        raise CannotStart(f"{what}: {os.strerror(error.errno or 0)}") from None
     return sock
 
 

@@ -45,9 +45,15 @@ UPSTREAM = (
     ),
     Bug(
         "D2 the last hedge takes any pooled connection",
-        "upstream/pool.py", "if attempt.number >= self._attempts_per_request else -inf",
-        "if attempt.number < 0 else -inf",
+        "upstream/pool.py", "        if attempt.number >= self._attempts_per_request:\n",
+        "        if attempt.number < 0:\n",
         "C02", 0.003,
+    ),
+    Bug(
+        "D2 the last hedge takes a connection that no other has proven",
+        "upstream/pool.py", "            if self._pooled_answered_at >= used_since:",
+        "            if used_since > 0.0:",
+        "C02", 0.02,
     ),
     Bug(
         "D3 connections to addresses that are gone are used on",

@@ -337,14 +337,17 @@ class EventLoop:
         now = self.clock()
         if now < self.deadlines.next_due_at:
             return
-        for waiter in self.deadlines.pop_due(now):
+        while True:
+            waiter = self.deadlines.pop_due(now)
+            if waiter is None:
+                return
             try:
                 waiter.on_deadline()
             except Exception:  # noqa: BLE001 (the same border)
                 self._on_internal_error()
-            now = self.clock()
-            if now >= self._step_ends_at:  # a burst of hedges is due at once
-                self._step_ends_at = now + STEP_S
+            read_at = self.clock()
+            if read_at >= self._step_ends_at:  # a burst of hedges is due at once
+                self._step_ends_at = read_at + STEP_S
                 self._flush()
 
     def _run_ready(self) -> None:

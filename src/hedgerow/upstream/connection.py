@@ -153,15 +153,12 @@ class UpstreamConnection(EventHandler):
             stream.flush()
         try:
             data = stream.read()
-            while data:
-                self._receive(data)
-                if self._stream is None or not stream.has_decrypted():
-                    return
-                data = stream.read()
         except OSError as error:
             self._on_broken(read_failure(error))
             return
-        if data is not None:
+        if data:
+            self._receive(data)
+        elif data is not None:
             self._on_eof()
 
     def _receive(self, data: bytes) -> None:

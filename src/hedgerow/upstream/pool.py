@@ -24,6 +24,9 @@ from hedgerow.upstream.connector import Connector
 REAP_INTERVAL_S: Final = 1.0
 """How often idle connections are looked at; they may outlive `idle_timeout_s` by this much."""
 
+PROVEN_FOR_S: Final = 1.0
+"""A pooled connection that has answered within this time is not mute while others answer: middleboxes forget after
+some 30 s of silence, or all at once. Without it a last hedge finds none in each swing of the load, and connects."""
 MAX_LOOKED_AT: Final = 16
 """Pooled connections that are looked at for one to an address that the request has not tried yet."""
 
@@ -63,6 +66,8 @@ class ConnectionPool(AttemptSender):
         self._loser_reaper = _Reaper(self.reap_losers)
         self._reaps_idle = False
         self._reaps_losers = False
+        self._pooled_answered_at = -inf
+        """When a connection of the pool last had an answer to an attempt that was sent on it."""
         self._head = (
             f"GET {target.path} HTTP/1.1\r\n"
             f"Host: {target.authority}\r\n"
@@ -126,6 +131,8 @@ class ConnectionPool(AttemptSender):
                 connection.close()
                 return
             connection.idle_since = at
+            if connection.reused:
+                self._pooled_answered_at = at
             self._idle.append(connection)
             if not self._reaps_idle:
                 self._reaps_idle = True
@@ -196,11 +203,16 @@ class ConnectionPool(AttemptSender):
     def _take_idle_for_hedge(self, attempt: Attempt) -> UpstreamConnection | None:
         """Return a pooled connection to an address that the request has not tried.
 
-        Where pooled connections have gone mute (a middlebox has forgotten them), all of them have. So the last hedge
-        takes one that has answered since the first attempt was sent, or a new one, and does not share their fate.
+        Where pooled connections have gone mute (a middlebox has forgotten them), all of them have, or those that were
+        idle for longest. So the last hedge takes one only if a pooled connection has answered since the first attempt
+        was sent, and none that was idle for `PROVEN_FOR_S` by then; else a new one, which does not share their fate.
         """
         idle, request = self._idle, attempt.request
-        used_since = request.started_at if attempt.number >= self._attempts_per_request else -inf
+        used_since = -inf
+        if attempt.number >= self._attempts_per_request:
+            used_since = request.started_at
+            if self._pooled_answered_at >= used_since:  # pooled connections work
+                used_since -= PROVEN_FOR_S
         for back in range(1, min(len(idle), MAX_LOOKED_AT) + 1):
             connection = idle[-back]
             if connection.idle_since < used_since:  # the others were used before it

@@ -1,5 +1,6 @@
 """The command line: commands and flags to settings, settings to a running gateway, failures to exit codes."""
 
+import errno
 import io
 import os
 import sys
@@ -32,6 +33,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 SIMULATE: Final = "simulate"
 EXIT_UNHEALTHY: Final = 1
+EXIT_NO_OUTPUT: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_CANNOT_START: Final = 3
 
@@ -82,6 +84,11 @@ class OneLineErrorGroup(click.Group):
             sys.exit(error.exit_code)
         except click.Abort:
             sys.exit(1)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # click ends by itself where the output has no reader
+                raise
+            click.echo(f"hedgerow: the output cannot be written: {error.strerror}", err=True)
+            os._exit(EXIT_NO_OUTPUT)  # the interpreter would try again to write what is left
 
 
 def _without_secrets(message: str, arguments: Sequence[str]) -> str:
@@ -154,8 +161,7 @@ def _effective(config: str | None, flags: dict[str, str | None]) -> Effective:
             simulator_variables=_simulator_variables,
         )
         settings = effective.settings
-        startup_checks.check_listen_host(settings.host, effective.source_of("host"))
-        startup_checks.check_listen_host(settings.admin_host, effective.source_of("admin_host"))
+        startup_checks.check_addresses(settings, effective.source_of)
         startup_checks.check_named_files(
             os.environ,
             is_tls=settings.upstream.lower().startswith("https:"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from end_to_end.conftest import READ_TIMEOUT_S, Serve, ask
+from end_to_end.conftest import READ_TIMEOUT_S, Serve, ask, full_disk
 
 SECRET = "s3cr3t"
 
@@ -106,3 +106,18 @@ def test_a_port_that_is_taken_is_one_line_that_names_its_flag_and_exit_code_3() 
         ended = hedgerow("serve", "--port=0", f"--admin-port={port}")
     assert ended.returncode == 3
     assert ended.stderr == f"hedgerow: --admin-port {port} on 127.0.0.1: Address already in use\n"
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["--version"], ["serve", "--help"]])
+def test_an_output_without_room_or_reader_is_no_traceback(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    full = "hedgerow: the output cannot be written: No space left on device\n"
+    with full_disk() as full_output:
+        for output, line in ((full_output, full), (writer, "")):
+            ended = subprocess.run(
+                [sys.executable, "-m", "hedgerow", *arguments],
+                stdout=output, stderr=subprocess.PIPE, text=True, check=False, timeout=READ_TIMEOUT_S,
+            )  # fmt: skip
+            assert (ended.returncode, ended.stderr) == (1, line)
+    os.close(writer)

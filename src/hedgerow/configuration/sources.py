@@ -154,6 +154,3 @@ def _check_together(effective: Effective) -> None:
     if settings.default_timeout_ms > settings.max_timeout_ms:
         accepted = f"at most {settings.max_timeout_ms}, by {source_of('max_timeout_ms')}"
         raise InvalidSetting(source_of("default_timeout_ms"), settings.default_timeout_ms, accepted)
-    if settings.port == settings.admin_port != 0 and settings.host == settings.admin_host:
-        accepted = f"another port than {settings.port}, by {source_of('port')}"
-        raise InvalidSetting(source_of("admin_port"), settings.admin_port, accepted)

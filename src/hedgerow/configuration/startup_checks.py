@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from hedgerow.settings import InvalidSetting
+from hedgerow.settings import EMBEDDED, InvalidSetting, Settings, parse_target
 
 _EXPORTER_FILES: Final = tuple(
     f"OTEL_EXPORTER_OTLP_{signal}{kind}"
@@ -17,15 +17,39 @@ _EXPORTER_FILES: Final = tuple(
 )
 """https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options"""
 
+_ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (nothing binds here)
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 
-def check_listen_host(host: str, source: str) -> None:
-    """Raise InvalidSetting for a host whose address cannot be looked up. Blocks for as long as the lookup takes."""
+
+def check_addresses(settings: Settings, source_of: Callable[[str], str]) -> None:
+    """Raise InvalidSetting for hosts that cannot be looked up, and for ports that are in each other's way.
+
+    `source_of` returns how messages name a setting. Blocks for as long as the lookups take, where hosts are names.
+    """
+    main = _look_up(settings.host, source_of("host"))
+    admin = _look_up(settings.admin_host, source_of("admin_host"))
+    if settings.port == settings.admin_port != 0 and (main == admin or _ANY & {main, admin}):
+        accepted = f"another port than {settings.port}, by {source_of('port')}"
+        raise InvalidSetting(source_of("admin_port"), settings.admin_port, accepted)
+    if settings.upstream == EMBEDDED:
+        return
+    target = parse_target(settings.upstream)
+    for address, name in ((main, "port"), (admin, "admin_port")):
+        own = {address} if address not in _ANY else _LOOPBACK
+        own = own | ({"localhost"} if own & _LOOPBACK else set())
+        if target.port == getattr(settings, name) and target.host in own:
+            accepted = f"another server: {source_of(name)} makes this address the gateway's own"
+            raise InvalidSetting(source_of("upstream"), settings.upstream, accepted)
+
+
+def _look_up(host: str, source: str) -> str:
     try:
-        socket.getaddrinfo(host.encode("ascii"), 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host.encode("ascii"), 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise InvalidSetting(
             source, host, f"an address of this machine, or its name ({error.strerror})"
         ) from None
+    return str(found[0][4][0])
 
 
 def check_named_files(environment: Mapping[str, str], *, is_tls: bool, is_traced: bool) -> None:

@@ -215,10 +215,6 @@ def test_nothing_else_is_taken_for_a_services_variable(name: str, value: str) ->
             {}, {"HEDGEROW_MAX_TIMEOUT_MS": "50"},
             "--default-timeout-ms (its default): 10000 is not accepted; give at most 50, by HEDGEROW_MAX_TIMEOUT_MS",
         ),
-        (
-            {"port": "9"}, {"HEDGEROW_ADMIN_PORT": "9"},
-            "HEDGEROW_ADMIN_PORT: 9 is not accepted; give another port than 9, by --port",
-        ),
     ],
 )  # fmt: skip
 def test_values_that_do_not_go_together_are_rejected_by_both_names(
@@ -231,8 +227,6 @@ def test_values_that_do_not_go_together_are_rejected_by_both_names(
 
 def test_values_at_the_bound_go_together() -> None:
     assert effective({"default_timeout_ms": "60000"}).settings.default_timeout_ms == 60_000
-    assert effective({"port": "0", "admin_port": "0"}).settings.port == 0
-    assert effective({"port": "9", "admin_port": "9", "host": "127.0.0.2"}).settings.port == 9
 
 
 def test_the_admin_address_comes_from_the_same_sources_and_no_other_setting_matters(tmp_path: Path) -> None:

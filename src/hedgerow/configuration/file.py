@@ -84,5 +84,8 @@ def _parse(text: str, path: str, named_by: str) -> dict[str, Any]:
 
 def _line_of(key: str, text: str) -> str:
     """Return `, line 3` for the first line that begins with the key, or nothing where it is written another way."""
-    match = re.search(rf"^[ \t]*\[*[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
-    return f", line {text.count(chr(10), 0, match.start()) + 1}" if match else ""
+    pattern = re.compile(rf"[\"']?{re.escape(key)}[\"']?[ \t]*[=.\]]")
+    for number, line in enumerate(text.split("\n"), 1):
+        if pattern.match(line.lstrip(" \t[")):
+            return f", line {number}"
+    return ""

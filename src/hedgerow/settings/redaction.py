@@ -14,7 +14,6 @@ _ORIGIN: Final = r"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[^\]/?#@]*\]|[^/?#@:\[\]]*)(?:
 _SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _PATH_PARAMETER: Final = r"=[^/;&]*"
 _PART: Final = r"[^&;?#]+"
-_LIKE_A_URL: Final = r"\S*(?:://|[@?])\S*"
 
 
 def redacted_url(url: str) -> str:
@@ -40,7 +39,11 @@ def redacted_url(url: str) -> str:
 
 def redacted_text(text: str) -> str:
     """Return `text` with each word of it that may be a URL in its redacted form."""
-    return re.sub(_LIKE_A_URL, lambda word: redacted_url(word[0]), text)
+    return re.sub(r"\S+", lambda word: _redacted_word(word[0]), text)
+
+
+def _redacted_word(word: str) -> str:
+    return redacted_url(word) if any(mark in word for mark in ("://", "@", "?")) else word
 
 
 def _without_value(part: re.Match[str]) -> str:

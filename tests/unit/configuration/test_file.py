@@ -110,3 +110,8 @@ def test_two_spellings_of_one_key_are_rejected(tmp_path: Path, second: str, igno
     file = write(tmp_path, f"hedge-after-ms = 1\n{second} = 1\n")
     with pytest.raises(SettingsError, match=f"line 2: '{second}' is not accepted; .* line 1: hedge-after-ms"):
         read(file, ignores_unknown=ignores_unknown)
+
+
+def test_the_line_of_a_key_is_found_in_time_in_proportion_to_the_length(tmp_path: Path) -> None:
+    blanks = " " * (MAX_FILE_BYTES - 20)
+    assert read(write(tmp_path, f"{blanks}\nport = 1"))["port"].source.endswith(", line 2: port")

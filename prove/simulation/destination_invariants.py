@@ -1,6 +1,6 @@
 """Where attempts are sent to: addresses and pooled connections (FAULTS D1 to D4)."""
 
-from hedgerow.upstream.pool import PROVEN_FOR_S
+from hedgerow.upstream.idle_connections import PROVEN_FOR_S
 from prove.simulation.behaviour import AddressKind, Connect
 from prove.simulation.clients import Asked
 from prove.simulation.evidence import Evidence

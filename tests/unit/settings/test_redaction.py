@@ -75,7 +75,9 @@ def test_a_value_of_the_query_is_never_shown(before: str, after: str) -> None:
     assert SECRET not in shown
 
 
-@pytest.mark.parametrize("text", ["x" * 1_000_000, "@" * 1_000_000, "=" * 1_000_000, "?&" * 500_000, "://" * 300_000])
+@pytest.mark.parametrize(
+    "text", ["x" * 1_000_000, "@" * 1_000_000, "=" * 1_000_000, "?&" * 500_000, "://" * 300_000]
+)
 def test_a_long_text_is_redacted_in_time_in_proportion_to_its_length(text: str) -> None:
     redacted_text(text)
     redacted_text(f"http://h/{text}")

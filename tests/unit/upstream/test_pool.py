@@ -9,7 +9,7 @@ import pytest
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success
 from hedgerow.settings import LoserPolicy, UpstreamLimits
-from hedgerow.upstream.pool import PROVEN_FOR_S, REAP_INTERVAL_S
+from hedgerow.upstream.idle_connections import PROVEN_FOR_S, REAP_INTERVAL_S
 from support.upstream_bench import GRACE_S, Peer, UpstreamBench
 
 MakeBench = Callable[..., UpstreamBench]
@@ -349,6 +349,18 @@ def test_d1_pooled_connections_too(make_bench: MakeBench) -> None:
         bench.send(number, request)
     assert set(request.tried or ()) == {bench.address(number) for number in range(3)}
     assert bench.counts == {"active": 3}, "none had to connect"
+
+
+def test_d1_the_address_of_a_stale_connection_was_not_tried(make_bench: MakeBench) -> None:
+    bench = make_bench(addresses=3)
+    attempt = bench.send_to(2)
+    stale = bench.exchange(bench.accept(2), attempt)
+    bench.now += 0.1
+    request = bench.request()
+    bench.send(1, request)
+    stale.close()
+    bench.until(lambda: bench.facts.retries == 1 and len(request.tried or ()) == 1)
+    assert request.tried != [bench.address(2)], "it is the turn of another"
 
 
 def test_d1_one_slow_address_of_three_does_not_make_requests_fail(make_bench: MakeBench) -> None:

@@ -138,6 +138,7 @@ def test_an_unknown_variable_of_the_simulator_gets_a_suggestion(hedgerow: Callab
     [
         ["serve", "https://u:s3cr3t@h/x"],
         ["serve", "https://h/x?k=s3cr3t"],
+        ["serve", "https://u:s3cr3t x@h/x"],
         ["serve", "--upstraem=https://u:s3cr3t@h/x"],
         ["serve", "--upstream", "https://u:s3cr3t@h/x"],
         ["serve", "--upstream", "https://u: s3cr3t@h/x"],

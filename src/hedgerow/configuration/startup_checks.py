@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from hedgerow.settings import EMBEDDED, InvalidSetting, Settings, parse_target
+from hedgerow.settings.errors import quoted
 
 _EXPORTER_FILES: Final = tuple(
     f"OTEL_EXPORTER_OTLP_{signal}{kind}"
@@ -113,7 +114,7 @@ def _directories_problem(paths: str) -> str:
             with os.scandir(path or "\0"):
                 pass
         except (OSError, ValueError) as error:
-            return f"directories that can be read, with ':' between them ({path!r}: {_reason(error)})"
+            return f"directories that can be read, with ':' between them ({quoted(path)}: {_reason(error)})"
     return ""
 
 

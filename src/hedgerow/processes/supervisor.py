@@ -5,6 +5,7 @@ Workers share one listening socket, so connections that the kernel has queued ar
 """
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -37,6 +38,7 @@ from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.server.server import HttpServer
 from hedgerow.service_manager import READY, RELOADING, STOPPING, notify
 from hedgerow.settings import EMBEDDED, LoserPolicy, Settings, Target, parse_target
+from hedgerow.settings.redaction import redacted_url
 from hedgerow.status_page import pages
 from hedgerow.telemetry.health import UNTOLD_S, Watch, Workers, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
@@ -109,7 +111,7 @@ class Supervisor:
         self._bridge: LoopBridge | None = None
         self._history = History(
             About(
-                upstream=settings.upstream,
+                upstream=redacted_url(settings.upstream),
                 hedge_after_ms=settings.hedge_after_ms,
                 hedges=settings.hedges,
                 losers_cut=settings.losers is LoserPolicy.CANCEL,
@@ -444,7 +446,7 @@ class Supervisor:
         kind = " (the embedded simulator)" if self._simulator is not None else ""
         self._output.write(
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
-            f"  upstream    {target.scheme}://{target.authority}{target.path}{kind}\n"
+            f"  upstream    {target.redacted_url}{kind}\n"
             f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'"
         )
@@ -461,7 +463,7 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
         )[0]
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise CannotStart(f"--host {host}: {error.strerror or error}") from None
+        raise CannotStart(f"{setting.replace('port', 'host')} {host}: {error.strerror or error}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
@@ -469,7 +471,9 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
         # listens is taken all the same.
     except OSError as error:
         sock.close()
-        raise CannotStart(f"{setting} {port} on {host}: {os.strerror(error.errno or 0)}") from None
+        is_host = error.errno == errno.EADDRNOTAVAIL  # it is another machine's
+        what = f"{setting.replace('port', 'host')} {host}" if is_host else f"{setting} {port} on {host}"
+        raise CannotStart(f"{what}: {os.strerror(error.errno or 0)}") from None
     return sock
 
 

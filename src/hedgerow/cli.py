@@ -235,7 +235,7 @@ def main() -> None:
 def serve(**values: Any) -> None:
     """Serve GET /api/smart?timeout=MS before the upstream."""
     from hedgerow.processes.process_tuning import raise_descriptor_limit  # noqa: PLC0415
-    from hedgerow.processes.supervisor import CannotStart, run  # noqa: PLC0415 (--help need not load it)
+    from hedgerow.processes.supervisor import StartupError, run  # noqa: PLC0415 (--help need not load it)
 
     for name, kind in (("losers", LoserPolicy), ("log_format", LogFormat), ("access_log", AccessLog)):
         values[name] = kind(values[name])
@@ -248,7 +248,7 @@ def serve(**values: Any) -> None:
         run(settings)
     except BadSetting as error:
         raise click.UsageError(str(error)) from None
-    except CannotStart as error:
+    except StartupError as error:
         click.echo(f"hedgerow: {error}", err=True)
         sys.exit(EXIT_CANNOT_START)
 

@@ -14,8 +14,10 @@ from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.gateway import SMART_PATH, Gateway, Policy
 from hedgerow.openapi import document
-from hedgerow.processes.supervisor import Supervisor
-from hedgerow.settings import ClientLimits, Settings
+from hedgerow.processes.admin_endpoints import AdminEndpoints
+from hedgerow.processes.worker_manager import WorkerManager
+from hedgerow.settings import ClientLimits, LogFormat, Settings
+from hedgerow.telemetry.logs import Logs
 from integration.bridged import Bridged, bridged
 from integration.conftest import Serve, ServedWorker
 from support.raw_http import Client, scripted, sending
@@ -134,26 +136,30 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
 async def answers_of_the_operations_port(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Answer]:
-    supervisor = Supervisor(Settings())
+    def send_answers() -> None:
+        served.bridge.run_once()
+
+    logs = Logs(LogFormat.JSON, "info")
+    workers = WorkerManager(Settings(), logs.log)
+    endpoints = AdminEndpoints(Settings(), workers, logs, on_answered=send_answers)
 
     async def broken(_: object) -> None:
         raise ZeroDivisionError
 
-    with bridged(supervisor.operations(8080), SHORT) as served:
-        supervisor._bridge = served.bridge
+    with bridged(endpoints.handler(8080), SHORT) as served:
         for path in OPERATIONS:
-            served.server._context.handler = supervisor.operations(8080)
+            served.server._context.handler = endpoints.handler(8080)
             ask = Ask(served, path, method)
             yield await ask()
             yield await ask("?request_id=unknown")
             async for answer in rejections(ask):
                 yield answer
             with monkeypatch.context() as injected:
-                injected.setattr(supervisor, "_ask", broken)
-                injected.setattr(supervisor, "_readiness", lambda: Readiness(ready=True, reason="injected"))
-                served.server._context.handler = supervisor.operations(8080)
+                injected.setattr(endpoints, "_ask", broken)
+                injected.setattr(endpoints, "_readiness", lambda: Readiness(ready=True, reason="injected"))
+                served.server._context.handler = endpoints.handler(8080)
                 yield await ask()
-    supervisor._board.close()
+    await workers.close()
 
 
 @pytest.fixture(params=METHODS)

@@ -8,14 +8,11 @@ import asyncio
 import os
 import signal
 import socket
-from time import monotonic
 
-from hedgerow.eventloop.loop import EventLoop
+from hedgerow.admin.server import AdminServer
 from hedgerow.processes.admin_endpoints import AdminEndpoints
 from hedgerow.processes.embedded_simulator import EmbeddedSimulator
-from hedgerow.processes.loop_bridge import LoopBridge
 from hedgerow.processes.worker_manager import WorkerManager
-from hedgerow.server.server import HttpServer
 from hedgerow.service_manager import READY, STOPPING, notify
 from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
 from hedgerow.telemetry.logs import Logs, Sink
@@ -39,8 +36,7 @@ class Supervisor:
         embedded = settings.upstream == EMBEDDED
         self._simulator = EmbeddedSimulator(self._log) if embedded else None
         self._workers = WorkerManager(settings, self._log)
-        self._bridge: LoopBridge | None = None
-        self._endpoints = AdminEndpoints(settings, self._workers, self._logs, self._send_answers)
+        self._endpoints = AdminEndpoints(settings, self._workers, self._logs)
 
     async def run(self) -> None:
         """Serve until a signal says otherwise. Raises StartupError."""
@@ -49,17 +45,13 @@ class Supervisor:
         sock = _bind(settings.host, settings.port, "--port")
         admin_sock = _bind(settings.admin_host, settings.admin_port, "--admin-port")
         stop, stop_at_once = self._stops_on_signals()
-        event_loop = EventLoop(
-            monotonic, on_internal_error=lambda: self._log.exception("unhandled exception on the admin port")
-        )
-        self._bridge = LoopBridge(event_loop)
-        server = self._admin_server(event_loop, port=sock.getsockname()[1])
+        routes = self._endpoints.routes(port=sock.getsockname()[1])
+        server = AdminServer(routes.answer, settings.client_limits)
         try:
             target = await self._target()
             self._workers.start(sock, target)
             loop.add_signal_handler(signal.SIGHUP, self._workers.replace, sock, target)
             server.start(admin_sock)
-            self._bridge.run_once()
             self._endpoints.start()
             ready = loop.create_task(self._until_serving(target))
             stopped = loop.create_task(stop.wait())
@@ -76,10 +68,7 @@ class Supervisor:
             loop.remove_signal_handler(signal.SIGHUP)
             await self._endpoints.stop()
             await self._workers.close()
-            server.close()
-            self._bridge.run_once()
-            self._bridge.close()
-            event_loop.close()
+            await server.close()
             if self._simulator is not None:
                 await self._simulator.stop()
             sock.close()
@@ -99,20 +88,6 @@ class Supervisor:
             loop.add_signal_handler(number, on_signal)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
         return stop, stop_at_once
-
-    def _admin_server(self, event_loop: EventLoop, port: int) -> HttpServer:
-        return HttpServer(
-            self._endpoints.handler(port),
-            self._settings.client_limits,
-            event_loop,
-            max_clients=64,
-            on_rejected=lambda *_: None,
-            evicts_idle=True,  # or idle connections would have a healthy pod killed: its probes must be answered
-        )
-
-    def _send_answers(self) -> None:
-        if self._bridge is not None:
-            self._bridge.run_once()
 
     async def _target(self) -> Target:
         if self._simulator is not None:

@@ -283,7 +283,7 @@ function attemptsTable(request) {
   const body = table.createTBody();
   for (const attempt of request.attempts) {
     const row = body.insertRow();
-    const outcome = attempt.outcome + (attempt.number === request.winner ? ", gave the answer" : attempt.lost ? ", after the race" : "");
+    const outcome = attempt.outcome + (attempt.detail ? ` (${attempt.detail})` : "") + (attempt.number === request.winner ? ", gave the answer" : attempt.lost ? ", after the race" : "");
     for (const text of [attempt.number, written(attempt.launched_at_ms, "ms"), written(attempt.took_ms, "ms"), outcome]) {
       row.insertCell().textContent = text;
     }

@@ -20,7 +20,16 @@ class Served:
     """`hedgerow serve` on free ports. Whoever starts it ends it with `end`."""
 
     def __init__(self, *arguments: str, stderr: Stream = subprocess.PIPE) -> None:
-        command = [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1", *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "hedgerow",
+            "serve",
+            "--port=0",
+            "--admin-port=0",
+            "--workers=1",
+            *arguments,
+        ]
         self._start(command, stderr)
 
     @classmethod

@@ -227,7 +227,10 @@ def a_request(request_id: str, code: str = "success") -> RequestRecord:
 
 
 def a_status(
-    counts: Snapshot, *recent: RequestRecord, started_s: float = 60.0, workers: Workers = Workers(1, 1)  # noqa: B008
+    counts: Snapshot,
+    *recent: RequestRecord,
+    started_s: float = 60.0,
+    workers: Workers = Workers(1, 1),  # noqa: B008
 ) -> dict[str, Any]:
     """Return `/status.json` of a gateway that has run for `started_s`, and counted `counts` in the last second."""
     history = History(About(upstream="http://127.0.0.1:1/", hedge_after_ms=300, hedges=2))
@@ -262,14 +265,18 @@ def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: Served, show
     assert {name: len(values) for name, values in seen.items()} == dict.fromkeys(seen, len(STATES))
 
 
-def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong(idle: Served, show: Show) -> None:
+def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong(
+    idle: Served, show: Show
+) -> None:
     counts = Snapshot(
         attempts={"1": {"success": 95, "reset": 5}}, requests={"success": 95, "overloaded": 905}, shed={"load": 905}
     )  # fmt: skip
     page = show(idle.admin).open(a_status(counts))
     expect(page.locator("#verdict h2")).to_have_text("healthy")
     expect(page.locator("#gateway")).to_have_text(
-        re.compile(r"The gateway itself is degraded\.\s+90.5 % of requests were rejected in the last 1 s: overloaded\.")
+        re.compile(
+            r"The gateway itself is degraded\.\s+90.5 % of requests were rejected in the last 1 s: overloaded\."
+        )
     )
     page = show(idle.admin).open(a_status(STATES[State.HEALTHY][0]))
     expect(page.locator("#verdict h2")).to_have_text("healthy")

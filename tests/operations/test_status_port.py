@@ -87,7 +87,9 @@ def test_a_worker_that_stands_still_does_not_hold_up_the_status(serve: Serve) ->
     served.status_when(lambda status: status["workers"]["untold"] == 0)
 
 
-@pytest.mark.parametrize("path", ["/status.json", "/status.json?request_id=mine-%d", "/metrics", "/readyz", "/livez"])
+@pytest.mark.parametrize(
+    "path", ["/status.json", "/status.json?request_id=mine-%d", "/metrics", "/readyz", "/livez"]
+)
 def test_any_number_of_clients_is_answered_at_once(serve: Serve, path: str) -> None:
     """More than eight of /status.json at once were answered 404."""
     served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
@@ -108,7 +110,9 @@ def test_any_number_of_clients_is_answered_at_once(serve: Serve, path: str) -> N
         assert found == ids
 
 
-def test_b5_probes_of_a_real_gateway_are_answered_with_more_connections_than_it_has_room_for(serve: Serve) -> None:
+def test_b5_probes_of_a_real_gateway_are_answered_with_more_connections_than_it_has_room_for(
+    serve: Serve,
+) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/")
     address = urlsplit(served.admin)
     idle = []

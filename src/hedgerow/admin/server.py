@@ -190,7 +190,9 @@ class AdminServer:
 class _Connection:
     """One connection: reads requests, and answers one after the other."""
 
-    def __init__(self, server: AdminServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, server: AdminServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._server = server
         self._reader = reader
         self._writer = writer

@@ -188,7 +188,9 @@ def assess_gateway(window: Window, workers: Workers) -> Verdict:
     shares, internal = Shares.of(window.counts), window.counts.bugs
     worries: list[str] = []
     if shares.requests_shed >= OVERLOADED:
-        worries.append(f"{_percent(shares.requests_shed)} of requests were rejected {_last(window)}: overloaded.")
+        worries.append(
+            f"{_percent(shares.requests_shed)} of requests were rejected {_last(window)}: overloaded."
+        )
     if workers.untold:
         worries.append(f"{workers.untold} of {workers.wanted} workers do not report.")
     if workers.ready < workers.wanted:

@@ -65,7 +65,11 @@ class Sink:
         try:
             self._start_thread()
             self._waiting.put_nowait(line[:MAX_LINE_CHARACTERS])
-        except (Full, RuntimeError, MemoryError):  # no room, or no thread to be had: the next line tries again
+        except (
+            Full,
+            RuntimeError,
+            MemoryError,
+        ):  # no room, or no thread to be had: the next line tries again
             self._refused += 1
 
     def _start_thread(self) -> None:

@@ -226,9 +226,7 @@ def _attempts(counts: Snapshot, shares: Shares, span_s: float) -> AttemptsTold:
         per_s=per_s(total, span_s),
         success_rate=rate(shares.attempts - shares.failed, shares.attempts),
         per_request=_ratio(total, sum(counts.attempts.get("1", {}).values())),
-        failures={
-            reason: times for reason, times in sorted(outcomes.items()) if reason != "success"
-        },
+        failures={reason: times for reason, times in sorted(outcomes.items()) if reason != "success"},
         cut_off=shares.cut_off,
         latency=LatencyTold(
             p50_ms=quantile_ms(0.5, BUCKETS_S, successes),

@@ -36,7 +36,7 @@ class Tracing(Spans):
         def record(request: Request) -> RequestTrace | None:
             try:
                 return Recording(request, maker=self.maker, upstream=upstream, clock=clock)
-            except Exception:  # noqa: BLE001 (an error of the SDK costs a trace, not the request)
+            except Exception:  # an error of the SDK costs a trace, not the request
                 log.exception("a trace cannot be recorded")
                 return request.trace
 
@@ -52,7 +52,7 @@ def begin(
     try:
         return Tracing(share, target, clock, log)
     except (RuntimeError, MemoryError) as error:
-        log.error("traces are not recorded", reason=str(error) or "out of memory")
+        log.warning("traces are not recorded", reason=str(error) or "out of memory")
         return None
 
 

@@ -198,7 +198,7 @@ async def test_b5_even_if_requests_are_under_way_on_all_connections() -> None:
         hanging = []
         for number in range(FEW + 1):  # the last is one too many, until it may be closed
             hanging.append(await port.client(b"GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n"))
-            while len(asked) == number:
+            while len(asked) == number:  # noqa: ASYNC110 (it is a plain list)
                 await asyncio.sleep(0)
         assert (await port.probe())[0] == 200
         assert await hanging[0].closed() == b""
@@ -312,8 +312,12 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         return Response(200, request.path)
 
     async with served(echo) as port:
-        client = await port.client(b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(500)))
-        assert [(await client.response())[2] for _ in range(500)] == [b"/%d" % number for number in range(500)]
+        client = await port.client(
+            b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(500))
+        )
+        assert [(await client.response())[2] for _ in range(500)] == [
+            b"/%d" % number for number in range(500)
+        ]
 
 
 async def test_a_large_page_is_sent_in_full_also_to_one_that_has_half_closed() -> None:

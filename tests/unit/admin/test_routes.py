@@ -18,11 +18,15 @@ class AdminPort:
     def __init__(self) -> None:
         self.readiness: Readiness | Exception = Readiness(ready=True, reason="1 of 1 workers serve")
         self.lines: list[str] = []
-        log = structlog.wrap_logger(None, processors=[self._note], wrapper_class=structlog.make_filtering_bound_logger(0))
+        log = structlog.wrap_logger(
+            None, processors=[self._note], wrapper_class=structlog.make_filtering_bound_logger(0)
+        )
         endpoints = {
-            b"/metrics": self._metrics, b"/broken": self._broken, b"/hangs": self._hangs, b"/cancelled": self._cancelled,
+            b"/metrics": self._metrics, b"/broken": self._broken, b"/hangs": self._hangs,
+            b"/cancelled": self._cancelled,
         }  # fmt: skip
-        self.routes = AdminRoutes(self._readiness, endpoints, {b"/page/app.js": Response(200, b"page")}, log)
+        pages = {b"/page/app.js": Response(200, b"page")}
+        self.routes = AdminRoutes(self._readiness, endpoints, pages, log)
 
     def _note(self, _logger: object, _level: str, event: structlog.typing.EventDict) -> str:
         self.lines.append(event["event"])

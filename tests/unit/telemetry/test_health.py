@@ -30,7 +30,9 @@ def lasting(*seconds: float) -> Histogram:
     return Histogram(counter.counts, counter.sum_s)
 
 
-def counts(success: int = 0, failed: int = 0, *, served: int = 0, late: int = 0, in_flight: int = 0) -> Snapshot:
+def counts(
+    success: int = 0, failed: int = 0, *, served: int = 0, late: int = 0, in_flight: int = 0
+) -> Snapshot:
     return Snapshot(
         attempts={"1": {"success": success}, "2": {"status_5xx": failed}},
         attempt_duration={"success": lasting(*[0.2] * success)},

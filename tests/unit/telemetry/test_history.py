@@ -25,7 +25,9 @@ def read(history: History, counts: Snapshot, now: float, utc_offset_s: float = 0
     return history.status(WORKERS, [], counts, now=now, utc_offset_s=utc_offset_s)
 
 
-def sampled(counts: Snapshot, seconds: int, history: History | None = None, began_at: float = BEGAN_AT) -> History:
+def sampled(
+    counts: Snapshot, seconds: int, history: History | None = None, began_at: float = BEGAN_AT
+) -> History:
     history = history or History(ABOUT)
     for second in range(seconds):
         history.sample(counts, began_at + second * SAMPLE_S)
@@ -73,7 +75,9 @@ def test_after_a_pause_nothing_from_before_is_counted(pause_s: float, before: in
     samples=st.lists(st.floats(0.01, 40.0), min_size=1, max_size=60),
     read_after_s=st.floats(0.0, 60.0),
 )
-def test_the_window_never_reaches_back_further_than_it_says(samples: list[float], read_after_s: float) -> None:
+def test_the_window_never_reaches_back_further_than_it_says(
+    samples: list[float], read_after_s: float
+) -> None:
     history, now, failed = History(ABOUT), BEGAN_AT, 0
     counts_at = []
     for gap_s in samples:

@@ -1,16 +1,14 @@
-"""The log can hurt nothing (FAULTS E7): whatever happens to its thread, its descriptor or a line, requests are answered."""
+"""The log can hurt nothing (FAULTS E7), whatever happens to its thread, its descriptor or a line."""
 
 import errno
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
 import pytest
 import structlog
 
-import hedgerow.telemetry.logs
 from hedgerow.core.outcomes import Aborted
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_KIND_CHARACTERS, MAX_KINDS, OTHER_KINDS, Gate, Logs
@@ -26,8 +24,8 @@ class Unprintable:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "log"
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "log"
 
 
 def logs_to(path: Path) -> Logs:
@@ -71,7 +69,7 @@ def test_e7_a_line_that_cannot_be_written_is_counted_and_the_next_is_written(
 
     logs = logs_to(file)
     with monkeypatch.context() as patched:
-        patched.setattr(hedgerow.telemetry.logs.os, "write", fails)
+        patched.setattr(os, "write", fails)
         logs.log.info("lost")
         logs.flush(READ_TIMEOUT_S)
     assert logs.dropped == 1
@@ -87,7 +85,7 @@ def test_e7_a_thread_that_was_killed_is_replaced(file: Path, monkeypatch: pytest
 
     logs = logs_to(file)
     with monkeypatch.context() as patched:
-        patched.setattr(hedgerow.telemetry.logs.os, "write", kills)
+        patched.setattr(os, "write", kills)
         logs.log.info("lost")
         thread = logs._sink._thread
         assert thread is not None

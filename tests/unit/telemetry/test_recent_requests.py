@@ -90,7 +90,10 @@ def test_b4_a_lookup_by_a_constant_id_describes_a_bounded_number() -> None:
 
 def test_what_is_said_of_a_failure_is_shown_and_bounded() -> None:
     recent, asked = RecentRequests(), request()
-    failures = [Failure(FailureReason.STATUS_OTHER, "status 401"), Failure(FailureReason.BAD_JSON, "x" * 10_000)]
+    failures = [
+        Failure(FailureReason.STATUS_OTHER, "status 401"),
+        Failure(FailureReason.BAD_JSON, "x" * 10_000),
+    ]
     attempts = [
         make_attempt(number, 10.0, asked, outcome=failure, ended_at=10.1)
         for number, failure in enumerate(failures, 1)

@@ -239,7 +239,7 @@ def _out_of_time(counts: Snapshot, shares: Shares) -> str:
         return ""
     share = _percent(shares.out_of_time / shares.requests)
     took_s = quantile_s(0.99, BUCKETS_S, counts.attempt_duration.get("success", Histogram()).counts)
-    takes = "" if took_s is None else f" (99 % of its successes take at most {took_s * 1000:.0f} ms)"
+    takes = "" if took_s is None else f" (99 % of the upstream's successes take at most {took_s * 1000:.0f} ms)"
     return f" {share} of {shares.requests} requests ran out of their own timeout{takes}."
 
 

@@ -115,7 +115,7 @@ def test_f9_short_timeouts_of_clients_are_not_the_upstreams_fault() -> None:
     assert state is State.HEALTHY
     assert reason == (
         "92 % of 100 attempts and 54 % of 100 requests succeeded in the last 30 s."
-        " 46 % of 100 requests ran out of their own timeout (99 % of its successes take at most 200 ms)."
+        " 46 % of 100 requests ran out of their own timeout (99 % of the upstream's successes take at most 200 ms)."
     )
 
 

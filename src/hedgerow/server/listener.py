@@ -5,7 +5,8 @@ from errno import ECONNABORTED
 from typing import Final, Protocol
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.server.connection import ClientConnection, ServerContext
+from hedgerow.server.connection import ClientConnection
+from hedgerow.server.context import ServerContext
 from hedgerow.server.request_rejected import RequestRejected
 
 ACCEPT_BATCH: Final = 32

@@ -127,7 +127,6 @@ class AdminEndpoints:
         due_at = monotonic()
         while True:
             self._history.sample(await self._counts(), monotonic(), time())
-            self._workers.kill_unresponsive()
             self._log_health_transitions()
             self._logs.summarise()
             due_at = max(due_at + SAMPLE_S, monotonic())

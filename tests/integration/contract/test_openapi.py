@@ -15,6 +15,7 @@ from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.gateway import SMART_PATH, Gateway, Policy
 from hedgerow.openapi import document
 from hedgerow.processes.admin_endpoints import AdminEndpoints
+from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import ClientLimits, LogFormat, Settings
 from hedgerow.telemetry.logs import Logs
@@ -140,7 +141,8 @@ async def answers_of_the_operations_port(
         served.bridge.run_once()
 
     logs = Logs(LogFormat.JSON, "info")
-    workers = WorkerManager(Settings(), logs.log)
+    children = ChildProcesses()
+    workers = WorkerManager(Settings(), logs.log, children)
     endpoints = AdminEndpoints(Settings(), workers, logs, on_answered=send_answers)
 
     async def broken(_: object) -> None:
@@ -160,6 +162,7 @@ async def answers_of_the_operations_port(
                 served.server._context.handler = endpoints.handler(8080)
                 yield await ask()
     await workers.close()
+    children.close()
 
 
 @pytest.fixture(params=METHODS)

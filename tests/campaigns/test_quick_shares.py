@@ -20,6 +20,7 @@ SHARES = {
     "C15": 0.01,
     "C16": 0.002,
     "C17": 0.005,
+    "C20": 0.01,
 }
 """Of the full size. C01 has its own test (tests/unit/core), C03 injects bugs and is too long. C04 to C06, and C17 but
 for its smallest part, need a machine of their own and a load generator in Go; tests/unit/admission/test_laws.py proves

@@ -123,6 +123,8 @@ class WorkerState:
 
     def drain(self, kill_at: float) -> list[Action]:
         """Ask it to end: STARTING or SERVING -> DRAINING, by SIGTERM; one that drains has been asked."""
+        if self.state is State.DRAINING:
+            self.due_at = min(self.due_at, kill_at)
         if self.state not in (State.STARTING, State.SERVING):
             return []
         self.state, self.due_at = State.DRAINING, kill_at

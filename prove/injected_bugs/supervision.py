@@ -113,7 +113,7 @@ SUPERVISION = (
     ),
     Bug(
         "E3 signals are not held while the gateway starts",
-        "__main__.py", 'if sys.argv[1:2] == ["serve"]:', "if not sys.argv:",
+        "__main__.py", 'signal.SIG_BLOCK if sys.argv[1:2] == ["serve"] else signal.SIG_UNBLOCK', "signal.SIG_UNBLOCK",
         "tests/end_to_end/test_pid_1.py",
     ),
     Bug(

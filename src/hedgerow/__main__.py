@@ -7,9 +7,10 @@ import sys
 
 def main() -> None:
     """Run the command line. What must be done before anything else is imported is done here."""
-    if sys.argv[1:2] == ["serve"]:
-        # Held until the supervisor handles them. As PID 1 of a container it would not be sent them at all before.
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    # Held until the supervisor handles them. As PID 1 of a container it would not be sent them at all before. The
+    # image has them blocked from its first instant.
+    how = signal.SIG_BLOCK if sys.argv[1:2] == ["serve"] else signal.SIG_UNBLOCK
+    signal.pthread_sigmask(how, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     leave_working_directory()
     from hedgerow.cli import main as run_command  # noqa: PLC0415
 

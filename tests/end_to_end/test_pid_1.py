@@ -1,5 +1,6 @@
 """The gateway as PID 1 of a namespace, as in a container; and the first instants of its start."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from end_to_end.conftest import READ_TIMEOUT_S, tool
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a process a namespace of its own")
+ROOT = Path(__file__).parents[2]
 NOWHERE = "--upstream=http://127.0.0.1:1/"
 
 SLOW_CLICK = """
@@ -75,6 +77,40 @@ def test_e3_a_signal_while_the_gateway_is_still_being_imported_stops_it(
             gateway_of(process, by).send_signal(number)
         output, _ = process.communicate(timeout=READ_TIMEOUT_S)
     assert (process.returncode, output) == (0, "")
+
+
+def until_blocked(process: psutil.Process) -> None:
+    """Wait until a process has SIGTERM blocked; pytest-timeout bounds it."""
+    while True:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        (blocked,) = (line.split()[1] for line in lines if line.startswith("SigBlk:"))
+        if int(blocked, 16) & 1 << signal.SIGTERM - 1:
+            return
+
+
+ENTRYPOINT = next(
+    line for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("ENTRYPOINT")
+)
+BY_THE_IMAGE = json.loads(ENTRYPOINT.partition(" ")[2])[:-1]
+
+
+def test_e3_a_signal_in_the_first_instant_stops_the_gateway_of_the_image() -> None:
+    by = [*as_pid_1(), *BY_THE_IMAGE]
+    with started(by) as process:
+        gateway = gateway_of(process, by)
+        until_blocked(gateway)  # by `env`, before there is an interpreter
+        gateway.terminate()
+        output, _ = process.communicate(timeout=READ_TIMEOUT_S)
+    assert (process.returncode, output) == (0, "")
+
+
+def test_other_commands_of_the_image_end_by_signals_as_ever() -> None:
+    command = [*BY_THE_IMAGE, sys.executable, "-m", "hedgerow", "simulate", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.terminate()
+        assert process.wait(READ_TIMEOUT_S) in (0, -signal.SIGTERM)
 
 
 def zombies(init: psutil.Process) -> list[psutil.Process]:

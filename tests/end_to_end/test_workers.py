@@ -215,7 +215,7 @@ def test_a_start_that_cannot_succeed_is_exit_code_3_and_the_workers_last_words(t
     )
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     ended = subprocess.run(
-        [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", *NOWHERE, "--log-format=json"],
+        [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1", *NOWHERE],
         env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=READ_TIMEOUT_S,
     )  # fmt: skip
     *logged, last = ended.stderr.splitlines()

@@ -44,7 +44,7 @@ def isolated_environment(environment: Mapping[str, str]) -> dict[str, str]:
         path.append(source)  # where the parent's code is from, if it is not installed
     if path:
         kept["PYTHONPATH"] = os.pathsep.join(path)
-    return {**kept, "PYTHONSAFEPATH": "1"}
+    return kept
 
 
 class OutputTail:

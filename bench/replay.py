@@ -13,7 +13,7 @@ import click
 
 from hedgerow.core.outcomes import Attempt
 from hedgerow.core.request import Request
-from hedgerow.eventloop.loop import READABLE
+from hedgerow.eventloop.poller import READABLE
 from hedgerow.net.stream import Stream
 from hedgerow.processes.process_tuning import configure_gc
 from hedgerow.processes.worker import LINUX, Worker

@@ -174,10 +174,10 @@ def read_answer(wire: bytes, piece_bytes: int, *, then_close: bool) -> tuple[Out
     connection, attempt = one.connection, one.attempt
     for at in range(0, len(wire), piece_bytes):
         one.receive(wire[at : at + piece_bytes])
-        assert len(connection._head) <= UPSTREAM.max_head_bytes + piece_bytes, (
+        assert len(connection._response._head) <= UPSTREAM.max_head_bytes + piece_bytes, (
             "a head that is held is bounded"
         )
-        assert len(connection._body) <= UPSTREAM.max_body_bytes + piece_bytes, (
+        assert len(connection._response._body) <= UPSTREAM.max_body_bytes + piece_bytes, (
             "a body that is held is bounded"
         )
     is_idle = connection.state == IDLE

@@ -56,8 +56,8 @@ ADMISSION = (
     ),
     Bug(
         "A6 what waited for the worker to start is dated as it is read",
-        "server/connection.py",
-        '        self._first_read = True\n        """', '        self._first_read = False\n        """',
+        "server/request_reader.py",
+        "        self._first_read = True\n\n    def resumed", "        self._first_read = False\n\n    def resumed",
         "C02", 0.02,
     ),
     Bug(
@@ -83,7 +83,7 @@ ADMISSION = (
     ),
     Bug(
         "a request that waits does not learn that there is room",
-        "gateway.py", "        if gateway.admission.waiting:\n", "        if gateway.admission.waiting < 0:\n",
+        "request_task.py", "        if gateway.admission.waiting:\n", "        if gateway.admission.waiting < 0:\n",
         "C02", 0.003,
     ),
     Bug(

@@ -21,7 +21,7 @@ CLIENTS = (
     ),
     Bug(
         "a parser and its connection hold each other",
-        "server/connection.py", "            self._parser.close()\n", "",
+        "server/request_reader.py", "        self._parser.close()\n", "        pass\n",
         "C02", 0.0005,
     ),
     Bug(
@@ -31,12 +31,13 @@ CLIENTS = (
     ),
     Bug(
         "an abandoned request is in flight for good",
-        "gateway.py", '            self._end("abandoned", race, None)\n', "            self._race = None\n",
+        "request_task.py", '            self._end("abandoned", race, None)\n', "            self._race = None\n",
         "C08", 0.01,
     ),
     Bug(
         "the time of a head starts again with each byte",
-        "server/connection.py", "if self._parser.partial and not self._reading_head:", "if self._parser.partial:",
+        "server/connection.py", "if self._reader.has_partial_head and not self._reading_head:",
+        "if self._reader.has_partial_head:",
         "C10", 0.01,
     ),
     Bug(
@@ -87,13 +88,13 @@ CLIENTS = (
     ),
     Bug(
         "B2 what comes later is dated like what came first",
-        "server/connection.py", "self._unparsed.append((data, self._arrived_at()))",
-        "self._unparsed.append((data, self._unparsed[0][1] if self._unparsed else self._arrived_at()))",
+        "server/request_reader.py", "self._unparsed.append((data, self._arrived_at(stream)))",
+        "self._unparsed.append((data, self._unparsed[0][1] if self._unparsed else self._arrived_at(stream)))",
         "C02", 0.02,
     ),
     Bug(
         "what lay unread is dated as it is read",
-        "server/connection.py", "            return now - age_s\n", "            return now\n",
+        "server/request_reader.py", "            return now - age_s\n", "            return now\n",
         "C02", 0.005,
     ),
     Bug(

@@ -23,7 +23,7 @@ EVENT_LOOP = (
     ),
     Bug(
         "a socket is closed at once, and its number is given to the next",
-        "eventloop/loop.py", "        self._closing.append(sock)\n", "        sock.close()\n",
+        "eventloop/scheduler.py", "        self._closing.append(sock)\n", "        sock.close()\n",
         "C02", 0.01,
     ),
     Bug(
@@ -42,17 +42,17 @@ EVENT_LOOP = (
     Bug(
         "clients are taken for read up to the return of a poll",
         "eventloop/loop.py",
-        "            self.clients_read_at = asked_at\n", "            self.clients_read_at = polled_at\n",
+        "            self.clients.read(asked_at)\n", "            self.clients.read(polled_at)\n",
         "tests/unit/eventloop/test_loop.py",
     ),
     Bug(
         "what is read after a stop within an iteration is dated as it is read",
-        "server/connection.py", " or now > loop.clients_are_fresh_until:", ":",
+        "server/request_reader.py", " or now > loop.clients.are_fresh_until:", ":",
         "tests/unit/server/test_connection.py",
     ),
     Bug(
         "an overdue connection is closed before it is read",
-        "server/server.py", "        read_until = loop.clients_read_at\n", "        read_until = loop.clock()\n",
+        "server/server.py", "        read_until = loop.clients.read_at\n", "        read_until = loop.clock()\n",
         "C02", 0.06,
     ),
 )  # fmt: skip

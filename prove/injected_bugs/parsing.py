@@ -58,7 +58,7 @@ PARSING = (
     ),
     Bug(
         "an answer of RTSP is one of HTTP",
-        "upstream/connection.py",
+        "upstream/response_reader.py",
         '.startswith(b"HTTP/1."):\n            raise',
         '.startswith((b"HTTP/1.", b"RTSP/1.")):\n            raise',
         "C12", 0.009,
@@ -98,7 +98,7 @@ PARSING = (
     ),
     Bug(
         "what is no HTTP raises",
-        "upstream/connection.py",
+        "upstream/response_reader.py",
         "except (httptools.HttpParserError, httptools.HttpParserUpgrade) as", "except httptools.HttpParserUpgrade as",
         "C13", 0.003,
     ),
@@ -111,7 +111,7 @@ PARSING = (
     ),
     Bug(
         "answers have no limit",
-        "upstream/connection.py", "            self._check_size()\n", "            pass\n",
+        "upstream/response_reader.py", "            return self._check_size()\n", "            return None\n",
         "C12", 0.009,
     ),
 )  # fmt: skip

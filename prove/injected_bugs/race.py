@@ -56,7 +56,7 @@ RACE = (
     ),
     Bug(
         "a request that has ended is still counted",
-        "gateway.py", "        gateway.admission.release()\n", "",
+        "request_task.py", "        gateway.admission.release()\n", "",
         "C02", 0.001,
     ),
 )  # fmt: skip

@@ -21,9 +21,9 @@ UPSTREAM = (
     ),
     Bug(
         "a closed connection is used again",
-        "upstream/pool.py",
-        "            connection = idle.pop()\n            if connection.state == IDLE:\n",
-        "            connection = idle.pop()\n            if connection.state >= 0:\n",
+        "upstream/idle_connections.py",
+        "            connection = connections.pop()\n            if connection.state == IDLE:\n",
+        "            connection = connections.pop()\n            if connection.state >= 0:\n",
         "C02", 0.02,
     ),
     Bug(
@@ -45,13 +45,19 @@ UPSTREAM = (
     ),
     Bug(
         "D2 the last hedge takes any pooled connection",
-        "upstream/pool.py", "if attempt.number >= self._attempts_per_request else -inf",
-        "if attempt.number < 0 else -inf",
+        "upstream/idle_connections.py", "        if attempt.number >= self._attempts_per_request:\n",
+        "        if attempt.number < 0:\n",
         "C02", 0.003,
     ),
     Bug(
+        "D2 the last hedge takes a connection that no other has proven",
+        "upstream/idle_connections.py", "            if self._used_at >= used_since:",
+        "            if used_since > 0.0:",
+        "C02", 0.02,
+    ),
+    Bug(
         "D3 connections to addresses that are gone are used on",
-        "upstream/pool.py", "        return not self._connector.is_current(connection.address)\n",
+        "upstream/idle_connections.py", "        return not self._connector.is_current(connection.address)\n",
         "        return False\n",
         "C02", 0.01,
     ),

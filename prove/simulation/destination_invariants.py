@@ -1,5 +1,6 @@
 """Where attempts are sent to: addresses and pooled connections (FAULTS D1 to D4)."""
 
+from hedgerow.upstream.idle_connections import PROVEN_FOR_S
 from prove.simulation.behaviour import AddressKind, Connect
 from prove.simulation.clients import Asked
 from prove.simulation.evidence import Evidence
@@ -29,14 +30,20 @@ def check_destinations(evidence: Evidence) -> None:
 
 def _check_last_hedge(evidence: Evidence, asked: Asked, launches: list[Launch]) -> None:
     """It does not share the fate of the first: pooled connections may all have gone mute (FAULTS D2)."""
-    last = launches[-1]
-    if last.number == 1 + evidence.settings.hedges and not last.pool_is_full:
-        since = last.reused_since
-        evidence.must(
-            since is None or since >= launches[0].at,
-            "the last hedge takes no connection that was pooled before the first attempt",
-            asked.plan.request_id, since, launches[0].at,
-        )  # fmt: skip
+    first, last = launches[0], launches[-1]
+    since = last.reused_since
+    if last.number != 1 + evidence.settings.hedges or last.pool_is_full or since is None:
+        return
+    evidence.must(
+        since >= first.at - PROVEN_FOR_S,
+        "the last hedge takes no connection that was idle for long when the first attempt was sent",
+        asked.plan.request_id, since, first.at,
+    )  # fmt: skip
+    evidence.must(
+        since >= first.at or evidence.pooled_answered(first.at, last.at),
+        "the last hedge takes one that has not answered since only where another pooled one has",
+        asked.plan.request_id, since, first.at,
+    )  # fmt: skip
 
 
 def _check_addresses(evidence: Evidence, asked: Asked, launches: list[Launch]) -> None:

@@ -60,6 +60,14 @@ class Evidence:
         if not holds:
             self.report(invariant, f"seed {self.seed}: {' '.join(map(str, seen))}")
 
+    def pooled_answered(self, begin: float, end: float) -> bool:
+        """Return whether an attempt ended in this time that was sent on a pooled connection."""
+        return any(
+            begin <= one.at <= end
+            and self.played.seen.launches[one.request_id][one.number - 1].reused_since is not None
+            for one in self.played.seen.finished
+        )
+
     def launches(self, asked: Asked) -> list[Launch]:
         return self.played.seen.launches[asked.plan.request_id]
 

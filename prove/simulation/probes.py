@@ -9,7 +9,7 @@ from typing import Any
 
 from hedgerow.core.outcomes import Aborted, Attempt, AttemptHandle, Failure, RaceEnd, Success, Won
 from hedgerow.core.request import Request
-from hedgerow.eventloop.loop import STEP_S
+from hedgerow.eventloop.scheduler import STEP_S
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.upstream.connection import UpstreamConnection
 from hedgerow.upstream.pool import ConnectionPool
@@ -90,7 +90,7 @@ class ProbedPool(ConnectionPool):
         seen, request = self.seen, attempt.request
         seen.timeline.charge(ATTEMPT_S)
         full = len(self.connections) >= self.max_connections
-        idle = {connection: connection.idle_since for connection in self._idle}
+        idle = {connection: connection.idle_since for connection in self.idle._connections}  # noqa: SLF001
         handle = super().send(attempt)
         assert isinstance(handle, UpstreamConnection)
         launch = Launch(attempt.number, attempt.launched_at, request.deadline_at, idle.get(handle), full)

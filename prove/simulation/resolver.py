@@ -6,7 +6,8 @@ from math import inf
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import READABLE
 from hedgerow.net.resolver import Lookup, OnResult
 from hedgerow.net.tcp import Address
 from prove.simulation.network import address

@@ -12,9 +12,11 @@ from typing import Any
 import hedgerow.core.request
 import hedgerow.gateway
 import hedgerow.processes.worker
+import hedgerow.request_task
 import hedgerow.server.connection
 import hedgerow.server.listener
 import hedgerow.server.request_parser
+import hedgerow.server.request_reader
 import hedgerow.upstream.connector
 import hedgerow.upstream.pool
 from hedgerow.core.outcomes import Success
@@ -24,7 +26,7 @@ from hedgerow.processes.worker import System, Worker
 from hedgerow.settings import Target
 from hedgerow.telemetry.snapshot import Snapshot
 from hedgerow.upstream.connection import CLOSED
-from hedgerow.upstream.pool import REAP_INTERVAL_S
+from hedgerow.upstream.idle_connections import REAP_INTERVAL_S
 from prove.simulation.clients import Client
 from prove.simulation.network import Network
 from prove.simulation.poller import Kernel
@@ -103,9 +105,9 @@ def simulated() -> Iterator[None]:
     gc.freeze()
     gc.disable()
     kinds: tuple[tuple[Any, str], ...] = (
-        (hedgerow.gateway, "Attempt"), (hedgerow.gateway, "RequestTask"),
+        (hedgerow.request_task, "Attempt"), (hedgerow.gateway, "RequestTask"),
         (hedgerow.server.request_parser, "Request"), (hedgerow.server.listener, "ClientConnection"),
-        (hedgerow.server.connection, "RequestParser"),
+        (hedgerow.server.request_reader, "RequestParser"),
         (hedgerow.upstream.pool, "UpstreamConnection"), (hedgerow.upstream.connector, "Connecting"),
     )  # fmt: skip
     try:
@@ -203,7 +205,7 @@ class Simulation:
         """Count the objects that live, but for those that the record of recent requests keeps."""
         records = self.worker.recorder.recent._records  # noqa: SLF001 (only a test asks what it keeps)
         recorded = Counter({"Request": len(records), "Attempt": sum(len(record[4]) for record in records)})
-        pooled = self.worker.pool._idle  # noqa: SLF001 (closed ones are dropped each second)
+        pooled = self.worker.pool.idle._connections  # noqa: SLF001 (closed ones are dropped each second)
         recorded["UpstreamConnection"] = sum(connection.state == CLOSED for connection in pooled)
         return {
             name: number - recorded[name]

@@ -58,7 +58,7 @@ class Bridged:
         self.bridge.run_once()
         self.bridge.close()
         assert self.server.connections == 0
-        assert not self.loop._client_sources
+        assert not self.loop.clients._sources
         assert not self.loop._listeners
         assert not self.internal_errors
         self.loop.close()

@@ -11,8 +11,8 @@ from typing import TypeVar
 import pytest
 
 from hedgerow.eventloop.loop import EventLoop
-from hedgerow.gateway import RequestTask
 from hedgerow.processes.worker import Worker
+from hedgerow.request_task import RequestTask
 from hedgerow.server.server import HttpServer
 from hedgerow.settings import AccessLog, Settings, parse_target
 from hedgerow.telemetry.snapshot import Snapshot
@@ -80,7 +80,7 @@ class Served:
         self.close_parts()
         assert self.server.connections == 0
         loop = self.thread.loop
-        assert not loop._client_sources
+        assert not loop.clients._sources
         assert not loop._listeners
         assert not loop._sources
 

@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import READABLE
 
 T = TypeVar("T")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, Failure, Outcome, Success
-from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.resolver import Lookup, OnResult
 from hedgerow.net.tcp import Address
 from hedgerow.settings import LoserPolicy, Target, UpstreamLimits

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from hedgerow.core.request import Cancellable, Handler, Request, Responder
 from hedgerow.core.response import JSON, Response
-from hedgerow.eventloop.loop import EventLoop, Poller
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import Poller
 from hedgerow.server.connection import ClientConnection
 from hedgerow.server.listener import AcceptBalancer
 from hedgerow.server.server import HttpServer
@@ -228,7 +229,7 @@ class ServerHarness:
             client.close()
         self.server.close()
         assert self.connections == []
-        assert not self.loop._client_sources
+        assert not self.loop.clients._sources
         assert not self.loop._listeners
         assert self.internal_errors == []
         self.loop.close()

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from math import inf
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import EVENTS_PER_POLL, READABLE, EventLoop
+from hedgerow.eventloop.loop import EVENTS_PER_POLL, EventLoop
+from hedgerow.eventloop.poller import READABLE
 
 _CLIENTS_FD, _MAIN_FD, _TEST_FD, _GONE_FD = 1, 2, 3, 0
 
@@ -89,7 +90,7 @@ class VirtualLoop(EventHandler):
 
     def read_client(self, action: Callable[[], None]) -> None:
         """Have the next iteration's poll find a client, which is read by this."""
-        self.loop.register_client(_TEST_FD, _Source(action), READABLE)
+        self.loop.clients.register(_TEST_FD, _Source(action), READABLE)
         self._pollers[0].found.append((_CLIENTS_FD, READABLE))
         self._pollers[1].found.append((_TEST_FD, READABLE))
 

@@ -23,8 +23,9 @@ from hedgerow.core.outcomes import (
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.core.trace_context import TraceContext, parse_trace_context
-from hedgerow.eventloop.loop import STEP_S
-from hedgerow.gateway import Gateway, Policy, RequestTask
+from hedgerow.eventloop.scheduler import STEP_S
+from hedgerow.gateway import Gateway, Policy
+from hedgerow.request_task import RequestTask
 from support.virtual_loop import VirtualLoop
 
 CLIENTS_TRACE = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")

@@ -48,21 +48,24 @@ class DeadlineQueue:
         if bucket is not None and bucket.pop(waiter, waiter) is None and not bucket:
             bucket.clear()  # gives its hash table back; the bucket itself goes when its tick comes
 
-    def pop_due(self, now: float) -> Iterator[EventHandler]:
-        """Take the waiters whose instant has come, in the order of their instants.
+    def pop_due(self, now: float) -> EventHandler | None:
+        """Take the next waiter whose instant has come, in the order of the instants; None if there is none.
 
-        A waiter that has fired may set and cancel deadlines, also such as are due at once.
+        Between two calls deadlines may be set and cancelled, also such as are due at once.
         """
         ticks, buckets = self._ticks, self._buckets
-        while ticks and (ticks[0] / TICKS_PER_S <= now or not buckets[ticks[0]]):
-            bucket = buckets[ticks[0]]
+        while ticks:
+            tick = ticks[0]
+            bucket = buckets[tick]
             if bucket:
+                if tick / TICKS_PER_S > now:
+                    return None
                 waiter = next(iter(bucket))
                 del bucket[waiter]
-                yield waiter
-            else:
-                del buckets[heappop(ticks)]
-                self.next_due_at = ticks[0] / TICKS_PER_S if ticks else inf
+                return waiter
+            del buckets[heappop(ticks)]
+            self.next_due_at = ticks[0] / TICKS_PER_S if ticks else inf
+        return None
 
 
 T = TypeVar("T", bound=Hashable)

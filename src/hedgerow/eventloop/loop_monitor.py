@@ -19,7 +19,6 @@ class LoopMonitor:
         "_longest",
         "_longest_before",
         "_window_ends_at",
-        "busy_s",
         "is_lagging",
         "last_s",
         "started_at",
@@ -29,8 +28,6 @@ class LoopMonitor:
         self.started_at = 0.0
         self.last_s = 0.0
         """The length of the last iteration, without its poll."""
-        self.busy_s = 0.0
-        """Time spent in iterations so far."""
         self.is_lagging = False
         """What is read now may have been in the kernel for more than `LAGGING_S`."""
         self._longest = self._longest_before = 0.0
@@ -47,7 +44,6 @@ class LoopMonitor:
     def iteration_finished(self, now: float) -> float:
         """Return how long the iteration took, in seconds."""
         self.last_s = took_s = now - self.started_at
-        self.busy_s += took_s
         self._remember(took_s, now)
         return took_s
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import READABLE
 from hedgerow.net.tcp import Address
 from hedgerow.net.tls import error_text
 

@@ -10,7 +10,8 @@ from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 
 READ_BYTES: Final = 16 * 1024
-"""Of one read: a TLS record, and more than a request or a usual answer has. What is left stays readable."""
+"""Of one read: more than a request or a usual answer has, and what the largest TLS record holds (RFC 8446 section 5.1).
+OpenSSL takes one record at a time from the socket, so what one read leaves stays readable for the poller."""
 _LINGER_ZERO: Final = pack("ii", 1, 0)
 """`SO_LINGER`, on, 0 seconds: closing sends RST and drops what is unsent (socket(7))."""
 
@@ -58,10 +59,6 @@ class Stream(EventHandler):
             return self.sock.recv(READ_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
-
-    def has_decrypted(self) -> bool:
-        """Return whether OpenSSL holds bytes that the poller does not see: read again."""
-        return self.is_tls and self.sock.pending() > 0  # type: ignore[attr-defined]
 
     def write(self, data: bytes) -> None:
         """Have `data` sent in this iteration, or as soon as the peer takes it. Never raises; a broken connection is

@@ -7,7 +7,7 @@ import ssl
 from typing import Final
 
 from hedgerow.core.outcomes import Failure, FailureReason
-from hedgerow.eventloop.loop import READABLE, WRITABLE
+from hedgerow.eventloop.poller import READABLE, WRITABLE
 
 _ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)")
 """OpenSSL's reason for an alert that the peer has sent; the prefix is the version that introduced the alert."""

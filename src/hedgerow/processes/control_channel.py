@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import READABLE
 from hedgerow.settings import Settings, Target
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot

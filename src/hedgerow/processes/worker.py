@@ -24,7 +24,8 @@ from hedgerow.admission.controller import AdmissionController
 from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, EventLoop, Poller
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import READABLE, Poller
 from hedgerow.gateway import Gateway, Policy
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket

@@ -2,23 +2,19 @@
 
 import select
 import socket
-from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
 from typing import Final
 
-from hedgerow.core.request import Cancellable, Handler, Request
+from hedgerow.core.request import Cancellable, Request
 from hedgerow.core.response import Response
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, WRITABLE, EventLoop
+from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import receive_queue_age_s
-from hedgerow.server.request_cache import ParsedRequestCache
-from hedgerow.server.request_parser import RequestParser
+from hedgerow.server.context import ServerContext
+from hedgerow.server.request_reader import RequestReader
 from hedgerow.server.request_rejected import RequestRejected
-from hedgerow.server.response_writer import DateHeader, serialize_response
-from hedgerow.server.timeouts import ConnectionTimeouts
-from hedgerow.settings import ClientLimits
+from hedgerow.server.response_writer import serialize_response
 
 REQUESTS_PER_STEP: Final = 16
 """Pipelined requests of one connection that are answered before the other connections have their turn: some 0.5 ms."""
@@ -30,40 +26,6 @@ _BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
 """The connection was reset, or both sides have closed it."""
 
 
-class ServerContext:
-    """What the connections of one server share."""
-
-    __slots__ = (
-        "cache", "connections", "date", "draining", "handler", "limits", "loop", "next_id", "on_closed", "on_rejected",
-        "timeouts",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        handler: Handler,
-        limits: ClientLimits,
-        loop: EventLoop,
-        *,
-        next_id: Callable[[], bytes],
-        on_rejected: Callable[[str, str], None],
-        on_closed: Callable[[], None],
-    ) -> None:
-        self.handler = handler
-        self.limits = limits
-        self.loop = loop
-        self.next_id = next_id
-        self.on_rejected = on_rejected
-        """Called with code and reason of each response that the handler was not asked for."""
-        self.on_closed = on_closed
-        """Called when a connection is closed."""
-        self.connections: set[ClientConnection] = set()
-        self.timeouts = ConnectionTimeouts(limits)
-        self.cache = ParsedRequestCache()
-        self.date = DateHeader()
-        self.draining = False
-        """Each connection is closed after its next response."""
-
-
 class ClientConnection(EventHandler):
     """Reads requests, has each answered, sends each response in one piece.
 
@@ -72,9 +34,8 @@ class ClientConnection(EventHandler):
     """
 
     __slots__ = (
-        "_answering", "_backing_off", "_closing", "_context", "_eof", "_fd", "_first_read", "_held_bytes", "_parser",
-        "_paused", "_pipeline", "_processing", "_reading_head", "_rejected", "_request", "_stream", "_unparsed",
-        "_yielding", "idle_since",
+        "_answering", "_backing_off", "_closing", "_context", "_eof", "_fd", "_paused", "_processing", "_reader",
+        "_reading_head", "_request", "_stream", "_yielding", "idle_since",
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, sock: socket.socket) -> None:
@@ -83,19 +44,10 @@ class ClientConnection(EventHandler):
         self._stream = Stream(context.loop, sock)
         self._stream.owner = self
         self._fd = sock.fileno()
-        self._pipeline: list[Request] = []  # a deque, empty, takes 760 bytes of each connection
-        self._parser = RequestParser(context.limits, self._pipeline.append, context.next_id, context.cache)
+        self._reader = RequestReader(context)
         self._request: Request | None = None
         """The request that is being answered."""
         self._answering: Cancellable | None = None
-        self._unparsed: list[tuple[bytes, float]] = []
-        """What was read and not parsed yet, each piece with the instant at which it came."""
-        self._held_bytes = 0
-        """The length of all that."""
-        self._rejected: RequestRejected | None = None
-        """What the parser said of the bytes behind the pipeline."""
-        self._first_read = True
-        """What is read next may have come a while ago: the socket was not watched until now."""
         self._paused = False
         """The socket is not read."""
         self._backing_off = False
@@ -111,7 +63,7 @@ class ClientConnection(EventHandler):
         """The client will send no more, and gets what is left to send."""
         self.idle_since = context.loop.clock()
         """No request has been under way since this instant; infinite while there is one."""
-        context.loop.register_client(self._fd, self, READABLE)
+        context.loop.clients.register(self._fd, self, READABLE)
         context.connections.add(self)
 
     # -- called by the event loop
@@ -143,9 +95,9 @@ class ClientConnection(EventHandler):
         stream, context = self._stream, self._context
         if not stream.closed:
             self._closing = True
-            context.loop.unregister_client(self._fd)
+            context.loop.clients.unregister(self._fd)
             stream.close()
-            self._parser.close()
+            self._reader.close()
             context.connections.discard(self)
             context.timeouts.forget(self)
             context.on_closed()
@@ -155,7 +107,7 @@ class ClientConnection(EventHandler):
     def on_write_blocked(self) -> None:
         """Begin no further pipelined request until the client has read what it was sent."""
         loop = self._context.loop
-        loop.modify_client(self._fd, self._read_mask() | WRITABLE)
+        loop.clients.modify(self._fd, self._read_mask() | WRITABLE)
         self._context.timeouts.write_blocked(self, loop.clock())
 
     def on_flushed(self) -> None:
@@ -163,7 +115,7 @@ class ClientConnection(EventHandler):
         if self._eof:
             self.abort()
             return
-        self._context.loop.modify_client(self._fd, self._read_mask())
+        self._context.loop.clients.modify(self._fd, self._read_mask())
         self._context.timeouts.write_unblocked(self)
         if self._closing:
             self._linger()
@@ -200,10 +152,11 @@ class ClientConnection(EventHandler):
     # -- requests in
 
     def _read(self) -> None:
-        if self._stream.closed:
+        stream = self._stream
+        if stream.closed:
             return
         try:
-            data = self._stream.read()
+            data = stream.read()
         except OSError:
             self.abort()
             return
@@ -212,8 +165,7 @@ class ClientConnection(EventHandler):
         if not data:
             self._on_eof()
         elif not self._closing:
-            self._unparsed.append((data, self._arrived_at()))
-            self._held_bytes += len(data)
+            self._reader.add(data, stream)
             if self._request is None:
                 self._process()
             self._update_reading()
@@ -228,30 +180,16 @@ class ClientConnection(EventHandler):
         self._closing = self._eof = True
         self._stream.flush()
         if self._stream.unsent_bytes:  # the rest goes within the write timeout
-            self._context.loop.modify_client(self._fd, WRITABLE)
+            self._context.loop.clients.modify(self._fd, WRITABLE)
         else:
             self.abort()
 
     def _drop_requests(self) -> None:
-        self._unparsed.clear()
-        self._held_bytes = 0
-        self._pipeline.clear()
-        self._rejected = None
+        self._reader.drop()
         self._request = None
         answering, self._answering = self._answering, None
         if answering is not None:
             answering.cancel()
-
-    def _arrived_at(self) -> float:
-        """Return when the kernel had what was just read: our own lag is charged to us, not to the client."""
-        loop = self._context.loop
-        now = loop.clock()
-        if self._first_read or loop.clients_lag or now > loop.clients_are_fresh_until:
-            self._first_read = False
-            age_s = receive_queue_age_s(self._stream.sock)
-            loop.client_was_queued(age_s)
-            return now - age_s
-        return now
 
     def _process(self) -> None:
         """Answer what was read, until a request has to wait or nothing is left."""
@@ -269,17 +207,18 @@ class ClientConnection(EventHandler):
 
     def _answer_pending(self) -> None:
         answered = 0
+        reader = self._reader
         while self._request is None and not (self._closing or self._backing_off or self._stream.blocked):
-            if self._pipeline:
+            if reader.pipeline:
                 if answered == REQUESTS_PER_STEP or (answered and self._has_much_unsent()):
                     self._yield()
                     break
                 answered += 1
-                self._answer(self._pipeline.pop(0))
-            elif self._rejected is not None:
-                self._reject(self._rejected, self._unparsed[0][1])
-            elif self._unparsed:
-                self._parse()
+                self._answer(reader.pipeline.pop(0))
+            elif reader.rejected is not None:
+                self._reject(reader.rejected, reader.rejected_bytes_arrived_at)
+            elif reader.has_unparsed:
+                reader.parse()
             else:
                 self._become_idle()
                 break
@@ -292,22 +231,6 @@ class ClientConnection(EventHandler):
         loop = self._context.loop
         self._yielding = True
         loop.call_at(loop.clock(), self)
-
-    def _parse(self) -> None:
-        """Parse a bounded piece of what was read."""
-        data, arrived_at = self._unparsed[0]
-        size = self._context.limits.parse_chunk_bytes
-        if len(data) > size:
-            self._unparsed[0] = data[size:], arrived_at
-            data = data[:size]
-        else:
-            self._unparsed.pop(0)
-        self._held_bytes -= len(data)
-        try:
-            self._parser.feed(data, arrived_at)
-        except RequestRejected as rejected:
-            self._unparsed = [(b"", arrived_at)]
-            self._rejected = rejected
 
     def _answer(self, request: Request) -> None:
         self.idle_since = inf
@@ -323,21 +246,24 @@ class ClientConnection(EventHandler):
     def _become_idle(self) -> None:
         """Called when no request is under way; a part of a head may be."""
         now = self._context.loop.clock()
-        if self._parser.partial and not self._reading_head:
+        if self._reader.has_partial_head and not self._reading_head:
             self._reading_head = True
             self._context.timeouts.head_started(self, now)
         if self.idle_since == inf:
             self.idle_since = now
 
     def _update_reading(self) -> None:
-        self._pause(paused=self._backing_off or self._held_bytes > self._context.limits.max_pipelined_bytes)
+        self._pause(
+            paused=self._backing_off or self._reader.held_bytes > self._context.limits.max_pipelined_bytes
+        )
 
     def _pause(self, *, paused: bool) -> None:
         if paused != self._paused and not self._stream.closed:
             self._paused = paused
-            self._first_read = self._first_read or not paused
+            if not paused:
+                self._reader.resumed()
             mask = self._read_mask()
-            self._context.loop.modify_client(self._fd, mask | WRITABLE if self._stream.blocked else mask)
+            self._context.loop.clients.modify(self._fd, mask | WRITABLE if self._stream.blocked else mask)
 
     def _read_mask(self) -> int:
         # A client that leaves while it is not read is noticed all the same.
@@ -373,10 +299,10 @@ class ClientConnection(EventHandler):
         self._become_idle()
 
     def _reject(self, rejected: RequestRejected, arrived_at: float) -> None:
-        parser = self._parser
-        response = parser.error_response(rejected)
+        reader = self._reader
+        response = reader.error_response(rejected)
         self._context.on_rejected(response.code, rejected.reason)
-        self._send(response, parser.request_id, arrived_at, _CLOSE, is_head=parser.is_head)
+        self._send(response, reader.rejected_id, arrived_at, _CLOSE, is_head=reader.rejected_is_head)
         self._close_gracefully()
 
     def _send(

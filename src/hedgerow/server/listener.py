@@ -6,7 +6,8 @@ from math import inf
 from typing import Final, Protocol
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.server.connection import ClientConnection, ServerContext
+from hedgerow.server.connection import ClientConnection
+from hedgerow.server.context import ServerContext
 from hedgerow.server.request_rejected import RequestRejected
 
 ACCEPT_BATCH: Final = 32

@@ -8,7 +8,7 @@ from typing import Final
 from hedgerow.core.request import Handler, RequestIdGenerator
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
-from hedgerow.server.connection import ServerContext
+from hedgerow.server.context import ServerContext
 from hedgerow.server.listener import AcceptBalancer, Listener
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
@@ -100,7 +100,7 @@ class HttpServer(EventHandler):
         loop.cancel(self._reap_tick, self)
         self._reap_tick = loop.call_at(loop.clock() + REAP_INTERVAL_S, self)  # whatever happens below
         # Not by the clock: what a client sent in time is read before its time is over, however long we were stopped.
-        read_until = loop.clients_read_at
+        read_until = loop.clients.read_at
         context.timeouts.reap(context.connections, read_until)
         if read_until >= self._closes_idle_at:
             for connection in list(context.connections):

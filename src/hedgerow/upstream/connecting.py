@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, WRITABLE
+from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address
 from hedgerow.net.tls import continue_handshake, error_text, start_tls

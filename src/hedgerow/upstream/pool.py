@@ -8,7 +8,6 @@ when there are as many as may be, the oldest loser makes way. So an admitted req
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Final
 
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender, Failure, FailureReason, Outcome
@@ -20,12 +19,7 @@ from hedgerow.net.tcp import Address
 from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
 from hedgerow.upstream.connection import IDLE, STATE_NAMES, UpstreamConnection
 from hedgerow.upstream.connector import Connector
-
-REAP_INTERVAL_S: Final = 1.0
-"""How often idle connections are looked at; they may outlive `idle_timeout_s` by this much."""
-
-MAX_LOOKED_AT: Final = 16
-"""Pooled connections that are looked at for one to an address that the request has not tried yet."""
+from hedgerow.upstream.idle_connections import IdleConnections
 
 
 class ConnectionPool(AttemptSender):
@@ -51,17 +45,13 @@ class ConnectionPool(AttemptSender):
         self.loop = loop
         self.max_connections = max_connections
         self.connections: set[UpstreamConnection] = set()
-        self._attempts_per_request = attempts_per_request
-        self._idle: list[UpstreamConnection] = []
-        """Pooled connections, the one used last at the end; closed ones are dropped as they are met."""
+        self.idle = IdleConnections(limits, loop, connector, attempts_per_request=attempts_per_request)
         self._losers: ExpiryQueue[UpstreamConnection] = ExpiryQueue(loser_grace_s)
         self._drains_losers = losers is LoserPolicy.DRAIN
         self._observer = observer
         self._connector = connector
         self.tls_sessions = connector.tls_sessions
-        self._idle_reaper = _Reaper(self.reap_idle)
-        self._loser_reaper = _Reaper(self.reap_losers)
-        self._reaps_idle = False
+        self._loser_reaper = _LoserReaper(self)
         self._reaps_losers = False
         self._head = (
             f"GET {target.path} HTTP/1.1\r\n"
@@ -122,14 +112,7 @@ class ConnectionPool(AttemptSender):
         self._observer.attempt_finished(attempt)
         connection.retried = False
         if connection.state == IDLE:
-            if self._is_outdated(connection, at):
-                connection.close()
-                return
-            connection.idle_since = at
-            self._idle.append(connection)
-            if not self._reaps_idle:
-                self._reaps_idle = True
-                self.loop.call_at(at + REAP_INTERVAL_S, self._idle_reaper)
+            self.idle.add(connection, at)
 
     def attempt_abandoned(self, connection: UpstreamConnection) -> None:
         """Let the loser run on for its grace, or close its connection."""
@@ -145,6 +128,9 @@ class ConnectionPool(AttemptSender):
     def retry(self, connection: UpstreamConnection) -> None:
         """Connect again for the attempt that the connection has; it stays the same attempt."""
         self._observer.stale_connection_retried()
+        attempt = connection.attempt
+        if attempt is not None and attempt.request.tried:  # the request has not reached that address
+            attempt.request.tried.remove(connection.address)
         self._connect(connection)
 
     def on_closed(self, connection: UpstreamConnection) -> None:
@@ -152,22 +138,6 @@ class ConnectionPool(AttemptSender):
         self.connections.discard(connection)
 
     # -- called by the event loop
-
-    def reap_idle(self) -> None:
-        """Close what was idle for too long, is too old, or leads to an address that the name has no more."""
-        now = self.loop.clock()
-        idle_since = now - self.limits.idle_timeout_s
-        kept: list[UpstreamConnection] = []
-        for connection in self._idle:
-            if connection.state == IDLE:
-                if connection.idle_since <= idle_since or self._is_outdated(connection, now):
-                    connection.close()
-                else:
-                    kept.append(connection)
-        self._idle = kept
-        self._reaps_idle = len(kept) > 0
-        if kept:
-            self.loop.call_at(now + REAP_INTERVAL_S, self._idle_reaper)
 
     def reap_losers(self) -> None:
         """Close the connections of losers whose grace is over."""
@@ -183,43 +153,10 @@ class ConnectionPool(AttemptSender):
     # -- its own
 
     def _take_idle(self, attempt: Attempt) -> UpstreamConnection | None:
-        """Return the pooled connection that was used last, of those that the attempt may have."""
-        idle = self._idle
+        """Return a pooled connection that the attempt may have."""
         if (attempt.number > 1 or attempt.request.tried) and len(self.connections) < self.max_connections:
-            return self._take_idle_for_hedge(attempt)
-        while idle:
-            connection = idle.pop()
-            if connection.state == IDLE:
-                return connection
-        return None
-
-    def _take_idle_for_hedge(self, attempt: Attempt) -> UpstreamConnection | None:
-        """Return a pooled connection to an address that the request has not tried.
-
-        Where pooled connections have gone mute (a middlebox has forgotten them), all of them have. So the last hedge
-        takes one that has answered since the first attempt was sent, or a new one, and does not share their fate.
-        """
-        idle, request = self._idle, attempt.request
-        used_since = request.started_at if attempt.number >= self._attempts_per_request else -inf
-        for back in range(1, min(len(idle), MAX_LOOKED_AT) + 1):
-            connection = idle[-back]
-            if connection.idle_since < used_since:  # the others were used before it
-                return None
-            if connection.state == IDLE and (
-                request.tried is None or connection.address not in request.tried
-            ):
-                del idle[-back]
-                return connection
-        return None
-
-    def _is_outdated(self, connection: UpstreamConnection, now: float) -> bool:
-        if now - connection.opened_at > self.limits.max_connection_age_s:
-            return True
-        generation = self._connector.addresses.generation
-        if connection.generation == generation or connection.address is None:
-            return False
-        connection.generation = generation
-        return not self._connector.is_current(connection.address)
+            return self.idle.take_for_hedge(attempt)
+        return self.idle.take()
 
     def _connect(self, connection: UpstreamConnection) -> None:
         tried = connection.attempt.request.tried if connection.attempt is not None else None
@@ -253,13 +190,13 @@ class ConnectionPool(AttemptSender):
         return True
 
 
-class _Reaper(EventHandler):
-    """Calls a method of the pool at a deadline."""
+class _LoserReaper(EventHandler):
+    """Has the pool close the connections of losers whose grace is over."""
 
-    __slots__ = ("_reap",)
+    __slots__ = ("_pool",)
 
-    def __init__(self, reap: Callable[[], None]) -> None:
-        self._reap = reap
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
 
     def on_deadline(self) -> None:
-        self._reap()
+        self._pool.reap_losers()

@@ -9,18 +9,12 @@ from math import inf
 
 import pytest
 
+from hedgerow.eventloop.client_sockets import CLIENTS_PER_POLL, POLLS_OF_CLIENTS
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import (
-    CLIENTS_PER_POLL,
-    EVENTS_PER_POLL,
-    MAX_POLL_S,
-    POLLS_OF_CLIENTS,
-    READABLE,
-    STEP_S,
-    WRITABLE,
-    EventLoop,
-)
+from hedgerow.eventloop.loop import EVENTS_PER_POLL, MAX_POLL_S, EventLoop
 from hedgerow.eventloop.loop_monitor import LAGGING_S
+from hedgerow.eventloop.poller import READABLE, WRITABLE
+from hedgerow.eventloop.scheduler import STEP_S
 from support.fake_network import VirtualLoop
 
 UPSTREAM, CLIENT, LISTENER = 11, 12, 13
@@ -83,7 +77,7 @@ def ready(world: VirtualLoop, fd: int) -> None:
 def test_an_iteration_goes_through_its_steps_in_order(world: VirtualLoop, log: list[str]) -> None:
     loop = world.loop
     loop.register_listener(LISTENER, Probe(log, "listener"))
-    loop.register_client(CLIENT, Probe(log, "client"), READABLE)
+    loop.clients.register(CLIENT, Probe(log, "client"), READABLE)
     loop.register(UPSTREAM, Probe(log, "upstream"), READABLE)
     loop.close_later(Probe(log, "close"))
     loop.flush_later(Probe(log, "flush"))
@@ -132,7 +126,7 @@ def test_what_a_source_wakes_and_writes_is_done_in_the_same_iteration(
 
 def test_what_a_client_wakes_is_done_in_the_same_iteration(world: VirtualLoop, log: list[str]) -> None:
     task = Probe(log, "task")
-    world.loop.register_client(CLIENT, Probe(log, "client", lambda: world.loop.wake(task)), READABLE)
+    world.loop.clients.register(CLIENT, Probe(log, "client", lambda: world.loop.wake(task)), READABLE)
     client_ready(world)
     world.loop.run_once(1.0)
     assert log == ["client", "task"]
@@ -229,7 +223,7 @@ def test_in_a_short_step_nothing_comes_in_between(world: VirtualLoop, log: list[
 
 def test_b1_a_slow_client_step_lets_deadlines_and_answers_through(world: VirtualLoop, log: list[str]) -> None:
     for fd in range(20, 23):
-        world.loop.register_client(fd, Probe(log, f"client {fd}", slow(world, 2 * STEP_S)), READABLE)
+        world.loop.clients.register(fd, Probe(log, f"client {fd}", slow(world, 2 * STEP_S)), READABLE)
         client_ready(world, fd)
     world.loop.call_at(world.clock.now + 3 * STEP_S, Probe(log, "deadline"))
     world.loop.run_once(1.0)
@@ -259,7 +253,7 @@ def test_b1_a_bounded_number_of_clients_is_read_in_one_iteration_the_others_next
 ) -> None:
     fds = range(1_000, 1_000 + CLIENTS_PER_ITERATION + 5)
     for fd in fds:
-        world.loop.register_client(fd, Probe(log, str(fd)), READABLE)
+        world.loop.clients.register(fd, Probe(log, str(fd)), READABLE)
         client_ready(world, fd)
     world.loop.run_once(0)
     assert len(log) == CLIENTS_PER_ITERATION
@@ -293,8 +287,8 @@ def test_an_event_of_a_source_that_another_has_unregistered_is_dropped(
 def test_an_event_of_a_client_that_another_has_unregistered_is_dropped(
     world: VirtualLoop, log: list[str]
 ) -> None:
-    world.loop.register_client(20, Probe(log, "first", lambda: world.loop.unregister_client(21)), READABLE)
-    world.loop.register_client(21, Probe(log, "second"), READABLE)
+    world.loop.clients.register(20, Probe(log, "first", lambda: world.loop.clients.unregister(21)), READABLE)
+    world.loop.clients.register(21, Probe(log, "second"), READABLE)
     client_ready(world, 20)
     client_ready(world, 21)
     world.loop.run_once(1.0)
@@ -336,7 +330,7 @@ def test_b12_a_source_that_raises_is_aborted_and_the_others_go_on(
 ) -> None:
     loop = world.loop
     loop.register(UPSTREAM, Probe(log, "upstream", fail if what == "upstream" else lambda: None), READABLE)
-    loop.register_client(CLIENT, Probe(log, "client", fail if what == "client" else lambda: None), READABLE)
+    loop.clients.register(CLIENT, Probe(log, "client", fail if what == "client" else lambda: None), READABLE)
     loop.register_listener(LISTENER, Probe(log, "listener", fail if what == "listener" else lambda: None))
     ready(world, UPSTREAM)
     client_ready(world)
@@ -393,19 +387,19 @@ def test_each_iteration_is_reported_with_its_length_without_the_poll(
 
 def test_b2_clients_were_read_up_to_the_last_poll_that_left_none(world: VirtualLoop, log: list[str]) -> None:
     for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION + 1):
-        world.loop.register_client(fd, Probe(log, str(fd)), READABLE)
+        world.loop.clients.register(fd, Probe(log, str(fd)), READABLE)
     world.run_for(0.5)
     world.loop.run_once(0)
-    before = world.loop.clients_read_at
+    before = world.loop.clients.read_at
     assert before == world.clock.now
     for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION):
         client_ready(world, fd)
     world.clock.now += 0.5
     world.loop.run_once(0)
-    assert world.loop.clients_read_at == before, "there may be more"
+    assert world.loop.clients.read_at == before, "there may be more"
     client_ready(world, 1_000)
     world.loop.run_once(0)
-    assert world.loop.clients_read_at == world.clock.now
+    assert world.loop.clients.read_at == world.clock.now
 
 
 def test_b2_what_came_while_the_process_was_stopped_behind_a_poll_was_not_read(
@@ -422,18 +416,18 @@ def test_b2_what_came_while_the_process_was_stopped_behind_a_poll_was_not_read(
     polled_at = world.clock.now
     monkeypatch.setattr(world.loop._poller, "poll", stopped_behind)
     world.loop.run_once(0)
-    assert world.loop.clients_read_at == polled_at
+    assert world.loop.clients.read_at == polled_at
 
 
 def test_b2_the_kernel_is_asked_for_ages_until_one_is_fresh(world: VirtualLoop, log: list[str]) -> None:
     asked: list[bool] = []
 
     def note_and_report() -> None:
-        asked.append(world.loop.clients_lag)
-        world.loop.client_was_queued([0.5, 0.0, 0.0][len(asked) - 1])
+        asked.append(world.loop.clients.lag)
+        world.loop.clients.was_queued([0.5, 0.0, 0.0][len(asked) - 1])
 
     for fd in (20, 21, 22):
-        world.loop.register_client(fd, Probe(log, str(fd), note_and_report), READABLE)
+        world.loop.clients.register(fd, Probe(log, str(fd), note_and_report), READABLE)
         client_ready(world, fd)
     world.clock.now += 2 * LAGGING_S
     world.loop.run_once(0)
@@ -444,7 +438,7 @@ def test_the_kernel_is_not_asked_for_ages_where_all_was_read_a_moment_ago(
     world: VirtualLoop, log: list[str]
 ) -> None:
     asked: list[bool] = []
-    world.loop.register_client(20, Probe(log, "20", lambda: asked.append(world.loop.clients_lag)), READABLE)
+    world.loop.clients.register(20, Probe(log, "20", lambda: asked.append(world.loop.clients.lag)), READABLE)
     for after_s in (LAGGING_S / 2, 2 * LAGGING_S):
         world.loop.run_once(0)
         world.clock.now += after_s
@@ -492,12 +486,12 @@ def test_what_was_not_read_comes_up_again(real: EventLoop) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         reader = Reader(ours)
-        real.register_client(ours.fileno(), reader, READABLE)
+        real.clients.register(ours.fileno(), reader, READABLE)
         theirs.send(b"abcdef")
         real.run_once(1.0)
         real.run_once(1.0)
         assert reader.received == [b"abc", b"def"]
-        real.unregister_client(ours.fileno())
+        real.clients.unregister(ours.fileno())
 
 
 def test_a_number_is_not_used_again_in_the_iteration_that_closes_it(real: EventLoop) -> None:
@@ -534,11 +528,11 @@ def test_a_number_is_not_used_again_in_the_iteration_that_closes_it(real: EventL
 def test_the_loop_is_readable_where_something_is_to_be_done(real: EventLoop) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        real.register_client(ours.fileno(), Reader(ours), READABLE)
+        real.clients.register(ours.fileno(), Reader(ours), READABLE)
         assert select.select([real], [], [], 0)[0] == []
         theirs.send(b"x")
         assert select.select([real], [], [], 0)[0] == [real]
-        real.unregister_client(ours.fileno())
+        real.clients.unregister(ours.fileno())
 
 
 def test_interest_can_be_changed(real: EventLoop) -> None:
@@ -546,7 +540,7 @@ def test_interest_can_be_changed(real: EventLoop) -> None:
     with ours, theirs:
         for register, modify, unregister in (
             (real.register, real.modify, real.unregister),
-            (real.register_client, real.modify_client, real.unregister_client),
+            (real.clients.register, real.clients.modify, real.clients.unregister),
         ):
             reader = Reader(ours)
             theirs.send(b"x")

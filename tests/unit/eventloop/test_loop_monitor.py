@@ -16,13 +16,6 @@ def test_an_iteration_is_as_long_as_it_takes() -> None:
     assert (monitor.last_s, monitor.started_at) == (0.25, 100.0)
 
 
-def test_busy_time_adds_up_without_the_polls() -> None:
-    monitor = LoopMonitor()
-    iterate(monitor, 100.0, 0.25)
-    iterate(monitor, 200.0, 0.5)
-    assert monitor.busy_s == 0.75
-
-
 def test_the_loop_lags_after_a_long_iteration_and_not_after_a_short_one() -> None:
     monitor = LoopMonitor()
     iterate(monitor, 100.0, LAGGING_S + 0.001)

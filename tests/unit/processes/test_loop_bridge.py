@@ -8,7 +8,8 @@ from time import monotonic
 import pytest
 
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import READABLE, EventLoop
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import READABLE
 from hedgerow.processes.loop_bridge import LoopBridge
 
 
@@ -120,7 +121,7 @@ async def test_what_is_readable_runs_it(bridge: Bridge, is_client: bool, fails: 
     with near, far:
         near.setblocking(False)
         source = Reads(near, fails=fails)
-        register = bridge.loop.register_client if is_client else bridge.loop.register
+        register = bridge.loop.clients.register if is_client else bridge.loop.register
         register(near.fileno(), source, READABLE)
         for number in range(1, 4):
             far.send(b"x")
@@ -128,7 +129,7 @@ async def test_what_is_readable_runs_it(bridge: Bridge, is_client: bool, fails: 
             source.came.clear()
             assert source.received == b"x" * number
         assert bridge.errors == (3 if fails else 0)
-        (bridge.loop.unregister_client if is_client else bridge.loop.unregister)(near.fileno())
+        (bridge.loop.clients.unregister if is_client else bridge.loop.unregister)(near.fileno())
 
 
 async def test_closed_it_leaves_the_loop_alone(bridge: Bridge) -> None:

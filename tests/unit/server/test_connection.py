@@ -79,7 +79,7 @@ def test_b1_all_pipelined_requests_are_answered_in_the_end(harness: ServerHarnes
         return len(client.statuses()) == 100
 
     harness.until(all_have_come)
-    assert harness.connection_of(client)._held_bytes == 0
+    assert harness.connection_of(client)._reader.held_bytes == 0
 
 
 def test_b1_what_waits_to_be_sent_is_bounded() -> None:
@@ -89,7 +89,7 @@ def test_b1_what_waits_to_be_sent_is_bounded() -> None:
         connection = harness.connection_of(client)
         blocked_for = 0
         while blocked_for < 50:  # the kernel gives its buffers more room at first
-            if len(connection._unparsed) < 2:
+            if len(connection._reader._unparsed) < 2:
                 client.send(GET * 100)
             asked = len(harness.handler.asked)
             harness.step(0.001, wait_s=0.001)
@@ -103,7 +103,7 @@ def test_b1_what_waits_to_be_sent_is_bounded() -> None:
             except BlockingIOError:
                 break
             harness.step(0.001, wait_s=0)
-        assert connection._held_bytes <= LIMITS.max_pipelined_bytes + READ_BYTES, (
+        assert connection._reader.held_bytes <= LIMITS.max_pipelined_bytes + READ_BYTES, (
             "the rest stays with the kernel"
         )
 
@@ -132,7 +132,7 @@ def test_b2_each_request_is_dated_with_its_own_arrival(harness: ServerHarness) -
         harness.clock.now += 0.1
         written_at.append(harness.clock.now)
         client.send(GET)
-        harness.until(lambda held=number: len(harness.connection_of(client)._unparsed) == held)  # type: ignore[misc]
+        harness.until(lambda held=number: len(harness.connection_of(client)._reader._unparsed) == held)  # type: ignore[misc]
         harness.until_asked(1)
     for number in range(3):
         harness.clock.now += 0.1
@@ -274,7 +274,7 @@ def test_what_comes_while_a_connection_lingers_is_dropped(harness: ServerHarness
     for _ in range(5):
         harness.step(0.001)
     assert len(harness.handler.asked) == 1
-    assert harness.connection_of(client)._held_bytes == 0
+    assert harness.connection_of(client)._reader.held_bytes == 0
 
 
 # -- clients that leave

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hedgerow.eventloop.loop import CLIENTS_PER_POLL, POLLS_OF_CLIENTS
+from hedgerow.eventloop.client_sockets import CLIENTS_PER_POLL, POLLS_OF_CLIENTS
 from hedgerow.server.server import IDLE_GRACE_S
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hedgerow.core.outcomes import Failure, FailureReason
-from hedgerow.eventloop.loop import READABLE
+from hedgerow.eventloop.poller import READABLE
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address
 from hedgerow.settings import UpstreamLimits, parse_target

@@ -10,7 +10,7 @@ import pytest
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Success
 from hedgerow.core.response_validation import classify_response
-from hedgerow.eventloop.loop import READABLE, WRITABLE
+from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.upstream.connection import ACTIVE, CLOSED, CONNECTING, IDLE
 from support.one_connection import GRACE_S, REQUEST, OneConnection
 

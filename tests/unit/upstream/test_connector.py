@@ -14,7 +14,8 @@ import trustme
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import WRITABLE, EventLoop
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import WRITABLE
 from hedgerow.net.resolver import OnResult, Resolver
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address

@@ -9,7 +9,7 @@ import pytest
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success
 from hedgerow.settings import LoserPolicy, UpstreamLimits
-from hedgerow.upstream.pool import REAP_INTERVAL_S
+from hedgerow.upstream.idle_connections import PROVEN_FOR_S, REAP_INTERVAL_S
 from support.upstream_bench import GRACE_S, Peer, UpstreamBench
 
 MakeBench = Callable[..., UpstreamBench]
@@ -351,6 +351,18 @@ def test_d1_pooled_connections_too(make_bench: MakeBench) -> None:
     assert bench.counts == {"active": 3}, "none had to connect"
 
 
+def test_d1_the_address_of_a_stale_connection_was_not_tried(make_bench: MakeBench) -> None:
+    bench = make_bench(addresses=3)
+    attempt = bench.send_to(2)
+    stale = bench.exchange(bench.accept(2), attempt)
+    bench.now += 0.1
+    request = bench.request()
+    bench.send(1, request)
+    stale.close()
+    bench.until(lambda: bench.facts.retries == 1 and len(request.tried or ()) == 1)
+    assert request.tried != [bench.address(2)], "it is the turn of another"
+
+
 def test_d1_one_slow_address_of_three_does_not_make_requests_fail(make_bench: MakeBench) -> None:
     """The first address never answers; its requests are answered by their hedges, with one address or another."""
     bench = make_bench(addresses=3)
@@ -415,6 +427,34 @@ def test_d2_or_one_that_has_answered_since_its_first_attempt_was_sent(bench: Ups
     assert peers[1].request() == 3
     assert bench.waiting_connections() == []
     assert first.outcome is None
+
+
+def answered_beside(bench: UpstreamBench, idle_for_s: float) -> Peer:
+    """Return a pooled connection, idle for this long when a request is first sent; another has answered since."""
+    peers = bench.idle_connections(3)
+    bench.pass_time(idle_for_s)
+    other = bench.send()  # a request that is under way
+    assert peers[2].request() == 1
+    bench.send(1, request := bench.request())
+    assert peers[1].request() == 1
+    peers[2].answer()
+    bench.settled(other)
+    bench.send()  # another request takes the connection that was used last
+    assert peers[2].request() == 1
+    bench.now += 0.3
+    bench.send(3, request)
+    return peers[0]
+
+
+def test_d2_or_one_that_was_used_recently_where_another_pooled_one_has_answered(bench: UpstreamBench) -> None:
+    """Otherwise the last hedges of each swing of the load would connect."""
+    assert answered_beside(bench, PROVEN_FOR_S - 0.1).request() == 3
+    assert bench.waiting_connections() == []
+
+
+def test_d2_but_none_that_was_idle_for_longer(bench: UpstreamBench) -> None:
+    answered_beside(bench, PROVEN_FOR_S + 0.1)
+    assert bench.accept().request() == 3
 
 
 def test_d2_with_one_hedge_it_is_that_one(make_bench: MakeBench) -> None:

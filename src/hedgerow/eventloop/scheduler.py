@@ -1,0 +1,108 @@
+"""What is to be done in an iteration of the event loop, in the order in which it is asked for."""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from hedgerow.eventloop.deadlines import DeadlineQueue
+from hedgerow.eventloop.event_handler import EventHandler
+
+STEP_S: Final = 0.001
+"""After this long in one step, due deadlines are looked at and what was written is sent; then the step goes on."""
+
+
+class Closable(Protocol):
+    """A socket."""
+
+    def close(self) -> None: ...
+
+
+class Scheduler:
+    """Deadlines, tasks, writers, and sockets to close. Instants are seconds of `clock`."""
+
+    def __init__(self, clock: Callable[[], float], on_internal_error: Callable[[], None]) -> None:
+        self.clock = clock
+        self.deadlines = DeadlineQueue()
+        self._on_internal_error = on_internal_error
+        self._ready: list[EventHandler] = []
+        self._after_reading: list[EventHandler] = []
+        self._writers: list[EventHandler] = []
+        self._closing: list[Closable] = []
+        self._step_ends_at = 0.0
+
+    # -- what is to be done in this iteration
+
+    def wake(self, task: EventHandler) -> None:
+        """Resume `task` in this iteration."""
+        self._ready.append(task)
+
+    def wake_after_reading(self, task: EventHandler) -> None:
+        """Resume `task` once the answers that have come were read, in this iteration or the next."""
+        self._after_reading.append(task)
+
+    def flush_later(self, writer: EventHandler) -> None:
+        """Have `writer` send what it holds in this iteration."""
+        self._writers.append(writer)
+
+    def close_later(self, sock: Closable) -> None:
+        """Close `sock`, which is not registered any more, when the iteration ends.
+
+        Until then no other socket gets its number, so an event that was polled for one never reaches the other.
+        """
+        self._closing.append(sock)
+
+    def call_at(self, at: float, waiter: EventHandler) -> int:
+        """Call `waiter.on_deadline` at the instant `at`. Return what `cancel` needs."""
+        return self.deadlines.set(at, waiter)
+
+    def cancel(self, tick: int, waiter: EventHandler) -> None:
+        """Forget a deadline; one that has fired is forgotten already."""
+        self.deadlines.cancel(tick, waiter)
+
+    def internal_error(self) -> None:
+        """Called in the handler of an exception that ends one connection, and not the iteration."""
+        self._on_internal_error()
+
+    # -- called by the event loop
+
+    def _run_due(self) -> None:
+        now = self.clock()
+        if now < self.deadlines.next_due_at:
+            return
+        while True:
+            waiter = self.deadlines.pop_due(now)
+            if waiter is None:
+                return
+            try:
+                waiter.on_deadline()
+            except Exception:  # noqa: BLE001 (the same border)
+                self._on_internal_error()
+            read_at = self.clock()
+            if read_at >= self._step_ends_at:  # a burst of hedges is due at once
+                self._step_ends_at = read_at + STEP_S
+                self._flush()
+
+    def _run_ready(self) -> None:
+        while self._ready:
+            ready, self._ready = self._ready, []
+            for task in ready:
+                try:
+                    task.resume()
+                except Exception:  # noqa: BLE001 (the same border)
+                    self._on_internal_error()
+                now = self.clock()
+                if now >= self._step_ends_at:  # a lookup that ends may start thousands of connects
+                    self._step_ends_at = now + STEP_S
+                    self._run_due()
+                    self._flush()
+
+    def _flush(self) -> None:
+        while self._writers:
+            writers, self._writers = self._writers, []
+            for writer in writers:
+                writer.flush()
+
+    def _close(self) -> None:
+        if self._closing:
+            closing, self._closing = self._closing, []
+            for sock in closing:
+                sock.close()

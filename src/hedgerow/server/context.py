@@ -1,0 +1,48 @@
+"""What the connections of one server share."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hedgerow.core.request import Handler
+from hedgerow.eventloop.loop import EventLoop
+from hedgerow.server.request_cache import ParsedRequestCache
+from hedgerow.server.response_writer import DateHeader
+from hedgerow.server.timeouts import ConnectionTimeouts
+from hedgerow.settings import ClientLimits
+
+if TYPE_CHECKING:
+    from hedgerow.server.connection import ClientConnection
+
+
+class ServerContext:
+    """What the connections of one server share."""
+
+    __slots__ = (
+        "cache", "connections", "date", "draining", "handler", "limits", "loop", "next_id", "on_closed", "on_rejected",
+        "timeouts",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: ClientLimits,
+        loop: EventLoop,
+        *,
+        next_id: Callable[[], bytes],
+        on_rejected: Callable[[str, str], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.loop = loop
+        self.next_id = next_id
+        self.on_rejected = on_rejected
+        """Called with code and reason of each response that the handler was not asked for."""
+        self.on_closed = on_closed
+        """Called when a connection is closed."""
+        self.connections: set[ClientConnection] = set()
+        self.timeouts = ConnectionTimeouts(limits)
+        self.cache = ParsedRequestCache()
+        self.date = DateHeader()
+        self.draining = False
+        """Each connection is closed after its next response."""

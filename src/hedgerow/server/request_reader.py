@@ -1,0 +1,103 @@
+"""The requests of one connection: what was read of it, parsed in bounded pieces as the answers go."""
+
+from hedgerow.core.request import Request
+from hedgerow.core.response import Response
+from hedgerow.net.stream import Stream
+from hedgerow.net.tcp import receive_queue_age_s
+from hedgerow.server.context import ServerContext
+from hedgerow.server.request_parser import RequestParser
+from hedgerow.server.request_rejected import RequestRejected
+
+
+class RequestReader:
+    """Holds what has come and is not answered yet, each piece with the instant at which it came."""
+
+    __slots__ = ("_context", "_first_read", "_parser", "_unparsed", "held_bytes", "pipeline", "rejected")
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self.pipeline: list[Request] = []  # a deque, empty, takes 760 bytes of each connection
+        """Parsed requests, in their order."""
+        self._parser = RequestParser(context.limits, self.pipeline.append, context.next_id, context.cache)
+        self._unparsed: list[tuple[bytes, float]] = []
+        self.held_bytes = 0
+        """The length of what is not parsed yet."""
+        self.rejected: RequestRejected | None = None
+        """What the parser said of the bytes behind the pipeline."""
+        self._first_read = True
+
+    def resumed(self) -> None:
+        """Called when the socket is read again: what comes next may have come a while ago."""
+        self._first_read = True
+
+    def add(self, data: bytes, stream: Stream) -> None:
+        """Hold what was just read from `stream`."""
+        self._unparsed.append((data, self._arrived_at(stream)))
+        self.held_bytes += len(data)
+
+    @property
+    def has_unparsed(self) -> bool:
+        """Return whether `parse` has something to do."""
+        return len(self._unparsed) > 0
+
+    @property
+    def has_partial_head(self) -> bool:
+        """Return whether a part of a request head was parsed, and not all of it."""
+        return self._parser.partial
+
+    def parse(self) -> None:
+        """Parse a bounded piece of what is held: it goes to `pipeline`, or `rejected` says why not."""
+        data, arrived_at = self._unparsed[0]
+        size = self._context.limits.parse_chunk_bytes
+        if len(data) > size:
+            self._unparsed[0] = data[size:], arrived_at
+            data = data[:size]
+        else:
+            self._unparsed.pop(0)
+        self.held_bytes -= len(data)
+        try:
+            self._parser.feed(data, arrived_at)
+        except RequestRejected as rejected:
+            self._unparsed = [(b"", arrived_at)]
+            self.rejected = rejected
+
+    @property
+    def rejected_bytes_arrived_at(self) -> float:
+        """Return when the bytes came that were rejected."""
+        return self._unparsed[0][1]
+
+    def error_response(self, rejected: RequestRejected) -> Response:
+        """Return the response to what was rejected; `rejected_id` and `rejected_is_head` belong to it."""
+        return self._parser.error_response(rejected)
+
+    @property
+    def rejected_id(self) -> bytes:
+        """Return the id of the request that was rejected."""
+        return self._parser.request_id
+
+    @property
+    def rejected_is_head(self) -> bool:
+        """Return whether a request of HEAD was rejected."""
+        return self._parser.is_head
+
+    def drop(self) -> None:
+        """Hold nothing any more."""
+        self._unparsed.clear()
+        self.held_bytes = 0
+        self.pipeline.clear()
+        self.rejected = None
+
+    def close(self) -> None:
+        """Free the parser."""
+        self._parser.close()
+
+    def _arrived_at(self, stream: Stream) -> float:
+        """Return when the kernel had what was just read: our own lag is charged to us, not to the client."""
+        loop = self._context.loop
+        now = loop.clock()
+        if self._first_read or loop.clients.lag or now > loop.clients.are_fresh_until:
+            self._first_read = False
+            age_s = receive_queue_age_s(stream.sock)
+            loop.clients.was_queued(age_s)
+            return now - age_s
+        return now

@@ -8,19 +8,8 @@ from itertools import count
 from random import Random
 from typing import Final
 
-from hedgerow.processes.supervision import (
-    KILL_AFTER_S,
-    ONE_SIGNAL_S,
-    Action,
-    Kill,
-    Report,
-    Start,
-    State,
-    Supervision,
-    Terminate,
-    Wanted,
-    WorkerState,
-)
+from hedgerow.processes.supervision import KILL_AFTER_S, ONE_SIGNAL_S, Supervision
+from hedgerow.processes.worker_state import Action, Kill, Report, Start, State, Terminate, Wanted, WorkerState
 
 CHAOS_S: Final = 15.0
 """Processes fail, and the system rejects, until this long after the start."""

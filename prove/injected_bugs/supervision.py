@@ -3,6 +3,7 @@
 from prove.injected_bugs.bug import Bug
 
 _FILE = "processes/supervision.py"
+_STATE = "processes/worker_state.py"
 _C20 = ("C20", 0.02)
 
 SUPERVISION = (
@@ -20,7 +21,7 @@ SUPERVISION = (
     ),
     Bug(
         "E1 a worker that hangs before it serves is not killed",
-        _FILE, "self.started_at, self.due_at = now, now + STARTUP_KILL_S", "self.started_at, self.due_at = now, inf",
+        _STATE, "self.started_at, self.due_at = now, now + STARTUP_KILL_S", "self.started_at, self.due_at = now, inf",
         *_C20,
     ),
     Bug(
@@ -45,7 +46,7 @@ SUPERVISION = (
     ),
     Bug(
         "a worker that keeps failing is started again at once",
-        _FILE, "        self.due_at = now + wait_s\n", "        self.due_at = now\n",
+        _STATE, "        self.due_at = now + wait_s\n", "        self.due_at = now\n",
         *_C20,
     ),
     Bug(
@@ -92,7 +93,7 @@ SUPERVISION = (
     ),
     Bug(
         "a worker that is told to drain while it drains has longer than its drain",
-        _FILE, "self.due_at = min(self.due_at, kill_at)", "self.due_at = max(self.due_at, kill_at)",
+        _STATE, "self.due_at = min(self.due_at, kill_at)", "self.due_at = max(self.due_at, kill_at)",
         *_C20,
     ),
     Bug(

@@ -7,18 +7,20 @@ import pytest
 from hedgerow.processes.supervision import (
     KILL_AFTER_S,
     ONE_SIGNAL_S,
-    RESTART_BACKOFF_S,
-    STABLE_S,
     START_ATTEMPTS,
-    STARTUP_KILL_S,
     TICK_S,
     UNRESPONSIVE_KILL_S,
+    Supervision,
+)
+from hedgerow.processes.worker_state import (
+    RESTART_BACKOFF_S,
+    STABLE_S,
+    STARTUP_KILL_S,
     Action,
     Kill,
     Report,
     Start,
     State,
-    Supervision,
     Terminate,
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import CapturingLogger
 
-from hedgerow.processes import supervision, worker_manager
+from hedgerow.processes import supervision, worker_manager, worker_state
 from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.worker_manager import StartupError, WorkerManager
 from hedgerow.settings import Settings, parse_target
@@ -140,7 +140,7 @@ async def test_e1_a_start_that_the_system_rejects_is_logged_and_tried_again(
 async def test_a_start_that_cannot_succeed_ends_with_the_childs_own_last_words(
     it: Managed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervision, "RESTART_BACKOFF_S", (0.0,))
+    monkeypatch.setattr(worker_state, "RESTART_BACKOFF_S", (0.0,))
     it.start("import nowhere_to_be_found")
     with pytest.raises(StartupError) as raised:
         await it.manager.wait_until_one_serves()
@@ -153,10 +153,10 @@ async def test_a_start_that_cannot_succeed_ends_with_the_childs_own_last_words(
 async def test_a_worker_that_hangs_before_it_serves_is_killed(
     it: Managed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervision, "STARTUP_KILL_S", 0.01)
+    monkeypatch.setattr(worker_state, "STARTUP_KILL_S", 0.01)
     it.start(WAIT)
     await it.until(lambda: bool(it.logged("worker died")))
-    monkeypatch.setattr(supervision, "STARTUP_KILL_S", 60.0)
+    monkeypatch.setattr(worker_state, "STARTUP_KILL_S", 60.0)
     assert it.logged("worker died")[0]["exit_code"] == -9
     it.next_is(READY + WAIT)
     await it.until_serving()

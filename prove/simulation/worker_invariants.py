@@ -60,7 +60,14 @@ def _check_rest(evidence: Evidence, name: str, rest: Rest) -> None:
     must(not busy, "at rest no connection is busy", name, rest)
     must(rest.in_flight == rest.waiting == 0, "at rest nothing is in flight", name, rest)
     must(not rest.is_overloaded and rest.rate_limit == inf, "at rest all load is admitted", name, rest)
-    allowed = {"HttpServer": 1, "Connector": 1, "Lookup": 1, "IdleConnections": 1, "_LoserReaper": 1, "_Once": 1}
+    allowed = {
+        "HttpServer": 1,
+        "Connector": 1,
+        "Lookup": 1,
+        "IdleConnections": 1,
+        "_LoserReaper": 1,
+        "_Once": 1,
+    }
     unexpected = {kind: number for kind, number in rest.deadlines.items() if number > allowed.get(kind, 0)}
     must(not unexpected, "at rest no deadline is set", name, unexpected)
     listens = 0 if evidence.played.drained else 1

@@ -235,7 +235,8 @@ def main() -> None:
 def serve(**values: Any) -> None:
     """Serve GET /api/smart?timeout=MS before the upstream."""
     from hedgerow.processes.process_tuning import raise_descriptor_limit  # noqa: PLC0415
-    from hedgerow.processes.supervisor import StartupError, run  # noqa: PLC0415 (--help need not load it)
+    from hedgerow.processes.supervisor import run  # noqa: PLC0415 (--help need not load it)
+    from hedgerow.processes.worker_manager import StartupError  # noqa: PLC0415
 
     for name, kind in (("losers", LoserPolicy), ("log_format", LogFormat), ("access_log", AccessLog)):
         values[name] = kind(values[name])

@@ -16,7 +16,7 @@ from deploy.prometheus_rule import RULES, groups
 from deploy.settings_of import settings_of
 from deploy.tools import missing
 from hedgerow import __version__
-from hedgerow.processes.worker_manager import KILL_AFTER_S
+from hedgerow.processes.supervision import KILL_AFTER_S
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ["demo", "production"]

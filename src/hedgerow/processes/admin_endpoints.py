@@ -17,6 +17,7 @@ from hedgerow.core.response import JSON, Response, problem_response
 from hedgerow.processes.control_channel import (
     ControlReply,
     ControlRequest,
+    Failed,
     GetRecent,
     GetSnapshot,
     RecentReply,
@@ -135,7 +136,8 @@ class AdminEndpoints:
             return [], not asked
         done, _ = await asyncio.wait(replies, timeout=REPLY_WAIT_S)
         come = [reply.result() for reply in done if not reply.cancelled()]
-        return come, len(come) == len(asked)
+        sound: list[ControlReply] = [reply for reply in come if not isinstance(reply, Failed)]
+        return sound, len(sound) == len(asked)
 
     async def _ask_counts(self) -> Snapshot:
         """Add up all workers, those that do not answer as they last reported, and those that are no more."""
@@ -243,7 +245,6 @@ class AdminEndpoints:
         counts = await self._ask_counts()
         self._history.sample(counts, self._clock())
         self._worker_counts()
-        self._workers.kill_unresponsive()
         self._log_health_transitions(counts)
         self._logs.summarise()
 

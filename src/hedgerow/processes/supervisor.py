@@ -8,95 +8,118 @@ import asyncio
 import os
 import signal
 import socket
+from typing import Final
 
 from hedgerow.admin.server import AdminServer
 from hedgerow.processes.admin_endpoints import AdminEndpoints
+from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.embedded_simulator import EmbeddedSimulator
-from hedgerow.processes.worker_manager import WorkerManager
+from hedgerow.processes.worker_manager import StartupError, WorkerManager
 from hedgerow.service_manager import READY, STOPPING, notify
 from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
 from hedgerow.telemetry.logs import Logs, Sink
 
-STANDARD_OUTPUT = 1
-
-
-class StartupError(Exception):
-    """Nothing could be served; one line for people."""
+STANDARD_OUTPUT: Final = 1
+TAKEN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
     """All processes of one gateway."""
 
     def __init__(self, settings: Settings) -> None:
+        """To be made within a running event loop."""
         self._settings = settings
         self._logs = Logs(settings.log_format, settings.log_level)
         self._log = self._logs.log
         self._output = Sink(STANDARD_OUTPUT)
         """For the lines at the start: like the log it may have no reader, or a full disk."""
+        self._children = ChildProcesses()
         embedded = settings.upstream == EMBEDDED
-        self._simulator = EmbeddedSimulator(self._log) if embedded else None
-        self._workers = WorkerManager(settings, self._log)
+        self._simulator = EmbeddedSimulator(self._children, self._log) if embedded else None
+        self._workers = WorkerManager(settings, self._log, self._children)
         self._endpoints = AdminEndpoints(settings, self._workers, self._logs)
 
     async def run(self) -> None:
         """Serve until a signal says otherwise. Raises StartupError."""
-        settings, loop = self._settings, asyncio.get_running_loop()
         self._logs.catch_all()
-        sock = _bind(settings.host, settings.port, "--port")
-        admin_sock = _bind(settings.admin_host, settings.admin_port, "--admin-port")
-        stop, stop_at_once = self._stops_on_signals()
-        routes = self._endpoints.routes(port=sock.getsockname()[1])
-        server = AdminServer(routes.answer, settings.client_limits)
+        self._take_signals()
         try:
-            target = await self._target()
-            self._workers.start(sock, target)
-            loop.add_signal_handler(signal.SIGHUP, self._workers.replace, sock, target)
-            server.start(admin_sock)
-            self._endpoints.start()
-            ready = loop.create_task(self._until_serving(target))
-            stopped = loop.create_task(stop.wait())
-            await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
-            if not stop.is_set():
-                ready.result()
-                self._print_banner(sock, admin_sock, target)
-                notify(READY)
-            ready.cancel()
-            await stopped
-            notify(STOPPING)
-            await self._workers.stop(sock, stop_at_once)
+            with (
+                _bind(self._settings.host, self._settings.port, "--port") as sock,
+                _bind(self._settings.admin_host, self._settings.admin_port, "--admin-port") as admin_sock,
+            ):
+                await self._serve(sock, admin_sock)
         finally:
-            loop.remove_signal_handler(signal.SIGHUP)
-            await self._endpoints.stop()
             await self._workers.close()
-            await server.close()
             if self._simulator is not None:
                 await self._simulator.stop()
-            sock.close()
-            admin_sock.close()
+            self._ignore_signals()
+            self._children.close()
             self._logs.close()
             self._output.flush()
 
+    def _take_signals(self) -> None:
+        """Handle signals, also those that came before (`hedgerow.__main__`)."""
+        loop = asyncio.get_running_loop()
+
+        def take(number: int, _: object) -> None:
+            workers = self._workers
+            loop.call_soon_threadsafe(workers.replace if number == signal.SIGHUP else workers.terminate)
+
+        # Not by `loop.add_signal_handler`: as it closes, the loop would have the next signal kill the process.
+        for number in TAKEN_SIGNALS:
+            signal.signal(number, take)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN_SIGNALS)
+
     @staticmethod
-    def _stops_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
-        """Return what the first SIGTERM or SIGINT sets, and what the next one sets."""
-        loop, stop, stop_at_once = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    def _ignore_signals() -> None:
+        """What comes now is for a gateway that has ended: it must not change the exit code."""
+        for number in TAKEN_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
-        def on_signal() -> None:
-            (stop_at_once if stop.is_set() else stop).set()
+    async def _serve(self, sock: socket.socket, admin_sock: socket.socket) -> None:
+        """Start, serve, drain. Raises StartupError."""
+        routes = self._endpoints.routes(port=sock.getsockname()[1])
+        server = AdminServer(routes.answer, self._settings.client_limits)
+        try:
+            target = self._target()
+            self._workers.start(sock, target)
+            server.start(admin_sock)
+            self._endpoints.start()
+            await self._until_serving()
+            if not self._workers.draining:
+                self._print_banner(sock, admin_sock, target)
+                notify(READY)
+            await self._workers.wait_until_stopping()
+            notify(STOPPING)
+            sock.close()
+            await self._workers.wait_until_ended()
+        finally:
+            await self._endpoints.stop()
+            await server.close()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to replace yet, and no reason to die
-        return stop, stop_at_once
+    def _target(self) -> Target:
+        if self._simulator is None:
+            return parse_target(self._settings.upstream)
+        try:
+            return self._simulator.start()
+        except Exception as error:  # noqa: BLE001 (whatever the system rejects)
+            raise StartupError(f"the embedded simulator cannot be started: {error}") from None
 
-    async def _target(self) -> Target:
-        if self._simulator is not None:
-            return await self._simulator.start()
-        return parse_target(self._settings.upstream)
+    async def _until_serving(self) -> None:
+        """Wait until a worker serves and the embedded simulator does, or the gateway stops. Raises StartupError."""
+        serving = asyncio.ensure_future(self._until_all_serve())
+        stopping = asyncio.ensure_future(self._workers.wait_until_stopping())
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if self._workers.draining:
+            serving.cancel()
+        await asyncio.wait([serving, stopping])
+        if not serving.cancelled():
+            serving.result()
 
-    async def _until_serving(self, target: Target) -> None:
-        """Wait until a worker serves, and the embedded simulator does. Raises StartupError."""
-        if self._simulator is not None and not await self._simulator.wait_until_ready(target.port):
+    async def _until_all_serve(self) -> None:
+        if self._simulator is not None and not await self._simulator.wait_until_ready():
             raise StartupError("the embedded simulator did not start")
         await self._workers.wait_until_one_serves()
 
@@ -134,6 +157,10 @@ def _url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+async def _run(settings: Settings) -> None:
+    await Supervisor(settings).run()
+
+
 def run(settings: Settings) -> None:
     """Serve by these settings until a signal; raises StartupError."""
-    asyncio.run(Supervisor(settings).run())
+    asyncio.run(_run(settings))

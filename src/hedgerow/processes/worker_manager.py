@@ -1,219 +1,231 @@
-"""The worker processes: spawned, restarted, replaced one by one, killed."""
+"""The worker processes: spawned, restarted, replaced one by one, killed. `supervision.py` decides; this carries out.
+
+All of it is callbacks of the event loop, no task of which the end could pass unseen.
+"""
 
 import asyncio
+import os
 import signal
 import socket
-import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from time import monotonic
+from typing import Final
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from hedgerow.processes.accept_balancer import ConnectionCounts
-from hedgerow.processes.control_channel import MAX_LINE_BYTES, WorkerConfig
-from hedgerow.processes.worker_channel import WorkerChannel
+from hedgerow.processes.child_processes import ChildProcess, ChildProcesses, OutputTail
+from hedgerow.processes.control_channel import WorkerConfig
+from hedgerow.processes.supervision import Supervision
+from hedgerow.processes.worker_channel import ChannelListener, WorkerChannel
+from hedgerow.processes.worker_state import Action, Kill, Report, Start, Terminate
 from hedgerow.service_manager import READY, RELOADING, notify
 from hedgerow.settings import Settings, Target
 from hedgerow.telemetry.snapshot import Snapshot, add
 
-RESTART_BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
-"""Waits before a worker is replaced that keeps dying; a worker that stood for `STABLE_S` starts at the first."""
-STABLE_S = 10.0
-HUNG_S = 10.0
-"""A worker that serves and says nothing for so long (it is asked each second) hangs: it is killed and replaced. Turns
-of the event loop under the heaviest load that was tried took 5 s."""
-KILL_AFTER_S = 2.0
-"""A worker that has not ended this long after its drain was over is killed."""
+MODULE: Final = "hedgerow.processes.worker"
+STANDARD_ERROR: Final = 2
 
 
-class _Worker:
-    """A worker's process, as the supervisor sees it."""
+class StartupError(Exception):
+    """Nothing could be served; one line for people."""
 
-    def __init__(self, slot: int) -> None:
-        self.slot = slot
-        """Its place on the scoreboard."""
-        self.retiring = False
-        """Another has taken over; it is not started again."""
-        self.watch: asyncio.Task[None] | None = None
-        self.process: asyncio.subprocess.Process | None = None
-        self.link: WorkerChannel | None = None
 
-    @property
-    def ready(self) -> bool:
-        """Tell whether it serves."""
-        return self.link is not None and self.link.ready
+class WorkerProcess(ChannelListener):
+    """One process of a worker: its channel, its last words, its end."""
+
+    def __init__(self, manager: "WorkerManager", config: WorkerConfig, passed: Sequence[int]) -> None:
+        """Start it. `passed` are descriptors: listening socket, counts, log. Raises whatever the system rejects."""
+        self._manager = manager
+        self._slot = config.slot
+        listening, counts, log = passed
+        with ExitStack() as on_failure:
+            ours, theirs = socket.socketpair()
+            on_failure.callback(ours.close)
+            with theirs:
+                self._tail = OutputTail()
+                on_failure.callback(self._tail.close)
+                try:
+                    self._child: ChildProcess = manager.children.spawn(
+                        MODULE, (listening, theirs.fileno(), counts, log), self._on_exit,
+                        pass_fds=(listening, theirs.fileno(), counts, log), stderr=self._tail.writer,
+                    )  # fmt: skip
+                finally:
+                    self._tail.close_writer()
+            on_failure.pop_all()
+        self.channel = WorkerChannel(ours, self)
+        self._config = config
+
+    def configure(self) -> None:
+        """Send its configuration, which it waits for."""
+        self.channel.send(msgspec.json.encode(self._config) + b"\n")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless the process has ended."""
+        self._child.send_signal(number)
+
+    def on_serving(self) -> None:
+        self._manager.do(self._manager.plan.serving(self._slot, monotonic()))
+
+    def on_asked(self) -> None:
+        self._manager.do(self._manager.plan.asked(self._slot, monotonic()))
+
+    def on_answered(self, *, all_requests: bool) -> None:
+        self._manager.do(self._manager.plan.answered(self._slot, monotonic(), all_requests=all_requests))
+
+    def on_closed(self, reason: str) -> None:
+        self._manager.do(self._manager.plan.channel_closed(self._slot, reason, monotonic()))
+
+    def _on_exit(self, code: int | None) -> None:
+        self.channel.read_rest()
+        self._manager.ended(self._slot, self.channel.last)
+        self._manager.do(self._manager.plan.exited(self._slot, code, self._tail.close(), monotonic()))
 
 
 class WorkerManager:
-    """All workers of one gateway."""
+    """All workers of one gateway: `start`, then signals, then `close`."""
 
-    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+    def __init__(self, settings: Settings, log: FilteringBoundLogger, children: ChildProcesses) -> None:
         self._settings = settings
         self._log = log
-        self.retired = Snapshot()
-        """The counts of the workers that have ended."""
-        self.draining = False
-        self._workers: list[_Worker] = []
-        self._watches: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Event()
-        """A worker has begun to serve, or has ended."""
+        self.children = children
+        self.plan = Supervision(settings.workers, settings.drain_ms / 1000, monotonic())
+        """What is to be done; each event is reported to it, and what it returns is passed to `do`."""
+        self._retired = Snapshot()
+        self._processes: dict[int, WorkerProcess] = {}
         self._board = ConnectionCounts.create(settings.workers + 1)
-        self._replacing: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._is_rolling = False
+        self._log_descriptor = os.dup(STANDARD_ERROR)
+
+    # -- what the admin port reports
 
     @property
     def count(self) -> int:
         """The number of workers, whether they serve or not."""
-        return len(self._workers)
+        return len(self.plan.workers)
+
+    @property
+    def draining(self) -> bool:
+        """The gateway stops."""
+        return self.plan.is_stopping
 
     @property
     def channels(self) -> list[WorkerChannel]:
         """The channels to all workers that have one."""
-        return [worker.link for worker in self._workers if worker.link is not None]
+        return [process.channel for process in self._processes.values()]
 
     @property
     def serving(self) -> list[WorkerChannel]:
         """The channels to the workers that serve."""
         return [channel for channel in self.channels if channel.ready]
 
+    @property
+    def retired(self) -> Snapshot:
+        """The counts of the workers that have ended."""
+        return add(self._retired, Snapshot(worker_restarts=self.plan.restarts))
+
+    # -- events
+
     def start(self, sock: socket.socket, target: Target) -> None:
-        """Start all workers."""
-        for slot in range(self._settings.workers):
-            self._start_worker(slot, sock, target)
+        """Start all workers, unless the gateway stops already."""
+        self._sock = sock
+        self._target = target
+        self.do(self.plan.start(monotonic()))
+
+    def replace(self) -> None:
+        """SIGHUP: put a new process in the place of each worker, one after the other."""
+        self.do(self.plan.hangup(monotonic()))
+
+    def terminate(self) -> None:
+        """SIGTERM: let the workers drain (B13); a second one kills them."""
+        self.do(self.plan.terminate(monotonic()))
 
     async def wait_until_one_serves(self) -> None:
-        """Wait until a worker serves."""
-        await self._until(lambda: bool(self.serving))
+        """Wait until a worker serves, or the gateway stops. Raises StartupError if none can be started."""
+        await self._wait_until(lambda: self.plan.has_served or self.plan.is_stopping or self.plan.has_failed)
+        if self.plan.has_failed:
+            raise StartupError(f"no worker can be started: {self.plan.last_failure}")
+
+    async def wait_until_stopping(self) -> None:
+        """Wait until SIGTERM was received."""
+        await self._wait_until(lambda: self.plan.is_stopping)
+
+    async def wait_until_ended(self) -> None:
+        """Wait until SIGTERM was received and no worker is left."""
+        await self._wait_until(lambda: self.plan.has_ended)
 
     async def close(self) -> None:
-        """Kill what is left."""
-        if self._replacing is not None:
-            self._replacing.cancel()
-            await asyncio.wait([self._replacing])
-        for task in set(self._watches):
-            task.cancel()
-        if self._watches:
-            await asyncio.wait(set(self._watches))
-        for worker in self._workers:
-            _signal(worker.process, signal.SIGKILL)
+        """Kill what is left, and wait for it."""
+        self.do(self.plan.kill_all())
+        await self.wait_until_ended()
+        if self._timer is not None:
+            self._timer.cancel()
         self._board.close()
+        os.close(self._log_descriptor)
 
-    def _start_worker(self, slot: int, sock: socket.socket, target: Target) -> _Worker:
-        worker = _Worker(slot)
-        self._workers.append(worker)
-        order = (
-            msgspec.json.encode(WorkerConfig(self._settings, target, self._settings.workers + 1, slot))
-            + b"\n"
-        )
-        worker.watch = asyncio.get_running_loop().create_task(self._keep_running(worker, sock, order))
-        self._watches.add(worker.watch)
-        worker.watch.add_done_callback(self._watches.discard)
-        return worker
-
-    async def _until(self, holds: Callable[[], bool]) -> None:
-        """Wait for something that a worker's beginning or end brings about."""
+    async def _wait_until(self, holds: Callable[[], bool]) -> None:
         while not holds():
             self._changed.clear()
             await self._changed.wait()
 
-    def replace(self, sock: socket.socket, target: Target) -> None:
-        """SIGHUP: put a new process in the place of each worker, one after the other."""
-        if not self.draining and (self._replacing is None or self._replacing.done()):
-            self._replacing = asyncio.get_running_loop().create_task(self._replace_each(sock, target))
+    # -- carrying out
 
-    async def _replace_each(self, sock: socket.socket, target: Target) -> None:
-        notify(RELOADING)
-        for old in list(self._workers):
-            free = set(range(self._settings.workers + 1)) - {worker.slot for worker in self._workers}
-            new = self._start_worker(free.pop(), sock, target)
-            await self._until(lambda new=new: new.ready)  # type: ignore[misc] # mypy knows no defaults here
-            old.retiring = True
-            _signal(old.process, signal.SIGTERM)
-            assert old.watch is not None  # noqa: S101 (for mypy)
-            drain_s = self._settings.drain_ms / 1000 + KILL_AFTER_S
-            await asyncio.wait([old.watch], timeout=drain_s)
-            _signal(old.process, signal.SIGKILL)
-            await asyncio.wait([old.watch])
-            self._workers.remove(old)
-        notify(READY)
-        self._log.info("workers replaced", workers=len(self._workers))
+    def do(self, actions: list[Action]) -> None:
+        """Carry out what was decided. The one place that starts and signals workers, and logs what became of them."""
+        for action in actions:
+            match action:
+                case Report():
+                    getattr(self._log, action.level)(action.event, **action.fields)
+                case Start():
+                    self._spawn(action.slot)
+                case Terminate():
+                    self._signal(action.slot, signal.SIGTERM)
+                case Kill():
+                    self._signal(action.slot, signal.SIGKILL)
+        self._note_changes()
 
-    async def _keep_running(self, worker: _Worker, sock: socket.socket, order: bytes) -> None:
-        deaths = 0
-        while True:
-            began_at = monotonic()
-            await self._run_worker(worker, sock, order)
-            if self.draining or worker.retiring:
-                return
-            deaths = 1 if monotonic() - began_at > STABLE_S else deaths + 1
-            wait_s = RESTART_BACKOFF_S[min(deaths, len(RESTART_BACKOFF_S)) - 1]
-            code = worker.process.returncode if worker.process else None
-            self._log.error("worker died", exit_code=code, restart_in_s=wait_s)
-            self.retired = add(self.retired, Snapshot(worker_restarts=1))
-            await asyncio.sleep(wait_s)
+    def ended(self, slot: int, last: Snapshot) -> None:
+        """Called before the end of a worker's process is reported to the plan; `last` are its last counts."""
+        del self._processes[slot]
+        self._retired = add(self._retired, last.without_gauges())
+        self._board.withdraw(slot)
 
-    async def _run_worker(self, worker: _Worker, sock: socket.socket, order: bytes) -> None:
-        """Start one worker and listen to it until it has ended."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            passed = (sock.fileno(), theirs.fileno(), self._board.descriptor)
-            worker.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "hedgerow.processes.worker", *map(str, passed),
-                pass_fds=passed, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
-        ours.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
-        writer.write(order)
-        worker.link = WorkerChannel(reader, writer, self._changed.set)
-        try:
-            await worker.link.listen()
-        finally:
-            self.retired = add(self.retired, worker.link.last.without_gauges())
-            worker.link = None
-            self._board.withdraw(worker.slot)
-            self._changed.set()
-            await worker.process.wait()
-
-    async def stop(self, sock: socket.socket, at_once: asyncio.Event) -> None:
-        """Let the workers drain (B13); a second signal, or too long a drain, ends them."""
-        self.draining = True
-        if self._replacing is not None:
-            self._replacing.cancel()
-        sock.close()
-        for worker in self._workers:
-            _signal(worker.process, signal.SIGTERM)
-        if self._watches:
-            loop = asyncio.get_running_loop()
-            hurry = loop.create_task(_awaited(at_once.wait()))
-            everyone = loop.create_task(_awaited(asyncio.wait(self._watches)))
-            await asyncio.wait(
-                [hurry, everyone],
-                timeout=self._settings.drain_ms / 1000 + KILL_AFTER_S,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            hurry.cancel()
-            for worker in self._workers:
-                _signal(worker.process, signal.SIGKILL)
-            await everyone
-
-    @staticmethod
-    def _is_silent(link: WorkerChannel, for_s: float) -> bool:
-        return asyncio.get_running_loop().time() - link.last_heard_at > for_s
-
-    def kill_unresponsive(self) -> None:
-        """Kill the workers that have said nothing for `HUNG_S`."""
-        for worker in self._workers:
-            if worker.link is not None and worker.link.ready and self._is_silent(worker.link, HUNG_S):
-                self._log.error("worker hangs", silent_s=HUNG_S)
-                _signal(worker.process, signal.SIGKILL)
-
-
-async def _awaited(awaitable: Awaitable[object]) -> None:
-    await awaitable
-
-
-def _signal(process: asyncio.subprocess.Process | None, number: signal.Signals) -> None:
-    if process is not None and process.returncode is None:
-        with suppress(ProcessLookupError):
+    def _signal(self, slot: int, number: signal.Signals) -> None:
+        process = self._processes.get(slot)
+        if process is not None:
             process.send_signal(number)
+
+    def _spawn(self, slot: int) -> None:
+        config = WorkerConfig(self._settings, self._target, self._settings.workers + 1, slot)
+        passed = (self._sock.fileno(), self._board.descriptor, self._log_descriptor)
+        try:
+            process = WorkerProcess(self, config, passed)
+        except Exception as error:  # noqa: BLE001 (whatever the system rejects, it is tried again)
+            text = f"{type(error).__name__}: {error}"
+            self.do(self.plan.start_failed(slot, text, monotonic()))
+        else:
+            self._processes[slot] = process
+            process.configure()
+
+    def _note_changes(self) -> None:
+        self._changed.set()
+        if self._is_rolling != self.plan.is_rolling:
+            self._is_rolling = self.plan.is_rolling
+            if not self.draining:
+                notify(RELOADING if self._is_rolling else READY)
+        due_at = self.plan.next_due_at
+        if self._timer is None or due_at != self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = due_at
+            self._timer = asyncio.get_running_loop().call_later(due_at - monotonic(), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.children.reap()  # whatever became of a SIGCHLD
+        self.do(self.plan.tick(monotonic()))

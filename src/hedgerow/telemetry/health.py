@@ -223,7 +223,7 @@ def _too_little(window: Window, shares: Shares) -> str:
     if shares.failed:
         ended += f", {shares.failed} of them failed"
     if shares.cut_off:
-        ended += f", {shares.cut_off} more were cut off too early to know"
+        ended += f", {shares.cut_off} more cut off too early to know"
     if window.is_first:
         return f"Started {window.span_s:.0f} s ago: not enough data for a verdict; {ended}."
     if waiting:
@@ -239,7 +239,9 @@ def _out_of_time(counts: Snapshot, shares: Shares) -> str:
         return ""
     share = _percent(shares.out_of_time / shares.requests)
     took_s = quantile_s(0.99, BUCKETS_S, counts.attempt_duration.get("success", Histogram()).counts)
-    takes = "" if took_s is None else f" (99 % of the upstream's successes take at most {took_s * 1000:.0f} ms)"
+    takes = (
+        "" if took_s is None else f" (99 % of the upstream's successes take at most {took_s * 1000:.0f} ms)"
+    )
     return f" {share} of {shares.requests} requests ran out of their own timeout{takes}."
 
 

@@ -20,6 +20,7 @@ from hedgerow.core.response import JSON, Response
 from hedgerow.gateway import SMART_PATH, Gateway, Policy
 from hedgerow.openapi import document
 from hedgerow.processes.admin_endpoints import AdminEndpoints
+from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import ClientLimits, LogFormat, Settings
 from hedgerow.telemetry.logs import Logs
@@ -158,7 +159,8 @@ async def answers_of_the_operations_port(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Answer]:
     logs = Logs(LogFormat.JSON, "info")
-    workers = WorkerManager(Settings(), logs.log)
+    children = ChildProcesses()
+    workers = WorkerManager(Settings(), logs.log, children)
     endpoints = AdminEndpoints(Settings(), workers, logs)
     routes = endpoints.routes(8080)
     server = AdminServer(routes.answer, SHORT)
@@ -180,6 +182,7 @@ async def answers_of_the_operations_port(
                     yield await ask()
         await server.close()
     await workers.close()
+    children.close()
 
 
 async def raising(_routes: AdminRoutes, _: Request) -> Response:

@@ -2,25 +2,23 @@
 
 Probes decide whether a gateway lives. So a connection that sends nothing, sends without end or does not read can cost
 other such connections their place, but never a probe: none is closed before its first request had time to come.
-Requests are parsed by the main port's parser. docs/decisions/0018-admin-port.md
+Requests are parsed by the main port's parser. docs/decisions/0020-admin-port.md
 """
 
 import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
-from http import HTTPStatus
 from math import inf
 from time import monotonic
 from typing import Final
 
+from hedgerow.admin.connection import READ_BYTES, AdminConnection
 from hedgerow.core.request import Request, RequestIdGenerator
 from hedgerow.core.response import Response
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
-from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.server.response_writer import DateHeader, serialize_response
 from hedgerow.settings import ClientLimits
 
@@ -33,8 +31,6 @@ ACCEPT_BATCH: Final = 64
 """Connections accepted in one iteration, some 6 ms; then those that are open have their turn."""
 ACCEPT_PAUSE_S: Final = 0.01
 """How long nothing is accepted when there is no room and no connection that may be closed; the kernel keeps them."""
-READ_BYTES: Final = 4 * 1024
-"""Read at a time: about 100 pipelined requests, which are answered before more is read."""
 RECEIVE_BUFFER_BYTES: Final = 16 * 1024
 """What the kernel holds of a client that sends without end: asyncio reads up to 256 KiB of that at once."""
 _RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -59,8 +55,8 @@ class AdminServer:
         self._sock: socket.socket | None = None
         self._idle: dict[asyncio.Task[None], float] = {}
         """The connections without a request under way, the longest idle first, and from when they may be closed."""
-        self._answering: dict[asyncio.Task[None], None] = {}
-        """The other connections, the oldest request first."""
+        self._answering: dict[asyncio.Task[None], float] = {}
+        """The other connections, the oldest request first. Before its first response one is not to be closed."""
         self._next_id = RequestIdGenerator().next
         self._date = DateHeader()
 
@@ -120,16 +116,20 @@ class AdminServer:
 
     def _close_longest_idle(self) -> bool:
         """Close the connection that has been idle for longest; return whether there was one that may be closed."""
-        now = self._loop.time()
-        if self._idle:
-            longest = next((one for one, closable_at in self._idle.items() if closable_at <= now), None)
-        else:
-            longest = next(iter(self._answering), None)
+        longest = self._longest_idle()
         if longest is None:
             return False
         longest.cancel()
         self._forget(longest)
         return True
+
+    def _longest_idle(self) -> "asyncio.Task[None] | None":
+        now = self._loop.time()
+        for connections in (self._idle, self._answering):
+            for connection, closable_at in connections.items():
+                if closable_at <= now:
+                    return connection
+        return None if self._idle else next(iter(self._answering), None)
 
     def _forget(self, connection: asyncio.Task[None]) -> None:
         self._idle.pop(connection, None)
@@ -147,7 +147,7 @@ class AdminServer:
             return
         writer.transport.set_write_buffer_limits(high=0)  # what `drain` waits for is that all is sent
         try:
-            await _Connection(self, reader, writer).serve(self._limits)
+            await AdminConnection(self, reader, writer).serve(self._limits)
         except OSError:  # it has gone; or TimeoutError, which is one: it is silent, or does not read
             if writer.transport.get_write_buffer_size():
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
@@ -158,8 +158,7 @@ class AdminServer:
         """Return the response to a request as it goes over the wire."""
         task = asyncio.current_task()
         if task in self._idle:
-            del self._idle[task]
-            self._answering[task] = None
+            self._answering[task] = -inf if self._idle.pop(task) == -inf else inf
         response = await self._answer(request)
         if task in self._answering:
             del self._answering[task]
@@ -185,86 +184,3 @@ class AdminServer:
     def new_parser(self, on_request: Callable[[Request], None]) -> RequestParser:
         """Return a parser for one connection."""
         return RequestParser(self._limits, on_request, self._next_id, ParsedRequestCache())
-
-
-class _Connection:
-    """One connection: reads requests, and answers one after the other."""
-
-    def __init__(
-        self, server: AdminServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._server = server
-        self._reader = reader
-        self._writer = writer
-        self._requests: list[Request] = []
-        self._parser = server.new_parser(self._requests.append)
-
-    async def serve(self, limits: ClientLimits) -> None:
-        """Answer until the client ends it, or has to be answered for the last time.
-
-        Raises OSError, and TimeoutError for a client that is silent or does not read.
-        """
-        rejected: RequestRejected | None = None
-        closes_at = self._now() + limits.idle_timeout_s
-        while rejected is None:
-            try:
-                async with asyncio.timeout_at(closes_at):
-                    data = await self._reader.read(READ_BYTES)
-            except TimeoutError:
-                if not self._parser.partial:
-                    raise
-                detail = f"no whole request head within {limits.head_timeout_s:g} s"
-                rejected = RequestRejected("bad_request", detail, HTTPStatus.REQUEST_TIMEOUT)
-                break
-            if not data:
-                return
-            was_partial = self._parser.partial
-            try:
-                self._parser.feed(data, monotonic())
-            except RequestRejected as error:
-                rejected = error
-            answered = bool(self._requests)
-            if not await self._answer_all(limits):
-                return
-            if answered:
-                closes_at = self._now() + limits.idle_timeout_s
-            if self._parser.partial and (answered or not was_partial):
-                closes_at = self._now() + limits.head_timeout_s
-        await self._reject(rejected, limits)
-
-    async def _answer_all(self, limits: ClientLimits) -> bool:
-        """Answer the requests that were read; return whether the connection stays open."""
-        while self._requests:
-            request = self._requests.pop(0)
-            await self._send(await self._server.respond(request), limits)
-            if not request.keep_alive:
-                await self._linger(limits)
-                return False
-            await asyncio.sleep(0)  # the other connections have their turn
-        return True
-
-    async def _reject(self, rejected: RequestRejected, limits: ClientLimits) -> None:
-        parser = self._parser
-        request = Request(b"", b"", b"", request_id=parser.request_id, arrived_at=monotonic())
-        response, is_head = parser.error_response(rejected), parser.is_head
-        await self._send(
-            self._server.serialize(response, request, b"Connection: close\r\n", is_head=is_head), limits
-        )
-        await self._linger(limits)
-
-    async def _send(self, data: bytes, limits: ClientLimits) -> None:
-        self._writer.write(data)
-        async with asyncio.timeout(limits.write_timeout_s):
-            await self._writer.drain()
-
-    async def _linger(self, limits: ClientLimits) -> None:
-        """Send FIN and read on for a while: RST could take the answer from the client (RFC 9112 section 9.6)."""
-        self._writer.write_eof()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limits.linger_s):
-                while await self._reader.read(READ_BYTES):
-                    pass
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()

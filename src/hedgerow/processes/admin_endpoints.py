@@ -21,6 +21,7 @@ from hedgerow.processes.control_channel import (
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import LoserPolicy, Settings
+from hedgerow.settings.redaction import redacted_url
 from hedgerow.status_page import pages
 from hedgerow.telemetry.health import UNTOLD_S, Watch, Workers, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
@@ -52,7 +53,7 @@ class AdminEndpoints:
         self._utc_offset_s = 0.0
         self._history = History(
             About(
-                upstream=settings.upstream,
+                upstream=redacted_url(settings.upstream),
                 hedge_after_ms=settings.hedge_after_ms,
                 hedges=settings.hedges,
                 losers_cut=settings.losers is LoserPolicy.CANCEL,

@@ -9,16 +9,13 @@ import errno
 import os
 import signal
 import socket
-from time import monotonic
 from typing import Final
 
-from hedgerow.eventloop.loop import EventLoop
+from hedgerow.admin.server import AdminServer
 from hedgerow.processes.admin_endpoints import AdminEndpoints
 from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.embedded_simulator import EmbeddedSimulator
-from hedgerow.processes.loop_bridge import LoopBridge
 from hedgerow.processes.worker_manager import StartupError, WorkerManager
-from hedgerow.server.server import HttpServer
 from hedgerow.service_manager import READY, STOPPING, notify
 from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
 from hedgerow.telemetry.logs import Logs, Sink
@@ -41,8 +38,7 @@ class Supervisor:
         embedded = settings.upstream == EMBEDDED
         self._simulator = EmbeddedSimulator(self._children, self._log) if embedded else None
         self._workers = WorkerManager(settings, self._log, self._children)
-        self._bridge: LoopBridge | None = None
-        self._endpoints = AdminEndpoints(settings, self._workers, self._logs, self._send_answers)
+        self._endpoints = AdminEndpoints(settings, self._workers, self._logs)
 
     async def run(self) -> None:
         """Serve until a signal says otherwise. Raises StartupError."""
@@ -84,16 +80,12 @@ class Supervisor:
 
     async def _serve(self, sock: socket.socket, admin_sock: socket.socket) -> None:
         """Start, serve, drain. Raises StartupError."""
-        event_loop = EventLoop(
-            monotonic, on_internal_error=lambda: self._log.exception("unhandled exception on the admin port")
-        )
-        self._bridge = LoopBridge(event_loop)
-        server = self._admin_server(event_loop, port=sock.getsockname()[1])
+        routes = self._endpoints.routes(port=sock.getsockname()[1])
+        server = AdminServer(routes.answer, self._settings.client_limits)
         try:
             target = self._target()
             self._workers.start(sock, target)
             server.start(admin_sock)
-            self._bridge.run_once()
             self._endpoints.start()
             await self._until_serving()
             if not self._workers.draining:
@@ -105,24 +97,7 @@ class Supervisor:
             await self._workers.wait_until_ended()
         finally:
             await self._endpoints.stop()
-            server.close()
-            self._bridge.run_once()
-            self._bridge.close()
-            event_loop.close()
-
-    def _admin_server(self, event_loop: EventLoop, port: int) -> HttpServer:
-        return HttpServer(
-            self._endpoints.handler(port),
-            self._settings.client_limits,
-            event_loop,
-            max_clients=64,
-            on_rejected=lambda *_: None,
-            evicts_idle=True,  # or idle connections would have a healthy pod killed: its probes must be answered
-        )
-
-    def _send_answers(self) -> None:
-        if self._bridge is not None:
-            self._bridge.run_once()
+            await server.close()
 
     def _target(self) -> Target:
         if self._simulator is None:

@@ -1,14 +1,21 @@
-"""`python -m prove.limited LIMITS serve …`: the command with other limits on callers, as JSON, in place of its own."""
+"""`python -m prove.limited LIMITS serve …`: the command with other limits on clients, as JSON, in place of its own."""
 
 import sys
-from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from hedgerow import cli
+from hedgerow.processes import supervisor
 from hedgerow.settings import ClientLimits, Settings
 
 if __name__ == "__main__":
     limits = msgspec.json.decode(sys.argv.pop(1), type=ClientLimits)
-    setattr(cli, "Settings", partial(Settings, client_limits=limits))  # noqa: B010 (mypy: no place to assign to)
+    serve = supervisor.run
+
+    def serve_limited(settings: Settings) -> None:
+        """Serve by these settings, with the limits that were given."""
+        serve(replace(settings, client_limits=limits))
+
+    setattr(supervisor, "run", serve_limited)  # noqa: B010 (mypy: no place to assign to)
     cli.main()

@@ -15,7 +15,7 @@ SUPERVISION = (
     ),
     Bug(
         "E1 a start that fails is not logged",
-        _FILE, 'return [Report("error", "worker cannot be started", told), *self._proceed(now)]',
+        _FILE, 'return [Report("error", "worker cannot be started", fields), *self._proceed(now)]',
         "return self._proceed(now)",
         *_C20,
     ),
@@ -92,7 +92,7 @@ SUPERVISION = (
         *_C20,
     ),
     Bug(
-        "a worker that is told to drain while it drains has longer than its drain",
+        "a worker that is asked to drain while it drains has longer than its drain",
         _STATE, "self.due_at = min(self.due_at, kill_at)", "self.due_at = max(self.due_at, kill_at)",
         *_C20,
     ),

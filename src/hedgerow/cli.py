@@ -1,34 +1,48 @@
-"""The command line: flags and environment variables to settings, settings to a running gateway."""
+"""The command line: commands and flags to settings, settings to a running gateway, failures to exit codes."""
 
+import errno
+import io
 import os
 import sys
-from collections.abc import Callable
-from enum import StrEnum
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from hedgerow import __version__
-from hedgerow.core.hedging import EarlyFailure
+from hedgerow.configuration.sources import (
+    CONFIG_VARIABLE,
+    PREFIX,
+    SIMULATE_PREFIX,
+    Effective,
+    admin_address,
+    check_variable_names,
+    effective_settings,
+    is_service_variable,
+)
 from hedgerow.cpus import usable_cpus
-from hedgerow.settings import AccessLog, BadSetting, DescriptorBudget, LogFormat, LoserPolicy, Settings
+from hedgerow.settings import DescriptorBudget, InvalidSetting, SettingsError
+from hedgerow.settings.redaction import redacted_text, redacted_url
+from hedgerow.settings.schema import Setting, all_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-SIMULATE = "simulate"
-EXIT_UNHEALTHY = 1
-EXIT_USAGE = 2
-EXIT_CANNOT_START = 3
-HEALTHCHECK_TIMEOUT_S = 2.0
-"""The operations port answers in milliseconds; container engines give up on a check after a few seconds."""
+SIMULATE: Final = "simulate"
+EXIT_UNHEALTHY: Final = 1
+EXIT_NO_OUTPUT: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_CANNOT_START: Final = 3
 
 
-def claim_standard_descriptors() -> None:
+def ensure_standard_descriptors() -> None:
     """Open /dev/null as 0, 1 and 2 where we were started without them.
 
-    The next thing opened would get the number, and log lines would be written into it: into the scoreboard that the
-    workers share, for instance.
+    The next thing opened would get the number, and log lines would be written into it: into the connection counts
+    that the workers share, for instance.
     """
     for descriptor in range(3):
         try:
@@ -38,8 +52,8 @@ def claim_standard_descriptors() -> None:
             os.set_inheritable(descriptor, True)
 
 
-class OneLineErrors(click.Group):
-    """Says what is wrong in one line, and ends with the exit code of the contract."""
+class OneLineErrorGroup(click.Group):
+    """Ends with one line that says what is wrong, and with the exit code of the contract."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), SIMULATE]
@@ -48,82 +62,48 @@ class OneLineErrors(click.Group):
         if cmd_name == SIMULATE:
             from hedgerow_simulator.cli import simulate  # noqa: PLC0415 (40 ms of each start of a gateway)
 
+            with _one_line():
+                check_variable_names(os.environ, _simulator_variables)
+            _forget_variables(lambda name: is_service_variable(name, os.environ[name]))
             return simulate
         return super().get_command(ctx, cmd_name)
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        claim_standard_descriptors()
+    def main(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Any:
+        ensure_standard_descriptors()
+        if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding has not is shown escaped, not raised
+            sys.stdout.reconfigure(errors="backslashreplace")
+        arguments = sys.argv[1:] if args is None else list(args)
         try:
-            return super().main(*args, **{**kwargs, "standalone_mode": False})
+            return super().main(arguments, *more, **{**kwargs, "standalone_mode": False})
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.ctx.get_help(), err=True)
             sys.exit(EXIT_USAGE)
         except click.ClickException as error:
-            click.echo(f"hedgerow: {' '.join(error.format_message().split())}", err=True)
+            line = " ".join(_without_secrets(error.format_message(), arguments).split())
+            click.echo(f"hedgerow: {line}", err=True)
             sys.exit(error.exit_code)
         except click.Abort:
             sys.exit(1)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # click ends by itself where the output has no reader
+                raise
+            click.echo(f"hedgerow: the output cannot be written: {error.strerror}", err=True)
+            os._exit(EXIT_NO_OUTPUT)  # the interpreter would try again to write what is left
 
 
-def _workers(_: click.Context, __: click.Parameter, value: str) -> int:
-    if value == "auto":
-        return usable_cpus()
-    if value.isascii() and value.isdigit() and 1 <= int(value[:4]) <= 256:
-        return int(value)
-    raise click.BadParameter(f"{value!r} is not accepted; give a number from 1 to 256, or auto")
+def _without_secrets(message: str, arguments: Sequence[str]) -> str:
+    """Redact what click repeats of the command line: URLs may be where none is expected."""
+    for argument in arguments:
+        message = message.replace(argument, redacted_url(argument))
+    return redacted_text(message)
 
 
-def _max_in_flight(_: click.Context, __: click.Parameter, value: str) -> int | None:
-    if value == "auto":
-        return None
-    if value.isascii() and value.isdigit() and 1 <= int(value[:9]) <= 1_000_000:
-        return int(value)
-    raise click.BadParameter(f"{value!r} is not accepted; give a number from 1 to 1000000, or auto")
-
-
-def _trace_sample(_: click.Context, __: click.Parameter, value: object) -> float:
+@contextmanager
+def _one_line() -> "Iterator[None]":
     try:
-        share = float(str(value))
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise click.BadParameter(f"{value!r} is not accepted; give a share from 0 to 1, like 0.01")
-    return share
-
-
-def _check_tracing(share: float) -> None:
-    """Raise BadSetting if a worker could not record traces."""
-    try:
-        # It takes 0.15 s, and may not be there; and the SDK looks at some of its variables when it is loaded.
-        from hedgerow.telemetry.tracing import check  # noqa: PLC0415
-
-        check()
-    except ImportError as error:
-        accepted = f"0, or install what traces need: pip install 'hedgerow[otel]' ({error})"
-        raise BadSetting("--trace-sample", share, accepted) from None
-    except ValueError as error:
-        raise BadSetting("--trace-sample", share, f"OTEL_* variables that can be used ({error})") from None
-
-
-def _settings_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Take a file's values as defaults, so that a flag and an environment variable win over them."""
-    if path is None:
-        return
-    import tomllib  # noqa: PLC0415 (2 % of each start, for what few use)
-
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.BadParameter(f"{str(path)!r} cannot be read as TOML ({error})") from None
-    known = {parameter.name for parameter in context.command.params} - {"config"}
-    given = {name.replace("-", "_"): value for name, value in values.items()}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise click.BadParameter(f"{unknown[0]!r} in {str(path)!r} is no setting; the flags' names are")
-    odd = [name for name, value in values.items() if not isinstance(value, str | int | float)]
-    if odd:
-        raise click.BadParameter(f"{odd[0]!r} in {str(path)!r} is neither a number nor a string")
-    context.default_map = {**(context.default_map or {}), **given}
+        yield
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _print_version(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
@@ -136,35 +116,69 @@ def _print_version(context: click.Context, _: click.Parameter, is_wanted: bool) 
         context.exit()
 
 
-def _choice(of: type[StrEnum]) -> click.Choice[str]:
-    return click.Choice([str(member) for member in of])
+def _flags(*names: str) -> Callable[[Command], Command]:
+    """Give a command `--config` and the flags of some settings, or of all. Their values are texts, or None."""
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names or tuple(all_settings())):
+            command = _flag(all_settings()[name])(command)
+        text = f"A TOML file of settings by their flags' names; flags and variables win.  [{CONFIG_VARIABLE}]"
+        return click.option("--config", metavar="FILE", help=text)(command)
+
+    return decorate
 
 
-def _flag(
-    name: str, default: object, text: str, kind: Any = None, **more: Any
-) -> Callable[[Command], Command]:
-    """Make a flag of `serve` with its environment variable: `--drain-ms` is HEDGEROW_DRAIN_MS."""
-    variable = "HEDGEROW" + name.removeprefix("-").replace("-", "_").upper()
-    return click.option(
-        name, default=default, type=kind, envvar=variable, show_envvar=True, help=text, **more
-    )
+def _flag(setting: Setting) -> Callable[[Command], Command]:
+    meaning = setting.description.replace("`", "'")
+    text = f"{meaning[0].upper()}{meaning[1:]}: {setting.accepted}.  [{setting.variable}; default: {setting.default}]"
+    metavar = "N" if setting.is_number else "TEXT"
+    return click.option(setting.flag, metavar=metavar, help=text)
 
 
-class _Whole(click.IntRange):
-    """A range whose error says what is accepted, also for what is no number at all."""
+def _simulator_variables() -> Collection[str]:
+    from hedgerow_simulator.cli import simulate  # noqa: PLC0415 (40 ms, for what few use)
 
-    def __init__(self, least: int, most: int) -> None:
-        super().__init__(least, most)
-        self.name = f"whole number from {least} to {most}"
+    return [f"{SIMULATE_PREFIX}{str(parameter.name).upper()}" for parameter in simulate.params]
 
 
-_PORT = _Whole(0, 65535)
-_SPAN_MS = _Whole(1, 86_400_000)
-_SPAN_MS_OR_NONE = _Whole(0, 86_400_000)
-_LEVELS = click.Choice(["debug", "info", "warning", "error"])
+def _forget_variables(is_unwanted: Callable[[str], bool]) -> None:
+    """Keep variables from the processes that we start."""
+    for name in [name for name in os.environ if is_unwanted(name)]:
+        del os.environ[name]
 
 
-@click.group(cls=OneLineErrors, context_settings={"max_content_width": 110})
+def _effective(config: str | None, flags: dict[str, str | None]) -> Effective:
+    """Return the settings in effect, all checked as far as they can be without starting anything."""
+    from hedgerow.configuration import startup_checks  # noqa: PLC0415 (--help need not load it)
+    from hedgerow.processes.process_tuning import raise_descriptor_limit  # noqa: PLC0415
+
+    with _one_line():
+        effective = effective_settings(
+            {name: text for name, text in flags.items() if text is not None},
+            os.environ,
+            config=config,
+            count_cpus=usable_cpus,
+            simulator_variables=_simulator_variables,
+        )
+        settings = effective.settings
+        startup_checks.check_addresses(settings, effective.source_of)
+        startup_checks.check_named_files(
+            os.environ,
+            is_tls=settings.upstream.lower().startswith("https:"),
+            is_traced=settings.trace_sample > 0,
+        )
+        if settings.trace_sample:
+            startup_checks.check_tracing(settings.trace_sample, effective.source_of("trace_sample"))
+        DescriptorBudget.of(
+            raise_descriptor_limit(),
+            settings.hedges,
+            settings.max_in_flight,
+            setting=effective.source_of("max_in_flight"),
+        )
+    return effective
+
+
+@click.group(cls=OneLineErrorGroup, context_settings={"max_content_width": 110})
 @click.option(
     "--version",
     is_flag=True,
@@ -177,102 +191,53 @@ def main() -> None:
     """A hedging HTTP gateway: asks a slow, unreliable service again in time, and is never late itself."""
 
 
-@main.command(context_settings={"show_default": True})
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    is_eager=True,
-    envvar="HEDGEROW_CONFIG",
-    show_envvar=True,
-    expose_value=False,
-    callback=_settings_file,
-    help="A TOML file of settings by their flags' names; flags and environment win.",
-)
-@_flag("--host", "127.0.0.1", "Address of the main port.")
-@_flag("--port", 8080, "The main port; 0 takes a free one.", _PORT)
-@_flag("--admin-host", "127.0.0.1", "Address of the operations port.")
-@_flag("--admin-port", 8081, "The operations port.", _PORT)
-@_flag("--upstream", "embedded", "A URL (http or https), or 'embedded': the bundled testing server.")
-@_flag(
-    "--workers", "auto", "Processes; auto: CPUs that we may use, by affinity and quota.", callback=_workers
-)
-@_flag("--hedge-after-ms", 300, "When to ask again.", _SPAN_MS_OR_NONE)
-@_flag("--hedges", 2, "How many more to ask; 0 turns hedging off.", _Whole(0, 16))
-@_flag(
-    "--hedge-on-failure",
-    "wait",
-    "A first attempt that fails early: wait for the mark, or not.",
-    _choice(EarlyFailure),
-)
-@_flag("--default-timeout-ms", 10_000, "For requests without a timeout.", _SPAN_MS)
-@_flag("--max-timeout-ms", 60_000, "Longer timeouts are clamped to this.", _SPAN_MS)
-@_flag(
-    "--losers",
-    "drain",
-    "Read losers to their end, to use their connections again, or cut them.",
-    _choice(LoserPolicy),
-)
-@_flag("--loser-grace-ms", 1_000, "How long a loser may run on.", _SPAN_MS_OR_NONE)
-@_flag(
-    "--max-in-flight", "auto", "Requests at once, per worker; auto: by open files.", callback=_max_in_flight
-)
-@_flag(
-    "--shedding",
-    "on",
-    "Limit the rate of admission when the CPU is short.",
-    click.Choice(["on", "off"]),
-)
-@_flag("--drain-ms", 30_000, "How long a stop may take.", _SPAN_MS_OR_NONE)
-@_flag("--log-format", "auto", "auto: console on a terminal, else json.", _choice(LogFormat))
-@_flag("--log-level", "info", "What is logged at the least.", _LEVELS)
-@_flag("--access-log", "errors", "Which requests get a line.", _choice(AccessLog))
-@_flag(
-    "--trace-sample",
-    "0",
-    "Share of requests traced, 0 to 1; more than 0 needs the extra hedgerow[otel].",
-    callback=_trace_sample,
-)
-def serve(**values: Any) -> None:
+@main.command()
+@_flags()
+def serve(config: str | None, **flags: str | None) -> None:
     """Serve GET /api/smart?timeout=MS before the upstream."""
-    from hedgerow.processes.process_tuning import raise_descriptor_limit  # noqa: PLC0415
+    effective = _effective(config, flags)
+    # The workers get their settings from us. What may hold secrets is not in their environment, which others can read.
+    _forget_variables(lambda name: name.startswith(PREFIX) and not name.startswith(SIMULATE_PREFIX))
+    _forget_variables(lambda name: is_service_variable(name, os.environ[name]))
     from hedgerow.processes.supervisor import run  # noqa: PLC0415 (--help need not load it)
     from hedgerow.processes.worker_manager import StartupError  # noqa: PLC0415
 
-    for name, kind in (("losers", LoserPolicy), ("log_format", LogFormat), ("access_log", AccessLog)):
-        values[name] = kind(values[name])
-    settings = Settings(**values)
     try:
-        settings.check()
-        if settings.trace_sample:
-            _check_tracing(settings.trace_sample)
-        DescriptorBudget.of(raise_descriptor_limit(), settings.hedges, settings.max_in_flight)
-        run(settings)
-    except BadSetting as error:
-        raise click.UsageError(str(error)) from None
+        with _one_line():
+            run(effective.settings)
     except StartupError as error:
         click.echo(f"hedgerow: {error}", err=True)
         sys.exit(EXIT_CANNOT_START)
 
 
-@main.command(context_settings={"show_default": True})
-@_flag("--admin-host", "127.0.0.1", "Address of the operations port.")
-@_flag("--admin-port", 8081, "The operations port.", _PORT)
+@main.command()
+@click.argument("file", required=False)
+@_flags()
+def check(file: str | None, config: str | None, **flags: str | None) -> None:
+    """Show the settings that `serve` would have, and where each comes from; start nothing.
+
+    FILE is a settings file, as for --config. Exit code 0: `serve` would accept them; 2: it would not.
+    """
+    if file is not None and config is not None:
+        raise click.UsageError("FILE and --config are two settings files; give one")
+    effective = _effective(file if file is not None else config, flags)
+    click.echo(effective.describe())
+
+
+@main.command()
+@_flags("admin_host", "admin_port")
 @click.option(
     "--live", is_flag=True, help="Ask whether it is alive (/livez), not whether it is ready (/readyz)."
 )
-def healthcheck(admin_host: str, admin_port: int, live: bool) -> None:
+def healthcheck(config: str | None, live: bool, **flags: str | None) -> None:
     """Ask a running gateway how it is; exit code 0: well, 1: not."""
-    import http.client  # noqa: PLC0415 (20 ms of each start)
+    from hedgerow.healthcheck import ask  # noqa: PLC0415 (20 ms of each start)
 
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin_host, admin_host)  # noqa: S104 (nothing binds here)
-    connection = http.client.HTTPConnection(host, admin_port, timeout=HEALTHCHECK_TIMEOUT_S)
-    try:
-        connection.request("GET", "/livez" if live else "/readyz")
-        answer = connection.getresponse()
-        status, said = answer.status, answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        status, said = 0, f"no answer from {host}:{admin_port} ({error})"
-    finally:
-        connection.close()
-    click.echo(said)
-    sys.exit(0 if status == http.HTTPStatus.OK else EXIT_UNHEALTHY)
+    with _one_line():
+        given = {name: text for name, text in flags.items() if text is not None}
+        host, port = admin_address(given, os.environ, config=config)
+        if port == 0:
+            raise InvalidSetting("--admin-port", port, "the port that the gateway has taken")
+    is_well, words = ask(host, port, "/livez" if live else "/readyz")
+    click.echo(words)
+    sys.exit(0 if is_well else EXIT_UNHEALTHY)

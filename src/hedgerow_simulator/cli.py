@@ -130,6 +130,8 @@ def simulate(
         raise OneLineError(str(error)) from error
     try:
         listeners = listen(host, port, count=workers) if descriptor is None else [adopt(descriptor)]
+    except UnicodeError:  # IDNA has no such name
+        raise OneLineError(f"--host {host!r} is not the name of a host") from None
     except OSError as error:
         place = f"{host} port {port}" if descriptor is None else f"descriptor {descriptor}"
         click.echo(f"Error: cannot listen on {place}: {error.strerror}", err=True)

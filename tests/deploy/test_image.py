@@ -12,6 +12,7 @@ import pytest
 from deploy.container import BOUND_S, Image, answer
 from deploy.tools import missing, tool
 from hedgerow import __version__
+from hedgerow.settings.redaction import redacted_url
 
 ROOT = Path(__file__).parents[2]
 MAX_OVER_BASE_BYTES = 40_000_000
@@ -108,7 +109,7 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(image: Image) -> None:
         image.run(HEDGEROW_UPSTREAM=slow) as container,
         container.start("hedgerow", "simulate") as upstream,
     ):
-        assert slow in container.said[1]
+        assert redacted_url(slow) in container.said[1]
         assert upstream.stdout is not None
         assert "8090" in upstream.stdout.readline()
         asking = container.start("python3", "-c", WAITING, "http://127.0.0.1:8080/api/smart")

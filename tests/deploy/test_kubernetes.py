@@ -2,8 +2,11 @@
 
 import copy
 import functools
+import os
+import re
 import subprocess
 import sysconfig
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,19 @@ import yaml
 from deploy.prometheus_rule import RULES, groups
 from deploy.settings_of import settings_of
 from deploy.tools import missing
+from docs.markdown import DOCUMENTS
 from hedgerow import __version__
+from hedgerow.cpus import usable_cpus
 from hedgerow.processes.supervision import KILL_AFTER_S
+from hedgerow.settings import EMBEDDED, parse_target
+from hedgerow.settings.schema import all_settings
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ["demo", "production"]
 KUBERNETES = ["1.30", "1.33", "1.37"]
 """1.30 is the first with a preStop that sleeps."""
 OF_THE_OPERATOR = "monitoring.coreos.com/v1"
+WORDS = (ROOT / "docs/operations-kubernetes.md").read_text()
 LABELS = {"app.kubernetes.io/name": "hedgerow"}
 
 Manifest = dict[str, Any]
@@ -205,8 +213,53 @@ def test_the_gateway_accepts_its_variables(overlay: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_service_sets_our_variables(overlay: str) -> None:
-    """Kubernetes would set HEDGEROW_PORT=tcp://… for the Service that is named hedgerow."""
+    """Kubernetes would set HEDGEROW_PORT=tcp://… for the Service that is named hedgerow, and it would be ignored."""
     assert pod(overlay)["spec"]["enableServiceLinks"] is False
+
+
+def let_out(policy: Manifest) -> set[int]:
+    """Return the ports to which a NetworkPolicy lets the pods connect."""
+    return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_network_policy_lets_out_dns_and_the_upstreams_port_and_no_other(overlay: str) -> None:
+    upstream = the("ConfigMap", overlay)["data"]["HEDGEROW_UPSTREAM"]
+    ports = {53} if upstream == EMBEDDED else {53, parse_target(upstream).port}
+    assert let_out(the("NetworkPolicy", overlay)) == ports
+
+
+def test_the_words_on_the_network_policy_name_its_ports() -> None:
+    (row,) = (line for line in WORDS.splitlines() if line.startswith("| network |"))
+    named = {int(port) for port in re.findall(r"\((\d+)\)", row.split("|")[2])}
+    assert named == let_out(the("NetworkPolicy"))
+    served = the("Service", name="hedgerow-operations")["spec"]["ports"][0]["port"]
+    assert f"port {served} from `monitoring` only" in row
+
+
+@pytest.mark.parametrize("cpus", [None, "1500m", "250m", "4"])
+def test_auto_counts_the_pods_cpu_limit_rounded_up_as_the_words_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cpus: str | None
+) -> None:
+    """Kubernetes makes of the limit a quota of control groups: microseconds of CPU in each 100 ms."""
+    limit = cpus or container("production")["resources"]["limits"]["cpu"]
+    share = int(limit.removesuffix("m")) / 1000 if limit.endswith("m") else int(limit)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    (tmp_path / "own").write_text("0::/\n")
+    (tmp_path / "cpu.max").write_text(f"{share * 100_000:.0f} 100000\n")
+    assert usable_cpus(tmp_path / "own", tmp_path) == ceil(share)
+    base = (ROOT / "deploy/kubernetes/base/kustomization.yaml").read_text()
+    for words in (WORDS.replace("`", ""), base):
+        assert "auto would count the pod's CPU limit, rounded up" in words
+
+
+def test_no_document_says_that_auto_does_not_see_a_quota() -> None:
+    for document in (*DOCUMENTS, *ROOT.glob("deploy/**/*.yaml"), ROOT / "deploy/systemd/hedgerow.service"):
+        words = " ".join(document.read_text().replace("`", "").split())
+        for sentence in re.findall(r"auto\b[^.|;]*(?:CPU|quota)[^.|;]*", words):
+            assert not re.search(r"node's|does not|not see|ignores|all CPUs", sentence), document
+    assert "by quota" in all_settings()["workers"].description
+    assert "not more than a quota" in (ROOT / "docs/operations-container.md").read_text()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -16,6 +16,6 @@ def tool(name: str) -> str:
 
 
 def missing(what: str) -> NoReturn:
-    if os.environ.get("HEDGEROW_TESTS_NEED_ALL"):
+    if os.environ.get("TESTS_NEED_ALL_TOOLS"):
         pytest.fail(what)
     pytest.skip(what)

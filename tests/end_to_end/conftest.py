@@ -140,7 +140,7 @@ def tool(name: str) -> str:
     """Find a program of Debian's; in CI it has to be there."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if found is None:
-        if os.environ.get("HEDGEROW_TESTS_NEED_ALL"):
+        if os.environ.get("TESTS_NEED_ALL_TOOLS"):
             pytest.fail(f"{name} is not installed; see .ci/system-packages")
         pytest.skip(f"{name} is not installed; see .ci/system-packages")
     return found

@@ -80,11 +80,14 @@ def test_e3_a_signal_while_the_gateway_is_still_being_imported_stops_it(
 
 
 def until_blocked(process: psutil.Process) -> None:
-    """Wait until a process has SIGTERM blocked; pytest-timeout bounds it."""
+    """Wait until a process has blocked what `env` blocks; `unshare` itself blocks SIGTERM for a moment.
+
+    pytest-timeout bounds it.
+    """
     while True:
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         (blocked,) = (line.split()[1] for line in lines if line.startswith("SigBlk:"))
-        if int(blocked, 16) & 1 << signal.SIGTERM - 1:
+        if int(blocked, 16) & 1 << signal.SIGHUP - 1:
             return
 
 

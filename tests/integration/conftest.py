@@ -5,10 +5,10 @@ import gc
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.processes.worker import Worker
@@ -137,7 +137,7 @@ async def serve(_nothing_left: list[Served]) -> Serve:
     """Start a worker: `await serve(url, hedges=1, …)`. Afterwards nothing of it may be left."""
 
     async def start(url: str, **settings: object) -> ServedWorker:
-        chosen = replace(SETTINGS, **settings)  # type: ignore[arg-type]
+        chosen = replace(SETTINGS, **settings)
         served = ServedWorker(Worker(chosen, parse_target(url)))
         _nothing_left.append(served)
         return served

@@ -215,8 +215,9 @@ def test_a_stderr_that_is_closed_is_no_clients_connection(closed: str) -> None:
     try:
         ask_often(served, 50)
         assert served.ask() == 502
-        for process in (served.process.pid, served.workers()[0].pid):
-            assert Path(f"/proc/{process}/fd/2").readlink() == Path(os.devnull)
+        worker = served.workers()[0]
+        for descriptor in (f"{served.process.pid}/fd/2", f"{worker.pid}/fd/{worker.cmdline()[-1]}"):
+            assert Path(f"/proc/{descriptor}").readlink() == Path(os.devnull)
         stop(served)
     finally:
         served.end()

@@ -103,6 +103,7 @@ def test_a_taken_port_is_one_line_and_exit_3(workers: str) -> None:
         (["--hang-rate=nan"], ["--hang-rate", "'nan'", "0 to 1"]),
         (["--drip-rate=0.9"], ["add up to 1.06", "drip-rate 0.9", "at most 1"]),
         (["--nonsense"], ["--nonsense"]),
+        (["--host=a..b"], ["--host", "'a..b'"]),
         (["--log", "--workers=2"], ["--log", "--workers 2"]),
     ],
 )

@@ -25,6 +25,7 @@ from hedgerow.processes.control_channel import (
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
+from hedgerow.settings.redaction import redacted_url
 from hedgerow.status_page import pages
 from hedgerow.telemetry.health import UNRESPONSIVE_S, Shares, Watch, Workers, assess_upstream, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
@@ -95,7 +96,9 @@ class AdminEndpoints:
         self._lookups = asyncio.Semaphore(LOOKUPS)
         self._upstream_watch = Watch()
         about = About(
-            upstream=settings.upstream, hedge_after_ms=settings.hedge_after_ms, hedges=settings.hedges
+            upstream=redacted_url(settings.upstream),
+            hedge_after_ms=settings.hedge_after_ms,
+            hedges=settings.hedges,
         )
         self._history = History(about)
 

@@ -31,6 +31,7 @@ class EmbeddedSimulator:
         self._port = 0
         self._child: ChildProcess | None = None
         self._is_ready = False
+        self._is_stopping = False
         self._changed = asyncio.Event()
         """It serves, or has ended."""
         self._restart: asyncio.TimerHandle | None = None
@@ -54,7 +55,7 @@ class EmbeddedSimulator:
 
     async def stop(self) -> None:
         """End it."""
-        self._is_ready = False  # it is not started again
+        self._is_stopping = True
         if self._restart is not None:
             self._restart.cancel()
         with suppress(TimeoutError):
@@ -91,7 +92,7 @@ class EmbeddedSimulator:
         self._child = None
         output.close()
         self._changed.set()
-        if self._is_ready:
+        if self._is_ready and not self._is_stopping:
             self._log.error("the embedded simulator died", exit_code=code, restart_in_s=RESTART_DELAY_S)
             self._start_later()
 

@@ -97,8 +97,8 @@ class Supervision:
         worker = self._worker(slot)
         wait_s = worker.failed(now)
         self.last_failure = error
-        told = {"error": error, "restart_in_s": wait_s}
-        return [Report("error", "worker cannot be started", told), *self._proceed(now)]
+        fields = {"error": error, "restart_in_s": wait_s}
+        return [Report("error", "worker cannot be started", fields), *self._proceed(now)]
 
     def serving(self, slot: int, now: float) -> list[Action]:
         """Called when a worker says that it serves."""
@@ -138,25 +138,25 @@ class Supervision:
         """Called when a worker's process has ended and was reaped; `code` is None if another reaped it."""
         self._notice_stall(now)
         worker = self._worker(slot)
-        told: dict[str, object] = {"exit_code": code}
+        fields: dict[str, object] = {"exit_code": code}
         if worker.fault:
-            told["reason"] = worker.fault
+            fields["reason"] = worker.fault
         if last_words:
-            told["last_words"] = last_words
+            fields["last_words"] = last_words
         actions: list[Action] = []
         if worker.wanted is not Wanted.RUN:
             worker.state = State.GONE
             if code not in (0, -SIGTERM) and not worker.fault:
-                actions.append(Report("warning", "worker died while draining", told))
+                actions.append(Report("warning", "worker died while draining", fields))
             elif last_words:
-                actions.append(Report("warning", "worker wrote to standard error", told))
+                actions.append(Report("warning", "worker wrote to standard error", fields))
         else:
             self.restarts += 1
             self.last_failure = last_words.strip().rpartition("\n")[2] or worker.fault or f"exit code {code}"
-            told["restart_in_s"] = worker.failed(now)
+            fields["restart_in_s"] = worker.failed(now)
             if worker is self._outgoing:  # its successor is on its way
-                worker.wanted, told["restart_in_s"] = Wanted.RETIRE, None
-            actions.append(Report("error", "worker died", told))
+                worker.wanted, fields["restart_in_s"] = Wanted.RETIRE, None
+            actions.append(Report("error", "worker died", fields))
         return [*actions, *self._proceed(now)]
 
     def hangup(self, now: float) -> list[Action]:

@@ -5,6 +5,7 @@ Workers share one listening socket, so connections that the kernel has queued ar
 """
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -127,7 +128,7 @@ class Supervisor:
         kind = " (the embedded simulator)" if self._simulator is not None else ""
         self._output.write(
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
-            f"  upstream    {target.scheme}://{target.authority}{target.path}{kind}\n"
+            f"  upstream    {target.redacted_url}{kind}\n"
             f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'"
         )
@@ -140,7 +141,7 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
         )[0]
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise StartupError(f"--host {host}: {error.strerror or error}") from None
+        raise StartupError(f"{setting.replace('port', 'host')} {host}: {error.strerror or error}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
@@ -148,7 +149,9 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
         # listens is taken all the same.
     except OSError as error:
         sock.close()
-        raise StartupError(f"{setting} {port} on {host}: {os.strerror(error.errno or 0)}") from None
+        is_host = error.errno == errno.EADDRNOTAVAIL  # it is another machine's
+        what = f"{setting.replace('port', 'host')} {host}" if is_host else f"{setting} {port} on {host}"
+        raise StartupError(f"{what}: {os.strerror(error.errno or 0)}") from None
     return sock
 
 

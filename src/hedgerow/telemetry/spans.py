@@ -21,7 +21,8 @@ from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
 
 from hedgerow import __version__
-from hedgerow.settings import BadSetting
+from hedgerow.settings import InvalidSetting
+from hedgerow.settings.redaction import redacted_text
 
 FLUSH_S = 0.5
 """How long the end of a worker waits for its last spans to be exported: a receiver that works takes milliseconds."""
@@ -38,7 +39,7 @@ def _whole(variable: str, default: int) -> int:
     if not given:
         return default
     if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= 10_000_000):
-        raise BadSetting(variable, given, "a whole number from 1 to 10000000")
+        raise InvalidSetting(variable, given, "a whole number from 1 to 10000000")
     return int(given)
 
 
@@ -49,14 +50,14 @@ class BatchLimits:
     """
 
     def __init__(self) -> None:
-        """Read the environment; raises BadSetting."""
+        """Read the environment; raises InvalidSetting."""
         self.queue = _whole("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
         """Spans that wait or are being exported; more are dropped. A span has about 3 KB."""
         self.batch = _whole("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(512, self.queue))
         self.delay_ms = _whole("OTEL_BSP_SCHEDULE_DELAY", 5_000)
         if self.batch > self.queue:
             accepted = f"at most OTEL_BSP_MAX_QUEUE_SIZE ({self.queue})"
-            raise BadSetting("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", self.batch, accepted)
+            raise InvalidSetting("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", self.batch, accepted)
 
 
 def disabled() -> bool:
@@ -136,7 +137,7 @@ class _LastWords(logging.Handler):
         self.last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = record.getMessage()
+        self.last = redacted_text(record.getMessage())  # it may quote the receiver's URL
 
 
 class SpanMaker:
@@ -220,7 +221,7 @@ class Spans:
     """Makes spans and exports them; one for each worker."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
-        """Begin by the OTEL_* variables; raises BadSetting, and ValueError from the SDK for its own."""
+        """Begin by the OTEL_* variables; raises InvalidSetting, and ValueError from the SDK for its own."""
         limits = BatchLimits()
         self._log = log
         words = _LastWords()

@@ -6,6 +6,7 @@ The one module, beside `spans`, that knows OpenTelemetry; imported only where so
 from collections.abc import Callable, Mapping
 from time import time_ns
 
+from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
@@ -20,8 +21,9 @@ from hedgerow.telemetry.spans import SAMPLED_AND_RANDOM, BatchLimits, SpanMaker,
 
 
 def check() -> None:
-    """Raise BadSetting for OTEL_* variables that a worker could not begin with."""
+    """Raise InvalidSetting, or the SDK's ValueError, for OTEL_* variables that a worker could not begin with."""
     BatchLimits()
+    SpanLimits()
 
 
 class Tracing(Spans):
@@ -62,8 +64,7 @@ def upstream_attributes(target: Target) -> dict[str, AttributeValue]:
         "http.request.method": "GET",
         "server.address": target.host,
         "server.port": target.port,
-        # Without the query: it is the operator's, and may hold what is to be kept secret.
-        "url.full": f"{target.scheme}://{target.authority}{target.path.partition('?')[0]}",
+        "url.full": target.redacted_url,
     }
 
 

@@ -123,7 +123,7 @@ async def test_a_child_does_not_wait_for_its_words_to_be_read(spawn: Spawn) -> N
         lambda patch: patch.setattr(
             subprocess, "_fork_exec", failing(BlockingIOError(11, "no more processes"))
         ),
-        lambda patch: patch.setattr(subprocess, "_fork_exec", failing(MemoryError())),
+        lambda patch: patch.setattr(subprocess.Popen, "_execute_child", failing(MemoryError())),
         lambda patch: patch.setattr(os, "pipe", failing(OSError(24, "Too many open files"))),
     ],
     ids=["no interpreter", "no program", "EAGAIN", "ENOMEM", "EMFILE"],

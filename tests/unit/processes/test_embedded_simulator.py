@@ -71,6 +71,22 @@ async def test_it_is_started_again_on_its_port_when_it_dies(
     await simulator.stop()
 
 
+async def test_one_that_serves_only_as_it_is_stopped_is_not_started_again(
+    children: ChildProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_simulator, "RESTART_DELAY_S", 0.0)
+    log = CapturingLogger()
+    simulator = EmbeddedSimulator(children, log)
+    simulator.start()
+    stopping = asyncio.ensure_future(simulator.stop())
+    simulator._on_output()  # what it has written is read after SIGTERM was sent
+    await asyncio.sleep(0)
+    simulator._on_output()
+    await stopping
+    assert log.calls == []
+    assert simulator._restart is None
+
+
 async def test_one_that_ends_instead_is_reported(
     children: ChildProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:

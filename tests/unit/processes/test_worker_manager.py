@@ -115,7 +115,7 @@ async def test_e1_a_process_that_a_dead_worker_left_behind_holds_nothing_up(
     os.close(writer)
 
 
-@pytest.mark.parametrize("what", ["interpreter", "socketpair", "pipe", "fork"])
+@pytest.mark.parametrize("what", ["interpreter", "socketpair", "pipe", "_execute_child"])
 async def test_e1_a_start_that_the_system_rejects_is_logged_and_tried_again(
     it: Managed, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -129,8 +129,8 @@ async def test_e1_a_start_that_the_system_rejects_is_logged_and_tried_again(
         if what == "interpreter":
             rejecting.setattr(sys, "executable", "/nowhere/python")
         else:
-            place = {"socketpair": socket, "pipe": os, "fork": subprocess}[what]
-            rejecting.setattr(place, {"fork": "_fork_exec"}.get(what, what), reject)
+            place: object = {"socketpair": socket, "pipe": os, "_execute_child": subprocess.Popen}[what]
+            rejecting.setattr(place, what, reject)
         it.manager._processes[0].send_signal(signal.SIGKILL)
         await it.until(lambda: len(it.logged("worker cannot be started")) == 3)
     await it.until_serving()

@@ -1,0 +1,133 @@
+"""What is looked at before anything is started: files and hosts that settings and variables name."""
+
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from hedgerow.settings import EMBEDDED, InvalidSetting, Settings, parse_target
+
+_EXPORTER_FILES: Final = tuple(
+    f"OTEL_EXPORTER_OTLP_{signal}{kind}"
+    for signal in ("", "TRACES_")
+    for kind in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+)
+"""https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options"""
+
+_ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (nothing binds here)
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+
+
+def check_addresses(settings: Settings, source_of: Callable[[str], str]) -> None:
+    """Raise InvalidSetting for hosts that cannot be looked up, and for ports that are in each other's way.
+
+    `source_of` returns how messages name a setting. Blocks for as long as the lookups take, where hosts are names.
+    """
+    main = _look_up(settings.host, source_of("host"))
+    admin = _look_up(settings.admin_host, source_of("admin_host"))
+    if settings.port == settings.admin_port != 0 and (main == admin or _ANY & {main, admin}):
+        accepted = f"another port than {settings.port}, by {source_of('port')}"
+        raise InvalidSetting(source_of("admin_port"), settings.admin_port, accepted)
+    if settings.upstream == EMBEDDED:
+        return
+    target = parse_target(settings.upstream)
+    for address, name in ((main, "port"), (admin, "admin_port")):
+        own = {address} if address not in _ANY else _LOOPBACK
+        own = own | ({"localhost"} if own & _LOOPBACK else set())
+        if target.port == getattr(settings, name) and target.host in own:
+            accepted = f"another server: {source_of(name)} makes this address the gateway's own"
+            raise InvalidSetting(source_of("upstream"), settings.upstream, accepted)
+
+
+def _look_up(host: str, source: str) -> str:
+    try:
+        found = socket.getaddrinfo(host.encode("ascii"), 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise InvalidSetting(
+            source, host, f"an address of this machine, or its name ({error.strerror})"
+        ) from None
+    return str(found[0][4][0])
+
+
+def check_named_files(environment: Mapping[str, str], *, is_tls: bool, is_traced: bool) -> None:
+    """Raise InvalidSetting for a variable of OpenSSL's, or of the exporter's, that names what cannot be used.
+
+    OpenSSL itself passes over what it cannot read: then no certificate is trusted, and each TLS handshake fails.
+    Certificates are parsed where the upstream needs them (`is_tls`); it takes 20 ms for all that the web uses.
+    """
+    checks: dict[str, Callable[[str], str]] = {
+        "SSL_CERT_FILE": _certificates_problem if is_tls else _file_problem,
+        "SSL_CERT_DIR": _directories_problem,
+        "SSLKEYLOGFILE": _append_problem,
+    }
+    if is_traced:
+        checks |= dict.fromkeys(_EXPORTER_FILES, _file_problem)
+    for variable, problem_of in checks.items():
+        path = environment.get(variable)
+        problem = problem_of(path) if path is not None else ""
+        if problem:
+            raise InvalidSetting(variable, path, f"{problem}, or unset it")
+
+
+def check_tracing(share: float, source: str) -> None:
+    """Raise InvalidSetting if a worker could not record traces."""
+    try:
+        # It takes 0.15 s, and may not be there; and the SDK looks at some of its variables when it is loaded.
+        from hedgerow.telemetry.tracing import check  # noqa: PLC0415
+
+        check()
+    except ImportError as error:
+        accepted = f"0, or install what traces need: pip install 'hedgerow[otel]' ({error})"
+        raise InvalidSetting(source, share, accepted) from None
+    except ValueError as error:
+        raise InvalidSetting(source, share, f"OTEL_* variables that can be used ({error})") from None
+
+
+def _certificates_problem(path: str) -> str:
+    problem = _file_problem(path)
+    if not problem:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        except ssl.SSLError:
+            return "a file of certificates in PEM"
+    return problem
+
+
+def _file_problem(path: str) -> str:
+    """Return what is accepted in place of a file that cannot be read, or nothing if it can."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (a path of any text)
+            return "a regular file"
+        with open(path, "rb"):  # noqa: PTH123
+            return ""
+    except (OSError, ValueError) as error:
+        return f"a file that can be read ({_reason(error)})"
+
+
+def _directories_problem(paths: str) -> str:
+    for path in paths.split(":"):
+        try:
+            with os.scandir(path or "\0"):
+                pass
+        except (OSError, ValueError) as error:
+            return f"directories that can be read, with ':' between them ({path!r}: {_reason(error)})"
+    return ""
+
+
+def _append_problem(path: str) -> str:
+    """Return what is accepted in place of a file that cannot be written to; Python's `ssl` fails on one."""
+    with suppress(OSError):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            return "a regular file"
+    try:
+        with open(path, "ab"):  # noqa: PTH123
+            return ""
+    except (OSError, ValueError) as error:
+        return f"a file that can be written to ({_reason(error)})"
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "it is no path"

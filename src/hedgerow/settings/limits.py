@@ -1,0 +1,109 @@
+"""Every limit, with its unit and its reason, in one place."""
+
+from dataclasses import dataclass
+
+from hedgerow.settings.errors import InvalidSetting
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """What one caller may cost us."""
+
+    max_head_bytes: int = 8 * 1024
+    """A request line and its headers; the usual bound of web servers (nginx: 8 KiB). More: 414 or 431."""
+    max_headers: int = 100
+    """Header lines of one request: each costs a callback. More: 431."""
+    head_timeout_s: float = 5.0
+    """From the first byte of a head to its last, however they trickle: a slow head holds a descriptor."""
+    idle_timeout_s: float = 75.0
+    """A connection without a request; longer than the 60 s after which common load balancers drop theirs."""
+    write_timeout_s: float = 5.0
+    """A caller that does not read its answer holds it in our memory, or its closing connection, for so long."""
+    write_buffer_bytes: int = 64 * 1024
+    """Answers that wait for a caller to read; beyond, no further pipelined request of it is begun."""
+    send_buffer_bytes: int = 64 * 1024
+    """Answers that the kernel holds for a caller, who may not be reading. By itself it would take up to 4 MB of each,
+    and nobody would notice before the connection is idle for long (C10)."""
+    max_pipelined_bytes: int = 64 * 1024
+    """Pipelined bytes kept while a request is answered; beyond, the socket is not read."""
+    parse_chunk_bytes: int = 2 * 1024
+    """Bytes parsed at a time, so that one read holds at most 80 pipelined requests, not 10 000."""
+    backpressure_s: float = 0.075
+    """The connection of a request that was rejected for want of capacity is not read for this time: a client that asks
+    again at once asks 13 times a second, not as often as it can be rejected (600 were rejected 48 000 times a second).
+    What it sends meanwhile is dated by the kernel, so its time runs."""
+    linger_s: float = 1.0
+    """After a refusal we read on for so long before closing: closing with unread bytes sends RST, which may
+    take the answer from the caller (RFC 9112 section 9.6)."""
+    listen_backlog: int = 4096
+    """Connections that the kernel keeps for us between two turns of the loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamLimits:
+    """What the upstream may cost us."""
+
+    max_body_bytes: int = 64 * 1024
+    """The contract's bound; the payload of record has 12 bytes."""
+    max_head_bytes: int = 32 * 1024
+    """Status line and headers of one response; llhttp itself has no bound."""
+    max_wire_bytes: int = 1024 * 1024
+    """All bytes of one answer: chunk framing, trailers and 1xx responses included. Bodies in chunks of one
+    byte have 6 bytes on the wire for each."""
+    connect_timeout_s: float = 3.0
+    """Name lookup, TCP and TLS together; Linux alone would try for two minutes."""
+    happy_eyeballs_delay_s: float = 0.25
+    """Head start of an address over the next one (RFC 8305 section 5)."""
+    dns_ttl_s: float = 30.0
+    """How long a looked-up address is used: getaddrinfo tells no TTL; 30 s is what most resolvers' users take."""
+    idle_timeout_s: float = 50.0
+    """A pooled connection unused for longer is closed; below the 60 s to 75 s after which servers close theirs."""
+    max_connection_age_s: float = 300.0
+    """A pooled connection older than this is closed: where the upstream moves behind a balancer, we follow."""
+    stale_retry_window_s: float = 0.05
+    """A reused connection that dies within this time of being written to, before any byte of an answer, has lost
+    a race with the upstream's idle close: sent again on a new connection. Later than that the upstream may have
+    worked on it (RFC 9110 section 9.2.2 would allow a retry; our promise of three requests would not)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptorBudget:
+    """How a worker's file descriptors are shared out, so that `accept` never meets EMFILE.
+
+    asyncio answers EMFILE by not accepting for a second; a budget makes sure that it never happens.
+    """
+
+    max_in_flight: int
+    max_clients: int
+    max_upstream_connections: int
+
+    RESERVE = 128
+    """Descriptors for all else: listening sockets, the control channel, logs, libraries, the operations port."""
+
+    @classmethod
+    def of(
+        cls,
+        max_descriptors: int,
+        hedges: int,
+        max_in_flight: int | None = None,
+        setting: str = "--max-in-flight",
+    ) -> "DescriptorBudget":
+        """Share out `max_descriptors`: each request in flight may need its own and one for each attempt.
+
+        A third more clients than requests in flight may be connected: the rest are idle. Raises InvalidSetting.
+        """
+        budget = max_descriptors - cls.RESERVE
+        attempts = 1 + hedges
+        affordable = budget * 3 // (3 * attempts + 4)
+        if affordable < 1:
+            least = cls.RESERVE + (3 * attempts + 6) // 3
+            accepted = f"at least {least}, for one request of {attempts} attempts"
+            raise InvalidSetting("the limit of open files (ulimit -Hn)", max_descriptors, accepted)
+        most = budget // (attempts + 1)
+        if max_in_flight is not None and max_in_flight > most:
+            accepted = (
+                f"at most {most}: {max_descriptors} files may be open, and a request has {attempts} attempts"
+            )
+            raise InvalidSetting(setting, max_in_flight, accepted)
+        in_flight = affordable if max_in_flight is None else max_in_flight
+        return cls(in_flight, budget - in_flight * attempts, in_flight * attempts)

@@ -47,7 +47,11 @@ def main(other: Path | None) -> None:
     for name, python in builds.items():
         if python is None or not python.exists():
             continue
-        for what, options in (("answered by its first attempt", ()), ("hedged", ("--hedged",))):
+        for what, options in (
+            ("answered by its first attempt", ()),
+            ("hedged", ("--hedged",)),
+            ("rejected", ("--rejected",)),
+        ):
             each = (executed(python, MANY, *options) - executed(python, FEW, *options)) / (MANY - FEW)
             click.echo(f"{name}: {each:,.0f} instructions for each request that is {what}")
 

@@ -1,4 +1,4 @@
-"""The work of one worker without a kernel, for profilers: `python -m bench.replay N [--hedged]`.
+"""The work of one worker without a kernel, for profilers: `python -m bench.replay N [--hedged | --rejected]`.
 
 A real worker answers N requests, each by its first attempt, or each by a hedge and with two losers. Its sockets,
 pollers and clock are stand-ins that do nothing, so what is left is our own code and its libraries.
@@ -79,6 +79,9 @@ class FakeSocket:
         self.sent = data
         return len(data)
 
+    def close(self) -> None:
+        """Close nothing."""
+
     def getsockopt(self, _: int, __: int, size: int) -> bytes:
         return bytes(size)  # nothing has waited
 
@@ -144,8 +147,12 @@ class Replay:
                 self.pollers[0].ready.append((fd, READABLE))
         self.iterate()
 
-    def batch(self, *, hedged: bool) -> None:
-        """Have each client ask and be answered once. Raises if one is not."""
+    def reject_all(self) -> None:
+        """Leave no room for requests: each waits in vain."""
+        self.worker.admission.max_in_flight = 0
+
+    def batch(self, *, hedged: bool = False, status: int = 200) -> None:
+        """Have each client ask and be answered once. Raises if one is not, with this status."""
         for fd, sock in self.clients.items():
             sock.sent = b""
             sock.received = REQUEST
@@ -153,24 +160,31 @@ class Replay:
         self.pollers[0].ready.append((1, READABLE))
         self.iterate()
         self._time["now"] += 0.05
+        if status != 200:
+            self._time["now"] += 2.5  # a quarter of the timeout
         if hedged:
             self._time["now"] += 0.3
             self.iterate()
             self.answer(2)
         self.answer()
+        if status != 200:
+            self._time["now"] += 0.1  # as long as clients must wait after a 503
         for sock in self.clients.values():
-            if not sock.sent.startswith(b"HTTP/1.1 200"):
+            if not sock.sent.startswith(b"HTTP/1.1 %d" % status):
                 raise RuntimeError(f"this is no answer: {sock.sent!r}")
 
 
 @click.command()
 @click.argument("requests", type=int)
 @click.option("--hedged", is_flag=True)
-def main(requests: int, *, hedged: bool) -> None:
+@click.option("--rejected", is_flag=True)
+def main(requests: int, *, hedged: bool, rejected: bool) -> None:
     """Answer this many requests."""
     replay = Replay()
+    if rejected:
+        replay.reject_all()
     for _ in range(requests // CLIENTS):
-        replay.batch(hedged=hedged)
+        replay.batch(hedged=hedged, status=503 if rejected else 200)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class ClientConnection(EventHandler):
     """
 
     __slots__ = (
-        "_answering", "_backing_off", "_closing", "_context", "_eof", "_fd", "_paused", "_processing", "_reader",
+        "_answering", "_backing_off", "_backs_off_until", "_closing", "_context", "_eof", "_fd", "_paused", "_processing", "_reader",
         "_reading_head", "_request", "_stream", "_yielding", "idle_since",
     )  # fmt: skip
 
@@ -50,8 +50,10 @@ class ClientConnection(EventHandler):
         self._answering: Cancellable | None = None
         self._paused = False
         """The socket is not read."""
+        self._backs_off_until = 0.0
+        """A request was rejected: nothing is read or answered until this instant; 0 where nothing was, or it is over."""
         self._backing_off = False
-        """A request was rejected: nothing is read or answered for `ClientLimits.backpressure_s`."""
+        """The client has asked again before that: its socket is not read, and there is a deadline."""
         self._yielding = False
         """`REQUESTS_PER_STEP` were answered: no further one is, whatever comes, before the others had their turn."""
         self._processing = False
@@ -76,6 +78,8 @@ class ClientConnection(EventHandler):
         if mask & WRITABLE and stream.blocked:
             stream.flush()  # may close it
         if mask & READABLE and not self._paused:
+            if self._backs_off_until > 0.0 and self._asks_too_soon():
+                return
             self._read()
         elif mask & _BROKEN:
             self.abort()
@@ -85,7 +89,10 @@ class ClientConnection(EventHandler):
     def on_deadline(self) -> None:
         """Go on after backpressure, or after the other connections had their turn."""
         if not self._stream.closed:
-            self._backing_off = self._yielding = False
+            self._yielding = False
+            if self._context.loop.clock() >= self._backs_off_until:
+                self._backs_off_until = 0.0
+                self._backing_off = False
             self._update_reading()
             self._process()
 
@@ -208,7 +215,9 @@ class ClientConnection(EventHandler):
     def _answer_pending(self) -> None:
         answered = 0
         reader = self._reader
-        while self._request is None and not (self._closing or self._backing_off or self._stream.blocked):
+        while self._request is None and not (
+            self._closing or self._backs_off_until > 0.0 or self._stream.blocked
+        ):
             if reader.pipeline:
                 if answered == REQUESTS_PER_STEP or (answered and self._has_much_unsent()):
                     self._yield()
@@ -292,11 +301,24 @@ class ClientConnection(EventHandler):
             self._process()
 
     def _back_off(self) -> None:
-        loop = self._context.loop
+        """Have the client wait. One that does not ask again within the time costs nothing: no call, no deadline."""
+        self._backs_off_until = self._context.loop.clock() + self._context.limits.backpressure_s
+        self._become_idle()
+        if self._reader.holds_requests:
+            self._wait_for_backpressure()
+
+    def _asks_too_soon(self) -> bool:
+        """Called when something has come since a rejection. Return whether it is to stay unread for now."""
+        if self._context.loop.clock() < self._backs_off_until:
+            self._wait_for_backpressure()
+            return True
+        self._backs_off_until = 0.0
+        return False
+
+    def _wait_for_backpressure(self) -> None:
         self._backing_off = True
         self._update_reading()
-        loop.call_at(loop.clock() + self._context.limits.backpressure_s, self)
-        self._become_idle()
+        self._context.loop.call_at(self._backs_off_until, self)
 
     def _reject(self, rejected: RequestRejected, arrived_at: float) -> None:
         reader = self._reader

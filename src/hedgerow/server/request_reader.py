@@ -41,6 +41,11 @@ class RequestReader:
         return len(self._unparsed) > 0
 
     @property
+    def holds_requests(self) -> bool:
+        """Return whether something was read and not answered yet; a part of a head may be."""
+        return len(self.pipeline) > 0 or len(self._unparsed) > 0
+
+    @property
     def has_partial_head(self) -> bool:
         """Return whether a part of a request head was parsed, and not all of it."""
         return self._parser.partial

@@ -154,12 +154,14 @@ def test_b2_a_request_arrives_with_its_first_byte(harness: ServerHarness) -> Non
 def test_time_in_the_socket_buffer_is_charged_to_us(harness: ServerHarness) -> None:
     """Of a connection that was just accepted, and of what is read after a pause."""
     client = harness.client()
+    client.send(GET)
     for number, age_s in enumerate((0.25, 0.125), start=1):
         harness.faults.queue_age_s = age_s
-        client.send(GET)
         asked = harness.until_asked(number)
         assert asked.request.arrived_at == harness.clock.now - age_s
         asked.respond(OVERLOADED)
+        harness.until_responses(client, number)
+        client.send(GET)  # too soon: its connection is paused
         harness.step()
         harness.step(BACKPRESSURE_S + 0.001)
 
@@ -342,6 +344,22 @@ def test_after_a_503_a_connection_is_not_read_for_a_while(harness: ServerHarness
     harness.step()
     assert len(harness.handler.asked) == 1
     harness.step(0.002)
+    harness.until_asked(2)
+
+
+def test_a_client_that_waits_after_a_503_needs_neither_a_system_call_nor_a_deadline(
+    harness: ServerHarness,
+) -> None:
+    client = harness.client()
+    client.send(GET)
+    asked = harness.until_asked(1)
+    before = len(harness.loop.deadlines)
+    asked.respond(OVERLOADED)
+    harness.until_responses(client, 1)
+    assert len(harness.loop.deadlines) == before
+    assert not harness.connection_of(client)._paused, "it is watched as before"
+    harness.step(BACKPRESSURE_S)
+    client.send(GET)
     harness.until_asked(2)
 
 

@@ -41,5 +41,7 @@ EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
 # Alive, not ready: Swarm replaces a container that is unhealthy, and one that only refuses work for a while is not.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["hedgerow", "healthcheck", "--live"]
-ENTRYPOINT ["hedgerow"]
+# The kernel drops what PID 1 is sent and does not handle, unless it is blocked: so also a signal while Python starts is
+# received. hedgerow unblocks them.
+ENTRYPOINT ["env", "--block-signal=TERM,INT,HUP", "hedgerow"]
 CMD ["serve"]

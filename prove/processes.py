@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -67,6 +68,15 @@ class Gateway:
         with urllib.request.urlopen(self.admin + "/metrics", timeout=READ_TIMEOUT_S) as answer:
             lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    def readiness(self) -> str:
+        """Read the reason that `/readyz` gives."""
+        try:
+            with urllib.request.urlopen(self.admin + "/readyz", timeout=READ_TIMEOUT_S) as answer:
+                return str(json.loads(answer.read())["reason"])
+        except urllib.error.HTTPError as error:
+            with error:
+                return str(json.loads(error.read())["reason"])
 
     def log(self) -> str:
         """Read what it wrote to standard error so far."""

@@ -7,6 +7,16 @@ from prove.injected_bugs.eventloop import EVENT_LOOP
 from prove.injected_bugs.parsing import PARSING
 from prove.injected_bugs.processes import PROCESSES
 from prove.injected_bugs.race import RACE
+from prove.injected_bugs.supervision import SUPERVISION
 from prove.injected_bugs.upstream import UPSTREAM
 
-BUGS: tuple[Bug, ...] = (*PARSING, *CLIENTS, *UPSTREAM, *RACE, *EVENT_LOOP, *ADMISSION, *PROCESSES)
+BUGS: tuple[Bug, ...] = (
+    *PARSING,
+    *CLIENTS,
+    *UPSTREAM,
+    *RACE,
+    *EVENT_LOOP,
+    *ADMISSION,
+    *PROCESSES,
+    *SUPERVISION,
+)

@@ -122,12 +122,12 @@ CLIENTS = (
     ),
     Bug(
         "B5 idle connections to the admin port keep probes out",
-        "server/listener.py", "not (self._evicts_idle and self._evict_longest_idle(connection))", "not False",
+        "admin/server.py", "                self._close_longest_idle()\n\n", "                task.cancel()\n\n",
         "tests/integration/server/test_admin_port.py",
     ),
     Bug(
         "any number of clients may connect",
-        "server/listener.py", "        if beyond >= 0 and", "        if beyond >= 9_000 and",
+        "server/listener.py", "        if beyond >= 0:", "        if beyond >= 9_000:",
         "C15", 0.04,
     ),
 )  # fmt: skip

@@ -202,12 +202,13 @@ def serve(config: str | None, **flags: str | None) -> None:
     # The workers get their settings from us. What may hold secrets is not in their environment, which others can read.
     _forget_variables(lambda name: name.startswith(PREFIX) and not name.startswith(SIMULATE_PREFIX))
     _forget_variables(lambda name: is_service_variable(name, os.environ[name]))
-    from hedgerow.processes.supervisor import CannotStart, run  # noqa: PLC0415 (--help need not load it)
+    from hedgerow.processes.supervisor import run  # noqa: PLC0415 (--help need not load it)
+    from hedgerow.processes.worker_manager import StartupError  # noqa: PLC0415
 
     try:
         with _one_line():
             run(effective.settings)
-    except CannotStart as error:
+    except StartupError as error:
         click.echo(f"hedgerow: {error}", err=True)
         sys.exit(EXIT_CANNOT_START)
 

@@ -2,17 +2,24 @@
 
 import http.client
 import json
+import os
+import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+import hedgerow
 from end_to_end.conftest import READ_TIMEOUT_S, Serve, ask
+from hedgerow.processes.supervision import START_ATTEMPTS
 
 NOWHERE = ("--upstream", "http://127.0.0.1:1/", "--hedges", "0", "--access-log", "off")
 """An upstream that refuses: 502 at once."""
@@ -168,3 +175,63 @@ def test_a_testing_server_that_was_stopped_does_not_keep_the_gateway_from_ending
     simulator.suspend()
     assert command.stop() == 0
     assert not psutil.wait_procs([simulator], timeout=READ_TIMEOUT_S)[1]
+
+
+def test_e1_a_worker_is_replaced_though_no_descriptor_was_to_be_had_for_a_while(serve: Serve) -> None:
+    """It was never replaced then, nothing was logged, and clients hung."""
+    command = serve(*NOWHERE)
+    (worker,) = command.children()
+    limits = resource.prlimit(command.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(command.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    worker.kill()
+    assert command.process.stderr is not None
+    lines: list[dict[str, object]] = []
+    while len(lines) < 3:
+        lines.append(json.loads(command.process.stderr.readline()))
+    resource.prlimit(command.process.pid, resource.RLIMIT_NOFILE, limits)
+    assert [line["event"] for line in lines] == ["worker died", *["worker cannot be started"] * 2]
+    assert "Too many open files" in str(lines[1]["error"])
+    command.all_ready()
+    assert command.get()[0] == 502
+
+
+def test_e5_a_gateway_runs_nothing_that_lies_in_the_folder_in_which_it_was_started(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder into which all may write, say. The workers ran it, and died for ever."""
+    for name in ("random", "json", "socket", "hedgerow_simulator", "click"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('it was run')\n")
+    source = str(Path(hedgerow.__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([source, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.chdir(tmp_path)
+    command = serve()
+    assert len(command.children()) == 2
+    assert command.get("?timeout=60000")[0] in (200, 502)
+
+
+def test_a_start_that_cannot_succeed_is_exit_code_3_and_the_workers_last_words(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nif 'hedgerow.processes.worker' in sys.orig_argv: raise SystemExit('a library is missing')\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(
+        [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1", *NOWHERE],
+        env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=READ_TIMEOUT_S,
+    )  # fmt: skip
+    *logged, last = ended.stderr.splitlines()
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert last == "hedgerow: no worker can be started: SystemExit: a library is missing"
+    assert len(logged) == START_ATTEMPTS
+    assert all(
+        json.loads(line)["last_words"].endswith("\nSystemExit: a library is missing\n") for line in logged
+    )
+
+
+def test_a_sighup_that_all_processes_are_sent_ends_no_worker(serve: Serve) -> None:
+    """`pkill -HUP hedgerow`, say."""
+    command = serve(*NOWHERE)
+    (worker,) = command.children()
+    worker.send_signal(signal.SIGHUP)
+    assert command.get()[0] == 502
+    assert command.metrics()["hedgerow_worker_restarts_total"] == 0
+    assert command.children() == [worker]

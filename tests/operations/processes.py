@@ -20,10 +20,27 @@ class Served:
     """`hedgerow serve` on free ports. Whoever starts it ends it with `end`."""
 
     def __init__(self, *arguments: str, stderr: Stream = subprocess.PIPE) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1", *arguments],
-            stdout=subprocess.PIPE, stderr=stderr,
-        )  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "hedgerow",
+            "serve",
+            "--port=0",
+            "--admin-port=0",
+            "--workers=1",
+            *arguments,
+        ]
+        self._start(command, stderr)
+
+    @classmethod
+    def of(cls, command: list[str]) -> "Served":
+        """Start it by a command of the test's own."""
+        served = cls.__new__(cls)
+        served._start(command, None)
+        return served
+
+    def _start(self, command: list[str], stderr: Stream | None) -> None:
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
         assert self.process.stdout is not None
         self.lines = [self.process.stdout.readline().decode() for _ in range(4)]
         self.url = self.lines[0].split()[-1]

@@ -16,11 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import structlog
 
 from hedgerow.settings import LogFormat
-from hedgerow.telemetry.health import Shares, Watch
-from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITING_LINES, Gate, Logs, ungated
+from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITING_LINES, Logs, ungated
 from operations.conftest import Serve, Simulate
 from operations.processes import FAULTLESS, READ_TIMEOUT_S, Served
 
@@ -107,10 +105,10 @@ def test_the_upstream_turning_bad_and_well_again_is_a_line_each(serve: Serve) ->
         Thread(target=server.serve_forever, daemon=True).start()
         served = serve("--upstream", f"http://127.0.0.1:{server.server_port}/", "--hedges=0")
         assert [served.ask() for _ in range(10)] == [502] * 10
-        served.status_when(lambda status: status["verdict"]["state"] == "failing")
+        served.status_when(lambda status: 0.0 in status["series"]["attempt_success_rate"])
         Moody.well = True
         assert [served.ask() for _ in range(60)] == [200] * 60
-        served.status_when(lambda status: status["requests"]["total"] == 70)
+        served.status_when(lambda status: 1.0 in status["series"]["attempt_success_rate"])
         server.shutdown()
     bad, well = [line for line in lines_of(stop(served)) if line["event"].startswith("upstream")]
     assert (bad["event"], bad["level"]) == ("upstream unhealthy", "warning")
@@ -197,6 +195,34 @@ def test_a_reader_that_has_gone_does_not_kill_the_gateway(serve: Serve) -> None:
     stop(served)
 
 
+def test_a_terminal_that_was_closed_does_not_kill_the_gateway(serve: Serve) -> None:
+    terminal, ours = os.openpty()
+    served = serve(*NOBODY, "--access-log=all", stderr=ours)
+    os.close(ours)
+    os.close(terminal)
+    ask_often(served, 50)
+    assert served.ask() == 502
+    while served.metrics()[DROPPED] < 51:
+        pass
+    stop(served)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 2>&-"])
+def test_a_stderr_that_is_closed_is_no_clients_connection(closed: str) -> None:
+    """The next descriptor had its number: lines of the log went to a socket."""
+    command = f"exec {sys.executable} -m hedgerow serve --port=0 --admin-port=0 --workers=1 --access-log=all"
+    served = Served.of(["sh", "-c", f"{command} {' '.join(NOBODY)} {closed}"])
+    try:
+        ask_often(served, 50)
+        assert served.ask() == 502
+        worker = served.workers()[0]
+        for descriptor in (f"{served.process.pid}/fd/2", f"{worker.pid}/fd/{worker.cmdline()[-1]}"):
+            assert Path(f"/proc/{descriptor}").readlink() == Path(os.devnull)
+        stop(served)
+    finally:
+        served.end()
+
+
 def test_a_stderr_that_somebody_made_non_blocking_loses_no_line(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK)
@@ -241,48 +267,3 @@ def test_what_libraries_log_is_a_line_like_any_other() -> None:
     assert (ended["event"], ended["level"]) == ("a bug ends the process", "critical")
     assert "ZeroDivisionError" in ended["exception"]
     assert run.returncode == 1
-
-
-# -- its rules
-
-
-def test_the_gate_holds_back_by_event_and_code_and_second() -> None:
-    now = 10.0
-    gate = Gate(lambda: now)
-
-    def passes(code: str) -> bool:
-        try:
-            gate(None, "warning", {"event": "request", "code": code})
-        except structlog.DropEvent:
-            return False
-        return True
-
-    assert [passes("a") for _ in range(ALIKE_PER_S + 3)] == [True] * ALIKE_PER_S + [False] * 3
-    assert passes("b")
-    assert gate.over() == []
-    now = 11.0
-    ((event, code, window),) = gate.over()
-    assert (event, code, window.level, window.held_back) == ("request", "a", "warning", 3)
-    assert gate.over() == []
-    assert passes("a"), "another second"
-
-
-def shares(failed: int, of: int, *, unserved: int = 0, requests: int = 0) -> Shares:
-    return Shares(attempts=of, failed=failed, requests=requests, unserved=unserved, shed=0)
-
-
-def test_the_watch_tells_each_turn_once() -> None:
-    watch = Watch()
-    seen = [
-        watch.look(shares(*seen), now)
-        for now, seen in enumerate([(1, 10), (4, 10), (5, 10), (9, 10), (4, 10), (3, 10), (2, 10), (2, 10), (6, 10)])
-    ]  # fmt: skip
-    assert seen == [None, None, "unhealthy", None, None, None, "recovered", None, "unhealthy"]
-
-
-def test_the_watch_says_nothing_of_too_few() -> None:
-    watch = Watch()
-    assert watch.look(shares(4, 4), 0.0) is None
-    assert watch.look(shares(0, 0, unserved=9, requests=10), 1.0) == "unhealthy"
-    assert watch.look(shares(0, 4), 2.0) is None, "nobody asks any more: that is no recovery"
-    assert watch.look(shares(0, 5), 3.0) == "recovered"

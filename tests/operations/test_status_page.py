@@ -5,7 +5,9 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
 from hedgerow.telemetry.status import About
 from operations.conftest import Serve, Simulate
-from operations.processes import Served
+from operations.processes import FAULTLESS, Served
 
 DESKTOP: ViewportSize = {"width": 1240, "height": 900}
 STATUS_JSON = "**/status.json"
@@ -224,28 +226,35 @@ def a_request(request_id: str, code: str = "success") -> RequestRecord:
     return RequestRecord(request_id, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
 
 
-def a_status(counts: Snapshot, *recent: RequestRecord) -> dict[str, Any]:
-    history = History(About(upstream="http://127.0.0.1:1/", hedge_after_ms=300, hedges=2, losers_cut=False))
-    history.sample(Snapshot(), 1.0, 1_700_000_000.0)
-    history.sample(counts, 2.0, 1_700_000_001.0)
-    status: dict[str, Any] = json.loads(
-        msgspec.json.encode(history.status(Workers(1, 1), list(recent), 1_700_000_001.0))
-    )
-    return status
+def a_status(
+    counts: Snapshot,
+    *recent: RequestRecord,
+    started_s: float = 60.0,
+    workers: Workers = Workers(1, 1),  # noqa: B008
+) -> dict[str, Any]:
+    """Return `/status.json` of a gateway that has run for `started_s`, and counted `counts` in the last second."""
+    history = History(About(upstream="http://127.0.0.1:1/", hedge_after_ms=300, hedges=2))
+    history.sample(Snapshot(), 101.0 - started_s)
+    history.sample(Snapshot(), 100.0)
+    history.sample(counts, 101.0)
+    status = history.status(workers, list(recent), counts, now=101.0, utc_offset_s=1_700_000_000.0)
+    shown: dict[str, Any] = json.loads(msgspec.json.encode(status))
+    return shown
 
 
 STATES = {
-    State.HEALTHY: Snapshot(attempts={"1": {"success": 90, "reset": 10}}, requests={"success": 100}),
-    State.DEGRADED: Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}),
-    State.FAILING: Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}),
-    State.SILENT: Snapshot(),
+    State.HEALTHY: (Snapshot(attempts={"1": {"success": 90, "reset": 10}}, requests={"success": 100}), 60.0),
+    State.DEGRADED: (Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}), 60.0),
+    State.FAILING: (Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}), 60.0),
+    State.STARTING: (Snapshot(attempts={"1": {"success": 3, "reset": 2}}, requests={"success": 3}), 4.0),
+    State.SILENT: (Snapshot(), 60.0),
 }
 
 
 def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: Served, show: Show) -> None:
     seen: dict[str, set[str]] = {"word": set(), "sign": set(), "title": set(), "colour": set()}
-    for state, counts in STATES.items():
-        page = show(idle.admin).open(a_status(counts))
+    for state, (counts, started_s) in STATES.items():
+        page = show(idle.admin).open(a_status(counts, started_s=started_s))
         verdict = page.locator("#verdict")
         expect(verdict).to_have_attribute("data-state", state)
         assert verdict.locator("h2").inner_text().lower() == state
@@ -254,6 +263,67 @@ def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: Served, show
         seen["title"].add(page.title())
         seen["colour"].add(verdict.locator("h2").evaluate("e => getComputedStyle(e).color"))
     assert {name: len(values) for name, values in seen.items()} == dict.fromkeys(seen, len(STATES))
+
+
+def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong(
+    idle: Served, show: Show
+) -> None:
+    counts = Snapshot(
+        attempts={"1": {"success": 95, "reset": 5}}, requests={"success": 95, "overloaded": 905}, shed={"load": 905}
+    )  # fmt: skip
+    page = show(idle.admin).open(a_status(counts))
+    expect(page.locator("#verdict h2")).to_have_text("healthy")
+    expect(page.locator("#gateway")).to_have_text(
+        re.compile(
+            r"The gateway itself is degraded\.\s+90.5 % of requests were rejected in the last 1 s: overloaded\."
+        )
+    )
+    page = show(idle.admin).open(a_status(STATES[State.HEALTHY][0]))
+    expect(page.locator("#verdict h2")).to_have_text("healthy")
+    expect(page.locator("#gateway")).to_be_hidden()
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """An upstream that wants a credential."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_f10_a_status_of_the_upstream_is_shown_by_its_number(serve: Serve, show: Show) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        served = serve("--upstream", f"http://127.0.0.1:{server.server_port}/", "--hedge-after-ms=1")
+        assert {served.ask(request_id="mine") for _ in range(10)} == {502}
+        page = show(served.admin).open()
+        expect(page.locator("#verdict h2")).to_have_text("failing")
+        expect(page.locator("#verdict")).to_contain_text("most by status_401")
+        assert set(bars(page, "failures")) == {"status_401"}
+        page.locator("#recent summary").first.click()
+        expect(page.locator("#recent details[open]")).to_contain_text("status_other (status 401)")
+        server.shutdown()
+
+
+def test_f9_clients_with_short_timeouts_do_not_make_the_upstream_degraded(
+    serve: Serve, simulate: Simulate, show: Show
+) -> None:
+    upstream = simulate("--latency-ms=100-300", *FAULTLESS)
+    served = serve("--upstream", upstream.url, "--hedges=0")
+    with ThreadPoolExecutor(20) as pool:
+        assert 504 in set(pool.map(served.ask, ["?timeout=150"] * 60))
+    served.status_when(lambda status: status["attempts"]["total"] == 60)
+    page = show(served.admin).open()
+    expect(page.locator("#verdict h2")).to_have_text("healthy")
+    expect(page.locator("#verdict")).to_contain_text("requests ran out of their own timeout")
+    expect(page.locator("#gateway")).to_be_hidden()
 
 
 def contrast(one: str, other: str) -> float:
@@ -275,12 +345,15 @@ def contrast(one: str, other: str) -> float:
 def test_it_is_legible_in_light_and_dark_at_any_width(
     idle: Served, show: Show, scheme: str, viewport: ViewportSize
 ) -> None:
-    for counts in STATES.values():
-        assert_legible(show(idle.admin, scheme=scheme, viewport=viewport), counts, dark=scheme == "dark")
+    for counts, started_s in STATES.values():
+        assert_legible(
+            show(idle.admin, scheme=scheme, viewport=viewport), counts, started_s, dark=scheme == "dark"
+        )
 
 
-def assert_legible(shown: Shown, counts: Snapshot, *, dark: bool) -> None:
-    page = shown.open(a_status(counts, a_request("a" * 128), a_request("b", "out_of_time")))
+def assert_legible(shown: Shown, counts: Snapshot, started_s: float, *, dark: bool) -> None:
+    records = a_request("a" * 128), a_request("b", "out_of_time")
+    page = shown.open(a_status(counts, *records, started_s=started_s, workers=Workers(2, 1)))
     width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert width[0] <= width[1], "nothing to scroll sideways"
     cut = page.evaluate(
@@ -340,7 +413,7 @@ def test_it_can_be_used_by_keyboard_alone(idle: Served, show: Show) -> None:
 
 def test_what_is_open_stays_open_while_the_page_lives_on(idle: Served, show: Show) -> None:
     first, second = a_request("first"), a_request("second")
-    status = a_status(STATES[State.HEALTHY], first)
+    status = a_status(STATES[State.HEALTHY][0], first)
     shown = show(idle.admin)
     page = shown.open(status)
     page.locator("#recent summary").click()

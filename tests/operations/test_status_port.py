@@ -2,7 +2,14 @@
 
 import json
 import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from urllib.parse import urlsplit
 
+import pytest
+
+from hedgerow.admin.server import MAX_CONNECTIONS
 from hedgerow.telemetry.status import RECENT
 from operations.conftest import Serve, Simulate
 from operations.processes import FAULTLESS
@@ -27,7 +34,7 @@ def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, sim
     )
     assert status["hedging"]["without_hedging"]["success_rate"] == 1.0
     assert status["load"]["late"] == 0
-    assert sum(status["series"]["requests_per_s"]) > 0
+    served.status_when(lambda status: sum(status["series"]["requests_per_s"]) > 0)
     recent = {request["request_id"] for request in status["recent"]}
     assert len(recent) == RECENT
     assert recent <= set(ids)
@@ -51,7 +58,9 @@ def test_an_id_that_nobody_knows_is_404(serve: Serve) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/")
     status, body = served.fetch("/status.json?request_id=nobodys%20id")
     assert (status, json.loads(body)["code"]) == (404, "not_found")
-    assert served.status()["verdict"]["state"] == "silent"
+    verdict = served.status()["verdict"]
+    assert verdict["state"] == "starting"
+    assert "not enough data for a verdict" in verdict["reason"]
     assert served.status("?nonsense=%ff&&&=")["recent"] == []
 
 
@@ -71,10 +80,63 @@ def test_a_worker_that_stands_still_does_not_hold_up_the_status(serve: Serve) ->
     (worker,) = served.workers()
     worker.send_signal(signal.SIGSTOP)
     status = served.status_when(lambda status: status["workers"]["untold"] == 1)
-    assert status["verdict"] == {"state": "degraded", "reason": "1 of 1 workers do not tell their counts."}
+    assert status["gateway"] == {"state": "degraded", "reason": "1 of 1 workers do not report."}
+    assert status["verdict"]["state"] in ("starting", "silent"), "that is not the upstream's fault"
     assert served.metrics()['hedgerow_requests_total{outcome="all_failed"}'] == 1
     worker.send_signal(signal.SIGCONT)
     served.status_when(lambda status: status["workers"]["untold"] == 0)
+
+
+@pytest.mark.parametrize(
+    "path", ["/status.json", "/status.json?request_id=mine-%d", "/metrics", "/readyz", "/livez"]
+)
+def test_any_number_of_clients_is_answered_at_once(serve: Serve, path: str) -> None:
+    """More than eight of /status.json at once were answered 404."""
+    served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
+    ids = [f"mine-{number}" for number in range(60)]
+    assert [served.ask(request_id=request_id) for request_id in ids] == [502] * 60
+    paths = [path % number if "%" in path else path for number in range(60)]
+    start = Barrier(60)
+
+    def fetch(path: str) -> tuple[int, bytes]:
+        start.wait()
+        return served.fetch(path)
+
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(fetch, paths))
+    assert {status for status, _ in answers} == {200}
+    if "%" in path:
+        found = [json.loads(body)["requests"][0]["request_id"] for _, body in answers]
+        assert found == ids
+
+
+def test_b5_probes_of_a_real_gateway_are_answered_with_more_connections_than_it_has_room_for(
+    serve: Serve,
+) -> None:
+    served = serve("--upstream", "http://127.0.0.1:1/")
+    address = urlsplit(served.admin)
+    idle = []
+    for number in range(2 * MAX_CONNECTIONS):
+        idle.append(socket.create_connection((address.hostname, address.port)))
+        idle[-1].sendall((b"", b"GET /livez HT", b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n" * 9)[number % 3])
+    for path in ("/livez", "/readyz", "/metrics", "/status.json") * 3:
+        assert served.fetch(path)[0] == 200
+    for sock in idle:
+        sock.close()
+
+
+def test_a_lookup_that_a_stopped_worker_cannot_answer_is_not_a_404(serve: Serve) -> None:
+    served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
+    assert served.ask(request_id="mine") == 502
+    assert served.fetch("/status.json?request_id=mine")[0] == 200
+    (worker,) = served.workers()
+    worker.send_signal(signal.SIGSTOP)
+    status, body = served.fetch("/status.json?request_id=mine")
+    assert (status, json.loads(body)["code"]) == (503, "overloaded")
+    assert served.fetch("/livez")[0] == served.fetch("/readyz")[0] == 200
+    worker.send_signal(signal.SIGCONT)
+    served.status_when(lambda status: status["recent"] != [])
+    assert served.fetch("/status.json?request_id=mine")[0] == 200
 
 
 def test_counters_never_go_down_when_a_worker_is_replaced(serve: Serve) -> None:

@@ -146,7 +146,6 @@ class ServerHarness:
         max_clients: int = 100,
         balancer: AcceptBalancer | None = None,
         sock: socket.socket | None = None,
-        evicts_idle: bool = False,
         make_poller: Callable[[], Poller] = select.epoll,
     ) -> None:
         self.clock = FakeClock()
@@ -165,7 +164,6 @@ class ServerHarness:
             max_clients=max_clients,
             on_rejected=lambda code, reason: self.rejected.append((code, reason)),
             balancer=balancer,
-            evicts_idle=evicts_idle,
         )
         self.faults = Faults()
         sock = sock or ListeningSocket(self.faults)

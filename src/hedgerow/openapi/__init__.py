@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from hedgerow import __version__
-from hedgerow.admin import Readiness
+from hedgerow.admin.routes import Readiness
 from hedgerow.gateway import SMART_PATH
 from hedgerow.openapi.parts import (
     HEADERS,
@@ -80,6 +80,7 @@ def _document(settings: Settings, port: int) -> Node:
                         with_constants(readiness, ready=False),
                         "Starting, draining, shedding, or no worker answers.",
                     ),
+                    "500": problem_response(500),
                 },
             ),
             "/metrics": _operation(
@@ -102,7 +103,11 @@ def _document(settings: Settings, port: int) -> Node:
                 },
                 parameters=[_REQUEST_ID_WANTED],
             ),
-            PATH.decode(): _operation("This document", "openapi", {"200": answer(JSON, {"type": "object"})}),
+            PATH.decode(): _operation(
+                "This document",
+                "openapi",
+                {"200": answer(JSON, {"type": "object"}), "500": problem_response(500)},
+            ),
         },
         "components": {"schemas": {**schemas, **SCHEMAS_OF_OURS}, "headers": HEADERS},
     }
@@ -191,10 +196,9 @@ def _operation(summary: str, name: str, responses: Node, parameters: Iterable[No
     """Describe a path of the operations port. Relative: it is where this document was found."""
     refused = refusals()
     responses = {"400": problem_response(400, "bad_request", headers=("closed",)), **responses, **refused}
-    overloaded = problem_response(
-        503, "overloaded", headers=("retry", "closed"), description="More connections than can be served."
-    )
-    responses["503"] = either(responses["503"], overloaded) if "503" in responses else overloaded
+    if "500" in responses:  # what is computed may take too long
+        overloaded = problem_response(503, "overloaded", description="No answer in time.")
+        responses["503"] = either(responses["503"], overloaded) if "503" in responses else overloaded
     path = _methods(summary, name, responses, tag="operations", parameters=list(parameters))
     return {"servers": [{"url": "/", "description": "The operations port"}], **path}
 

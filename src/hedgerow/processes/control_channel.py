@@ -68,13 +68,17 @@ class RecentReply(msgspec.Struct, tag="recent"):
     requests: list[RequestRecord]
 
 
+class Failed(msgspec.Struct, tag="failed"):
+    """The worker could not answer: an internal error, which it has logged."""
+
+
 class Exiting(msgspec.Struct, tag="exiting"):
     """The worker ends; its last counts."""
 
     snapshot: Snapshot
 
 
-ControlReply: TypeAlias = Ready | SnapshotReply | RecentReply | Exiting
+ControlReply: TypeAlias = Ready | SnapshotReply | RecentReply | Failed | Exiting
 
 _ENCODER = msgspec.json.Encoder()
 _REQUESTS: msgspec.json.Decoder[ControlRequest] = msgspec.json.Decoder(ControlRequest)
@@ -124,7 +128,14 @@ class ControlEndpoint(EventHandler):
             return
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
-            self.send(self._answer(_REQUESTS.decode(line)))
+            self.send(self._reply_to(_REQUESTS.decode(line)))
+
+    def _reply_to(self, request: ControlRequest) -> ControlReply:
+        try:
+            return self._answer(request)
+        except Exception:  # noqa: BLE001 (an error in what is reported is no reason to end what serves)
+            self._loop.internal_error()
+            return Failed()
 
     def send(self, message: ControlReply) -> None:
         """Send a message; a supervisor that is gone or does not read closes the channel."""

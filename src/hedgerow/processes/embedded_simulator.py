@@ -3,17 +3,21 @@
 import asyncio
 import signal
 import socket
-import sys
+import subprocess
 from contextlib import suppress
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from hedgerow.processes.child_processes import ChildProcess, ChildProcesses, OutputTail
 from hedgerow.settings import Target, parse_target
 
 HOST: Final = "127.0.0.1"
+MODULE: Final = "hedgerow_simulator"
 RESTART_DELAY_S: Final = 0.5
 """Between its end and its next start: no busy loop if it cannot run."""
+STARTUP_S: Final = 20.0
+"""It has this long until it serves; it takes 0.3 s of CPU."""
 KILL_AFTER_S: Final = 2.0
 """It is killed if it has not ended this long after SIGTERM; it ends within milliseconds, unless it was stopped."""
 
@@ -21,58 +25,85 @@ KILL_AFTER_S: Final = 2.0
 class EmbeddedSimulator:
     """`start`, `wait_until_ready`, then `stop`."""
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
+    def __init__(self, children: ChildProcesses, log: FilteringBoundLogger) -> None:
+        self._children = children
         self._log = log
-        self._process: asyncio.subprocess.Process | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._port = 0
+        self._child: ChildProcess | None = None
+        self._is_ready = False
+        self._is_stopping = False
+        self._changed = asyncio.Event()
+        """It serves, or has ended."""
+        self._restart: asyncio.TimerHandle | None = None
 
-    async def start(self) -> Target:
+    def start(self) -> Target:
         """Start it, and return its URL. The socket listens already: an early client waits until it accepts.
 
-        So the workers can start beside it, and not after it.
+        So the workers can start beside it, and not after it. Raises whatever the system rejects.
         """
         with socket.create_server((HOST, 0)) as sock:
-            port = sock.getsockname()[1]
-            self._process = await _spawn("--descriptor", sock.fileno())
-        return parse_target(f"http://{HOST}:{port}/api/work")
+            self._port = sock.getsockname()[1]
+            self._spawn("--descriptor", sock.fileno(), pass_fds=(sock.fileno(),))
+        return parse_target(f"http://{HOST}:{self._port}/api/work")
 
-    async def wait_until_ready(self, port: int) -> bool:
-        """Wait until it serves, and keep it running on `port` from then on; False if it has ended instead."""
-        assert self._process is not None  # noqa: S101 (for mypy)
-        assert self._process.stdout is not None  # noqa: S101
-        if not await self._process.stdout.readline():
-            return False
-        self._watch = asyncio.get_running_loop().create_task(self._restart_on_exit(self._process, port))
-        return True
-
-    async def _restart_on_exit(self, process: asyncio.subprocess.Process, port: int) -> None:
-        while True:
-            code = await process.wait()
-            self._log.error("the embedded simulator died", exit_code=code, restart_in_s=RESTART_DELAY_S)
-            await asyncio.sleep(RESTART_DELAY_S)
-            process = self._process = await _spawn("--port", port)
+    async def wait_until_ready(self) -> bool:
+        """Wait until it serves, and keep it running from then on; False if it ends or hangs instead."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STARTUP_S):
+                await self._changed.wait()
+        return self._is_ready
 
     async def stop(self) -> None:
         """End it."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
-        process = self._process
-        if process is not None:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(KILL_AFTER_S):
-                    await process.wait()
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        self._is_stopping = True
+        if self._restart is not None:
+            self._restart.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KILL_AFTER_S):
+                await self._end(signal.SIGTERM)
+        await self._end(signal.SIGKILL)
 
+    async def _end(self, number: signal.Signals) -> None:
+        while self._child is not None:
+            self._changed.clear()
+            self._child.send_signal(number)
+            await self._changed.wait()
 
-async def _spawn(option: str, number: int) -> asyncio.subprocess.Process:
-    # It ends when its standard input does, so it ends with this process, however this process ends.
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "hedgerow_simulator", option, str(number), "--until-stdin-closes",
-        pass_fds=(number,) if option == "--descriptor" else (), start_new_session=True,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    def _spawn(self, option: str, number: int, pass_fds: tuple[int, ...] = ()) -> None:
+        output = OutputTail(on_output=self._on_output)
+        try:
+            # It ends when its standard input does, so it ends with this process, however this process ends.
+            self._child = self._children.spawn(
+                MODULE, (option, number, "--until-stdin-closes"), lambda code: self._on_exit(code, output),
+                pass_fds=pass_fds, stdin=subprocess.PIPE, stdout=output.writer,
+            )  # fmt: skip
+        except BaseException:
+            output.close()
+            raise
+        finally:
+            output.close_writer()
+
+    def _on_output(self) -> None:
+        """Called when it says where it listens."""
+        self._is_ready = True
+        self._changed.set()
+
+    def _on_exit(self, code: int | None, output: OutputTail) -> None:
+        self._child = None
+        output.close()
+        self._changed.set()
+        if self._is_ready and not self._is_stopping:
+            self._log.error("the embedded simulator died", exit_code=code, restart_in_s=RESTART_DELAY_S)
+            self._start_later()
+
+    def _start_later(self) -> None:
+        self._restart = asyncio.get_running_loop().call_later(RESTART_DELAY_S, self._start_again)
+
+    def _start_again(self) -> None:
+        try:
+            self._spawn("--port", self._port)
+        except Exception as error:  # noqa: BLE001 (whatever the system rejects, it is tried again)
+            self._log.error(
+                "the embedded simulator cannot be started", error=str(error), restart_in_s=RESTART_DELAY_S
+            )
+            self._start_later()

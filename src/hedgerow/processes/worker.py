@@ -100,10 +100,11 @@ class Worker:
         balancer: AcceptBalancer | None = None,
         *,
         system: System = LINUX,
+        log_descriptor: int = 2,
     ) -> None:
         budget = DescriptorBudget.of(system.max_descriptors(), settings.hedges, settings.max_in_flight)
         self._drain_s = settings.drain_ms / 1000
-        self.logs = Logs(settings.log_format, settings.log_level)
+        self.logs = Logs(settings.log_format, settings.log_level, log_descriptor)
         self.recorder = Recorder(self.logs.log, settings.access_log, settings.hedges)
         self.loop = EventLoop(
             system.clock, on_internal_error=self._on_internal_error, make_poller=system.make_poller
@@ -227,6 +228,9 @@ class _Signals(EventHandler):
         signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _ignore_signal)
+        signal.signal(
+            signal.SIGHUP, signal.SIG_IGN
+        )  # it is the supervisor's, also where all processes are sent it
 
     def on_ready(self, _mask: int) -> None:
         self._receiver.recv(4096)
@@ -240,9 +244,16 @@ def _ignore_signal(_number: int, _frame: object) -> None:
     """Leave it to the wake-up descriptor."""
 
 
-def run(config: WorkerConfig, sock: socket.socket, channel: socket.socket, counts: ConnectionCounts) -> None:
+def run(
+    config: WorkerConfig,
+    sock: socket.socket,
+    channel: socket.socket,
+    counts: ConnectionCounts,
+    log_descriptor: int,
+) -> None:
     """Serve until a signal, or the supervisor's end; then drain, and end the process."""
-    worker = Worker(config.settings, config.target, AcceptBalancer(counts, config.slot))
+    balancer = AcceptBalancer(counts, config.slot)
+    worker = Worker(config.settings, config.target, balancer, log_descriptor=log_descriptor)
     worker.logs.catch_all()
     loop = worker.loop
     stopping = False
@@ -269,17 +280,19 @@ def run(config: WorkerConfig, sock: socket.socket, channel: socket.socket, count
 
 
 def main() -> None:
-    """Run a worker: `python -m hedgerow.processes.worker LISTENING-SOCKET CHANNEL COUNTS`, all three descriptors.
+    """Run a worker: `python -m hedgerow.processes.worker LISTENING-SOCKET CHANNEL COUNTS LOG`, all descriptors.
 
-    Its configuration is the first line of the channel.
+    Its configuration is the first line of the channel. Standard error is for the interpreter's last words: the
+    supervisor reads it.
     """
     preallocate_descriptor_table(raise_descriptor_limit())
-    for argument in sys.argv[1:4]:  # a child of ours must not keep the port, or our end of the channel
-        os.set_inheritable(int(argument), False)
-    sock, channel = (socket.socket(fileno=int(argument)) for argument in sys.argv[1:3])
+    descriptors = [int(argument) for argument in sys.argv[1:5]]
+    for descriptor in descriptors:  # a child of ours must not keep the port, or our end of the channel
+        os.set_inheritable(descriptor, False)
+    sock, channel = (socket.socket(fileno=descriptor) for descriptor in descriptors[:2])
     with channel.makefile("rb", buffering=0) as lines:
         config = msgspec.json.decode(lines.readline(), type=WorkerConfig)
-    run(config, sock, channel, ConnectionCounts(int(sys.argv[3]), config.slots))
+    run(config, sock, channel, ConnectionCounts(descriptors[2], config.slots), descriptors[3])
 
 
 if __name__ == "__main__":

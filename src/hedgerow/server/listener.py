@@ -2,7 +2,6 @@
 
 import socket
 from errno import ECONNABORTED
-from math import inf
 from typing import Final, Protocol
 
 from hedgerow.eventloop.event_handler import EventHandler
@@ -49,14 +48,12 @@ class Listener(EventHandler):
         *,
         max_clients: int,
         balancer: AcceptBalancer | None,
-        evicts_idle: bool = False,
     ) -> None:
         self._sock = sock
         self._fd = sock.fileno()
         self._context = context
         self._max_clients = max_clients
         self._balancer = balancer
-        self._evicts_idle = evicts_idle
         self._yields = 0
         self._watched = False
         self.closed = False
@@ -132,23 +129,9 @@ class Listener(EventHandler):
             self._pause(ACCEPT_PAUSE_S)
             return False
         self.count_connections()
-        if beyond >= 0 and not (self._evicts_idle and self._evict_longest_idle(connection)):
+        if beyond >= 0:
             connection.reject(TOO_MANY_CONNECTIONS)
         return True
-
-    def _evict_longest_idle(self, newest: ClientConnection) -> bool:
-        """Close the connection that has been idle for longest, in favour of the newest; return whether there is one.
-
-        It looks at each connection, which is for servers that have few.
-        """
-        longest: ClientConnection | None = None
-        idle_since = inf  # that of one with a request under way
-        for connection in self._context.connections:
-            if connection is not newest and connection.idle_since < idle_since:
-                longest, idle_since = connection, connection.idle_since
-        if longest is not None:
-            longest.abort()
-        return longest is not None
 
     def _yield_to_less_loaded_worker(self) -> bool:
         """Return whether another worker has fewer connections; then accept nothing for a moment."""

@@ -30,13 +30,8 @@ class HttpServer(EventHandler):
         max_clients: int,
         on_rejected: Callable[[str, str], None],
         balancer: AcceptBalancer | None = None,
-        evicts_idle: bool = False,
     ) -> None:
-        """`on_rejected` is called with code and reason of each response that the handler was not asked for.
-
-        With `evicts_idle` a connection beyond `max_clients` takes the place of the one that has been idle for longest,
-        in place of being rejected.
-        """
+        """`on_rejected` is called with code and reason of each response that the handler was not asked for."""
         self._loop = loop
         self._context = ServerContext(
             handler,
@@ -48,7 +43,6 @@ class HttpServer(EventHandler):
         )
         self._max_clients = max_clients
         self._balancer = balancer
-        self._evicts_idle = evicts_idle
         self._listener: Listener | None = None
         self._on_empty: Callable[[], None] | None = None
         self._closes_idle_at = inf
@@ -66,7 +60,6 @@ class HttpServer(EventHandler):
             self._context,
             max_clients=self._max_clients,
             balancer=self._balancer,
-            evicts_idle=self._evicts_idle,
         )
         self._reap_tick = self._loop.call_at(self._loop.clock() + REAP_INTERVAL_S, self)
 

@@ -11,9 +11,10 @@ const MARKS = {
   healthy: "M14 25l7 7l14-16",
   degraded: "M24 13v14M24 34v.5",
   failing: "M16 16l16 16M32 16l-16 16",
+  starting: "M24 13v12l8 6",
   silent: "M14 24h.5M24 24h.5M34 24h.5",
 };
-const SIGNS = { healthy: "✓", degraded: "!", failing: "✕", silent: "…" };
+const SIGNS = { healthy: "✓", degraded: "!", failing: "✕", starting: "○", silent: "…" };
 const byId = (id) => document.getElementById(id);
 
 // -- how things are written
@@ -66,6 +67,12 @@ function showVerdict(verdict) {
     section.querySelector(".mark").setAttribute("d", MARKS[verdict.state]);
   }
   document.title = `${SIGNS[verdict.state]} ${verdict.state} – hedgerow`;
+}
+
+function showGateway(gateway) {
+  const section = byId("gateway");
+  section.dataset.state = gateway.state;
+  section.hidden = gateway.state === "healthy"; // it is worth a line only when something is wrong with it
 }
 
 function showValues(status) {
@@ -276,7 +283,7 @@ function attemptsTable(request) {
   const body = table.createTBody();
   for (const attempt of request.attempts) {
     const row = body.insertRow();
-    const outcome = attempt.outcome + (attempt.number === request.winner ? ", gave the answer" : attempt.lost ? ", after the race" : "");
+    const outcome = attempt.outcome + (attempt.detail ? ` (${attempt.detail})` : "") + (attempt.number === request.winner ? ", gave the answer" : attempt.lost ? ", after the race" : "");
     for (const text of [attempt.number, written(attempt.launched_at_ms, "ms"), written(attempt.took_ms, "ms"), outcome]) {
       row.insertCell().textContent = text;
     }
@@ -342,6 +349,7 @@ let found = null; // what a search found stands in place of the newest requests
 function show(status) {
   latest = status;
   showVerdict(status.verdict);
+  showGateway(status.gateway);
   showValues(status);
   showBars("failures", status.attempts.failures, "none");
   showBars("outcomes", status.requests.by_outcome, "nobody asked");

@@ -1,36 +1,50 @@
-"""Does the upstream behave well? A verdict in words, from the counts of the last seconds. Pure.
+"""Verdicts in words, from the counts of the last seconds: one on the upstream, one on the gateway itself. Pure.
 
-The bounds suit an upstream that is unreliable by nature: the one of record fails about every seventh time, and
-that is what hedging is for. What alarms is a share that hedging cannot make good.
+The verdict on the upstream counts attempts that ended by themselves, and nothing else. What clients got depends on
+their timeouts and on the gateway's load, too: it is reported beside the verdict and never changes it.
+The thresholds suit an upstream that is unreliable by nature: the reference upstream fails every seventh time, which is
+what hedging is for.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.core.outcomes import FailureReason
+from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot, quantile_s
 
-FAILING = 0.5
-"""Share of attempts, or of requests, without success: half of them is failing."""
-DEGRADED_ATTEMPTS = 0.25
+FAILING: Final = 0.5
+"""Share of attempts that fail: with half of them the upstream is failing."""
+DEGRADED: Final = 0.25
 """Share of attempts that fail; all three of one request then fail in 1.6 % of cases."""
-DEGRADED_REQUESTS = 0.05
-"""Share of requests without success: hedging does not make it good any more."""
-DEGRADED_SHED = 0.01
-"""Share of requests refused with 503."""
-FEWEST = 5
-"""With fewer attempts than this nothing is said about a share."""
-UNTOLD_S = 5.0
-"""A worker that has not told its counts for so long is behind or stands still."""
+UNSERVED: Final = 0.05
+"""Share of requests without success that is worth a sentence."""
+OVERLOADED: Final = 0.01
+"""Share of requests that the gateway rejects for want of capacity."""
+MIN_ATTEMPTS: Final = 5
+"""With fewer attempts there is no verdict; if these all failed, the upstream is failing (by chance: 1 in 17 000)."""
+MIN_FOR_FAILING: Final = 20
+"""Attempts for "failing" if some succeeded: with 6, the reference upstream would seem to fail 1 time in 23."""
+MIN_FOR_DEGRADED: Final = 50
+"""Attempts for "degraded": with 20, the reference upstream would seem degraded 1 time in 7, with 50 1 time in 30."""
+HUNG_S: Final = 1.0
+"""An attempt that we cut off before this says nothing about the upstream: its client's timeout was short. Where
+successes take longer, their 99th percentile is the bound."""
+UNRESPONSIVE_S: Final = 5.0
+"""A worker that has not reported its counts for this long lags or is stopped."""
 
 
 class State(StrEnum):
-    """How the upstream behaves."""
+    """How the upstream, or the gateway, is."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
     FAILING = "failing"
+    STARTING = "starting"
+    """The gateway has just been started: not enough data."""
     SILENT = "silent"
-    """Nothing is known: hardly anything was asked."""
+    """Nothing is known: too little was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,19 @@ class Workers:
     wanted: int
     ready: int
     untold: int = 0
-    """Ready, but without a word for `UNTOLD_S`."""
+    """Ready, and without a report for `UNRESPONSIVE_S`."""
+    ever_ready: bool = True
+    """Some worker has served since the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was counted in a span of time; gauges are of its end."""
+
+    counts: Snapshot
+    span_s: float
+    is_first: bool = False
+    """The gateway has not run for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,124 +82,172 @@ class Shares:
     """What went well and what did not, in one span of time."""
 
     attempts: int
+    """That ended by themselves, or were cut off after they had hung."""
     failed: int
-    """Attempts that failed; those that `--losers cancel` cut off are not counted as attempts."""
+    cut_off: int
+    """Attempts that we ended before it could be known what they would come to."""
     requests: int
     """Requests that were answered after a race."""
     unserved: int
     """Of these, without success."""
+    out_of_time: int
+    """Of those without success, those whose timeout ended first."""
     shed: int
 
     @classmethod
-    def of(cls, counts: Snapshot, *, losers_cut: bool) -> "Shares":
+    def of(cls, counts: Snapshot) -> "Shares":
         """Take them from the differences of counts."""
         outcomes = attempts_by_outcome(counts)
-        if losers_cut:  # `timeout` says then that another was faster, and nothing about the upstream
-            outcomes.pop("timeout", None)
-        attempts = sum(outcomes.values())
-        unserved = sum(counts.requests.get(code, 0) for code in ("all_failed", "out_of_time", "internal"))
+        ended_by_us = outcomes.pop(FailureReason.TIMEOUT, 0)
+        hung = min(_hung(counts), ended_by_us)
+        attempts = sum(outcomes.values()) + hung
+        requests = counts.requests
+        unserved = sum(requests.get(code, 0) for code in ("all_failed", "out_of_time", "internal"))
         return cls(
             attempts=attempts,
             failed=attempts - outcomes.get("success", 0),
-            requests=unserved + counts.requests.get("success", 0),
+            cut_off=ended_by_us - hung,
+            requests=unserved + requests.get("success", 0),
             unserved=unserved,
+            out_of_time=requests.get("out_of_time", 0),
             shed=sum(counts.shed.values()),
         )
 
     @property
     def attempts_failed(self) -> float:
-        """Tell the share of attempts that failed."""
+        """Return the share of attempts that failed."""
         return self.failed / self.attempts if self.attempts else 0.0
 
     @property
     def requests_unserved(self) -> float:
-        """Tell the share of requests without success."""
+        """Return the share of requests without success."""
         return self.unserved / self.requests if self.requests else 0.0
 
     @property
     def requests_shed(self) -> float:
-        """Tell the share of requests that were refused."""
+        """Return the share of requests that the gateway rejected for want of capacity."""
         return self.shed / (self.requests + self.shed) if self.shed else 0.0
+
+    @property
+    def state(self) -> State:
+        """Return what the attempts say about the upstream; SILENT where they are too few to say it."""
+        share, attempts = self.attempts_failed, self.attempts
+        if attempts < MIN_ATTEMPTS:
+            return State.SILENT
+        if share >= FAILING and (attempts >= MIN_FOR_FAILING or self.failed == attempts):
+            return State.FAILING
+        if share < DEGRADED:
+            return State.HEALTHY
+        return State.DEGRADED if attempts >= MIN_FOR_DEGRADED else State.SILENT
 
 
 def attempts_by_outcome(counts: Snapshot) -> dict[str, int]:
-    """Add attempts up over their numbers."""
+    """Add attempts up over their numbers; `status_other` is split by number, as far as the numbers were kept."""
     total: dict[str, int] = {}
     for by_outcome in counts.attempts.values():
         for outcome, times in by_outcome.items():
             total[outcome] = total.get(outcome, 0) + times
-    return total
+    for status, times in counts.statuses.items():
+        total[FailureReason.STATUS_OTHER] = total.get(FailureReason.STATUS_OTHER, 0) - times
+        total[f"status_{status}"] = total.get(f"status_{status}", 0) + times
+    return {outcome: times for outcome, times in total.items() if times > 0}
 
 
-def assess(counts: Snapshot, span_s: float, workers: Workers, *, losers_cut: bool) -> Verdict:
-    """Judge by the differences of counts over `span_s`; gauges in them are of its end."""
-    shares = Shares.of(counts, losers_cut=losers_cut)
-    last = f"in the last {span_s:.0f} s"
+def _hung(counts: Snapshot) -> int:
+    """Count the attempts that we cut off after the upstream had had time enough."""
+    took = counts.attempt_duration
+    successes = took.get("success", Histogram()).counts
+    enough_s = max(HUNG_S, quantile_s(0.99, BUCKETS_S, successes) or 0.0)
+    cut_off = took.get(FailureReason.TIMEOUT, Histogram()).counts
+    return sum(cut_off[bisect_left(BUCKETS_S, enough_s) + 1 :])
+
+
+def assess_upstream(window: Window) -> Verdict:
+    """Return the verdict on the upstream."""
+    shares = Shares.of(window.counts)
+    state = shares.state
+    if state is State.SILENT:
+        state = State.STARTING if window.is_first else State.SILENT
+        return Verdict(state, _too_little(window, shares))
+    if state is State.HEALTHY:
+        reason = what_succeeded(shares, window.span_s)
+    else:
+        reason = (
+            f"{_percent(shares.attempts_failed)} of {shares.attempts} attempts failed {_last(window)},"
+            f" {_most(window.counts)}."
+        )
+    return Verdict(state, reason + _out_of_time(window.counts, shares))
+
+
+def assess_gateway(window: Window, workers: Workers) -> Verdict:
+    """Return the verdict on the gateway itself."""
     if not workers.ready:
-        return Verdict(State.FAILING, "No worker serves: callers are not answered.")
-    if shares.attempts >= FEWEST and shares.attempts_failed >= FAILING:
-        why = f"{_percent(shares.attempts_failed)} of {shares.attempts} attempts failed {last}, {_most(counts)}."
-        return Verdict(State.FAILING, why)
-    if shares.requests >= FEWEST and shares.requests_unserved >= FAILING:
-        why = f"{_percent(shares.requests_unserved)} of {shares.requests} requests got no success {last}"
-        return Verdict(State.FAILING, f"{why}{_although(shares)}.")
-    worries = _worries(counts, shares, last, workers)
+        if not workers.ever_ready:
+            return Verdict(State.STARTING, "No worker serves yet.")
+        return Verdict(State.FAILING, "No worker serves: clients are not answered.")
+    shares, internal = Shares.of(window.counts), window.counts.bugs
+    worries: list[str] = []
+    if shares.requests_shed >= OVERLOADED:
+        worries.append(
+            f"{_percent(shares.requests_shed)} of requests were rejected {_last(window)}: overloaded."
+        )
+    if workers.untold:
+        worries.append(f"{workers.untold} of {workers.wanted} workers do not report.")
+    if workers.ready < workers.wanted:
+        worries.append(f"{workers.ready} of {workers.wanted} workers serve.")
+    if internal:
+        worries.append(f"{_counted(internal, 'internal error')} {_last(window)}: see the log.")
     if worries:
         return Verdict(State.DEGRADED, " ".join(worries))
-    if shares.attempts < FEWEST and shares.requests < FEWEST:
-        return Verdict(State.SILENT, _silence(counts, shares, last))
-    return Verdict(State.HEALTHY, what_succeeded(shares, span_s))
+    return Verdict(State.HEALTHY, f"{workers.ready} of {workers.wanted} workers serve.")
 
 
 def what_succeeded(shares: Shares, span_s: float) -> str:
-    """Say the shares of success in words."""
+    """Return the shares of success in words."""
+    requests = ""
+    if shares.requests:
+        requests = f" and {_percent(1 - shares.requests_unserved)} of {_counted(shares.requests, 'request')}"
     return (
-        f"{_percent(1 - shares.attempts_failed)} of {shares.attempts} attempts and"
-        f" {_percent(1 - shares.requests_unserved)} of {shares.requests} requests succeeded"
+        f"{_percent(1 - shares.attempts_failed)} of {shares.attempts} attempts{requests} succeeded"
         f" in the last {span_s:.0f} s."
     )
 
 
-def _worries(counts: Snapshot, shares: Shares, last: str, workers: Workers) -> list[str]:
-    worries: list[str] = []
-    if shares.attempts >= FEWEST and shares.attempts_failed >= DEGRADED_ATTEMPTS:
-        worries.append(
-            f"{_percent(shares.attempts_failed)} of {shares.attempts} attempts failed {last}, {_most(counts)}."
-        )
-    if shares.requests >= FEWEST and shares.requests_unserved >= DEGRADED_REQUESTS:
-        worries.append(
-            f"{_percent(shares.requests_unserved)} of {shares.requests} requests got no success {last}."
-        )
-    if shares.requests_shed >= DEGRADED_SHED:
-        worries.append(
-            f"{_percent(shares.requests_shed)} of requests were refused {last}: the gateway is overloaded."
-        )
-    if workers.untold:
-        worries.append(f"{workers.untold} of {workers.wanted} workers do not tell their counts.")
-    if workers.ready < workers.wanted:
-        worries.append(f"{workers.ready} of {workers.wanted} workers serve.")
-    return worries
+def _last(window: Window) -> str:
+    return f"in the last {window.span_s:.0f} s"
 
 
-def _silence(counts: Snapshot, shares: Shares, last: str) -> str:
-    if counts.in_flight:
-        return f"{_counted(counts.in_flight, 'request')} waiting; {_counted(shares.attempts, 'attempt')} ended {last}."
-    if not shares.attempts:
-        return f"Nobody asked {last}, so nothing is known about the upstream."
-    return f"{_counted(shares.attempts, 'attempt')} ended {last}, {shares.failed} of them failed: too few to judge."
+def _too_little(window: Window, shares: Shares) -> str:
+    waiting, last = window.counts.in_flight, _last(window)
+    ended = f"{_counted(shares.attempts, 'attempt')} ended {last}"
+    if shares.failed:
+        ended += f", {shares.failed} of them failed"
+    if shares.cut_off:
+        ended += f", {shares.cut_off} more cut off too early to know"
+    if window.is_first:
+        return f"Started {window.span_s:.0f} s ago: not enough data for a verdict; {ended}."
+    if waiting:
+        return f"{_counted(waiting, 'request')} waiting; {ended}."
+    if not shares.attempts and not shares.cut_off:
+        return f"No client asked {last}, so nothing is known about the upstream."
+    return f"{ended}: too few to judge."
 
 
-def _although(shares: Shares) -> str:
-    """Name the suspect when requests fail though attempts do not."""
-    if shares.attempts >= FEWEST and shares.attempts_failed < FAILING:
-        return f", though {_percent(1 - shares.attempts_failed)} of attempts succeeded: too slow for the timeouts given"
-    return ""
+def _out_of_time(counts: Snapshot, shares: Shares) -> str:
+    """Describe requests whose timeout was too short for an upstream that answers."""
+    if shares.requests < MIN_ATTEMPTS or shares.out_of_time < shares.requests * UNSERVED:
+        return ""
+    share = _percent(shares.out_of_time / shares.requests)
+    took_s = quantile_s(0.99, BUCKETS_S, counts.attempt_duration.get("success", Histogram()).counts)
+    takes = (
+        "" if took_s is None else f" (99 % of the upstream's successes take at most {took_s * 1000:.0f} ms)"
+    )
+    return f" {share} of {shares.requests} requests ran out of their own timeout{takes}."
 
 
 def _most(counts: Snapshot) -> str:
-    failures = {
-        outcome: times for outcome, times in attempts_by_outcome(counts).items() if outcome != "success"
-    }
+    failures = attempts_by_outcome(counts)
+    failures.pop("success", None)
     return f"most by {max(failures, key=failures.__getitem__)}"
 
 
@@ -190,21 +264,17 @@ def _counted(number: int, thing: str) -> str:
 
 
 class Watch:
-    """Notices when the upstream turns bad, and when it is well again. Between the two bounds nothing is news."""
+    """Notices when the upstream turns bad, and when it is well again. Between the two thresholds nothing is news."""
 
     def __init__(self) -> None:
         self.bad_since: float | None = None
 
     def look(self, shares: Shares, now: float) -> str | None:
-        """Tell `unhealthy` or `recovered` when that is news; `now` is an instant, in seconds."""
-        failed = shares.attempts_failed if shares.attempts >= FEWEST else 0.0
-        unserved = shares.requests_unserved if shares.requests >= FEWEST else 0.0
-        worst = max(failed, unserved)
-        if self.bad_since is None and worst >= FAILING:
+        """Return `unhealthy` or `recovered` when that is news; `now` is an instant, in seconds."""
+        if self.bad_since is None and shares.state is State.FAILING:
             self.bad_since = now
             return "unhealthy"
-        known = shares.attempts >= FEWEST
-        if self.bad_since is not None and known and worst < DEGRADED_ATTEMPTS:
+        if self.bad_since is not None and shares.state is State.HEALTHY:
             self.bad_since = None
             return "recovered"
         return None

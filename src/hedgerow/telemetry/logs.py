@@ -28,6 +28,11 @@ MAX_LINE_CHARACTERS = 32 * 1024
 """Of one line: the stack of a bug has about 4 KiB. So what waits has 32 MiB at the most, and 300 KiB usually."""
 ALIKE_PER_S = 10
 """Lines of one event, and one code, that are written in a second; of the others only the number."""
+MAX_KINDS = 100
+"""Events, by code, that are counted apart within a second: libraries may log any number of different texts."""
+MAX_KIND_CHARACTERS = 100
+"""Of an event, to tell it from others."""
+OTHER_KINDS = "other events"
 FLUSH_S = 0.5
 """How long the end of a process waits for its last lines to be written."""
 
@@ -57,18 +62,22 @@ class Sink:
 
     def write(self, line: str) -> None:
         """Have a line written, or drop it. Never waits and never raises."""
-        if self._thread is None:
-            thread = Thread(target=self._run, name="log", daemon=True)
-            try:
-                thread.start()
-            except (RuntimeError, MemoryError):  # no thread to be had; the next line tries again
-                self._refused += 1
-                return
-            self._thread = thread
         try:
+            self._start_thread()
             self._waiting.put_nowait(line[:MAX_LINE_CHARACTERS])
-        except Full:
+        except (
+            Full,
+            RuntimeError,
+            MemoryError,
+        ):  # no room, or no thread to be had: the next line tries again
             self._refused += 1
+
+    def _start_thread(self) -> None:
+        """Start the thread with the first line, and again should it have ended."""
+        if self._thread is None or not self._thread.is_alive():
+            thread = Thread(target=self._run, name="log", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def flush(self, timeout_s: float = FLUSH_S) -> None:
         """Wait until all lines are written, or dropped; for `timeout_s` at the most."""
@@ -81,7 +90,7 @@ class Sink:
             try:
                 self._write((line + "\n").encode(errors="backslashreplace"))
                 self._works = True
-            except OSError:  # a full disk, a pipe whose reader has gone
+            except Exception:  # noqa: BLE001 (a full disk, a reader that has gone, no memory: the next line may go)
                 self._works = False
                 self._unwritten += 1
             finally:
@@ -118,10 +127,15 @@ class Gate:
     def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
         if event.pop(_UNGATED, False):
             return event
-        kind = str(event.get("event")), str(event.get("code", ""))
+        now = self._clock()
+        kind = str(event.get("event"))[:MAX_KIND_CHARACTERS], str(event.get("code", ""))
+        if kind not in self._windows and len(self._windows) >= MAX_KINDS:
+            kind = OTHER_KINDS, ""
         window = self._windows.get(kind)
         if window is None:
-            window = self._windows[kind] = _Window(self._clock() + 1.0, level)
+            window = self._windows[kind] = _Window(now + 1.0, level)
+        elif window.ends_at <= now:  # and was not reported yet: what was held back is kept until it is
+            window.ends_at, window.written = now + 1.0, 0
         if window.written < ALIKE_PER_S:
             window.written += 1
             return event
@@ -146,6 +160,7 @@ class Logs:
         self._told_dropped = 0
         terminal = os.isatty(descriptor)
         as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not terminal)
+        self._unmade = 0
         processors: list[Processor] = [
             self._gate,
             structlog.processors.add_log_level,
@@ -156,17 +171,31 @@ class Logs:
                 else (structlog.dev.ConsoleRenderer(colors=terminal),)
             ),
         ]
+        self._processors = processors
         wrapper = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
-        self.log: FilteringBoundLogger = wrapper(_Lines(self._sink), processors=processors, context={})  # type: ignore[call-arg]
+        self.log: FilteringBoundLogger = wrapper(_Lines(self._sink), processors=[self._make_line], context={})  # type: ignore[call-arg]
 
     @property
     def dropped(self) -> int:
-        """Tell how many lines were lost."""
-        return self._sink.dropped
+        """Return how many lines were lost."""
+        return self._sink.dropped + self._unmade
+
+    def _make_line(self, logger: WrappedLogger, level: str, event: EventDict) -> Any:
+        """Run the processors. Whatever they raise costs the line, never the request that it is about."""
+        line: Any = event
+        try:
+            for processor in self._processors:
+                line = processor(logger, level, line)
+        except structlog.DropEvent:
+            raise
+        except Exception:  # noqa: BLE001 (a value whose `repr` raises, no memory)
+            self._unmade += 1
+            raise structlog.DropEvent from None
+        return line
 
     def summarise(self, *, at_the_end: bool = False) -> None:
         """Tell how many lines were held back, or lost; whoever owns the log calls this about once a second."""
-        lost = self._sink.dropped - self._told_dropped
+        lost = self.dropped - self._told_dropped
         if lost and self._sink.caught_up:
             self._told_dropped += lost
             self.log.warning("log lines dropped", lines=lost)

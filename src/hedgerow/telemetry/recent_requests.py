@@ -18,6 +18,9 @@ have queries as long as may be."""
 MAX_FOUND: Final = 100
 """Requests with one id that are returned: describing one takes some 10 µs of the worker's time."""
 
+MAX_DETAIL: Final = 200
+"""Characters of an attempt's detail that are shown: some are texts of libraries."""
+
 _Record: TypeAlias = tuple[Request, str, float, int | None, tuple[Attempt, ...], str | None]
 """Request, code, end, number of the winner, attempts, id of the trace."""
 
@@ -71,6 +74,7 @@ def _describe(record: _Record, utc_offset_s: float) -> RequestRecord:
                 else _milliseconds(attempt.ended_at - attempt.launched_at),
                 outcome=_outcome_name(attempt),
                 lost=attempt.is_loser,
+                detail=attempt.outcome.detail[:MAX_DETAIL] if isinstance(attempt.outcome, Failure) else "",
             )
             for attempt in attempts
         ],

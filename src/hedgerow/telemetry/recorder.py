@@ -18,6 +18,7 @@ from hedgerow.telemetry.snapshot import (
     BUCKETS_S,
     LAG_BUCKETS_S,
     LAG_STEP_S,
+    MAX_STATUSES,
     UNKNOWN,
     Histogram,
     Lag,
@@ -49,6 +50,8 @@ class Recorder(Observer):
         self._durations: defaultdict[str, HistogramCounter] = defaultdict(_durations)
         self._attempts: defaultdict[tuple[int, str, str], HistogramCounter] = defaultdict(_durations)
         """By number, outcome and, for a first attempt that lost its race, its fate."""
+        self._statuses: dict[str, int] = {}
+        """Attempts with another status than those that have reasons of their own, by number."""
         self._rejected: defaultdict[str, int] = defaultdict(int)
         self._shed: defaultdict[str, int] = defaultdict(int)
         self._hedges_won = self._hedges_rescued = self._hedges_suppressed = 0
@@ -67,25 +70,22 @@ class Recorder(Observer):
         attempts = end.attempts
         winner = end.winner.number if isinstance(end, Won) else None
         trace = request.trace
-        trace_id = None
-        if trace is not None:
-            trace_id = trace.trace_id
-            trace.request_finished(code, ended_at, end)
+        trace_id = None if trace is None else trace.trace_id
         self.recent.request_finished(request, code, ended_at, winner, attempts, trace_id)
         if code == "abandoned":
             self._client_disconnects += 1
-            return
-        self._overshoot.observe(took_s - request.timeout_ms / 1000)
-        if code == "success":
-            if winner != 1:
-                self._hedges_won += 1
-                if isinstance(attempts[0].outcome, Failure):
-                    self._hedges_rescued += 1
-            if not self._log_all:
-                return
-        elif len(attempts) <= 1 and not isinstance(end, Aborted):
-            self._hedges_suppressed += self._hedges
-        if self._log_all or (self._log_errors and code in _OURS):
+        else:
+            self._overshoot.observe(took_s - request.timeout_ms / 1000)
+            if code == "success":
+                if winner != 1:
+                    self._hedges_won += 1
+                    if isinstance(attempts[0].outcome, Failure):
+                        self._hedges_rescued += 1
+            elif len(attempts) <= 1 and not isinstance(end, Aborted):
+                self._hedges_suppressed += self._hedges
+        if trace is not None:  # after the counts, which an error in it must not cost
+            trace.request_finished(code, ended_at, end)
+        if (self._log_all and code != "abandoned") or (self._log_errors and code in _OURS):
             self._log_request(request.request_id, code, took_s, attempts, trace_id)
 
     def request_rejected(self, code: str, reason: str) -> None:
@@ -111,8 +111,16 @@ class Recorder(Observer):
             if attempt.number == 1:
                 fate = _outcome_without_hedging(attempt)
         self._attempts[attempt.number, outcome, fate].observe(took_s)
+        if outcome == FailureReason.STATUS_OTHER:
+            self._count_status(attempt)
         if attempt.span is not None:
             attempt.span.attempt_finished(attempt)
+
+    def _count_status(self, attempt: Attempt) -> None:
+        assert isinstance(attempt.outcome, Failure)  # noqa: S101 (for mypy)
+        status, counted = attempt.outcome.detail.removeprefix("status "), self._statuses
+        if status in counted or len(counted) < MAX_STATUSES:
+            counted[status] = counted.get(status, 0) + 1
 
     def iteration_took(self, took_s: float) -> None:
         """Called with the length of each iteration of the event loop, in seconds."""
@@ -148,6 +156,7 @@ class Recorder(Observer):
             request_duration=request_duration,
             in_flight=in_flight,
             attempts=dict(attempts),
+            statuses=dict(self._statuses),
             attempt_duration=attempt_duration,
             first_attempt_duration=first_attempt_duration,
             hedges={

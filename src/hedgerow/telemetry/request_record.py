@@ -14,6 +14,8 @@ class AttemptRecord(msgspec.Struct, forbid_unknown_fields=True):
     """`success`, a reason, or `pending`."""
     lost: bool = False
     """It was still running when its race was over."""
+    detail: str = ""
+    """For people, where more is known: the number of a status, the reason of a TLS failure."""
 
 
 class RequestRecord(msgspec.Struct, forbid_unknown_fields=True):

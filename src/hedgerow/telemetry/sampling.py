@@ -17,7 +17,7 @@ class Sampler:
     def __init__(
         self,
         share: float,
-        record: Callable[[Request], RequestTrace],
+        record: Callable[[Request], RequestTrace | None],
         chance: Callable[[], float] = random,
     ) -> None:
         self._share = share

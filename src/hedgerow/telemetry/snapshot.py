@@ -1,5 +1,8 @@
 """The counts of one worker at one moment: plain numbers, so that those of several workers can be added up."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -32,6 +35,9 @@ BUCKETS_S: Final[tuple[float, ...]] = (
 
 UNKNOWN: Final = "unknown"
 """The outcome of a first attempt that was cut off before anybody could know what its caller would have got."""
+
+MAX_STATUSES: Final = 16
+"""Numbers of statuses that a worker counts one by one; an upstream could send 900."""
 
 BUCKET_STEP_S: Final = 0.005
 """All bounds are multiples of this."""
@@ -92,6 +98,8 @@ class Snapshot(msgspec.Struct):
     """Gauge."""
     attempts: dict[str, dict[str, int]] = {}
     """By number, then by outcome."""
+    statuses: dict[str, int] = {}
+    """Attempts with the outcome `status_other` by the number of their status, as far as `MAX_STATUSES` allows."""
     attempt_duration: dict[str, Histogram] = {}
     first_attempt_duration: dict[str, Histogram] = {}
     """By what the callers would have got without hedges: in the words of `requests`, or UNKNOWN."""
@@ -173,3 +181,20 @@ def _minus(left: T, right: T) -> T:
     else:
         difference = left - right  # type: ignore[operator]
     return difference  # type: ignore[no-any-return]
+
+
+def quantile_s(share: float, bounds_s: Sequence[float], counts: Sequence[int]) -> float | None:
+    """Estimate a quantile as Prometheus' `histogram_quantile` does: evenly within its bucket.
+
+    Beyond the last bound it is that bound: "at least". None without observations.
+    """
+    reached = list(accumulate(counts))
+    if not reached[-1]:
+        return None
+    rank = share * reached[-1]
+    index = bisect_left(reached, max(rank, 1e-9))
+    if index >= len(bounds_s):
+        return bounds_s[-1]
+    below_s = bounds_s[index - 1] if index else 0.0
+    before = reached[index - 1] if index else 0
+    return below_s + (bounds_s[index] - below_s) * (rank - before) / counts[index]

@@ -146,11 +146,18 @@ class SpanMaker:
     Of parts of the SDK's, but not by its tracer: docs/decisions/0014-spans-made-at-their-end.md.
     """
 
-    def __init__(self, processor: SpanProcessor, resource: Resource, admit: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        processor: SpanProcessor,
+        resource: Resource,
+        admit: Callable[[], bool],
+        on_error: Callable[[], None] = lambda: None,
+    ) -> None:
         """Read the limits that the standard's variables set; raises ValueError, the SDK's.
 
-        `admit` is asked before a span is made: False drops it.
+        `admit` is asked before a span is made: False drops it. `on_error` is called for one that could not be made.
         """
+        self._on_error = on_error
         self._processor = processor
         self._admit = admit
         self._resource = resource
@@ -189,22 +196,25 @@ class SpanMaker:
         """Make a span, if it is admitted; its times are ns since the epoch."""
         if not self._admit():
             return
-        self._processor.on_end(
-            ReadableSpan(
-                name,
-                kind=kind,
-                context=context,
-                parent=parent,
-                resource=self._resource,
-                instrumentation_scope=self._scope,
-                start_time=start_ns,
-                end_time=end_ns,
-                status=status,
-                attributes=BoundedAttributes(self._most, attributes, max_value_len=self._longest)
-                if self._limited  # it takes half as long again as all the rest
-                else attributes,
+        try:
+            self._processor.on_end(
+                ReadableSpan(
+                    name,
+                    kind=kind,
+                    context=context,
+                    parent=parent,
+                    resource=self._resource,
+                    instrumentation_scope=self._scope,
+                    start_time=start_ns,
+                    end_time=end_ns,
+                    status=status,
+                    attributes=BoundedAttributes(self._most, attributes, max_value_len=self._longest)
+                    if self._limited  # it takes half as long again as all the rest
+                    else attributes,
+                )
             )
-        )
+        except Exception:  # noqa: BLE001 (an error of the SDK costs a span, not the request that it is about)
+            self._on_error()
 
 
 class Spans:
@@ -234,6 +244,7 @@ class Spans:
             ours.merge(OTELResourceDetector().detect()),
             # No more than the queue can hold: it would drop them without counting.
             admit=lambda: self._counts.admit(limits.queue),
+            on_error=lambda: self._counts.leave(1, exported=False),
         )
 
     def counts(self) -> dict[str, int]:

@@ -3,14 +3,21 @@
 The fields and their units are documented in docs/operations.md.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 
 import msgspec
 
 from hedgerow import __version__
-from hedgerow.telemetry.health import Shares, State, Workers, assess, attempts_by_outcome
+from hedgerow.telemetry.health import (
+    Shares,
+    State,
+    Window,
+    Workers,
+    assess_gateway,
+    assess_upstream,
+    attempts_by_outcome,
+)
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import (
     BUCKETS_S,
@@ -18,6 +25,7 @@ from hedgerow.telemetry.snapshot import (
     UNKNOWN,
     Histogram,
     Snapshot,
+    quantile_s,
 )
 
 RECENT = 25
@@ -33,7 +41,7 @@ class WorkersTold(msgspec.Struct):
 
 
 class VerdictTold(msgspec.Struct):
-    """How the upstream behaves, and why in words."""
+    """How the upstream behaves, or the gateway, and why in words."""
 
     state: State
     reason: str
@@ -67,6 +75,9 @@ class AttemptsTold(msgspec.Struct):
     success_rate: float | None
     per_request: float | None
     failures: dict[str, int]
+    """By reason; statuses without a reason of their own by number, as `status_401`."""
+    cut_off: int
+    """Of those, attempts that we ended so early that they say nothing about the upstream; in no success rate."""
     latency: LatencyTold
 
 
@@ -148,6 +159,9 @@ class Status(msgspec.Struct):
     window_s: float
     """How long the figures reach back."""
     verdict: VerdictTold
+    """On the upstream alone."""
+    gateway: VerdictTold
+    """On the gateway itself: overload, workers, internal errors."""
     workers: WorkersTold
     requests: RequestsTold
     attempts: AttemptsTold
@@ -163,22 +177,21 @@ class About(msgspec.Struct, frozen=True):
     upstream: str
     hedge_after_ms: int
     hedges: int
-    losers_cut: bool
 
 
-def tell(
+def describe(
     about: About,
-    counts: Snapshot,
-    span_s: float,
+    window: Window,
     *,
     workers: Workers,
     series: SeriesTold,
     recent: list[RequestRecord],
     at: float,
 ) -> Status:
-    """Tell everything, from what was counted in the last `span_s` seconds."""
-    shares = Shares.of(counts, losers_cut=about.losers_cut)
-    verdict = assess(counts, span_s, workers, losers_cut=about.losers_cut)
+    """Describe everything, from what was counted in the window."""
+    counts, span_s = window.counts, window.span_s
+    shares = Shares.of(counts)
+    upstream, gateway = assess_upstream(window), assess_gateway(window, workers)
     requests = sum(counts.requests.values())
     return Status(
         at=round(at, 3),
@@ -187,7 +200,8 @@ def tell(
         hedge_after_ms=about.hedge_after_ms,
         hedges_wanted=about.hedges,
         window_s=round(span_s, 1),
-        verdict=VerdictTold(verdict.state, verdict.reason),
+        verdict=VerdictTold(upstream.state, upstream.reason),
+        gateway=VerdictTold(gateway.state, gateway.reason),
         workers=WorkersTold(workers.wanted, workers.ready, workers.untold),
         requests=RequestsTold(
             total=requests,
@@ -212,9 +226,8 @@ def _attempts(counts: Snapshot, shares: Shares, span_s: float) -> AttemptsTold:
         per_s=per_s(total, span_s),
         success_rate=rate(shares.attempts - shares.failed, shares.attempts),
         per_request=_ratio(total, sum(counts.attempts.get("1", {}).values())),
-        failures={
-            reason: times for reason, times in sorted(outcomes.items()) if times and reason != "success"
-        },
+        failures={reason: times for reason, times in sorted(outcomes.items()) if reason != "success"},
+        cut_off=shares.cut_off,
         latency=LatencyTold(
             p50_ms=quantile_ms(0.5, BUCKETS_S, successes),
             p90_ms=quantile_ms(0.9, BUCKETS_S, successes),
@@ -285,20 +298,9 @@ def _load(counts: Snapshot, shares: Shares) -> LoadTold:
 
 
 def quantile_ms(share: float, bounds_s: Sequence[float], counts: Sequence[int]) -> float | None:
-    """Estimate a quantile in milliseconds as Prometheus' `histogram_quantile` does: evenly within its bucket.
-
-    Beyond the last bound it is that bound: "at least". None without observations.
-    """
-    reached = list(accumulate(counts))
-    if not reached[-1]:
-        return None
-    rank = share * reached[-1]
-    index = bisect_left(reached, max(rank, 1e-9))
-    if index >= len(bounds_s):
-        return bounds_s[-1] * 1000
-    below_s = bounds_s[index - 1] if index else 0.0
-    before = reached[index - 1] if index else 0
-    return round((below_s + (bounds_s[index] - below_s) * (rank - before) / counts[index]) * 1000, 1)
+    """Estimate a quantile in milliseconds, to one digit (`quantile_s`)."""
+    seconds = quantile_s(share, bounds_s, counts)
+    return None if seconds is None else round(seconds * 1000, 1)
 
 
 def rate(part: int, whole: int) -> float | None:

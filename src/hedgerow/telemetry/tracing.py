@@ -35,8 +35,12 @@ class Tracing(Spans):
         super().__init__(log)
         upstream = upstream_attributes(target)
 
-        def record(request: Request) -> RequestTrace:
-            return Recording(request, maker=self.maker, upstream=upstream, clock=clock)
+        def record(request: Request) -> RequestTrace | None:
+            try:
+                return Recording(request, maker=self.maker, upstream=upstream, clock=clock)
+            except Exception:  # an error of the SDK costs a trace, not the request
+                log.exception("a trace cannot be recorded")
+                return request.trace
 
         self.sampler = Sampler(share, record)
 
@@ -44,8 +48,14 @@ class Tracing(Spans):
 def begin(
     share: float, target: Target, clock: Callable[[], float], log: FilteringBoundLogger
 ) -> Tracing | None:
-    """Begin to record, unless OTEL_SDK_DISABLED says not to."""
-    return None if disabled() else Tracing(share, target, clock, log)
+    """Begin to record, unless OTEL_SDK_DISABLED says not to, or the exporter's thread cannot be started."""
+    if disabled():
+        return None
+    try:
+        return Tracing(share, target, clock, log)
+    except (RuntimeError, MemoryError) as error:
+        log.warning("traces are not recorded", reason=str(error) or "out of memory")
+        return None
 
 
 def upstream_attributes(target: Target) -> dict[str, AttributeValue]:

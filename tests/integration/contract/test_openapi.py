@@ -1,22 +1,29 @@
 """`/openapi.json` is true: whatever comes is in it, and all that is in it comes."""
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 import hedgerow.server.server
-from hedgerow.admin import Readiness
+from hedgerow.admin.routes import AdminRoutes
+from hedgerow.admin.server import AdminServer
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
+from hedgerow.core.request import Request
+from hedgerow.core.response import JSON, Response
 from hedgerow.gateway import SMART_PATH, Gateway, Policy
 from hedgerow.openapi import document
-from hedgerow.processes.supervisor import Supervisor
-from hedgerow.settings import ClientLimits, Settings
-from integration.bridged import Bridged, bridged
+from hedgerow.processes.admin_endpoints import AdminEndpoints
+from hedgerow.processes.child_processes import ChildProcesses
+from hedgerow.processes.worker_manager import WorkerManager
+from hedgerow.settings import ClientLimits, LogFormat, Settings
+from hedgerow.telemetry.logs import Logs
 from integration.conftest import Serve, ServedWorker
 from support.raw_http import Client, scripted, sending
 from support.raw_http import ok as success
@@ -58,11 +65,22 @@ class Answer:
         return str(json.loads(self.body).get("code", "")) if self.body[:1] == b"{" else ""
 
 
+class AdminPort:
+    """A served admin port without workers."""
+
+    def __init__(self, server: AdminServer, port: int) -> None:
+        self.server = server
+        self.port = port
+
+    async def client(self) -> Client:
+        return await Client.connect(self.port)
+
+
 @dataclass
 class Ask:
     """Asks a path of a gateway, by GET or by HEAD."""
 
-    served: ServedWorker | Bridged
+    served: ServedWorker | AdminPort
     path: str
     method: str
 
@@ -83,20 +101,25 @@ class Ask:
 
 
 async def rejections(ask: Ask) -> AsyncIterator[Answer]:
-    """Responses to invalid heads, and to a connection too many."""
+    """Responses to invalid heads."""
     yield await ask(headers=b"Content-Length: 1\r\n")
     yield await ask(headers=b"X: y", end=b"")
     yield await ask("?" + "x" * 9_000)
     yield await ask(headers=b"Expect: more\r\n")
     yield await ask(headers=b"X: " + b"x" * 9_000 + b"\r\n")
     yield await ask(version=b"2.0")
+
+
+async def one_connection_too_many(ask: Ask) -> Answer:
+    assert isinstance(ask.served, ServedWorker)
     listener = ask.served.server._listener
     assert listener is not None
     listener._max_clients, before = 0, listener._max_clients
     client = await ask.served.client()
-    yield await ask.answer_to(client)
+    answer = await ask.answer_to(client)
     client.close()
     listener._max_clients = before
+    return answer
 
 
 class Broken(AttemptSender):
@@ -114,6 +137,7 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
         yield await ask("?timeout=0")
         async for answer in rejections(ask):
             yield answer
+        yield await one_connection_too_many(ask)
         worker = served.worker
         broken = Gateway(
             Broken(),
@@ -134,26 +158,45 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
 async def answers_of_the_operations_port(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Answer]:
-    supervisor = Supervisor(Settings())
-
-    async def broken(_: object) -> None:
-        raise ZeroDivisionError
-
-    with bridged(supervisor.operations(8080), SHORT) as served:
-        supervisor._bridge = served.bridge
+    logs = Logs(LogFormat.JSON, "info")
+    children = ChildProcesses()
+    workers = WorkerManager(Settings(), logs.log, children)
+    endpoints = AdminEndpoints(Settings(), workers, logs)
+    routes = endpoints.routes(8080)
+    server = AdminServer(routes.answer, SHORT)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        server.start(sock)
+        served = AdminPort(server, sock.getsockname()[1])
         for path in OPERATIONS:
-            served.server._context.handler = supervisor.operations(8080)
             ask = Ask(served, path, method)
             yield await ask()
             yield await ask("?request_id=unknown")
             async for answer in rejections(ask):
                 yield answer
+            if path.encode() not in routes._endpoints:
+                continue
             with monkeypatch.context() as injected:
-                injected.setattr(supervisor, "_ask", broken)
-                injected.setattr(supervisor, "_readiness", lambda: Readiness(ready=True, reason="injected"))
-                served.server._context.handler = supervisor.operations(8080)
-                yield await ask()
-    supervisor._board.close()
+                for does in (raising, hanging, ready):
+                    injected.setitem(routes._endpoints, path.encode(), partial(does, routes))
+                    yield await ask()
+        await server.close()
+    await workers.close()
+    children.close()
+
+
+async def raising(_routes: AdminRoutes, _: Request) -> Response:
+    raise ZeroDivisionError
+
+
+async def hanging(_routes: AdminRoutes, _: Request) -> Response:
+    raise TimeoutError
+
+
+async def ready(routes: AdminRoutes, request: Request) -> Response:
+    if request.path == b"/readyz":
+        return Response(200, b'{"ready":true,"reason":"injected"}', content_type=JSON)
+    return await raising(routes, request)
 
 
 @pytest.fixture(params=METHODS)

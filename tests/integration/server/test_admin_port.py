@@ -1,115 +1,374 @@
-"""The admin port as it runs: its event loop within asyncio, its answers from coroutines."""
+"""The admin port on real sockets: probes are answered, whatever else is connected to it."""
 
 import asyncio
-import json
-from collections.abc import Coroutine
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from hedgerow.admin import Admin, Readiness
+import hedgerow.admin.server
+from hedgerow.admin.server import AdminServer
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
-from hedgerow.processes.loop_bridge import LoopBridge
 from hedgerow.settings import ClientLimits
-from integration.bridged import bridged
+from support.raw_http import Client, HttpResponse
+
+FEW = 8
+GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+Answer = Callable[[Request], Awaitable[Response]]
 
 
-class AdminPort:
-    """An `Admin` whose `/slow` waits for the test, and `/broken` is an internal error."""
+async def live(_: Request) -> Response:
+    return Response(200, b"live")
 
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.release = asyncio.Event()
-        self.bridge: LoopBridge | None = None
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.errors: list[BaseException] = []
-        self.handler = Admin(
-            lambda: Readiness(ready=True, reason="all serve"),
-            answers={b"/slow": self._slow, b"/broken": self._broken},
-            pages={b"/page": Response(200, b"x" * 200_000)},
-            later=self._later,
+
+class Port:
+    """A served admin port."""
+
+    def __init__(self, server: AdminServer, port: int) -> None:
+        self.server = server
+        self.port = port
+        self._clients: list[Client] = []
+
+    async def client(self, sends: bytes = b"") -> Client:
+        client = await Client.connect(self.port)
+        client.send(sends)
+        self._clients.append(client)
+        return client
+
+    async def probe(self, path: str = "/livez") -> HttpResponse:
+        """Ask on a new connection, as a probe does."""
+        client = await Client.connect(self.port)
+        response = await client.get(path)
+        client.close()
+        return response
+
+    async def until_connections(self, number: int) -> None:
+        while self.server.connections != number:  # noqa: ASYNC110 (it is a plain number)
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        await self.server.close()
+        assert self.server.connections == 0
+        for client in self._clients:
+            client.writer.transport.abort()
+
+
+@asynccontextmanager
+async def served(
+    answer: Answer = live, *, limits: ClientLimits | None = None, max_connections: int = FEW
+) -> AsyncIterator[Port]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        server = AdminServer(answer, limits or ClientLimits(), max_connections=max_connections)
+        server.start(sock)
+        port = Port(server, sock.getsockname()[1])
+        try:
+            yield port
+        finally:
+            await port.close()
+            await asyncio.sleep(0)  # transports that were aborted close in the next iteration
+
+
+# -- B5: whatever is connected
+
+
+@pytest.mark.parametrize(
+    "sends",
+    [
+        b"",
+        b"GET /livez HT",
+        b"\r\n",
+        GET + b"GET /livez HT",
+        b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n",
+        GET * 2_000,
+        b"\x16\x03\x01\x02\x00\x01\x00",
+    ],
+    ids=["idle", "half a head", "a blank line", "half a second head", "a body", "answers unread", "TLS"],
+)
+async def test_b5_misbehaving_connections_do_not_keep_probes_out(sends: bytes) -> None:
+    async with served() as port:
+        others = [await port.client(sends) for _ in range(3 * FEW)]
+        for _ in range(3):
+            assert (await port.probe())[0] == 200
+        assert port.server.connections <= FEW + 1
+        del others
+
+
+async def test_b5_one_that_sends_without_end_is_no_younger_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hedgerow.admin.server, "GRACE_S", 0.0)
+    async with served() as port:
+        trickling = [await port.client(b"GET /livez HTTP/1.1\r\n") for _ in range(FEW)]
+        await port.until_connections(FEW)
+        good = []
+        for client in trickling:
+            good.append(await port.client())
+            assert (await good[-1].get("/livez"))[0] == 200
+            for other in trickling:
+                other.send(b"X: y\r\n")
+            with contextlib.suppress(ConnectionError):
+                assert await client.closed() == b""
+        for client in good:
+            assert (await client.get("/livez"))[0] == 200
+
+
+async def test_b5_the_longest_idle_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hedgerow.admin.server, "GRACE_S", 0.0)
+    async with served(max_connections=3) as port:
+        clients = [await port.client() for _ in range(3)]
+        await port.until_connections(3)
+        assert (await clients[0].get("/livez"))[0] == 200  # the second is idle for longest now
+        assert (await port.probe())[0] == 200
+        assert await clients[1].closed() == b""
+        assert (await clients[0].get("/livez"))[0] == 200
+        assert (await clients[2].get("/livez"))[0] == 200
+
+
+async def test_b5_clients_that_ask_on_and_on_share_the_port_with_probes() -> None:
+    async with served(max_connections=FEW) as port:
+        asked = 0
+
+        async def ask_on_and_on() -> None:
+            nonlocal asked
+            while True:
+                client = await port.client()
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                    while True:
+                        await client.get("/livez")
+                        asked += 1
+
+        hogs = [asyncio.create_task(ask_on_and_on()) for _ in range(2 * FEW)]
+        try:
+            for _ in range(20):
+                assert (await port.probe())[0] == 200
+        finally:
+            for hog in hogs:
+                hog.cancel()
+            await asyncio.gather(*hogs, return_exceptions=True)
+        assert asked
+
+
+async def test_b5_hundreds_that_come_at_once_leave_a_probe_among_them_its_answer() -> None:
+    async with served(max_connections=64) as port:
+        waiting = [socket.create_connection(("127.0.0.1", port.port)) for _ in range(200)]
+        probe = socket.create_connection(("127.0.0.1", port.port))
+        probe.sendall(GET)
+        waiting += [socket.create_connection(("127.0.0.1", port.port)) for _ in range(200)]
+        client = await Client.of(probe)
+        assert (await client.response())[0] == 200
+        client.close()
+        for sock in waiting:
+            sock.close()
+
+
+async def test_b5_requests_under_way_are_closed_last() -> None:
+    released = asyncio.Event()
+
+    async def slow(request: Request) -> Response:
+        if request.path == b"/slow":
+            await released.wait()
+        return Response(200, b"")
+
+    async with served(slow, max_connections=4) as port:
+        busy = [await port.client(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(2)]
+        await port.until_connections(2)
+        for _ in range(8):
+            await port.client()
+        assert (await port.probe())[0] == 200
+        released.set()
+        assert [(await client.response())[0] for client in busy] == [200, 200]
+
+
+async def test_b5_even_if_requests_are_under_way_on_all_connections() -> None:
+    asked: list[Request] = []
+    never = asyncio.Event()
+
+    async def hangs(request: Request) -> Response:
+        if request.path == b"/hangs":
+            asked.append(request)
+            await never.wait()
+        return Response(200, b"")
+
+    async with served(hangs) as port:
+        hanging = []
+        for number in range(FEW + 1):  # the last is one too many, until it may be closed
+            hanging.append(await port.client(b"GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n"))
+            while len(asked) == number:  # noqa: ASYNC110 (it is a plain list)
+                await asyncio.sleep(0)
+        assert (await port.probe())[0] == 200
+        assert await hanging[0].closed() == b""
+
+
+class WithoutDescriptors:
+    """A listening socket whose `accept` fails while there are no descriptors."""
+
+    def __init__(self, sock: socket.socket, failures: list[OSError]) -> None:
+        self._sock = sock
+        self._failures = failures
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self._failures:
+            raise self._failures.pop()
+        return self._sock.accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+@pytest.mark.parametrize("idle", [0, 3])
+async def test_b5_without_descriptors_an_idle_connection_is_closed_for_a_new_one(
+    error: int, idle: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hedgerow.admin.server, "GRACE_S", 0.0)
+    failures: list[OSError] = []
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        server = AdminServer(live, ClientLimits())
+        server.start(WithoutDescriptors(sock, failures))  # type: ignore[arg-type]
+        port = Port(server, sock.getsockname()[1])
+        others = [await port.client() for _ in range(idle)]
+        await port.until_connections(idle)
+        failures += [OSError(error, "")] * 2
+        assert (await port.probe())[0] == 200
+        assert [await client.closed() for client in others[:2]] == [b""] * min(idle, 2)
+        await port.close()
+
+
+# -- C10: slow clients are held
+
+SHORT = replace(ClientLimits(), head_timeout_s=0.05, idle_timeout_s=0.2, write_timeout_s=0.05, linger_s=0.05)
+
+
+async def test_c10_a_slow_head_is_answered_408_and_closed() -> None:
+    async with served(limits=replace(SHORT, idle_timeout_s=60.0)) as port:
+        for before, number in ((b"", 0), (GET, 1)):
+            client = await port.client(before + b"GET /livez HT")
+            for _ in range(number):
+                assert (await client.response())[0] == 200
+            assert (await client.response())[0] == 408
+            assert await client.closed() == b""
+
+
+async def test_c10_a_head_that_trickles_has_no_more_time() -> None:
+    async with served(limits=replace(SHORT, idle_timeout_s=60.0)) as port:
+        client = await port.client(b"GET /livez HTTP/1.1\r\n")
+
+        async def trickle() -> None:
+            while True:
+                client.send(b"X: y\r\n")
+                await asyncio.sleep(0.001)
+
+        trickling = asyncio.create_task(trickle())
+        assert (await client.response())[0] == 408
+        trickling.cancel()
+
+
+async def test_c10_an_idle_connection_is_closed() -> None:
+    async with served(limits=SHORT) as port:
+        for sends in (b"", GET):
+            client = await port.client(sends)
+            assert (await client.closed()).startswith(b"HTTP/1.1 200" if sends else b"")
+        await port.until_connections(0)
+
+
+async def test_c10_one_that_does_not_read_is_closed() -> None:
+    async def page(_: Request) -> Response:
+        return Response(200, b"x" * 1_000_000)
+
+    async with served(page, limits=replace(SHORT, idle_timeout_s=60.0)) as port:
+        client = await port.client()
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(GET * 100)
+        await port.until_connections(1)
+        await port.until_connections(0)
+
+
+async def test_c10_one_that_sends_on_after_a_rejection_is_closed() -> None:
+    async with served(limits=SHORT) as port:
+        client = await port.client(b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        assert (await client.response())[0] == 405
+
+        async def send_on() -> None:
+            while True:
+                client.send(b"x" * 100)
+                await asyncio.sleep(0.001)
+
+        sending = asyncio.create_task(send_on())
+        await port.until_connections(0)
+        sending.cancel()
+
+
+# -- plain service
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async def echo(request: Request) -> Response:
+        return Response(200, request.path)
+
+    async with served(echo) as port:
+        client = await port.client(
+            b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(500))
         )
-
-    async def _slow(self, _: Request) -> Response:
-        self.asked.set()
-        await self.release.wait()
-        return Response(200, b"slow")
-
-    async def _broken(self, _: Request) -> Response:
-        raise ZeroDivisionError
-
-    def _later(self, answering: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(answering)
-        self.tasks.add(task)
-        task.add_done_callback(self._answered)
-
-    def _answered(self, task: "asyncio.Task[None]") -> None:
-        self.tasks.discard(task)
-        if (error := task.exception()) is not None:
-            self.errors.append(error)
-        if self.bridge is not None:
-            self.bridge.run_once()
+        assert [(await client.response())[2] for _ in range(500)] == [
+            b"/%d" % number for number in range(500)
+        ]
 
 
-async def test_an_answer_that_takes_a_moment_is_sent_and_holds_nobody_up() -> None:
-    port = AdminPort()
-    with bridged(port.handler) as served:
-        port.bridge = served.bridge
-        slow = await served.client()
-        slow.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await served.get("/livez"))[0] == 200
-        port.release.set()
-        assert [(await slow.response())[2] for _ in range(2)] == [b"slow", b'{"live":true}']
-        slow.close()
-        await served.until_connections(0)
+async def test_a_large_page_is_sent_in_full_also_to_one_that_has_half_closed() -> None:
+    async def page(_: Request) -> Response:
+        return Response(200, b"x" * 300_000)
+
+    async with served(page, limits=ClientLimits(send_buffer_bytes=4096)) as port:
+        assert (await port.probe())[2] == b"x" * 300_000
+        client = await port.client(GET)
+        client.half_close()
+        assert (await client.response())[2] == b"x" * 300_000
+        assert await client.closed() == b""
 
 
-async def test_an_answer_for_a_client_that_has_left_is_dropped() -> None:
-    port = AdminPort()
-    with bridged(port.handler) as served:
-        port.bridge = served.bridge
-        client = await served.client()
-        client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-        await port.asked.wait()
-        client.close()
-        await served.until_connections(0)
-        port.release.set()
-        await asyncio.wait(port.tasks)
-        assert (await served.get("/readyz"))[0] == 200
+async def test_an_answer_that_takes_a_moment_holds_up_no_other_and_is_dropped_for_one_that_left() -> None:
+    asked, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> Response:
+        if request.path == b"/slow":
+            asked.set()
+            await release.wait()
+        return Response(200, request.path)
+
+    async with served(slow) as port:
+        client = await port.client(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asked.wait()
+        assert (await port.probe())[0] == 200
+        client.writer.transport.abort()
+        release.set()
+        await port.until_connections(0)
 
 
-async def test_b12_an_internal_error_is_answered_500() -> None:
-    port = AdminPort()
-    with bridged(port.handler) as served:
-        port.bridge = served.bridge
-        client = await served.client()
-        status, _, body = await client.get("/broken")
-        assert (status, json.loads(body)["code"]) == (500, "internal")
-        assert (await client.get("/livez"))[0] == 200, "its connection lives, too"
-        assert [type(error) for error in port.errors] == [ZeroDivisionError]
-        client.close()
-        await served.until_connections(0)
-
-
-async def test_a_large_page_is_sent_in_full() -> None:
-    port = AdminPort()
-    with bridged(port.handler, ClientLimits(send_buffer_bytes=4096)) as served:
-        assert (await served.get("/page"))[2] == b"x" * 200_000
-        await served.until_connections(0)
-
-
-@pytest.mark.parametrize("sends", [b"", b"GET /livez HT"])
-async def test_b5_idle_connections_do_not_keep_probes_out(sends: bytes) -> None:
-    """Sixty-four of them had every probe answered 503 for 74 s, and Kubernetes killed a healthy pod."""
-    port = AdminPort()
-    with bridged(port.handler, max_clients=64, evicts_idle=True) as served:
-        idle = [await served.client() for _ in range(64)]
-        for client in idle:
-            client.send(sends)
-        await served.until_connections(64)
-        for path in ("/livez", "/readyz", "/livez"):
-            assert (await served.get(path))[0] == 200
-        for client in idle:
-            client.close()
-        await served.until_connections(0)
+@pytest.mark.parametrize(
+    ("sends", "status", "connection"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200, "close"),
+        (b"GET / HTTP/1.0\r\n\r\n", 200, "close"),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, "keep-alive"),
+        (b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", 200, None),
+        (b"GET /\r\n\r\n", 505, "close"),
+        (b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "close"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431, "close"),
+    ],
+)  # fmt: skip
+async def test_heads(sends: bytes, status: int, connection: str | None) -> None:
+    async with served() as port:
+        client = await port.client(sends)
+        got, headers, _ = await client.response(head_only=sends.startswith(b"HEAD"))
+        assert (got, headers.get("connection")) == (status, connection)
+        if connection == "close":
+            assert await client.closed() == b""
+        else:
+            client.send(GET)
+            assert (await client.response())[0] == 200

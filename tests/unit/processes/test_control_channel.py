@@ -12,6 +12,7 @@ from hedgerow.processes.control_channel import (
     ControlEndpoint,
     ControlReply,
     ControlRequest,
+    Failed,
     GetRecent,
     GetSnapshot,
     Ready,
@@ -119,16 +120,18 @@ def test_a_supervisor_that_does_not_read_closes_the_channel(worker: Worker) -> N
     assert worker.internal_errors == 0
 
 
-@pytest.mark.parametrize(
-    "line", [b"nonsense\n", b'{"type":"other"}\n', b"\xff\n", encode(GetRecent(0.0, -1))]
-)
-def test_what_cannot_be_answered_is_an_internal_error_and_ends_the_worker(
-    worker: Worker, line: bytes
-) -> None:
+@pytest.mark.parametrize("line", [b"nonsense\n", b'{"type":"other"}\n', b"\xff\n", encode(Ready())])
+def test_what_is_no_request_is_an_internal_error_and_ends_the_worker(worker: Worker, line: bytes) -> None:
     worker.receive(line)
     assert (worker.internal_errors, worker.closed) == (1, 1)
     worker.loop.run_once(0.0)
     assert worker.supervisor.recv(1) == b"", "the supervisor sees the end, and replaces it"
+
+
+def test_an_error_in_an_answer_is_an_internal_error_and_ends_nothing(worker: Worker) -> None:
+    worker.receive(encode(GetRecent(0.0, -1)) + encode(GetSnapshot()))
+    assert (worker.internal_errors, worker.closed) == (1, 0)
+    assert worker.replies == [Failed(), SnapshotReply(Snapshot(bugs=1))], "each request has its reply"
 
 
 def test_a_reply_that_was_cut_is_no_reply() -> None:

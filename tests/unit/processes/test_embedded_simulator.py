@@ -4,13 +4,22 @@ import asyncio
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 
 import psutil
 import pytest
 from structlog.testing import CapturingLogger
 
 from hedgerow.processes import embedded_simulator
+from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.embedded_simulator import EmbeddedSimulator
+
+
+@pytest.fixture
+async def children() -> AsyncIterator[ChildProcesses]:
+    children = ChildProcesses()
+    yield children
+    children.close()
 
 
 def child() -> psutil.Process:
@@ -26,22 +35,24 @@ def stats(connection: socket.socket) -> bytes:
     return connection.recv(65_536)
 
 
-async def test_who_connects_before_it_accepts_is_served() -> None:
-    simulator = EmbeddedSimulator(CapturingLogger())
-    target = await simulator.start()
+async def test_who_connects_before_it_accepts_is_served(children: ChildProcesses) -> None:
+    simulator = EmbeddedSimulator(children, CapturingLogger())
+    target = simulator.start()
     with socket.create_connection((target.host, target.port)) as early:
-        assert await simulator.wait_until_ready(target.port)
+        assert await simulator.wait_until_ready()
         assert stats(early).startswith(b"HTTP/1.1 200 OK\r\n")
         running = child()
         await simulator.stop()
     assert not running.is_running()
 
 
-async def test_it_is_started_again_on_its_port_when_it_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_started_again_on_its_port_when_it_dies(
+    children: ChildProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = CapturingLogger()
-    simulator = EmbeddedSimulator(log)
-    target = await simulator.start()
-    assert await simulator.wait_until_ready(target.port)
+    simulator = EmbeddedSimulator(children, log)
+    target = simulator.start()
+    assert await simulator.wait_until_ready()
     monkeypatch.setattr(embedded_simulator, "RESTART_DELAY_S", 0.0)
     child().send_signal(signal.SIGKILL)
     async with asyncio.timeout(20):
@@ -60,19 +71,39 @@ async def test_it_is_started_again_on_its_port_when_it_dies(monkeypatch: pytest.
     await simulator.stop()
 
 
-async def test_one_that_ends_instead_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_serves_only_as_it_is_stopped_is_not_started_again(
+    children: ChildProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_simulator, "RESTART_DELAY_S", 0.0)
+    log = CapturingLogger()
+    simulator = EmbeddedSimulator(children, log)
+    simulator.start()
+    stopping = asyncio.ensure_future(simulator.stop())
+    simulator._on_output()  # what it has written is read after SIGTERM was sent
+    await asyncio.sleep(0)
+    simulator._on_output()
+    await stopping
+    assert log.calls == []
+    assert simulator._restart is None
+
+
+async def test_one_that_ends_instead_is_reported(
+    children: ChildProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    simulator = EmbeddedSimulator(CapturingLogger())
-    target = await simulator.start()
-    assert not await simulator.wait_until_ready(target.port)
+    simulator = EmbeddedSimulator(children, CapturingLogger())
+    simulator.start()
+    assert not await simulator.wait_until_ready()
     await simulator.stop()
 
 
-async def test_one_that_was_stopped_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_was_stopped_is_killed(
+    children: ChildProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(embedded_simulator, "KILL_AFTER_S", 0.0)
-    simulator = EmbeddedSimulator(CapturingLogger())
-    target = await simulator.start()
-    assert await simulator.wait_until_ready(target.port)
+    simulator = EmbeddedSimulator(children, CapturingLogger())
+    simulator.start()
+    assert await simulator.wait_until_ready()
     running = child()
     running.send_signal(signal.SIGSTOP)
     await simulator.stop()

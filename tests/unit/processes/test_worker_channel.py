@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
@@ -12,6 +12,7 @@ from hedgerow.processes.control_channel import (
     ControlReply,
     ControlRequest,
     Exiting,
+    Failed,
     GetRecent,
     GetSnapshot,
     Ready,
@@ -19,130 +20,171 @@ from hedgerow.processes.control_channel import (
     SnapshotReply,
     encode,
 )
-from hedgerow.processes.worker_channel import MAX_UNANSWERED, WorkerChannel
+from hedgerow.processes.worker_channel import MAX_UNANSWERED, ChannelListener, WorkerChannel
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.telemetry.snapshot import Lag, Snapshot
 
 RECORD = RequestRecord("a", "success", 1.0, 2.0, None, None, [])
 SNAPSHOT = SnapshotReply(Snapshot(bugs=1))
 
 
-class Linked:
-    """A channel that is listened to, and the worker's end of it."""
+class Linked(ChannelListener):
+    """A channel, the worker's end of it, and what the channel reported."""
 
-    def __init__(
-        self,
-        channel: WorkerChannel,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        listening: "asyncio.Task[None]",
-    ) -> None:
-        self.channel = channel
-        self.reader = reader
-        self.writer = writer
-        self.listening = listening
+    def __init__(self) -> None:
+        self.reports: list[str] = []
+        ours, self.worker = socket.socketpair()
+        self.worker.settimeout(0)
+        self.channel = WorkerChannel(ours, self)
 
-    def ask(self, request: ControlRequest) -> Awaitable[ControlReply]:
+    def on_serving(self) -> None:
+        self.reports.append("serving")
+
+    def on_asked(self) -> None:
+        self.reports.append("asked")
+
+    def on_answered(self, *, all_requests: bool) -> None:
+        self.reports.append("answered all" if all_requests else "answered")
+
+    def on_closed(self, reason: str) -> None:
+        self.reports.append(f"closed: {reason}")
+
+    def ask(self, request: ControlRequest) -> "asyncio.Future[ControlReply]":
         reply = self.channel.ask(request)
         assert reply is not None
         return reply
 
-    def reply(self, *replies: ControlReply) -> None:
-        self.writer.write(b"".join(map(encode, replies)))
+    async def send(self, data: bytes) -> None:
+        """Have the channel receive something."""
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(self.worker, data)
+        await asyncio.sleep(0)  # polls
+        await asyncio.sleep(0)  # the callback has run
+
+    async def reply(self, *replies: ControlReply) -> None:
+        await self.send(b"".join(map(encode, replies)))
 
 
-@asynccontextmanager
-async def linked() -> AsyncIterator[Linked]:
+@pytest.fixture
+async def it() -> AsyncIterator[Linked]:
     """Both ends, the worker being ready."""
-    ours, theirs = socket.socketpair()
-    reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
-    worker_reader, worker_writer = await asyncio.open_connection(sock=theirs)
-    ready = asyncio.Event()
-    channel = WorkerChannel(reader, writer, ready.set)
-    listening = asyncio.create_task(channel.listen())
-    assert channel.ask(GetSnapshot()) is None, "the worker does not serve yet"
-    worker_writer.write(encode(Ready()))
-    await ready.wait()
-    try:
-        yield Linked(channel, worker_reader, worker_writer, listening)
-    finally:
-        worker_writer.close()
-        await listening
-        await worker_writer.wait_closed()
+    linked = Linked()
+    assert linked.channel.ask(GetSnapshot()) is None, "the worker does not serve yet"
+    await linked.reply(Ready())
+    assert linked.reports == ["serving"]
+    linked.reports.clear()
+    yield linked
+    linked.channel.close()
+    linked.worker.close()
 
 
-async def test_requests_are_answered_in_turn() -> None:
-    async with linked() as it:
-        counts, recent = it.ask(GetSnapshot()), it.ask(GetRecent(0.0, 2))
-        assert await it.reader.readline() == encode(GetSnapshot())
-        assert await it.reader.readline() == encode(GetRecent(0.0, 2))
-        it.reply(SNAPSHOT, RecentReply([RECORD]))
-        assert await recent == RecentReply([RECORD])
-        assert await counts == SNAPSHOT
-        assert it.channel.last.bugs == 1
+async def test_requests_are_answered_in_turn(it: Linked) -> None:
+    counts, recent = it.ask(GetSnapshot()), it.ask(GetRecent(0.0, 2))
+    assert it.worker.recv(1000) == encode(GetSnapshot()) + encode(GetRecent(0.0, 2))
+    await it.reply(SNAPSHOT, RecentReply([RECORD]))
+    assert (await counts, await recent) == (SNAPSHOT, RecentReply([RECORD]))
+    assert it.channel.last.bugs == 1
+    assert it.reports == ["asked", "answered", "answered all"]
 
 
-async def test_a_reply_may_come_in_pieces() -> None:
-    async with linked() as it:
-        counts = it.ask(GetSnapshot())
-        line = encode(SNAPSHOT)
-        for at in range(0, len(line), 7):
-            it.writer.write(line[at : at + 7])
-            await it.writer.drain()
-            await asyncio.sleep(0)
-        assert await counts == SNAPSHOT
+async def test_a_reply_may_come_in_pieces(it: Linked) -> None:
+    counts = it.ask(GetSnapshot())
+    line = encode(SNAPSHOT)
+    for at in range(0, len(line), 7):
+        assert not counts.done()
+        await it.send(line[at : at + 7])
+    assert await counts == SNAPSHOT
 
 
-async def test_last_counts_outlive_the_worker_and_what_waits_is_cancelled() -> None:
-    async with linked() as it:
-        waiting = it.channel.ask(GetRecent(0.0, 1))
-        it.reply(Exiting(Snapshot(bugs=3)))
-        it.writer.close()
-        await it.listening
-        assert waiting is not None
-        assert waiting.cancelled()
-        assert it.channel.last.bugs == 3
-        assert not it.channel.ready
-        assert it.channel.ask(GetSnapshot()) is None
+async def test_last_counts_outlive_the_worker_and_what_waits_is_cancelled(it: Linked) -> None:
+    waiting = it.ask(GetRecent(0.0, 1))
+    await it.reply(Exiting(Snapshot(bugs=3)))
+    it.worker.close()
+    it.channel.read_rest()
+    assert waiting.cancelled()
+    assert it.channel.last.bugs == 3
+    assert not it.channel.ready
+    assert it.channel.ask(GetSnapshot()) is None
+    assert it.reports == ["asked", "closed: "]
 
 
-async def test_a_worker_that_is_stopped_is_not_asked_for_ever() -> None:
-    async with linked() as it:
-        asked = [it.channel.ask(GetSnapshot()) for _ in range(MAX_UNANSWERED + 1)]
-        assert asked[-1] is None
-        first = asked[0]
-        assert first is not None
-        first.cancel()  # what asked has given up; the reply comes all the same
-        it.reply(*[SNAPSHOT] * MAX_UNANSWERED)
-        await asyncio.wait([waiting for waiting in asked if waiting is not None])
-        assert it.channel.last.bugs == 1
-        assert it.channel.ask(GetSnapshot()) is not None
+async def test_what_a_worker_said_last_is_read_though_another_process_holds_its_end(it: Linked) -> None:
+    it.worker.send(encode(Exiting(Snapshot(bugs=3))))
+    it.channel.read_rest()
+    assert it.channel.last.bugs == 3
+    assert it.reports == ["closed: "]
 
 
-@pytest.mark.parametrize(
-    "last",
-    [
-        encode(SNAPSHOT)[:-20],
-        b"{}\n",
-        b"\xff\n",
-        b"\n",
-        encode(SNAPSHOT) * 2,
-        pytest.param(b"x" * (MAX_LINE_BYTES + 2), id="too long"),
-    ],
-)
-async def test_e1_a_worker_that_ends_in_the_middle_of_a_reply_ends_the_channel_and_no_more(
-    last: bytes,
+async def test_a_worker_that_is_stopped_is_not_asked_for_ever(it: Linked) -> None:
+    asked = [it.ask(GetSnapshot()) for _ in range(MAX_UNANSWERED)]
+    assert it.channel.ask(GetSnapshot()) is None
+    asked[0].cancel()  # what asked has given up; the reply comes all the same
+    await it.reply(*[SNAPSHOT] * MAX_UNANSWERED)
+    assert [await each for each in asked[1:]] == [SNAPSHOT] * (MAX_UNANSWERED - 1)
+    assert it.channel.last.bugs == 1
+    assert it.channel.ask(GetSnapshot()) is not None
+
+
+async def test_a_reply_that_could_not_be_made_is_one(it: Linked) -> None:
+    recent = it.ask(GetRecent(0.0, 1))
+    await it.reply(Failed())
+    assert await recent == Failed()
+    assert it.reports == ["asked", "answered all"]
+
+
+@pytest.mark.parametrize("cut", [encode(SNAPSHOT)[:-20], b"x" * 100, b""])
+async def test_e1_a_worker_that_is_killed_in_the_middle_of_a_reply_closes_the_channel(
+    it: Linked, cut: bytes
 ) -> None:
-    """FAULTS E1: by `kill -9` then, the worker was never replaced, and nothing logged."""
-    async with linked() as it:
-        first = it.ask(GetSnapshot())
-        it.reply(SNAPSHOT)
-        await first
-        waiting = it.channel.ask(GetSnapshot()) if last != encode(SNAPSHOT) * 2 else None
-        it.writer.write(last)
-        it.writer.close()
-        await it.listening
-        assert it.listening.exception() is None
-        assert waiting is None or waiting.cancelled()
-        assert not it.channel.ready
-        assert it.channel.last.bugs == 1
+    """FAULTS E1: it was never replaced, and nothing was logged."""
+    waiting = it.ask(GetSnapshot())
+    it.worker.send(cut)
+    it.worker.close()
+    it.channel.read_rest()
+    assert waiting.cancelled()
+    assert it.reports == ["asked", "closed: "]
+
+
+JUNK = {
+    "no object": b"{}\n",
+    "no text": b"\xff\n",
+    "an empty line": b"\n",
+    "another type": b'{"type":"other"}\n',
+    "a reply to another request": encode(RecentReply([])),
+    "one reply too many": encode(SNAPSHOT) * 2,
+    "counts of another shape": encode(SnapshotReply(Snapshot(lag=Lag(counts=[1, 2])))),
+    "deeply nested": b'{"type":"snapshot","x":' + b"[" * 100_000 + b"\n",
+    "a request": encode(GetSnapshot()),
+}
+
+
+@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
+async def test_e1_a_worker_that_sends_what_is_no_reply_is_reported_once(it: Linked, junk: bytes) -> None:
+    waiting = it.ask(GetSnapshot())
+    await it.send(junk + junk)
+    assert it.reports[-1].startswith("closed: it sent what is no reply: ")
+    assert [report[:6] for report in it.reports].count("closed") == 1
+    assert waiting.done()
+    assert not it.channel.ready
+    it.worker.settimeout(1)
+    assert it.worker.recv(1000) == encode(GetSnapshot())
+    assert it.worker.recv(1) == b"", "the worker sees the end, and ends itself"
+
+
+async def test_e1_a_line_without_an_end_is_not_kept(it: Linked) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):
+        while not it.channel.is_closed:
+            await it.send(b"x" * (MAX_LINE_BYTES // 8))
+    assert it.reports == ["closed: it sent a line without an end"]
+
+
+async def test_e1_a_question_to_a_worker_that_has_gone(it: Linked) -> None:
+    it.worker.close()
+    assert it.channel.ask(GetSnapshot()) is None
+    assert it.reports == ["closed: "]
+
+
+async def test_e1_a_worker_that_does_not_read_closes_the_channel(it: Linked) -> None:
+    while not it.channel.is_closed:
+        it.channel.send(encode(GetRecent(0.0, 1, "x" * 10_000)))
+    assert it.reports == ["closed: it does not read its channel"]

@@ -65,39 +65,6 @@ def test_accepting_pauses_when_there_is_no_room_for_a_rejection() -> None:
         assert not inside[0].is_ended()
 
 
-def test_b5_where_idle_connections_are_evicted_a_new_one_is_always_answered() -> None:
-    with server_harness(max_clients=3, evicts_idle=True) as harness:
-        idle = []
-        for _ in range(3):
-            idle.append(harness.client())
-            harness.step(1.0)
-        idle[0].send(GET)
-        harness.until_asked(1).respond()  # it has been idle for less long than the others now
-        harness.step()
-        probe = harness.connect()
-        probe.send(GET)
-        harness.until_asked(2).respond()
-        harness.until_responses(probe, 1)
-        assert harness.server.connections == 3
-        assert [client.is_ended() for client in idle] == [False, True, False]
-        assert harness.rejected == []
-
-
-def test_b5_one_with_a_request_under_way_is_not_evicted() -> None:
-    with server_harness(max_clients=2, evicts_idle=True) as harness:
-        busy = [harness.client() for _ in range(2)]
-        for client in busy:
-            client.send(GET)
-        harness.until_asked(2)
-        late = harness.client()
-        harness.until_responses(late, 1)
-        assert late.statuses() == [503]
-        for asked in harness.handler.asked:
-            asked.respond()
-        for client in busy:
-            harness.until_responses(client, 1)
-
-
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 def test_without_descriptors_accepting_pauses_and_goes_on(harness: ServerHarness, number: int) -> None:
     harness.handler.answer_at_once()

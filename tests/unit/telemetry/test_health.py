@@ -1,116 +1,247 @@
-import pytest
+"""The verdicts: one on the upstream, which is about the upstream alone, and one on the gateway."""
 
-from hedgerow.telemetry.health import State, Workers, assess
-from hedgerow.telemetry.snapshot import Snapshot
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hedgerow.telemetry.health import (
+    HUNG_S,
+    MIN_ATTEMPTS,
+    MIN_FOR_DEGRADED,
+    Shares,
+    State,
+    Watch,
+    Window,
+    Workers,
+    assess_gateway,
+    assess_upstream,
+    attempts_by_outcome,
+)
+from hedgerow.telemetry.histogram import HistogramCounter
+from hedgerow.telemetry.snapshot import BUCKET_STEP_S, BUCKETS_S, Histogram, Snapshot
 
 ALL_WELL = Workers(wanted=2, ready=2)
 
 
+def lasting(*seconds: float) -> Histogram:
+    counter = HistogramCounter(BUCKETS_S, BUCKET_STEP_S)
+    for value in seconds:
+        counter.observe(value)
+    return Histogram(counter.counts, counter.sum_s)
+
+
 def counts(
-    success: int = 0,
-    failed: int = 0,
-    *,
-    served: int = 0,
-    unserved: int = 0,
-    shed: int = 0,
-    in_flight: int = 0,
+    success: int = 0, failed: int = 0, *, served: int = 0, late: int = 0, in_flight: int = 0
 ) -> Snapshot:
     return Snapshot(
         attempts={"1": {"success": success}, "2": {"status_5xx": failed}},
-        requests={"success": served, "out_of_time": unserved, "overloaded": shed},
-        shed={"lag": shed},
+        attempt_duration={"success": lasting(*[0.2] * success)},
+        requests={"success": served, "out_of_time": late},
         in_flight=in_flight,
     )
 
 
+def upstream(counted: Snapshot, *, is_first: bool = False) -> tuple[State, str]:
+    verdict = assess_upstream(Window(counted, 30.0, is_first=is_first))
+    return verdict.state, verdict.reason
+
+
 @pytest.mark.parametrize(
-    ("counted", "workers", "state", "reason"),
+    ("counted", "state", "reason"),
     [
         (
-            counts(85, 15, served=99, unserved=1),
-            ALL_WELL,
+            counts(85, 15, served=99, late=1),
             State.HEALTHY,
             "85 % of 100 attempts and 99 % of 100 requests succeeded in the last 30 s.",
         ),
         (
-            counts(38, 62, served=95, unserved=5),
-            ALL_WELL,
+            counts(38, 62, served=100),
             State.FAILING,
             "62 % of 100 attempts failed in the last 30 s, most by status_5xx.",
         ),
         (
-            counts(5, 0, served=1, unserved=9),
-            ALL_WELL,
-            State.FAILING,
-            (
-                "90 % of 10 requests got no success in the last 30 s,"
-                " though 100 % of attempts succeeded: too slow for the timeouts given."
-            ),
-        ),
-        (
-            counts(0, 0, unserved=9),
-            ALL_WELL,
-            State.FAILING,
-            "100 % of 9 requests got no success in the last 30 s.",
-        ),
-        (
             counts(74, 26, served=100),
-            ALL_WELL,
             State.DEGRADED,
             "26 % of 100 attempts failed in the last 30 s, most by status_5xx.",
         ),
         (
-            counts(90, 10, served=94, unserved=6),
-            ALL_WELL,
-            State.DEGRADED,
-            "6 % of 100 requests got no success in the last 30 s.",
+            counts(0, 5),
+            State.FAILING,
+            "100 % of 5 attempts failed in the last 30 s, most by status_5xx.",
         ),
-        (
-            counts(90, 10, served=99, shed=1),
-            ALL_WELL,
-            State.DEGRADED,
-            "1 % of requests were refused in the last 30 s: the gateway is overloaded.",
-        ),
-        (
-            counts(90, 10, served=100),
-            Workers(2, 2, untold=1),
-            State.DEGRADED,
-            "1 of 2 workers do not tell their counts.",
-        ),
-        (counts(), Workers(2, 1), State.DEGRADED, "1 of 2 workers serve."),
-        (counts(9), Workers(2, 0), State.FAILING, "No worker serves: callers are not answered."),
         (
             counts(),
-            ALL_WELL,
             State.SILENT,
-            "Nobody asked in the last 30 s, so nothing is known about the upstream.",
+            "No client asked in the last 30 s, so nothing is known about the upstream.",
         ),
         (
-            counts(0, 4, unserved=2),
-            ALL_WELL,
+            counts(0, 4),
             State.SILENT,
             "4 attempts ended in the last 30 s, 4 of them failed: too few to judge.",
         ),
         (
+            counts(6, 4),
+            State.SILENT,
+            "10 attempts ended in the last 30 s, 4 of them failed: too few to judge.",
+        ),
+        (
             counts(1, in_flight=7),
-            ALL_WELL,
             State.SILENT,
             "7 requests waiting; 1 attempt ended in the last 30 s.",
         ),
         (
-            counts(9_999, 1, served=9_999, unserved=1),
-            ALL_WELL,
+            counts(9_999, 1, served=9_999, late=1),
             State.HEALTHY,
             "99.9 % of 10000 attempts and 99.9 % of 10000 requests succeeded in the last 30 s.",
         ),
     ],
+)  # fmt: skip
+def test_the_verdict_on_the_upstream_and_its_reason(counted: Snapshot, state: State, reason: str) -> None:
+    assert upstream(counted) == (state, reason)
+
+
+@pytest.mark.parametrize(
+    "counted", [counts(), counts(0, MIN_ATTEMPTS - 1), counts(3, 2), counts(MIN_FOR_DEGRADED - 20, 18)]
 )
-def test_the_verdict_and_its_reason(counted: Snapshot, workers: Workers, state: State, reason: str) -> None:
-    verdict = assess(counted, 30.0, workers, losers_cut=False)
+def test_a_gateway_that_was_just_started_has_no_verdict_from_too_few(counted: Snapshot) -> None:
+    state, reason = upstream(counted, is_first=True)
+    assert state is State.STARTING
+    assert "not enough data" in reason
+    assert upstream(counts(0, MIN_ATTEMPTS), is_first=True)[0] is State.FAILING, "these are enough"
+
+
+def test_f9_short_timeouts_of_clients_are_not_the_upstreams_fault() -> None:
+    state, reason = upstream(counts(92, 8, served=54, late=46))
+    assert state is State.HEALTHY
+    assert reason == (
+        "92 % of 100 attempts and 54 % of 100 requests succeeded in the last 30 s."
+        " 46 % of 100 requests ran out of their own timeout (99 % of the upstream's successes take at most 200 ms)."
+    )
+
+
+def test_f9_not_even_if_no_client_waits_long_enough() -> None:
+    assert upstream(counts(92, 8, late=100))[0] is State.HEALTHY
+
+
+def cut_off(*seconds: float, successes: tuple[float, ...] = ()) -> Snapshot:
+    return Snapshot(
+        attempts={"1": {"timeout": len(seconds), "success": len(successes)}},
+        attempt_duration={"timeout": lasting(*seconds), "success": lasting(*successes)},
+        requests={"out_of_time": len(seconds), "success": len(successes)},
+    )
+
+
+def test_f9_attempts_that_we_cut_off_early_say_nothing() -> None:
+    assert upstream(cut_off(*[0.4] * 60, successes=(0.2,) * 40))[0] is State.HEALTHY
+    state, reason = upstream(cut_off(*[0.4] * 60))
+    assert state is State.SILENT
+    assert "60 more cut off too early to know" in reason
+
+
+def test_an_upstream_that_hangs_fails() -> None:
+    state, reason = upstream(cut_off(*[1.9] * 60))
+    assert (state, reason) == (
+        State.FAILING,
+        (
+            "100 % of 60 attempts failed in the last 30 s, most by timeout."
+            " 100 % of 60 requests ran out of their own timeout."
+        ),
+    )
+    assert upstream(cut_off(*[HUNG_S + 0.01] * 60))[0] is State.FAILING
+
+
+def test_f9_where_successes_take_long_an_attempt_hangs_only_after_longer() -> None:
+    slow = (2.0,) * 50
+    assert upstream(cut_off(*[1.4] * 50, successes=slow))[0] is State.HEALTHY
+    assert upstream(cut_off(*[5.5] * 50, successes=slow))[0] is State.FAILING
+
+
+def test_f10_a_status_is_named_by_its_number() -> None:
+    refused = Snapshot(
+        attempts={"1": {"status_other": 538, "reset": 2}}, statuses={"401": 530, "404": 5}, requests={"all_failed": 180}
+    )  # fmt: skip
+    assert attempts_by_outcome(refused) == {"status_401": 530, "status_404": 5, "status_other": 3, "reset": 2}
+    assert upstream(refused) == (
+        State.FAILING,
+        "100 % of 540 attempts failed in the last 30 s, most by status_401.",
+    )
+
+
+def test_rejections_of_the_gateway_are_its_own() -> None:
+    overloaded = counts(92, 8, served=50)
+    overloaded.requests["overloaded"] = 950
+    overloaded.shed = {"load": 950}
+    assert upstream(overloaded)[0] is State.HEALTHY
+    verdict = assess_gateway(Window(overloaded, 30.0), ALL_WELL)
+    assert (verdict.state, verdict.reason) == (
+        State.DEGRADED,
+        "95 % of requests were rejected in the last 30 s: overloaded.",
+    )
+
+
+def test_internal_errors_of_the_gateway_are_its_own() -> None:
+    broken = counts(100, served=50)
+    broken.requests["internal"], broken.bugs = 50, 50
+    assert upstream(broken)[0] is State.HEALTHY
+    verdict = assess_gateway(Window(broken, 30.0), ALL_WELL)
+    assert (verdict.state, verdict.reason) == (
+        State.DEGRADED,
+        "50 internal errors in the last 30 s: see the log.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("workers", "state", "reason"),
+    [
+        (ALL_WELL, State.HEALTHY, "2 of 2 workers serve."),
+        (Workers(2, 2, untold=1), State.DEGRADED, "1 of 2 workers do not report."),
+        (Workers(2, 1), State.DEGRADED, "1 of 2 workers serve."),
+        (Workers(2, 0), State.FAILING, "No worker serves: clients are not answered."),
+        (Workers(2, 0, ever_ready=False), State.STARTING, "No worker serves yet."),
+    ],
+)
+def test_the_verdict_on_the_gateway(workers: Workers, state: State, reason: str) -> None:
+    verdict = assess_gateway(Window(counts(90, 10, served=99, late=1), 30.0), workers)
     assert (verdict.state, verdict.reason) == (state, reason)
 
 
-def test_losers_that_were_cut_off_say_nothing_about_the_upstream() -> None:
-    cut = Snapshot(attempts={"1": {"timeout": 60, "success": 40}}, requests={"success": 100})
-    assert assess(cut, 30.0, ALL_WELL, losers_cut=False).state is State.FAILING
-    assert assess(cut, 30.0, ALL_WELL, losers_cut=True).state is State.HEALTHY
+COUNT = st.integers(0, 3_000)
+
+
+@given(success=COUNT, failed=COUNT, served=COUNT, late=COUNT, shed=COUNT, internal=COUNT, early=COUNT)
+def test_what_clients_got_never_changes_the_upstreams_verdict(
+    success: int, failed: int, served: int, late: int, shed: int, internal: int, early: int
+) -> None:
+    attempts = {"1": {"success": success, "reset": failed}}
+    alone = Snapshot(attempts=attempts)
+    with_clients = Snapshot(
+        attempts={"1": {**attempts["1"], "timeout": early}},
+        attempt_duration={"timeout": lasting(*[0.3] * early)},
+        requests={"success": served, "out_of_time": late, "overloaded": shed, "internal": internal},
+        shed={"load": shed},
+        bugs=internal,
+    )
+    assert upstream(with_clients)[0] is upstream(alone)[0]
+
+
+def shares(failed: int, of: int) -> Shares:
+    return Shares(attempts=of, failed=failed, cut_off=0, requests=0, unserved=0, out_of_time=0, shed=0)
+
+
+def test_the_watch_reports_each_change_once() -> None:
+    watch = Watch()
+    reported = [
+        watch.look(shares(*seen), now)
+        for now, seen in enumerate(
+            [(10, 100), (40, 100), (50, 100), (90, 100), (40, 100), (26, 100), (24, 100), (20, 100), (60, 100)]
+        )
+    ]  # fmt: skip
+    assert reported == [None, None, "unhealthy", None, None, None, "recovered", None, "unhealthy"]
+
+
+def test_the_watch_says_nothing_of_too_few() -> None:
+    watch = Watch()
+    assert watch.look(shares(4, 4), 0.0) is None
+    assert watch.look(shares(5, 5), 1.0) == "unhealthy"
+    assert watch.look(shares(0, 4), 2.0) is None, "hardly anything was asked: that is no recovery"
+    assert watch.look(shares(0, 5), 3.0) == "recovered"

@@ -11,7 +11,12 @@ from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, Suc
 from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
-from hedgerow.telemetry.recent_requests import KEPT_REQUESTS, MAX_FOUND, RecentRequests
+from hedgerow.telemetry.recent_requests import (
+    KEPT_REQUESTS,
+    MAX_DETAIL,
+    MAX_FOUND,
+    RecentRequests,
+)
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 from support.attempts import Race, make_attempt, make_request
@@ -83,6 +88,21 @@ def test_b4_a_lookup_by_a_constant_id_describes_a_bounded_number() -> None:
     assert len(recent.find(b"same", 0.0)) == MAX_FOUND
 
 
+def test_what_is_said_of_a_failure_is_shown_and_bounded() -> None:
+    recent, asked = RecentRequests(), request()
+    failures = [
+        Failure(FailureReason.STATUS_OTHER, "status 401"),
+        Failure(FailureReason.BAD_JSON, "x" * 10_000),
+    ]
+    attempts = [
+        make_attempt(number, 10.0, asked, outcome=failure, ended_at=10.1)
+        for number, failure in enumerate(failures, 1)
+    ]
+    recent.request_finished(asked, "all_failed", 10.5, None, tuple(attempts))
+    (record,) = recent.newest(1, 0.0)
+    assert [attempt.detail for attempt in record.attempts] == ["status 401", "x" * MAX_DETAIL]
+
+
 def test_the_attempts_of_a_client_that_left_are_kept() -> None:
     to = recorder()
     asked = request()
@@ -119,7 +139,7 @@ def test_an_attempt_that_was_cut_off_as_its_race_ended_has_lost() -> None:
     to.request_finished(asked, "success", 10.5, Won(winner, b"{}", (loser, winner)))
     (record,) = to.recent.find(b"a", 0.0)
     assert record.attempts == [
-        AttemptRecord(1, 0.0, 500.0, "timeout", lost=True),
+        AttemptRecord(1, 0.0, 500.0, "timeout", lost=True, detail="cancelled"),
         AttemptRecord(2, 250.0, 250.0, "success"),
     ]
 

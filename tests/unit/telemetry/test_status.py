@@ -11,7 +11,8 @@ from hedgerow.telemetry.history import SERIES_S, WINDOW_S, History
 from hedgerow.telemetry.snapshot import BUCKET_STEP_S, BUCKETS_S, Histogram, Lag, Snapshot, add, since
 from hedgerow.telemetry.status import About, Status, quantile_ms
 
-ABOUT = About(upstream="embedded", hedge_after_ms=300, hedges=2, losers_cut=False)
+ABOUT = About(upstream="embedded", hedge_after_ms=300, hedges=2)
+UTC_OFFSET_S = 1_700_000_000.0 - 100.0
 WORKERS = Workers(wanted=1, ready=1)
 SHORT = st.floats(min_value=0, max_value=12)
 
@@ -48,20 +49,22 @@ def one_second() -> Snapshot:
 def after(seconds: int) -> Status:
     history = History(ABOUT)
     total = Snapshot()
-    history.sample(total, 100.0, 1_700_000_000.0)
+    history.sample(total, 100.0)
     for second in range(1, seconds + 1):
         total = add(total.without_gauges(), one_second())
-        history.sample(total, 100.0 + second, 1_700_000_000.0 + second)
-    return history.status(WORKERS, [], 1_700_000_000.0 + seconds)
+        history.sample(total, 100.0 + second)
+    return history.status(WORKERS, [], total, now=100.0 + seconds, utc_offset_s=UTC_OFFSET_S)
 
 
 def test_what_is_told_is_what_was_counted() -> None:
     told = after(3)
     assert told.window_s == 3.0
     assert told.verdict.state is State.DEGRADED
+    assert told.gateway.state is State.HEALTHY
     assert (told.requests.total, told.requests.per_s, told.requests.success_rate) == (36, 12.0, 0.9)
     assert told.requests.by_outcome == {"success": 27, "out_of_time": 3, "bad_timeout": 6}
-    assert (told.attempts.total, told.attempts.success_rate, told.attempts.per_request) == (54, 0.6111, 1.8)
+    assert (told.attempts.total, told.attempts.success_rate, told.attempts.per_request) == (54, 0.6471, 1.8)
+    assert told.attempts.cut_off == 3
     assert told.attempts.failures == {"reset": 12, "status_5xx": 6, "timeout": 3}
     got, would = told.hedging.with_hedging, told.hedging.without_hedging
     assert (got.requests, got.success_rate, got.success_rate_at_most) == (30, 0.9, 0.9)
@@ -86,19 +89,19 @@ def test_what_is_told_is_what_was_counted() -> None:
     )
     assert told.load.loop_turn_p99_ms == 1.0
     assert told.series.requests_per_s == [12.0] * 3
-    assert told.series.attempt_success_rate == [0.6111] * 3
+    assert told.series.attempt_success_rate == [0.6471] * 3
     assert told.series.at == [1_700_000_001, 1_700_000_002, 1_700_000_003]
 
 
 def test_the_window_and_the_series_are_bounded() -> None:
-    told = after(SERIES_S + 5)
+    told = after(int(SERIES_S) + 5)
     assert (told.window_s, told.requests.total) == (WINDOW_S, WINDOW_S * 12)
-    assert len(told.series.at) == SERIES_S
+    assert len(told.series.at) == int(SERIES_S)
 
 
 def test_before_anything_was_counted_there_is_nothing_to_tell() -> None:
-    told = History(ABOUT).status(WORKERS, [], 1.0)
-    assert told.verdict.state is State.SILENT
+    told = History(ABOUT).status(WORKERS, [], Snapshot(), now=1.0, utc_offset_s=0.0)
+    assert told.verdict.state is State.STARTING
     assert told.requests.success_rate is None
     assert told.hedging.without_hedging.p50_ms is None
     assert msgspec.json.decode(msgspec.json.encode(told), type=Status) == told

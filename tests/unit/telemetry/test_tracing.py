@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
+from threading import Thread
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -10,6 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+import hedgerow.telemetry.tracing
 from hedgerow.core.outcomes import (
     Aborted,
     AllFailed,
@@ -24,9 +26,10 @@ from hedgerow.core.outcomes import (
 )
 from hedgerow.core.request import Request
 from hedgerow.core.trace_context import TraceContext
-from hedgerow.settings import parse_target
+from hedgerow.settings import LogFormat, parse_target
+from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.spans import SpanMaker
-from hedgerow.telemetry.tracing import Recording, upstream_attributes
+from hedgerow.telemetry.tracing import Recording, begin, upstream_attributes
 from support.attempts import make_attempt, make_request
 
 NOW = 100.0
@@ -210,3 +213,36 @@ def test_a_recorded_request_leaves_no_cycles_behind(collected: Callable[[], int]
         del attempt
     recordings.clear()
     assert collected() == 0
+
+
+class Broken(SimpleSpanProcessor):
+    """An SDK with a bug."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        raise ZeroDivisionError
+
+
+def test_an_error_of_the_sdk_costs_the_span_and_raises_nothing() -> None:
+    errors: list[None] = []
+    traced = Traced(1)
+    traced.recording._maker = SpanMaker(
+        Broken(traced.exporter), Resource.get_empty(), admit=lambda: True, on_error=lambda: errors.append(None)
+    )  # fmt: skip
+    traced.recording.request_finished("out_of_time", NOW + 1, OutOfTime(tuple(traced.attempts)))
+    assert len(errors) == 1
+
+
+def test_traces_that_cannot_be_recorded_cost_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    log = Logs(LogFormat.JSON, "critical").log
+    target = parse_target("http://example.org/work")
+    monkeypatch.setattr(Thread, "start", fails)
+    assert begin(1.0, target, lambda: NOW, log) is None, "a worker serves without"
+    monkeypatch.undo()
+    tracing = begin(1.0, target, lambda: NOW, log)
+    assert tracing is not None
+    monkeypatch.setattr(hedgerow.telemetry.tracing, "Recording", fails)
+    assert tracing.sampler.start(request()) is None
+    tracing.close(0.0)

@@ -1,0 +1,186 @@
+"""The server of the admin port, on asyncio. A new connection always gets in: the longest idle makes room for it.
+
+Probes decide whether a gateway lives. So a connection that sends nothing, sends without end or does not read can cost
+other such connections their place, but never a probe: none is closed before its first request had time to come.
+Requests are parsed by the main port's parser. docs/decisions/0020-admin-port.md
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from functools import partial
+from math import inf
+from time import monotonic
+from typing import Final
+
+from hedgerow.admin.connection import READ_BYTES, AdminConnection
+from hedgerow.core.request import Request, RequestIdGenerator
+from hedgerow.core.response import Response
+from hedgerow.server.request_cache import ParsedRequestCache
+from hedgerow.server.request_parser import RequestParser
+from hedgerow.server.response_writer import DateHeader, serialize_response
+from hedgerow.settings import ClientLimits
+
+MAX_CONNECTIONS: Final = 256
+"""Open at the same time; the next one closes the one that has been idle for longest. Some 10 KiB each."""
+GRACE_S: Final = 0.05
+"""A connection without a request is not closed for another one before this: a probe's request may be on its way. So a
+flood of connections that say nothing is taken in at 5 000 a second, as fast as asyncio accepts them."""
+ACCEPT_BATCH: Final = 64
+"""Connections accepted in one iteration, some 6 ms; then those that are open have their turn."""
+ACCEPT_PAUSE_S: Final = 0.01
+"""How long nothing is accepted when there is no room and no connection that may be closed; the kernel keeps them."""
+RECEIVE_BUFFER_BYTES: Final = 16 * 1024
+"""What the kernel holds of a client that sends without end: asyncio reads up to 256 KiB of that at once."""
+_RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+"""`struct linger` of socket(7): otherwise the kernel keeps what the client does not read for minutes."""
+
+
+class AdminServer:
+    """Serves one listening socket. All methods are called on the running event loop."""
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Awaitable[Response]],
+        limits: ClientLimits,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        """`answer` raises nothing."""
+        self._answer = answer
+        self._limits = limits
+        self._max_connections = max_connections
+        self._loop = asyncio.get_running_loop()
+        self._sock: socket.socket | None = None
+        self._idle: dict[asyncio.Task[None], float] = {}
+        """The connections without a request under way, the longest idle first, and from when they may be closed."""
+        self._answering: dict[asyncio.Task[None], float] = {}
+        """The other connections, the oldest request first. Before its first response one is not to be closed."""
+        self._next_id = RequestIdGenerator().next
+        self._date = DateHeader()
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return len(self._idle) + len(self._answering)
+
+    def start(self, sock: socket.socket) -> None:
+        """Listen on a bound socket, which stays the caller's; raises OSError."""
+        # What is accepted inherits these.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer_bytes)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        sock.listen(self._limits.listen_backlog)
+        sock.setblocking(False)
+        self._sock = sock
+        self._loop.add_reader(sock, self._accept, sock)
+
+    async def close(self) -> None:
+        """Stop listening, and close every connection at once."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            self._loop.remove_reader(sock)
+        open_connections = {*self._idle, *self._answering}
+        for connection in open_connections:
+            connection.cancel()
+        if open_connections:
+            await asyncio.wait(open_connections)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPT_BATCH):
+            if self.connections > self._max_connections and not self._close_longest_idle():
+                self._pause(listener)
+                return
+            try:
+                sock, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:  # EMFILE and its like: the listening socket stays readable
+                if not self._close_longest_idle():
+                    self._pause(listener)
+                return
+            sock.setblocking(False)
+            task = self._loop.create_task(self._serve(sock))
+            self._idle[task] = self._loop.time() + GRACE_S
+            task.add_done_callback(partial(self._on_closed, sock))
+            if self.connections > self._max_connections:
+                self._close_longest_idle()
+
+    def _pause(self, listener: socket.socket) -> None:
+        self._loop.remove_reader(listener)
+        self._loop.call_later(ACCEPT_PAUSE_S, self._accept_again)
+
+    def _accept_again(self) -> None:
+        if self._sock is not None:
+            self._loop.add_reader(self._sock, self._accept, self._sock)
+
+    def _close_longest_idle(self) -> bool:
+        """Close the connection that has been idle for longest; return whether there was one that may be closed."""
+        longest = self._longest_idle()
+        if longest is None:
+            return False
+        longest.cancel()
+        self._forget(longest)
+        return True
+
+    def _longest_idle(self) -> "asyncio.Task[None] | None":
+        now = self._loop.time()
+        for connections in (self._idle, self._answering):
+            for connection, closable_at in connections.items():
+                if closable_at <= now:
+                    return connection
+        return None if self._idle else next(iter(self._answering), None)
+
+    def _forget(self, connection: asyncio.Task[None]) -> None:
+        self._idle.pop(connection, None)
+        self._answering.pop(connection, None)
+
+    def _on_closed(self, sock: socket.socket, connection: asyncio.Task[None]) -> None:
+        self._forget(connection)
+        sock.close()  # also of one that was cancelled before it began
+
+    async def _serve(self, sock: socket.socket) -> None:
+        """Serve one connection to its end; cancelling closes it at once."""
+        try:
+            reader, writer = await asyncio.open_connection(sock=sock, limit=READ_BYTES)
+        except OSError:  # it has gone, or cannot be watched
+            return
+        writer.transport.set_write_buffer_limits(high=0)  # what `drain` waits for is that all is sent
+        try:
+            await AdminConnection(self, reader, writer).serve(self._limits)
+        except OSError:  # it has gone; or TimeoutError, which is one: it is silent, or does not read
+            if writer.transport.get_write_buffer_size():
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
+        finally:
+            writer.transport.abort()
+
+    async def respond(self, request: Request) -> bytes:
+        """Return the response to a request as it goes over the wire."""
+        task = asyncio.current_task()
+        if task in self._idle:
+            self._answering[task] = -inf if self._idle.pop(task) == -inf else inf
+        response = await self._answer(request)
+        if task in self._answering:
+            del self._answering[task]
+            self._idle[task] = -inf
+        connection = b"Connection: keep-alive\r\n" if request.announce_keep_alive else b""
+        if not request.keep_alive:
+            connection = b"Connection: close\r\n"
+        return self.serialize(response, request, connection, is_head=request.method == b"HEAD")
+
+    def serialize(self, response: Response, request: Request, connection: bytes, *, is_head: bool) -> bytes:
+        """Return a response as it goes over the wire, with its Connection header line."""
+        now = monotonic()
+        return serialize_response(
+            response,
+            request.request_id,
+            arrived_at=request.arrived_at,
+            now=now,
+            date=self._date.at(now),
+            connection=connection,
+            is_head=is_head,
+        )
+
+    def new_parser(self, on_request: Callable[[Request], None]) -> RequestParser:
+        """Return a parser for one connection."""
+        return RequestParser(self._limits, on_request, self._next_id, ParsedRequestCache())

@@ -1,0 +1,121 @@
+"""One worker as a state machine: what is wanted of it, what its process does, when something must be done.
+
+Pure, as is `supervision.py`, which decides about all of them.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from math import inf
+from typing import Final, Literal, TypeAlias
+
+RESTART_BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+"""Waits before a worker is started again, by its failures in a row; so it starts at most four times in a second."""
+STABLE_S: Final = 10.0
+"""A worker that ran longer than this has not failed in a row with what was before."""
+STARTUP_KILL_S: Final = 20.0
+"""A worker that does not serve this long after its start hangs. A start takes 0.3 s of CPU, of which a container with
+a tenth of a core has too little for 3 s."""
+
+
+class Wanted(Enum):
+    """What a worker is wanted to do."""
+
+    RUN = auto()
+    RETIRE = auto()
+    """Another has taken over."""
+    STOP = auto()
+    """The gateway stops."""
+
+
+class State(Enum):
+    """What a worker does."""
+
+    STARTING = auto()
+    SERVING = auto()
+    DRAINING = auto()
+    """It was sent SIGTERM, or has closed its channel: it takes no new work and will end."""
+    GONE = auto()
+    """There is no process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a worker's process; then report `start_failed`, or what happens to it, up to `exited`."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Send SIGTERM to a worker's process."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Send SIGKILL to a worker's process."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Write a line to the log."""
+
+    level: Literal["info", "warning", "error"]
+    event: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+Action: TypeAlias = Start | Terminate | Kill | Report
+
+
+@dataclass(slots=True)
+class WorkerState:
+    """One worker: what is wanted of it, what its process does, and when something must be done."""
+
+    slot: int
+    """Its number among the connection counts. No two workers have the same one at a time."""
+    due_at: float = inf
+    """GONE: when to start it. Else when to kill it."""
+    generation: int = 0
+    """Of its process: SIGHUPs received before it was started."""
+    wanted: Wanted = Wanted.RUN
+    state: State = State.GONE
+    started_at: float = 0.0
+    failures: int = 0
+    """In a row: starts that failed, and deaths."""
+    has_served: bool = False
+    """Its process has."""
+    fault: str = ""
+    """Why the supervisor ends it, if it does."""
+
+    def start(self, generation: int, now: float) -> Start:
+        """GONE -> STARTING."""
+        self.state, self.generation, self.has_served, self.fault = State.STARTING, generation, False, ""
+        self.started_at, self.due_at = now, now + STARTUP_KILL_S
+        return Start(self.slot)
+
+    def drain(self, kill_at: float) -> list[Action]:
+        """Ask it to end: STARTING or SERVING -> DRAINING, by SIGTERM; one that drains has been asked."""
+        if self.state is State.DRAINING:
+            self.due_at = min(self.due_at, kill_at)
+        if self.state not in (State.STARTING, State.SERVING):
+            return []
+        self.state, self.due_at = State.DRAINING, kill_at
+        return [Terminate(self.slot)]
+
+    def kill(self, fault: str) -> list[Action]:
+        """Have it end now, and log why. Its state changes once it has."""
+        self.fault, self.due_at = fault, inf
+        return [Report("error", "worker unresponsive", {"reason": fault}), Kill(self.slot)]
+
+    def failed(self, now: float) -> float:
+        """Note a failure; return how long to wait until it is started again, in seconds."""
+        is_stable = self.has_served and now - self.started_at > STABLE_S
+        self.failures = 1 if is_stable else self.failures + 1
+        self.state = State.GONE
+        wait_s = RESTART_BACKOFF_S[min(self.failures, len(RESTART_BACKOFF_S)) - 1]
+        self.due_at = now + wait_s
+        return wait_s

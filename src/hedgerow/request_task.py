@@ -68,12 +68,13 @@ class RequestTask(EventHandler):
     def resume(self) -> None:
         """Go on with the race: an attempt has finished, or the instant has come that it waits for."""
         self._woken = False
-        race = self._race
-        if race is None:
-            return
+        if self._race is not None:
+            self._proceed(self._race, self._gateway.loop.clock())
+
+    def _proceed(self, race: Race, now: float) -> None:
         response: Response | None = None
         try:
-            verdict = race.proceed(self._gateway.loop.clock())
+            verdict = race.proceed(now)
             if verdict is not None:
                 response = response_for(verdict, self.request)
         except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
@@ -82,7 +83,7 @@ class RequestTask(EventHandler):
         if response is None:
             self._wait_until(race.wait_until)
         else:
-            self._end(response.code, race, verdict)
+            self._end(response.code, race, verdict, now)
             self._respond(response)
 
     def on_attempt_finished(self) -> None:
@@ -109,11 +110,12 @@ class RequestTask(EventHandler):
         self._forget_deadline()
         self._responder = None
         race = self._race
+        now = self._gateway.loop.clock()
         if race is not None:
-            self._end("abandoned", race, None)
+            self._end("abandoned", race, None, now)
         elif self.is_waiting:
             self.is_waiting = False
-            self._report_end("abandoned", Aborted(()))
+            self._report_end("abandoned", Aborted(()), now)
 
     def _run(self, now: float) -> None:
         """Begin the race."""
@@ -121,12 +123,11 @@ class RequestTask(EventHandler):
         request.deadline_at = response_deadline(
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
-        self._race = Race(self._start_attempt, gateway.policy.plan, deadline_at=request.deadline_at)
-        self.resume()
+        self._race = race = Race(self._start_attempt, gateway.policy.plan, deadline_at=request.deadline_at)
+        self._proceed(race, now)
 
-    def _start_attempt(self, number: int) -> Attempt:
+    def _start_attempt(self, number: int, now: float) -> Attempt:
         gateway, request = self._gateway, self.request
-        now = gateway.loop.clock()
         if number == 1:
             request.started_at = now
             if gateway.tracer is not None:
@@ -146,7 +147,7 @@ class RequestTask(EventHandler):
         gateway.report_rejection(self.request, "overloaded", gateway.admission.rejection_reason())
         self._respond(overloaded(self.request.request_id, 1))
 
-    def _end(self, code: str, race: Race, verdict: Verdict | None) -> None:
+    def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:
         """Leave no attempt, deadline or place in admission behind."""
         self._race = None
         race.end()
@@ -155,12 +156,12 @@ class RequestTask(EventHandler):
         gateway.admission.release()
         if gateway.admission.waiting:
             gateway.loop.request_admission()
-        self._report_end(code, Aborted(tuple(race.attempts)) if verdict is None else verdict)
+        self._report_end(code, Aborted(tuple(race.attempts)) if verdict is None else verdict, now)
 
-    def _report_end(self, code: str, end: RaceEnd) -> None:
+    def _report_end(self, code: str, end: RaceEnd, now: float) -> None:
         gateway = self._gateway
         try:
-            gateway.observer.request_finished(self.request, code, gateway.loop.clock(), end)
+            gateway.observer.request_finished(self.request, code, now, end)
         except Exception:  # noqa: BLE001 (B12: an error of telemetry never costs a client its response)
             gateway.observer.internal_error(self.request)
 

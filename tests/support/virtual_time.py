@@ -51,8 +51,8 @@ class Timeline:
     def clock(self) -> float:
         return (BEGIN_MS + self.now_ms) / 1000
 
-    def start_attempt(self, number: int) -> Attempt:
-        attempt = Attempt(number, self.clock(), self._request, self)
+    def start_attempt(self, number: int, now: float) -> Attempt:
+        attempt = Attempt(number, now, self._request, self)
         self.attempts.append(attempt)
         self.launched_at_ms.append(self.now_ms)
         latency_ms = self.script[number - 1].latency_ms

@@ -40,9 +40,9 @@ class Race:
     __slots__ = ("_hedges_at", "_plan", "_start_attempt", "attempts", "deadline_at", "wait_until")
 
     def __init__(
-        self, start_attempt: Callable[[int], Attempt], plan: HedgePlan, *, deadline_at: float
+        self, start_attempt: Callable[[int, float], Attempt], plan: HedgePlan, *, deadline_at: float
     ) -> None:
-        """`start_attempt(number)` starts an attempt, which may finish before this returns.
+        """`start_attempt(number, now)` starts an attempt, which may finish before this returns.
 
         `deadline_at` is an instant of the owner's clock, at which the race has its verdict at the latest.
         """
@@ -63,7 +63,7 @@ class Race:
         if not self.attempts:
             if now >= deadline_at:  # it waited too long for us, or never could be answered in time
                 return OutOfTime(())
-            self.attempts.append(self._start_attempt(1))
+            self.attempts.append(self._start_attempt(1, now))
             if plan.hedges:
                 self._hedges_at = self.attempts[0].launched_at + plan.hedge_after_s
         while True:
@@ -80,7 +80,7 @@ class Race:
             if self._hedges_at <= now < deadline_at:
                 self._hedges_at = inf
                 for number in range(2, 2 + plan.hedges):
-                    self.attempts.append(self._start_attempt(number))
+                    self.attempts.append(self._start_attempt(number, now))
                 continue  # an attempt may have failed on the spot
 
             if all_failed and self._hedges_at >= deadline_at:  # nothing left that could succeed

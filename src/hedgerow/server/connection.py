@@ -34,8 +34,8 @@ class ClientConnection(EventHandler):
     """
 
     __slots__ = (
-        "_answering", "_backing_off", "_backs_off_until", "_closing", "_context", "_eof", "_fd", "_paused", "_processing", "_reader",
-        "_reading_head", "_request", "_stream", "_yielding", "idle_since",
+        "_answering", "_backing_off", "_backs_off_until", "_closing", "_context", "_eof", "_fd", "_paused",
+        "_processing", "_reader", "_reading_head", "_request", "_stream", "_yielding", "idle_since",
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, sock: socket.socket) -> None:
@@ -51,7 +51,7 @@ class ClientConnection(EventHandler):
         self._paused = False
         """The socket is not read."""
         self._backs_off_until = 0.0
-        """A request was rejected: nothing is read or answered until this instant; 0 where nothing was, or it is over."""
+        """A request was rejected: nothing is read or answered until this instant; 0 once that is over."""
         self._backing_off = False
         """The client has asked again before that: its socket is not read, and there is a deadline."""
         self._yielding = False
@@ -254,12 +254,9 @@ class ClientConnection(EventHandler):
 
     def _become_idle(self) -> None:
         """Called when no request is under way; a part of a head may be."""
-        now = self._context.loop.clock()
         if self._reader.has_partial_head and not self._reading_head:
             self._reading_head = True
-            self._context.timeouts.head_started(self, now)
-        if self.idle_since == inf:
-            self.idle_since = now
+            self._context.timeouts.head_started(self, self._context.loop.clock())
 
     def _update_reading(self) -> None:
         self._pause(
@@ -291,18 +288,20 @@ class ClientConnection(EventHandler):
         if keep_alive and request.announce_keep_alive:
             connection = _KEEP_ALIVE
         is_head = request.method == b"HEAD"
-        self._send(response, request.request_id, request.arrived_at, connection, is_head=is_head)
+        now = self._context.loop.clock()
+        self.idle_since = now
+        self._send(response, request.request_id, request.arrived_at, connection, now, is_head=is_head)
         if not keep_alive:
             self._close_gracefully()
             return
         if response.code == "overloaded":
-            self._back_off()
+            self._back_off(now)
         if not self._processing:
             self._process()
 
-    def _back_off(self) -> None:
+    def _back_off(self, now: float) -> None:
         """Have the client wait. One that does not ask again within the time costs nothing: no call, no deadline."""
-        self._backs_off_until = self._context.loop.clock() + self._context.limits.backpressure_s
+        self._backs_off_until = now + self._context.limits.backpressure_s
         self._become_idle()
         if self._reader.holds_requests:
             self._wait_for_backpressure()
@@ -324,14 +323,21 @@ class ClientConnection(EventHandler):
         reader = self._reader
         response = reader.error_response(rejected)
         self._context.on_rejected(response.code, rejected.reason)
-        self._send(response, reader.rejected_id, arrived_at, _CLOSE, is_head=reader.rejected_is_head)
+        now = self._context.loop.clock()
+        self._send(response, reader.rejected_id, arrived_at, _CLOSE, now, is_head=reader.rejected_is_head)
         self._close_gracefully()
 
     def _send(
-        self, response: Response, request_id: bytes, arrived_at: float, connection: bytes, *, is_head: bool
+        self,
+        response: Response,
+        request_id: bytes,
+        arrived_at: float,
+        connection: bytes,
+        now: float,
+        *,
+        is_head: bool,
     ) -> None:
         context = self._context
-        now = context.loop.clock()
         self._stream.write(
             serialize_response(
                 response,

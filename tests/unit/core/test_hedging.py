@@ -132,10 +132,10 @@ def test_proceeding_for_nothing_changes_nothing() -> None:
 def test_an_internal_error_in_a_start_is_raised_and_leaves_nothing_running() -> None:
     timeline = Timeline([NEVER] * 3, PLAN, 900)
 
-    def start_attempt(number: int) -> Attempt:
+    def start_attempt(number: int, now: float) -> Attempt:
         if number == 3:
             raise ZeroDivisionError
-        return timeline.start_attempt(number)
+        return timeline.start_attempt(number, now)
 
     race = Race(start_attempt, PLAN, deadline_at=7.9)
     race.proceed(7.0)
@@ -175,8 +175,8 @@ def test_early_failure_with_the_deadline_over_is_out_of_time() -> None:
     """The simulation found 502 here, though hedges had been due, and only time was lacking."""
     started: list[Attempt] = []
 
-    def start(number: int) -> Attempt:
-        started.append(make_attempt(number, 0.0))
+    def start(number: int, now: float) -> Attempt:
+        started.append(make_attempt(number, now))
         return started[-1]
 
     race = Race(start, HedgePlan(0.05, 2, EarlyFailure.IMMEDIATE), deadline_at=0.0503)

@@ -184,7 +184,7 @@ def test_nothing_that_is_kept_keeps_more_alive() -> None:
     recent, asked = RecentRequests(), request()
     owner = Race()
     attempts = [Attempt(number, 10.0, asked, owner) for number in (1, 2)]
-    race = CoreRace(lambda number: attempts[number - 1], HedgePlan(0.0, 1), deadline_at=99.0)
+    race = CoreRace(lambda number, now: attempts[number - 1], HedgePlan(0.0, 1), deadline_at=99.0)
     assert race.proceed(10.0) is None
     attempts[0].finish(Success(b"x" * 65_536), 10.25)
     verdict = race.proceed(10.25)

@@ -5,8 +5,7 @@ from prove.injected_bugs.bug import Bug
 PROCESSES = (
     Bug(
         "a full disk ends the thread that writes the log",
-        "telemetry/logs.py",
-        "except Exception:  # noqa: BLE001 (a full disk",
+        "telemetry/logs.py", "except Exception:  # noqa: BLE001 (a full disk",
         "except KeyError:  # noqa: BLE001 (a full disk",
         "tests/unit/telemetry/test_logs_thread.py",
     ),

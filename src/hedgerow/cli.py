@@ -36,6 +36,8 @@ EXIT_UNHEALTHY: Final = 1
 EXIT_NO_OUTPUT: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_CANNOT_START: Final = 3
+MAX_MESSAGE_CHARACTERS: Final = 1_000
+"""More than any message of ours; click's repeat arguments of any length."""
 
 
 def ensure_standard_descriptors() -> None:
@@ -79,8 +81,7 @@ class OneLineErrorGroup(click.Group):
             click.echo(error.ctx.get_help(), err=True)
             sys.exit(EXIT_USAGE)
         except click.ClickException as error:
-            line = " ".join(_without_secrets(error.format_message(), arguments).split())
-            click.echo(f"hedgerow: {line}", err=True)
+            click.echo(f"hedgerow: {_line(error.format_message(), arguments)}", err=True)
             sys.exit(error.exit_code)
         except click.Abort:
             sys.exit(1)
@@ -91,11 +92,13 @@ class OneLineErrorGroup(click.Group):
             os._exit(EXIT_NO_OUTPUT)  # the interpreter would try again to write what is left
 
 
-def _without_secrets(message: str, arguments: Sequence[str]) -> str:
-    """Redact what click repeats of the command line: URLs may be where none is expected."""
+def _line(message: str, arguments: Sequence[str]) -> str:
+    """Return a message as one line of bounded length, without the secrets that click repeats of the command line."""
     for argument in arguments:
         message = message.replace(argument, redacted_url(argument))
-    return redacted_text(message)
+    line = " ".join(redacted_text(message).split())
+    line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
+    return line if len(line) <= MAX_MESSAGE_CHARACTERS else f"{line[:MAX_MESSAGE_CHARACTERS]}…"
 
 
 @contextmanager

@@ -138,6 +138,7 @@ def test_an_unknown_variable_of_the_simulator_gets_a_suggestion(hedgerow: Callab
     [
         ["serve", "https://u:s3cr3t@h/x"],
         ["serve", "https://h/x?k=s3cr3t"],
+        ["serve", "https://u:s3cr3t x@h/x"],
         ["serve", "--upstraem=https://u:s3cr3t@h/x"],
         ["serve", "--upstream", "https://u:s3cr3t@h/x"],
         ["serve", "--upstream", "https://u: s3cr3t@h/x"],
@@ -204,3 +205,14 @@ def test_check_shows_what_the_encoding_of_its_output_has_not(
     result = hedgerow("check", str(file))
     assert result.exit_code == 0
     assert "line 1: port" in result.stdout
+
+
+@pytest.mark.parametrize("argument", ["x" * 100_000, "\x1b[31m", "\x7f", "a\nb", "\udcff", "x\u2028y"])
+def test_a_message_is_one_printable_line_of_bounded_length(
+    hedgerow: Callable[..., Result], argument: str
+) -> None:
+    for result in (hedgerow("serve", argument), hedgerow(argument), hedgerow("check", SSL_CERT_DIR=argument)):
+        assert result.exit_code == 2
+        (line,) = result.stderr.splitlines()
+        assert len(line) < 1_100
+        assert line.isprintable()

@@ -5,10 +5,10 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Final
 
 from hedgerow.settings import EMBEDDED, InvalidSetting, Settings, parse_target
+from hedgerow.settings.errors import quoted
 
 _EXPORTER_FILES: Final = tuple(
     f"OTEL_EXPORTER_OTLP_{signal}{kind}"
@@ -113,20 +113,25 @@ def _directories_problem(paths: str) -> str:
             with os.scandir(path or "\0"):
                 pass
         except (OSError, ValueError) as error:
-            return f"directories that can be read, with ':' between them ({path!r}: {_reason(error)})"
+            return f"directories that can be read, with ':' between them ({quoted(path)}: {_reason(error)})"
     return ""
 
 
 def _append_problem(path: str) -> str:
-    """Return what is accepted in place of a file that cannot be written to; Python's `ssl` fails on one."""
-    with suppress(OSError):
+    """Return what is accepted in place of a file that cannot be written to; Python's `ssl` fails on one.
+
+    It is not made here: a check leaves nothing behind.
+    """
+    try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
             return "a regular file"
-    try:
-        with open(path, "ab"):  # noqa: PTH123
-            return ""
+        is_writable = os.access(path, os.W_OK)
+    except FileNotFoundError:
+        folder, name = os.path.split(path)
+        is_writable = bool(name) and os.access(folder or ".", os.W_OK | os.X_OK)
     except (OSError, ValueError) as error:
         return f"a file that can be written to ({_reason(error)})"
+    return "" if is_writable else "a file that can be written to"
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -85,6 +85,7 @@ def test_files_that_can_be_used_are_accepted(tmp_path: Path, certificates: str) 
         OTEL: certificates,
     }  # fmt: skip
     check_named_files(named, is_tls=True, is_traced=True)
+    assert not (tmp_path / "keys").exists(), "a check leaves nothing behind"
     check_named_files({}, is_tls=True, is_traced=True)
 
 
@@ -97,7 +98,8 @@ def test_files_that_can_be_used_are_accepted(tmp_path: Path, certificates: str) 
         ("SSL_CERT_FILE", "loop", "symbolic links"),
         ("SSL_CERT_DIR", "missing", "No such file"), ("SSL_CERT_DIR", "text", "Not a directory"),
         ("SSL_CERT_DIR", "empty name", "no path"), ("SSL_CERT_DIR", "one of two", "No such file"),
-        ("SSLKEYLOGFILE", "in missing", "No such file"), ("SSLKEYLOGFILE", "directory", "regular file"),
+        ("SSLKEYLOGFILE", "in missing", "written to"), ("SSLKEYLOGFILE", "directory", "regular file"),
+        ("SSLKEYLOGFILE", "empty name", "written to"), ("SSLKEYLOGFILE", "loop", "symbolic links"),
         ("SSLKEYLOGFILE", "fifo", "regular file"),
         (OTEL, "missing", "No such file"), (OTEL, "directory", "regular file"),
     ],

@@ -31,7 +31,7 @@ CLIENTS = (
     ),
     Bug(
         "an abandoned request is in flight for good",
-        "request_task.py", '            self._end("abandoned", race, None)\n', "            self._race = None\n",
+        "request_task.py", '            self._end("abandoned", race, None, now)\n', "            self._race = None\n",
         "C08", 0.01,
     ),
     Bug(
@@ -83,7 +83,8 @@ CLIENTS = (
     Bug(
         "B1 answers that wait to be read have no bound",
         "server/connection.py",
-        "not (self._closing or self._backing_off or self._stream.blocked)", "not (self._closing or self._backing_off)",
+        "self._closing or self._backs_off_until > 0.0 or self._stream.blocked\n",
+        "self._closing or self._backs_off_until > 0.0\n",
         "C02", 0.005,
     ),
     Bug(

@@ -10,7 +10,6 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from functools import partial
-from math import inf
 from time import monotonic
 from typing import Final
 
@@ -53,10 +52,10 @@ class AdminServer:
         self._max_connections = max_connections
         self._loop = asyncio.get_running_loop()
         self._sock: socket.socket | None = None
-        self._idle: dict[asyncio.Task[None], float] = {}
-        """The connections without a request under way, the longest idle first, and from when they may be closed."""
-        self._answering: dict[asyncio.Task[None], float] = {}
-        """The other connections, the oldest request first. Before its first response one is not to be closed."""
+        self._idle: dict[asyncio.Task[None], bool] = {}
+        """The connections without a request under way, the longest idle first, and whether they may be closed."""
+        self._answering: dict[asyncio.Task[None], bool] = {}
+        """The other connections, the oldest request first; a request that came at once, as a probe's, is answered."""
         self._next_id = RequestIdGenerator().next
         self._date = DateHeader()
 
@@ -101,7 +100,9 @@ class AdminServer:
                 return
             sock.setblocking(False)
             task = self._loop.create_task(self._serve(sock))
-            self._idle[task] = self._loop.time() + GRACE_S
+            self._idle[task] = False
+            # A timer, for it fires after what has come was read, also in an event loop that was stopped meanwhile.
+            self._loop.call_later(GRACE_S, self._end_grace, task)
             task.add_done_callback(partial(self._on_closed, sock))
             if self.connections > self._max_connections:
                 self._close_longest_idle()
@@ -124,12 +125,15 @@ class AdminServer:
         return True
 
     def _longest_idle(self) -> "asyncio.Task[None] | None":
-        now = self._loop.time()
         for connections in (self._idle, self._answering):
-            for connection, closable_at in connections.items():
-                if closable_at <= now:
+            for connection, may_be_closed in connections.items():
+                if may_be_closed:
                     return connection
         return None if self._idle else next(iter(self._answering), None)
+
+    def _end_grace(self, connection: asyncio.Task[None]) -> None:
+        if connection in self._idle:
+            self._idle[connection] = True
 
     def _forget(self, connection: asyncio.Task[None]) -> None:
         self._idle.pop(connection, None)
@@ -158,11 +162,11 @@ class AdminServer:
         """Return the response to a request as it goes over the wire."""
         task = asyncio.current_task()
         if task in self._idle:
-            self._answering[task] = -inf if self._idle.pop(task) == -inf else inf
+            self._answering[task] = self._idle.pop(task)
         response = await self._answer(request)
         if task in self._answering:
             del self._answering[task]
-            self._idle[task] = -inf
+            self._idle[task] = True
         connection = b"Connection: keep-alive\r\n" if request.announce_keep_alive else b""
         if not request.keep_alive:
             connection = b"Connection: close\r\n"

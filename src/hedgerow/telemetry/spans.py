@@ -7,8 +7,11 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from io import BytesIO
 from threading import Lock, Thread
+from typing import Any
 
+import requests
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -26,6 +29,9 @@ from hedgerow.settings.redaction import redacted_text
 
 FLUSH_S = 0.5
 """How long the end of a worker waits for its last spans to be exported: a receiver that works takes milliseconds."""
+
+MAX_ANSWER_BYTES = 64 * 1024
+"""Of the receiver's answer: OTLP's own has some 100 bytes."""
 
 SAMPLED_AND_RANDOM = TraceFlags(0x03)
 """Both flags that W3C Trace Context level 2 defines: recorded, and with a trace id drawn by chance."""
@@ -105,11 +111,28 @@ class _Counts:
             return {"exported": self._exported, "failed": self._failed, "dropped": self._dropped}
 
 
+class _BoundedSession(requests.Session):
+    """Keeps a bounded part of what the receiver answers; an answer without end filled the memory by 100 MB a second."""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send, and read at most `MAX_ANSWER_BYTES` of the answer."""
+        response = super().send(request, **{**options, "stream": True})
+        body = response.raw.read(MAX_ANSWER_BYTES)
+        response.close()
+        response.raw = BytesIO(body)
+        return response
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Follow no redirect: before it does, `requests` reads the answer to its end."""
+        del resp
+        return None
+
+
 class _CountingExporter(SpanExporter):
     """The OTLP exporter; notes whether it works. Its methods are called by the SDK's thread."""
 
     def __init__(self, counts: _Counts, words: "_LastWords") -> None:
-        self._exporter = OTLPSpanExporter()
+        self._exporter = OTLPSpanExporter(session=_BoundedSession())
         self._counts = counts
         self._words = words
         self.trouble: str | None = None

@@ -1,7 +1,9 @@
 """What the spans of one request say, by the SDK's own exporter for tests."""
 
 import gc
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Thread
 
 import pytest
@@ -246,3 +248,47 @@ def test_traces_that_cannot_be_recorded_cost_no_request(monkeypatch: pytest.Monk
     monkeypatch.setattr(hedgerow.telemetry.tracing, "Recording", fails)
     assert tracing.sampler.start(request()) is None
     tracing.close(0.0)
+
+
+class Endless:
+    """A receiver whose answer has no end."""
+
+    def __init__(self, status: bytes) -> None:
+        self._status = status
+        self._sock = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}"
+        self.sent = 0
+        self._thread = Thread(target=self._answer)
+        self._thread.start()
+
+    def _answer(self) -> None:
+        connection, _ = self._sock.accept()
+        with connection, suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 " + self._status + b"\r\nContent-Type: text/plain\r\n\r\n")
+            while True:
+                self.sent += connection.send(b"x" * 65_536)
+
+    def until_left(self) -> None:
+        self._thread.join()
+        self._sock.close()
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request", b"302 Found\r\nLocation: /"])
+def test_a_receiver_that_answers_without_end_costs_no_memory(
+    status: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = Endless(status)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endless.url)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+    tracing = begin(
+        1.0, parse_target("http://example.org/"), lambda: NOW, Logs(LogFormat.JSON, "critical").log
+    )
+    assert tracing is not None
+    trace = tracing.sampler.start(request())
+    assert trace is not None
+    trace.request_finished("out_of_time", NOW + 1, OutOfTime(()))
+    endless.until_left()
+    tracing.close()
+    assert sum(tracing.counts().values()) == 1
+    assert endless.sent < 30_000_000, "what fits into the buffers on the way"

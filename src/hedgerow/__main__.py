@@ -18,16 +18,17 @@ def main() -> None:
 
 
 def leave_working_directory() -> None:
-    """Import nothing from the folder in which we were started, as `python -m` does, unless we are from there."""
-    if sys.flags.safe_path:
-        return
+    """Import nothing from the folder in which we were started, unless we are from there or PYTHONPATH names it.
+
+    `python -m` looks there first, and an empty entry of PYTHONPATH (`:/some/where`) means it, too.
+    """
     try:
         here = os.getcwd()
     except FileNotFoundError:  # it was deleted
         here = ""
-    source = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if sys.path[0] in ("", here) and source != here:
-        del sys.path[0]
+    named = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    if here not in (os.path.dirname(os.path.dirname(os.path.abspath(__file__))), *named):
+        sys.path[:] = [entry for entry in sys.path if entry not in ("", here)]
 
 
 if __name__ == "__main__":

@@ -56,6 +56,16 @@ UPSTREAM = (
         "C02", 0.02,
     ),
     Bug(
+        "a pooled connection is used though unrequested bytes have come",
+        "upstream/idle_connections.py", "                if connection.fd in unread:", "                if connection.fd < 0:",
+        "tests/unit/upstream/test_pool.py",
+    ),
+    Bug(
+        "the end of an answer that is the end of its connection waits for the next poll",
+        "upstream/connection.py", "        for _ in range(READS_PER_EVENT):\n", "        for _ in range(1):\n",
+        "tests/unit/upstream/test_connection.py",
+    ),
+    Bug(
         "D3 connections to addresses that are gone are used on",
         "upstream/idle_connections.py", "        return not self._connector.is_current(connection.address)\n",
         "        return False\n",

@@ -61,8 +61,8 @@ class SimulatedUpstream:
         self.delivered: defaultdict[bytes, list[Delivered]] = defaultdict(list)
         self.received_too_early = 0
         """Requests that came before the one before them was answered."""
-        self.sent_after_junk: list[tuple[float, float]] = []
-        """When bytes that nobody asked for came on a connection, and when a request was sent on it after that."""
+        self.sent_after_junk: list[tuple[float, bytes, int]] = []
+        """When unrequested bytes came on a connection, and the attempt whose last byte was sent on it after that."""
         self.history = history
         self.kinds: dict[str, AddressKind] = {}
         """Of the addresses that were connected to."""
@@ -171,7 +171,7 @@ class UpstreamConnection:
         sent = self.sock.sent
         sent_at = sent[bisect_left(sent, (self._taken, 0.0))][1]
         if sent_at > self._junk_at:
-            upstream.sent_after_junk.append((self._junk_at, sent_at))
+            upstream.sent_after_junk.append((self._junk_at, request_id, number))
         self._junk_at = inf  # else it is taken for the answer to this request
         upstream.received_too_early += self._answering and not self._tainted
         behaviour = upstream.receive(at, self, request_id, number)

@@ -34,10 +34,13 @@ def _check_end(evidence: Evidence) -> None:
     must(played.all_gone, "every client comes to an end", "")
     must(played.drained is not False, "a drain comes to an end", "")
     must(played.upstream.received_too_early == 0, "a connection has one request at a time", "")
-    for junk_at, sent_at in played.upstream.sent_after_junk:
+    for junk_at, request_id, number in played.upstream.sent_after_junk:
+        launched_at = played.seen.launches[request_id][
+            number - 1
+        ].at  # its bytes may go later, piece by piece
         must(
-            evidence.polled_at(sent_at) <= junk_at,
-            "a pooled connection is closed when bytes come that nobody asked for", junk_at, sent_at,
+            evidence.polled_at(launched_at) <= junk_at,
+            "a pooled connection is closed when unrequested bytes come", junk_at, request_id, launched_at,
         )  # fmt: skip
     must(not played.seen.short, "an admitted request is never short of a connection", played.seen.short)
     for name, rest in (("at rest", played.at_rest), ("idle", played.idle)):

@@ -36,6 +36,8 @@ class FakeSocket:
         self.takes = 1_000_000
         """How many bytes the kernel's buffer takes still."""
         self.closed = False
+        self.has_ended = False
+        """The other end has sent FIN, behind `incoming`."""
 
     def fileno(self) -> int:
         return self.fd
@@ -48,6 +50,8 @@ class FakeSocket:
 
     def recv(self, size: int) -> bytes:
         if self.incoming is None:
+            if self.has_ended:
+                return b""
             raise BlockingIOError
         if isinstance(self.incoming, OSError):
             raise self.incoming

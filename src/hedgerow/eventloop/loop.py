@@ -64,6 +64,10 @@ class EventLoop(Scheduler):
         self._listeners: dict[int, EventHandler] = {}
         self.has_more_answers = False
         """More had come than was read in this iteration."""
+        self.unread: set[int] = set()
+        """Descriptors that were ready in this iteration and were not handled yet, where tasks go on before that."""
+        self._events: list[tuple[int, int]] = []
+        self._handled = 0
         self._admit_at = inf
         self._running = True
 
@@ -156,8 +160,12 @@ class EventLoop(Scheduler):
         self.has_more_answers = len(events) >= EVENTS_PER_POLL
         clients_ready = False
         listeners: list[int] = []
+        self._events = events
+        self._handled = 0
         for fd, mask in events:
             source = self._sources.get(fd)
+            if now < ends_at:
+                self._handled += 1
             if source is not None:
                 if now < ends_at:
                     now = self.handle(source, mask)
@@ -168,6 +176,7 @@ class EventLoop(Scheduler):
             elif fd in self._listeners:
                 listeners.append(fd)
         self.answers_unread = self.has_more_answers
+        self._note_unread()
         if not self.answers_unread:
             self._ready += self._after_reading
             self._after_reading = []
@@ -187,10 +196,17 @@ class EventLoop(Scheduler):
         now = self.clock()
         if now >= self._step_ends_at:
             self._step_ends_at = now + STEP_S
+            self._note_unread()
             self._run_due()
             self._run_ready()
             self._flush()
         return now
+
+    def _note_unread(self) -> None:
+        if self._handled < len(self._events):
+            self.unread = {fd for fd, _ in self._events[self._handled :]}
+        elif self.unread:
+            self.unread = set()
 
     def _abort(self, source: EventHandler) -> None:
         try:

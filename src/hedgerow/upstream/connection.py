@@ -25,6 +25,11 @@ CLOSED: Final = 3
 STATE_NAMES: Final = ("connecting", "active", "idle")
 
 
+READS_PER_EVENT: Final = 4
+"""As many bytes as an answer may have by default. All that has come of an answer is read before hedges are sent for it,
+also where its end is the end of the connection."""
+
+
 class UpstreamConnection(EventHandler):
     """Sends attempts, one after the other; it is the `AttemptHandle` of the one that it has now.
 
@@ -33,7 +38,7 @@ class UpstreamConnection(EventHandler):
     """
 
     __slots__ = (
-        "_fd", "_pool", "_response", "_stream", "address", "attempt", "connecting", "generation", "idle_since",
+        "_pool", "_response", "_stream", "address", "attempt", "connecting", "fd", "generation", "idle_since",
         "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
@@ -41,7 +46,7 @@ class UpstreamConnection(EventHandler):
         self._pool = pool
         self._response = ResponseReader(pool.limits)
         self._stream: Stream | None = None
-        self._fd = -1
+        self.fd = -1
         self.state = CONNECTING
         self.attempt: Attempt | None = attempt
         self.address: Address | None = None
@@ -62,10 +67,10 @@ class UpstreamConnection(EventHandler):
         """Take over a connected stream, which is registered with the event loop, and send the attempt."""
         self._stream = stream
         stream.owner = self
-        self._fd = stream.sock.fileno()
+        self.fd = stream.sock.fileno()
         self.address = address
         self.opened_at = self._pool.loop.clock()
-        self._pool.loop.replace_source(self._fd, self)
+        self._pool.loop.replace_source(self.fd, self)
         if self.attempt is None:
             self.close()
         else:
@@ -104,7 +109,7 @@ class UpstreamConnection(EventHandler):
 
     def _drop_stream(self) -> None:
         if self._stream is not None:
-            self._pool.loop.unregister(self._fd)
+            self._pool.loop.unregister(self.fd)
             self._stream.close()
             self._stream = None
 
@@ -124,28 +129,33 @@ class UpstreamConnection(EventHandler):
 
     def on_write_blocked(self) -> None:
         """Watch for when the upstream takes the rest of the request."""
-        self._pool.loop.modify(self._fd, READABLE | WRITABLE)
+        self._pool.loop.modify(self.fd, READABLE | WRITABLE)
 
     def on_flushed(self) -> None:
         """Called when the rest of the request was sent."""
-        self._pool.loop.modify(self._fd, READABLE)
+        self._pool.loop.modify(self.fd, READABLE)
 
     def on_ready(self, mask: int) -> None:
-        """Read what the upstream has sent."""
+        """Read what the upstream has sent, until a response is whole or nothing is left."""
         stream = self._stream
         if stream is None:
             return
         if mask & WRITABLE and stream.blocked:
             stream.flush()
-        try:
-            data = stream.read()
-        except OSError as error:
-            self._on_broken(read_failure(error))
-            return
-        if data:
+        for _ in range(READS_PER_EVENT):
+            try:
+                data = stream.read()
+            except OSError as error:
+                self._on_broken(read_failure(error))
+                return
+            if data is None:
+                return
+            if not data:
+                self._on_eof()
+                return
             self._receive(data)
-        elif data is not None:
-            self._on_eof()
+            if self.state != ACTIVE:
+                return
 
     def _receive(self, data: bytes) -> None:
         if self.state != ACTIVE:  # unrequested bytes

@@ -61,13 +61,20 @@ class IdleConnections(EventHandler):
             self._loop.call_at(now + REAP_INTERVAL_S, self)
 
     def take(self) -> UpstreamConnection | None:
-        """Take the connection that was used last."""
-        connections = self._connections
-        while connections:
+        """Take the connection that was used last, of those from which nothing is unread."""
+        connections, unread = self._connections, self._loop.unread
+        kept: list[UpstreamConnection] = []
+        taken = None
+        while connections and taken is None:
             connection = connections.pop()
             if connection.state == IDLE:
-                return connection
-        return None
+                if connection.fd in unread:  # bytes that were not asked for, or the upstream has closed it
+                    kept.append(connection)
+                else:
+                    taken = connection
+        while kept:
+            connections.append(kept.pop())
+        return taken
 
     def take_for_hedge(self, attempt: Attempt) -> UpstreamConnection | None:
         """Take a connection to an address that the request has not tried.
@@ -86,9 +93,8 @@ class IdleConnections(EventHandler):
             connection = connections[-back]
             if connection.idle_since < used_since:  # the others were used before it
                 return None
-            if connection.state == IDLE and (
-                request.tried is None or connection.address not in request.tried
-            ):
+            is_fresh = request.tried is None or connection.address not in request.tried
+            if is_fresh and connection.state == IDLE and connection.fd not in self._loop.unread:
                 del connections[-back]
                 return connection
         return None

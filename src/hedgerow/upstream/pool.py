@@ -128,9 +128,9 @@ class ConnectionPool(AttemptSender):
     def retry(self, connection: UpstreamConnection) -> None:
         """Connect again for the attempt that the connection has; it stays the same attempt."""
         self._observer.stale_connection_retried()
-        attempt = connection.attempt
-        if attempt is not None and attempt.request.tried:  # the request has not reached that address
-            attempt.request.tried.remove(connection.address)
+        tried = connection.attempt.request.tried if connection.attempt is not None else None
+        if tried is not None and connection.address in tried:  # the request has not reached it
+            tried.remove(connection.address)
         self._connect(connection)
 
     def on_closed(self, connection: UpstreamConnection) -> None:

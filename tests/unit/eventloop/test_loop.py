@@ -230,6 +230,24 @@ def test_b1_a_slow_client_step_lets_deadlines_and_answers_through(world: Virtual
     assert log == ["client 20", "client 21", "deadline", "client 22"]
 
 
+def test_tasks_that_go_on_within_a_step_know_what_is_unread(world: VirtualLoop, log: list[str]) -> None:
+    unread: list[set[int]] = []
+
+    def be_slow_and_wake() -> None:
+        world.clock.now += 2 * STEP_S
+        world.loop.wake(Probe(log, "task", lambda: unread.append(set(world.loop.unread))))
+
+    for fd in (30, 31, 32):
+        world.loop.register(fd, Probe(log, str(fd), be_slow_and_wake if fd == 30 else lambda: None), READABLE)
+        ready(world, fd)
+    world.loop.run_once(1.0)
+    assert unread == [{31, 32}]
+    assert log == ["30", "task"], "the time of the step is over"
+    assert world.loop.unread == {31, 32}
+    world.loop.run_once(1.0)
+    assert world.loop.unread == set()
+
+
 def test_ready_tasks_are_a_bounded_step_too(world: VirtualLoop, log: list[str]) -> None:
     """A lookup that ends starts every connect that has waited for it."""
     for number in range(4):

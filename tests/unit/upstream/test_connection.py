@@ -46,6 +46,13 @@ def feed(one: OneConnection, data: bytes, piece_bytes: int) -> None:
 # -- answers
 
 
+def test_an_answer_and_the_end_of_its_connection_are_read_in_one_event(one: OneConnection) -> None:
+    """Else hedges that are due are sent for an answer that has come (C02, seed 1128/7428)."""
+    one.sock.has_ended = True
+    one.receive(b'HTTP/1.1 200 OK\r\n\r\n{"time":1}')
+    assert name_of(one.attempt.outcome) == SUCCESS
+
+
 @pytest.mark.parametrize("piece_bytes", [1, PIECE_BYTES])
 @pytest.mark.parametrize(
     ("outcome", "answer"),

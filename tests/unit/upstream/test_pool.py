@@ -75,6 +75,21 @@ def test_the_connection_that_was_used_last_is_taken_first(bench: UpstreamBench) 
     assert not first.is_left
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_connection_from_which_something_is_unread_stays_pooled(bench: UpstreamBench, number: int) -> None:
+    """It may be the end, or bytes that were not asked for, which would be taken for the answer."""
+    older, newer = bench.idle_connections(2)
+    connection = bench.pool.idle._connections[-1]
+    bench.loop.unread = {connection.fd}
+    request = bench.request()
+    bench.send(number, request)
+    assert older.request() == number
+    assert bench.counts == {"active": 1, "idle": 1}
+    bench.loop.unread = set()
+    bench.send(number, request)
+    assert newer.request() == number
+
+
 def test_a_connection_that_was_idle_for_too_long_is_closed(bench: UpstreamBench) -> None:
     first, second = bench.idle_connections(2)
     bench.pass_time(bench.limits.idle_timeout_s - 1)

@@ -57,7 +57,8 @@ UPSTREAM = (
     ),
     Bug(
         "a pooled connection is used though unrequested bytes have come",
-        "upstream/idle_connections.py", "                if connection.fd in unread:", "                if connection.fd < 0:",
+        "upstream/idle_connections.py",
+        "                if connection.fd in unread:", "                if connection.fd < 0:",
         "tests/unit/upstream/test_pool.py",
     ),
     Bug(

@@ -9,6 +9,7 @@ import pytest
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success
 from hedgerow.settings import LoserPolicy, UpstreamLimits
+from hedgerow.upstream.connection import IDLE
 from hedgerow.upstream.idle_connections import PROVEN_FOR_S, REAP_INTERVAL_S
 from support.upstream_bench import GRACE_S, Peer, UpstreamBench
 
@@ -83,6 +84,7 @@ def test_a_connection_from_which_something_is_unread_stays_pooled(bench: Upstrea
     bench.loop.unread = {connection.fd}
     request = bench.request()
     bench.send(number, request)
+    assert connection.state == IDLE
     assert older.request() == number
     assert bench.counts == {"active": 1, "idle": 1}
     bench.loop.unread = set()

@@ -122,7 +122,7 @@ class EventLoop(Scheduler):
     def run_once(self, max_wait_s: float) -> None:
         """Run one iteration; its poll waits for `max_wait_s` at most."""
         next_at = min(self.deadlines.next_due_at, self._admit_at)
-        is_busy = self._ready or self._writers or self._after_reading
+        is_busy = self._ready or self._writers or self._after_reading or self._next
         asked_at = (
             self.clock()
         )  # what comes between the poll's return and the next look at the clock is not in it
@@ -132,6 +132,9 @@ class EventLoop(Scheduler):
         polled_at = self.clock()
         self.monitor.iteration_started(polled_at, self.deadlines.next_due_at)
         self._step_ends_at = polled_at + STEP_S
+        if self._next:
+            self._ready += self._next
+            self._next = []
         clients_ready, listeners = self._read_answers(events, polled_at)
         self._run_due()
         if self._ready:

@@ -24,6 +24,7 @@ class Scheduler:
         self.deadlines = DeadlineQueue()
         self._on_internal_error = on_internal_error
         self._ready: list[EventHandler] = []
+        self._next: list[EventHandler] = []
         self._after_reading: list[EventHandler] = []
         self._writers: list[EventHandler] = []
         self._closing: list[Closable] = []
@@ -34,6 +35,10 @@ class Scheduler:
     def wake(self, task: EventHandler) -> None:
         """Resume `task` in this iteration."""
         self._ready.append(task)
+
+    def wake_in_next_iteration(self, task: EventHandler) -> None:
+        """Resume `task` in the next iteration, which begins at once: for work that is done in bounded pieces."""
+        self._next.append(task)
 
     def wake_after_reading(self, task: EventHandler) -> None:
         """Resume `task` once the answers that have come were read, in this iteration or the next."""

@@ -35,8 +35,8 @@ class Connecting(EventHandler):
     """One connect: its newest socket, and its deadline."""
 
     __slots__ = (
-        "_candidates", "_connector", "_due_at", "_earlier", "_ends_at", "_next", "_on_done", "_sock", "_tick",
-        "_tls_mask", "_tried", "address", "failure",
+        "_candidates", "_connector", "_due_at", "_earlier", "_ends_at", "_is_queued", "_next", "_on_done", "_sock",
+        "_tick", "_tls_mask", "_tried", "address", "failure", "is_handshaking",
     )  # fmt: skip
 
     def __init__(self, connector: "Connector", tried: Sequence[Address], on_done: OnDone) -> None:
@@ -44,6 +44,10 @@ class Connecting(EventHandler):
         """The address that it tries now; None while the name is looked up."""
         self.failure = _NO_ADDRESS
         """Why there is no connection so far."""
+        self.is_handshaking = False
+        """TCP is connected: what is left is the TLS handshake."""
+        self._is_queued = False
+        """The handshake waits for its turn."""
         self._connector = connector
         self._tried = tried
         self._on_done: OnDone | None = on_done
@@ -91,8 +95,6 @@ class Connecting(EventHandler):
             return
         if self._tls_mask:
             self._go_on_with_tls(cast("ssl.SSLSocket", sock), self.address)
-        elif self._connector.tls is not None and not self._connector.may_start_handshake():
-            return  # the socket stays ready, so the next iteration calls again
         elif error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._sock = None
             self._close(sock)
@@ -186,8 +188,19 @@ class Connecting(EventHandler):
             self._succeed(sock, address)
             return
         self._set_due(self._ends_at)
-        connector.loop.unregister(sock.fileno())  # if the upstream has gone already, wrapping it closes it
-        self._sock = None
+        self.is_handshaking = self._is_queued = True
+        connector.loop.unregister(sock.fileno())
+        connector.queue_handshake(self)
+
+    # -- TLS
+
+    def start_handshake(self) -> None:
+        """Called by the connector when it is this one's turn; it may have been cancelled."""
+        sock, address, connector = self._sock, self.address, self._connector
+        if not self._is_queued or sock is None or address is None or connector.tls is None:
+            return
+        self._is_queued = False
+        self._sock = None  # if the upstream has gone already, wrapping it closes it
         try:
             session = connector.tls_sessions.get(address, connector.loop.clock())
             tls_sock = start_tls(connector.tls, sock, connector.server_name, session)
@@ -198,8 +211,6 @@ class Connecting(EventHandler):
         self._tls_mask = READABLE
         connector.loop.register(tls_sock.fileno(), self, READABLE)
         self._go_on_with_tls(tls_sock, address)
-
-    # -- TLS
 
     def _go_on_with_tls(self, sock: ssl.SSLSocket, address: Address) -> None:
         try:
@@ -244,7 +255,10 @@ class Connecting(EventHandler):
         self._connector.loop.cancel(self._tick, self)
         self._close_earlier()
         sock, self._sock = self._sock, None
-        if sock is not None:
+        if self._is_queued and sock is not None:  # it is not registered then
+            self._is_queued = False
+            self._connector.loop.close_later(sock)
+        elif sock is not None:
             self._close(sock)
 
     def _close_earlier(self) -> None:
@@ -267,7 +281,7 @@ class Connecting(EventHandler):
             self._tick = self._connector.loop.call_at(at, self)
 
     def _timeout_text(self) -> str:
-        stage = "name lookup" if not self._candidates else "TLS handshake" if self._tls_mask else "TCP"
+        stage = "name lookup" if not self._candidates else "TLS handshake" if self.is_handshaking else "TCP"
         return f"no connection within {self._connector.limits.connect_timeout_s:g} s ({stage})"
 
 

@@ -72,7 +72,8 @@ class UpstreamConnection(EventHandler):
         self.opened_at = self._pool.loop.clock()
         self._pool.loop.replace_source(self.fd, self)
         if self.attempt is None:
-            self.close()
+            self.state = IDLE
+            self._pool.idle.add(self, self.opened_at)
         else:
             self.send(self.attempt)
 
@@ -89,6 +90,16 @@ class UpstreamConnection(EventHandler):
         if self.attempt is not None:
             self.attempt.is_loser = True
             self._pool.attempt_abandoned(self)
+
+    @property
+    def is_handshaking(self) -> bool:
+        """Return whether it is connected but for the TLS handshake."""
+        return self.connecting is not None and self.connecting.is_handshaking
+
+    def take_over(self, attempt: Attempt | None, failure: Failure) -> None:
+        """Finish the loser that this connection was opened for, if it still has it; it is opened for `attempt` now."""
+        self._finish_attempt(failure)
+        self.attempt = attempt
 
     def fail(self, failure: Failure) -> None:
         """Finish the attempt as a failure, and close."""

@@ -7,7 +7,9 @@ when there are as many as may be, the oldest loser makes way. So an admitted req
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from math import inf
+from typing import Final
 
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender, Failure, FailureReason, Outcome
@@ -17,9 +19,16 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import Address
 from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
-from hedgerow.upstream.connection import IDLE, STATE_NAMES, UpstreamConnection
+from hedgerow.upstream.connection import CONNECTING, IDLE, STATE_NAMES, UpstreamConnection
 from hedgerow.upstream.connector import Connector
 from hedgerow.upstream.idle_connections import IdleConnections
+
+MAX_HANDSHAKES_LOOKED_AT: Final = 16
+"""Connects of losers that are looked at for one that is in its handshake."""
+
+NEEDED: Final = Failure(FailureReason.TIMEOUT, "closed: its connection was needed")
+CANCELLED: Final = Failure(FailureReason.TIMEOUT, "cancelled: the race was over")
+GRACE_IS_OVER: Final = Failure(FailureReason.TIMEOUT, "no answer within the loser's grace")
 
 
 class ConnectionPool(AttemptSender):
@@ -53,6 +62,8 @@ class ConnectionPool(AttemptSender):
         self.tls_sessions = connector.tls_sessions
         self._loser_reaper = _LoserReaper(self)
         self._reaps_losers = False
+        self._unneeded: dict[UpstreamConnection, None] = {}
+        """Connections that are being opened, and whose attempt has lost or ended."""
         self._head = (
             f"GET {target.path} HTTP/1.1\r\n"
             f"Host: {target.authority}\r\n"
@@ -70,6 +81,10 @@ class ConnectionPool(AttemptSender):
             connection.reused = True
             self._note_address(attempt, connection.address)
             connection.send(attempt)
+            return connection
+        connection = self._take_handshake()
+        if connection is not None:
+            connection.take_over(attempt, NEEDED)
             return connection
         connection = UpstreamConnection(self, attempt)
         if len(self.connections) >= self.max_connections and not self._make_room():
@@ -116,8 +131,10 @@ class ConnectionPool(AttemptSender):
 
     def attempt_abandoned(self, connection: UpstreamConnection) -> None:
         """Let the loser run on for its grace, or close its connection."""
+        if connection.state == CONNECTING:
+            self._unneeded[connection] = None
         if not self._drains_losers:
-            connection.fail(Failure(FailureReason.TIMEOUT, "cancelled: the race was over"))
+            self._end_loser(connection, CANCELLED)
             return
         now = self.loop.clock()
         self._losers.add(connection, now)
@@ -136,14 +153,15 @@ class ConnectionPool(AttemptSender):
     def on_closed(self, connection: UpstreamConnection) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
+        self._unneeded.pop(connection, None)
 
     # -- called by the event loop
 
     def reap_losers(self) -> None:
-        """Close the connections of losers whose grace is over."""
+        """End the losers whose grace is over."""
         try:
             for connection in self._losers.pop_expired(self.loop.clock()):
-                connection.fail(Failure(FailureReason.TIMEOUT, "no answer within the loser's grace"))
+                self._end_loser(connection, GRACE_IS_OVER)
         finally:  # an internal error on the way of one does not spare the others
             next_at = self._losers.next_due_at
             self._reaps_losers = next_at < inf
@@ -158,6 +176,25 @@ class ConnectionPool(AttemptSender):
             return self.idle.take_for_hedge(attempt)
         return self.idle.take()
 
+    def _take_handshake(self) -> UpstreamConnection | None:
+        """Return a connection that was opened for a loser and is in its TLS handshake: the one that is so for longest.
+
+        Where a thousand clients come at once, the handshakes take longer than their timeouts. If each attempt began its
+        own, and ended it with its race, none would ever be done.
+        """
+        for connection in islice(self._unneeded, MAX_HANDSHAKES_LOOKED_AT):
+            if connection.is_handshaking:
+                del self._unneeded[connection]
+                return connection
+        return None
+
+    def _end_loser(self, connection: UpstreamConnection, failure: Failure) -> None:
+        """Close the connection of a loser; but a TLS handshake goes on, for the pool."""
+        if connection.is_handshaking:
+            connection.take_over(None, failure)
+        else:
+            connection.fail(failure)
+
     def _connect(self, connection: UpstreamConnection) -> None:
         tried = connection.attempt.request.tried if connection.attempt is not None else None
         connection.connecting = self._connector.connect(tried or (), partial(self._connected, connection))
@@ -166,6 +203,7 @@ class ConnectionPool(AttemptSender):
         self, connection: UpstreamConnection, result: Stream | Failure, address: Address | None
     ) -> None:
         connection.connecting = None
+        self._unneeded.pop(connection, None)
         if isinstance(result, Failure):
             connection.fail(result)
         elif address is not None:
@@ -186,7 +224,7 @@ class ConnectionPool(AttemptSender):
         loser = self._losers.pop_oldest()
         if loser is None:
             return False
-        loser.fail(Failure(FailureReason.TIMEOUT, "closed: its connection was needed"))
+        loser.fail(NEEDED)
         return True
 
 

@@ -376,13 +376,14 @@ def test_an_event_that_was_polled_for_a_closed_connection_is_dropped(one: OneCon
     assert not one.pool.connections
 
 
-def test_a_connection_that_comes_about_for_no_attempt_any_more_is_closed() -> None:
+def test_a_connection_that_is_established_for_no_attempt_any_more_is_pooled() -> None:
     one = OneConnection()
     one.connection.attempt = None
     one.open()
-    assert one.connection.state == CLOSED
-    one.loop.run_once(0.0)
-    assert one.sock.closed
+    assert one.connection.state == IDLE
+    assert one.sock.sent == b""
+    one.send()
+    assert one.connection.state == ACTIVE
 
 
 def test_an_internal_error_while_reading_costs_this_attempt() -> None:

@@ -679,7 +679,7 @@ def test_in_one_iteration_a_bounded_number_of_handshakes_is_started(bench: Bench
                 bench.world.poller.event_at(bench.world.clock.now, fd, WRITABLE)
         bench.world.loop.run_once(0)
         started.append(context.started)
-    assert started == [HANDSHAKES_PER_ITERATION, 2 * HANDSHAKES_PER_ITERATION, len(burst)]
+    assert started == [0, HANDSHAKES_PER_ITERATION, 2 * HANDSHAKES_PER_ITERATION, len(burst)]
     for each in burst:
         each.cancel()
 
@@ -696,6 +696,26 @@ def test_a_handshake_can_be_cancelled(bench: Bench) -> None:
     started.cancel()
     bench.world.run_for(5.0)
     assert bench.results == []
+    assert bench.world.poller.registered == registered
+
+
+def test_a_handshake_that_waits_for_its_turn_can_be_cancelled(bench: Bench) -> None:
+    """The fixture looks for the sockets."""
+    context = HangingHandshake()
+    bench.connector.tls = cast("ssl.SSLContext", context)
+    bench.network.connects("a", 0.0)
+    bench.connector.addresses.set([address("a")], bench.world.clock.now)
+    registered = dict(bench.world.poller.registered)
+    connects = [bench.connect() for _ in range(3)]
+    for fd in list(bench.world.poller.registered):
+        bench.world.poller.event_at(bench.world.clock.now, fd, WRITABLE)
+    bench.world.loop.run_once(0)
+    assert context.started == 0
+    assert [each.is_handshaking for each in connects] == [True] * 3
+    for each in connects:
+        each.cancel()
+    bench.world.loop.run_once(0)
+    assert context.started == 0
     assert bench.world.poller.registered == registered
 
 

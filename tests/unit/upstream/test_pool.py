@@ -256,6 +256,51 @@ def test_a_loser_still_connecting_is_closed_when_its_grace_is_over(bench: Upstre
     assert bench.counts == {}
 
 
+def in_handshake(bench: UpstreamBench) -> Attempt:
+    """Return an attempt whose connection is in its TLS handshake, as far as the pool knows."""
+    attempt = bench.send()
+    connection = next(one for one in bench.pool.connections if one.attempt is attempt)
+    assert connection.connecting is not None
+    connection.connecting.is_handshaking = True
+    return attempt
+
+
+@pytest.mark.parametrize("losers", LoserPolicy)
+def test_a_losers_handshake_goes_on_and_its_connection_is_pooled(
+    make_bench: MakeBench, losers: LoserPolicy
+) -> None:
+    bench = make_bench(losers=losers)
+    loser = in_handshake(bench)
+    bench.abandon(loser)
+    bench.now += GRACE_S + MARGIN_S
+    bench.loop._run_due()
+    assert reason(loser) == "timeout"
+    assert bench.counts == {"connecting": 1}
+    peer = bench.accept()
+    bench.until(lambda: bench.counts == {"idle": 1})
+    bench.exchange(peer, bench.send())
+
+
+def test_the_next_attempt_takes_over_the_oldest_handshake_of_a_loser(bench: UpstreamBench) -> None:
+    """Where handshakes take longer than clients wait, none would ever be done for anyone."""
+    losers = [in_handshake(bench) for _ in range(2)]
+    for loser in losers:
+        bench.abandon(loser)
+    attempt = bench.send()
+    assert losers[0].outcome == Failure(FailureReason.TIMEOUT, "closed: its connection was needed")
+    assert losers[1].outcome is None
+    assert bench.counts == {"connecting": 2, "loser": 1}
+    bench.exchange(bench.accept(), attempt)
+
+
+def test_a_loser_that_is_not_in_its_handshake_keeps_its_connection(bench: UpstreamBench) -> None:
+    loser = bench.send()
+    bench.abandon(loser)
+    bench.send()
+    assert loser.outcome is None
+    assert bench.counts == {"connecting": 2, "loser": 1}
+
+
 def test_a_connections_old_grace_never_ends_its_next_attempt(bench: UpstreamBench) -> None:
     loser = bench.send()
     peer = bench.accept()

@@ -155,7 +155,9 @@ def found_ports(process: subprocess.Popen[str]) -> tuple[int, int]:
         for port in ports:
             url = f"http://127.0.0.1:{port}/readyz"
             with suppress(OSError), urllib.request.urlopen(url, timeout=READ_TIMEOUT_S):
-                return next(each for each in ports if each != port), port
+                others = [each for each in listening_ports(process.pid) if each != port]  # it listens by now
+                if others:
+                    return others[0], port
         time.sleep(LOOK_AGAIN_S)
     return 0, 0
 

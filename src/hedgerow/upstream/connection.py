@@ -4,6 +4,7 @@ Unrequested bytes close a pooled connection (aio-libs/aiohttp#12953: they poison
 """
 
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
@@ -95,6 +96,11 @@ class UpstreamConnection(EventHandler):
     def is_handshaking(self) -> bool:
         """Return whether it is connected but for the TLS handshake."""
         return self.connecting is not None and self.connecting.is_handshaking
+
+    def is_handshaking_with_other_than(self, tried: Sequence[Address]) -> bool:
+        """Return whether it is, with an address that is not among `tried`."""
+        connecting = self.connecting
+        return connecting is not None and connecting.is_handshaking and connecting.address not in tried
 
     def take_over(self, attempt: Attempt | None, failure: Failure) -> None:
         """Finish the loser that this connection was opened for, if it still has it; it is opened for `attempt` now."""

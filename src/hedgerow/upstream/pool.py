@@ -82,7 +82,7 @@ class ConnectionPool(AttemptSender):
             self._note_address(attempt, connection.address)
             connection.send(attempt)
             return connection
-        connection = self._take_handshake()
+        connection = self._take_handshake(attempt)
         if connection is not None:
             connection.take_over(attempt, NEEDED)
             return connection
@@ -176,14 +176,15 @@ class ConnectionPool(AttemptSender):
             return self.idle.take_for_hedge(attempt)
         return self.idle.take()
 
-    def _take_handshake(self) -> UpstreamConnection | None:
+    def _take_handshake(self, attempt: Attempt) -> UpstreamConnection | None:
         """Return a connection that was opened for a loser and is in its TLS handshake: the one that is so for longest.
 
-        Where a thousand clients come at once, the handshakes take longer than their timeouts. If each attempt began its
-        own, and ended it with its race, none would ever be done.
+        Not one to an address that the request has tried. Where a thousand clients come at once, handshakes take longer
+        than their timeouts. If each attempt began its own, and ended it with its race, none would ever be done.
         """
+        tried = attempt.request.tried or ()
         for connection in islice(self._unneeded, MAX_HANDSHAKES_LOOKED_AT):
-            if connection.is_handshaking:
+            if connection.is_handshaking_with_other_than(tried):
                 del self._unneeded[connection]
                 return connection
         return None
@@ -229,7 +230,7 @@ class ConnectionPool(AttemptSender):
 
 
 class _LoserReaper(EventHandler):
-    """Has the pool close the connections of losers whose grace is over."""
+    """Has the pool end the losers whose grace is over."""
 
     __slots__ = ("_pool",)
 

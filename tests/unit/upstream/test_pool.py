@@ -293,6 +293,19 @@ def test_the_next_attempt_takes_over_the_oldest_handshake_of_a_loser(bench: Upst
     bench.exchange(bench.accept(), attempt)
 
 
+def test_d1_no_handshake_with_an_address_that_was_tried_is_taken_over(make_bench: MakeBench) -> None:
+    bench = make_bench(addresses=2)
+    loser = in_handshake(bench)
+    bench.abandon(loser)
+    connection = next(iter(bench.pool.connections))
+    assert connection.connecting is not None
+    request = bench.request()
+    request.tried = [connection.connecting.address]
+    bench.send(2, request)
+    assert loser.outcome is None
+    assert bench.counts == {"connecting": 2, "loser": 1}
+
+
 def test_a_loser_that_is_not_in_its_handshake_keeps_its_connection(bench: UpstreamBench) -> None:
     loser = bench.send()
     bench.abandon(loser)

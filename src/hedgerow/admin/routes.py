@@ -12,7 +12,7 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import JSON, Response, problem_response
 
 ANSWER_TIMEOUT_S: Final = 0.9
-"""An endpoint that takes longer is answered for, by 503: probes of Kubernetes wait for 1 s unless told otherwise."""
+"""An endpoint that takes longer is answered for, by 503: probes of Kubernetes wait for 1 s by default."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 """Answers one path; raising is an internal error, which is answered 500."""

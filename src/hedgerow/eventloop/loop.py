@@ -27,7 +27,7 @@ from hedgerow.eventloop.scheduler import STEP_S, Scheduler
 EVENTS_PER_POLL: Final = 512
 """Sockets that are looked at between two polls; the others come up in the next one, first in line."""
 ANSWERS_S: Final = 0.002
-"""Answers are read for this long before clients have their turn: 100 answers, or 4 TLS handshakes."""
+"""Answers are read for this long before clients have their turn: some 100 answers."""
 ADMIT_AGAIN_S: Final = 0.01
 """Admission is asked again after this time when it has raised, which is an internal error."""
 MAX_POLL_S: Final = 1.0

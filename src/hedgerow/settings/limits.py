@@ -7,7 +7,7 @@ from hedgerow.settings.errors import InvalidSetting
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """What one caller may cost us."""
+    """What one client may cost us."""
 
     max_head_bytes: int = 8 * 1024
     """A request line and its headers; the usual bound of web servers (nginx: 8 KiB). More: 414 or 431."""
@@ -18,12 +18,12 @@ class ClientLimits:
     idle_timeout_s: float = 75.0
     """A connection without a request; longer than the 60 s after which common load balancers drop theirs."""
     write_timeout_s: float = 5.0
-    """A caller that does not read its answer holds it in our memory, or its closing connection, for so long."""
+    """For at most this time a client that does not read its response keeps it, or its closing connection, in memory."""
     write_buffer_bytes: int = 64 * 1024
-    """Answers that wait for a caller to read; beyond, no further pipelined request of it is begun."""
+    """Responses that wait for a client to read; beyond, no further pipelined request of it is begun."""
     send_buffer_bytes: int = 64 * 1024
-    """Answers that the kernel holds for a caller, who may not be reading. By itself it would take up to 4 MB of each,
-    and nobody would notice before the connection is idle for long (C10)."""
+    """Responses that the kernel holds for a client that may not be reading. By itself it would take up to 4 MB of each,
+    unnoticed until the connection has been idle for long (C10)."""
     max_pipelined_bytes: int = 64 * 1024
     """Pipelined bytes kept while a request is answered; beyond, the socket is not read."""
     parse_chunk_bytes: int = 2 * 1024
@@ -33,10 +33,10 @@ class ClientLimits:
     again at once asks 13 times a second, not as often as it can be rejected (600 were rejected 48 000 times a second).
     What it sends meanwhile is dated by the kernel, so its time runs."""
     linger_s: float = 1.0
-    """After a refusal we read on for so long before closing: closing with unread bytes sends RST, which may
-    take the answer from the caller (RFC 9112 section 9.6)."""
+    """After the last response we read on for this long before closing: closing with unread bytes sends RST, which may
+    take the response from the client (RFC 9112 section 9.6)."""
     listen_backlog: int = 4096
-    """Connections that the kernel keeps for us between two turns of the loop."""
+    """Connections that the kernel keeps for us between two iterations of the loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class UpstreamLimits:
     """What the upstream may cost us."""
 
     max_body_bytes: int = 64 * 1024
-    """The contract's bound; the payload of record has 12 bytes."""
+    """The contract's bound; the reference upstream's payload has 12 bytes."""
     max_head_bytes: int = 32 * 1024
     """Status line and headers of one response; llhttp itself has no bound."""
     max_wire_bytes: int = 1024 * 1024
@@ -55,7 +55,7 @@ class UpstreamLimits:
     happy_eyeballs_delay_s: float = 0.25
     """Head start of an address over the next one (RFC 8305 section 5)."""
     dns_ttl_s: float = 30.0
-    """How long a looked-up address is used: getaddrinfo tells no TTL; 30 s is what most resolvers' users take."""
+    """How long a looked-up address is used: getaddrinfo returns no TTL, and 30 s is a common choice."""
     idle_timeout_s: float = 50.0
     """A pooled connection unused for longer is closed; below the 60 s to 75 s after which servers close theirs."""
     max_connection_age_s: float = 300.0
@@ -70,7 +70,7 @@ class UpstreamLimits:
 class DescriptorBudget:
     """How a worker's file descriptors are shared out, so that `accept` never meets EMFILE.
 
-    asyncio answers EMFILE by not accepting for a second; a budget makes sure that it never happens.
+    With EMFILE a listening socket stays readable and nothing can be accepted; with a budget it does not happen.
     """
 
     max_in_flight: int
@@ -78,7 +78,7 @@ class DescriptorBudget:
     max_upstream_connections: int
 
     RESERVE = 128
-    """Descriptors for all else: listening sockets, the control channel, logs, libraries, the operations port."""
+    """Descriptors for all else: listening sockets, the control channel, logs, libraries, the admin port."""
 
     @classmethod
     def of(

@@ -1,0 +1,54 @@
+"""Hedged requests whose attempts were all followed to their own end: what shows how alike attempts of a request are."""
+
+from array import array
+from typing import Final, TypeAlias
+
+from hedgerow.planning.latency_sketch import CUT
+
+MAX_SAMPLES: Final = 400
+"""Of one worker: then chance moves a predicted success rate by at most 1 point where 40 % are hedged. 9 KiB."""
+SAMPLED_ATTEMPTS: Final = 3
+"""Of each request: the first, and two hedges, which say how alike hedges are."""
+SAMPLES_LAST_S: Final = 86_400.0
+"""The longest window."""
+
+Sample: TypeAlias = tuple[float, tuple[tuple[float, int], ...]]
+"""The hedge delay in seconds, and of each attempt its latency and outcome (`latency_sketch.SUCCESS`, ...)."""
+
+
+class HedgeSamples:
+    """The newest samples."""
+
+    __slots__ = ("_added", "_at", "_delays_s", "_latencies_s", "_outcomes")
+
+    def __init__(self) -> None:
+        places = MAX_SAMPLES * SAMPLED_ATTEMPTS
+        self._at = array("f", bytes(4 * MAX_SAMPLES))
+        self._delays_s = array("f", bytes(4 * MAX_SAMPLES))
+        self._latencies_s = array("f", bytes(4 * places))
+        self._outcomes = array("B", bytes(places))
+        self._added = 0
+
+    def add(self, hedge_delay_s: float, attempts: list[tuple[float, int]], at: float) -> None:
+        """Add a hedged request: latency in seconds and outcome of its first attempt and of its hedges."""
+        place = self._added % MAX_SAMPLES
+        self._added += 1
+        self._at[place] = at
+        self._delays_s[place] = hedge_delay_s
+        for number in range(SAMPLED_ATTEMPTS):
+            latency_s, outcome = attempts[number] if number < len(attempts) else (0.0, CUT)
+            self._latencies_s[place * SAMPLED_ATTEMPTS + number] = latency_s
+            self._outcomes[place * SAMPLED_ATTEMPTS + number] = outcome
+
+    def within(self, last_s: float, now: float) -> list[Sample]:
+        """Return the samples of the last `last_s` seconds; a hedge that there was none of is CUT after 0 s."""
+        samples: list[Sample] = []
+        for place in range(min(self._added, MAX_SAMPLES)):
+            if self._at[place] >= now - min(last_s, SAMPLES_LAST_S):
+                start = place * SAMPLED_ATTEMPTS
+                attempts = tuple(
+                    (round(self._latencies_s[index], 6), self._outcomes[index])
+                    for index in range(start, start + SAMPLED_ATTEMPTS)
+                )
+                samples.append((round(self._delays_s[place], 6), attempts))
+        return samples

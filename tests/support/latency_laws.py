@@ -137,7 +137,8 @@ def observed(law: Law, requests: int, random: Random, *, sampled: Plan | None = 
     observations = Observations()
     samples: list[Sample] = []
     for index in range(requests):
-        first, *hedges = attempts = law(random, index / requests, 3)
+        attempts = law(random, index / requests, 3)
+        first = attempts[0]
         observations.observe(*as_seen(first))
         if sampled is not None and not _in_time(first, sampled.hedge_after_s):
             shown = [as_seen(attempt) for attempt in attempts[: 1 + sampled.hedges]]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from hedgerow.planning.hedge_samples import SAMPLED_ATTEMPTS, Sample
 from hedgerow.planning.latency_law import LatencyLaw
-from hedgerow.planning.latency_sketch import BUCKETS, CUT, SUCCESS, bucket_of
+from hedgerow.planning.latency_sketch import BOUNDS_S, BUCKETS, CUT, SUCCESS, bucket_of
 
 SURE = 3.0
 """Standard errors that hedges must do worse than first attempts, to be taken as like them."""
@@ -88,7 +88,8 @@ class Correlation:
 
     def likeness(self, by_s: float) -> Likeness:
         """Compare hedges with first attempts: the share with a success within `by_s` of when they were sent."""
-        bucket, counted, succeeded = bucket_of(by_s), 0, 0
+        bucket, counted, succeeded = min(bucket_of(by_s), len(BOUNDS_S) - 1), 0, 0
+        by_s = BOUNDS_S[bucket]  # samples are known by bucket
         for number in range(1, SAMPLED_ATTEMPTS):
             known = self._known[number][bucket]
             counted += known.bit_count()

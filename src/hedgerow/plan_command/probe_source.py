@@ -1,0 +1,145 @@
+"""An upstream that is asked itself, politely: at a fixed rate, by few connections, and not on if it says no."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from threading import local
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from hedgerow import __version__
+from hedgerow.plan_command.source import Source, SourceError
+from hedgerow.planning.advice import Symptoms
+from hedgerow.planning.latency_sketch import CUT, FAILURE, SUCCESS
+from hedgerow.planning.observations import Observations
+
+TIMEOUT_S: Final = 10.0
+"""A request that takes longer is cut."""
+MAX_REQUESTS: Final = 100_000
+MAX_RATE: Final = 1_000.0
+MAX_CONNECTIONS: Final = 32
+"""At once. Where they do not do, the rate falls behind and the result says so."""
+TRIAL: Final = 10
+"""First requests, after which an upstream that rejects them all is asked no more."""
+MAX_REJECTED: Final = 0.1
+"""Share of 429 and 503 from which it is asked no more: it is short of capacity."""
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+_TOO_MANY: Final = (429, 503)
+
+
+class Answer(NamedTuple):
+    """What one request came to: a status, or a reason in words, after `took_s`."""
+
+    status: int | None
+    reason: str
+    took_s: float
+
+
+Ask = Callable[[], Answer]
+
+
+def probe(
+    url: str,
+    requests: int,
+    rate: float,
+    *,
+    on_answer: Callable[[], None] = lambda: None,
+    ask: Ask | None = None,
+    sleep_until: Callable[[float], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Source:
+    """Send GET requests at `rate` a second and observe them; raises SourceError.
+
+    A success is a 2xx whose whole body came; redirects are not followed. `ask` sends one request.
+    """
+    ask = ask or _Client(url).ask
+    observations, statuses = Observations(), Counter[int | str]()
+    began_at = clock()
+
+    def done(answer: Answer) -> None:
+        statuses[answer.status if answer.status is not None else answer.reason] += 1
+        outcome = CUT if answer.reason == "timeout" else FAILURE
+        if answer.status is not None and 200 <= answer.status < 300:
+            outcome = SUCCESS
+        observations.observe(answer.took_s, outcome)
+        on_answer()
+        _stop_if_rejected(url, statuses)
+
+    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+        running: list[Future[Answer]] = []
+        try:
+            for number in range(requests):
+                (sleep_until or _sleep_until)(began_at + number / rate)
+                running.append(pool.submit(ask))
+                waiting = []
+                for one in running:
+                    if one.done():
+                        done(one.result())
+                    else:
+                        waiting.append(one)
+                running = waiting
+            for one in running:
+                done(one.result())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    observations.span_s = clock() - began_at
+    others = "".join(f", {times} times {what}" for what, times in statuses.most_common(6) if what != 200)
+    rejected = sum(statuses[status] for status in _TOO_MANY) / requests
+    said = f"{url}: {requests} requests in {observations.span_s:.0f} s{others}"
+    return Source(observations, Symptoms(rejected), said)
+
+
+def _stop_if_rejected(url: str, statuses: Counter[int | str]) -> None:
+    asked = sum(statuses.values())
+    most, times = statuses.most_common(1)[0]
+    if asked == TRIAL and times == TRIAL and not (isinstance(most, int) and (most < 400 or most >= 500)):
+        what = f"answers {most} to" if isinstance(most, int) else f"fails ({most}) for"
+        raise SourceError(f"{url} {what} each of {TRIAL} requests; it was not asked further")
+    too_many = sum(statuses[status] for status in _TOO_MANY)
+    if asked >= 2 * TRIAL and too_many > MAX_REJECTED * asked:
+        raise SourceError(
+            f"{url} rejects {too_many} of {asked} requests as too many (429 or 503); it was not asked further. It is "
+            "short of capacity, and hedging would add to that; or pass a lower --rate"
+        )
+
+
+def _sleep_until(at: float) -> None:
+    time.sleep(max(at - time.monotonic(), 0.0))
+
+
+class _Client:
+    """Sends requests, by a connection for each thread."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or "@" in parts.netloc:
+            raise SourceError(f"--probe {url!r} is not accepted; a URL of http or https, without a user")
+        self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._host, self._port = parts.hostname, port
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._threads = local()
+
+    def ask(self) -> Answer:
+        """Send one GET and read its answer to the end."""
+        began_at = time.monotonic()
+        connection = getattr(self._threads, "connection", None)
+        if connection is None:
+            connection = self._threads.connection = self._connect(self._host, self._port, timeout=TIMEOUT_S)
+        try:
+            connection.request("GET", self._target, headers={"User-Agent": f"hedgerow-plan/{__version__}"})
+            answer = connection.getresponse()
+            answer.read(MAX_BODY_BYTES)
+            return Answer(answer.status, "", time.monotonic() - began_at)
+        except TimeoutError:
+            connection.close()
+            return Answer(None, "timeout", time.monotonic() - began_at)
+        except (OSError, HTTPException) as error:
+            connection.close()
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            return Answer(None, str(reason).lower(), time.monotonic() - began_at)

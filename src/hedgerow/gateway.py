@@ -31,6 +31,8 @@ class Policy:
     plan: HedgePlan
     default_timeout_ms: int
     max_timeout_ms: int
+    sample: float = 1.0
+    """Share of requests that the plan is for; others are not hedged."""
 
 
 class Gateway(Handler):
@@ -52,6 +54,8 @@ class Gateway(Handler):
         self.loop = loop
         self.observer = observer
         self.tracer = tracer
+        self._unhedged = HedgePlan(policy.plan.hedge_after_s, 0, policy.plan.early_failure)
+        self._sampled = 0.0
 
     def handle(self, request: Request, responder: Responder) -> RequestTask | None:
         """Answer `request` by one call of `responder.respond`, before returning or later (`core.request.Handler`)."""
@@ -91,6 +95,17 @@ class Gateway(Handler):
             return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
         request.timeout_ms = timeout_ms
         return None
+
+    def next_plan(self) -> HedgePlan:
+        """Return the plan of the next race. A sample is every n-th request, so that a run can be replayed."""
+        policy = self.policy
+        if policy.sample >= 1.0:
+            return policy.plan
+        self._sampled += policy.sample
+        if self._sampled < 1.0:
+            return self._unhedged
+        self._sampled -= 1.0
+        return policy.plan
 
     def iteration_finished(self, took_s: float, ended_at: float) -> None:
         """Learn from an iteration of the event loop (`EventLoop.on_iteration`)."""

@@ -123,7 +123,7 @@ class RequestTask(EventHandler):
         request.deadline_at = response_deadline(
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
-        self._race = race = Race(self._start_attempt, gateway.policy.plan, deadline_at=request.deadline_at)
+        self._race = race = Race(self._start_attempt, gateway.next_plan(), deadline_at=request.deadline_at)
         self._proceed(race, now)
 
     def _start_attempt(self, number: int, now: float) -> Attempt:

@@ -7,7 +7,6 @@ says. So a prediction for the delay that was sampled copies reality, and others 
 """
 
 from math import sqrt
-from statistics import median
 from typing import NamedTuple
 
 from hedgerow.planning.hedge_samples import SAMPLED_ATTEMPTS, Sample
@@ -51,7 +50,9 @@ class Correlation:
     def __init__(self, law: LatencyLaw, samples: list[Sample]) -> None:
         self._law = law
         self.samples = len(samples)
-        self.sampled_delay_s = median([delay_s for delay_s, _ in samples]) if samples else 0.0
+        delays_s = sorted(delay_s for delay_s, _ in samples)
+        # Hedges that are sent at a failure are sent sooner, and a stall of ours delays a few.
+        self.sampled_delay_s = delays_s[len(delays_s) * 9 // 10] if samples else 0.0
         columns = [[attempts[number] for _, attempts in samples] for number in range(SAMPLED_ATTEMPTS)]
         self._pending = [_pending(column) for column in columns]
         """For each attempt and bucket, a bit for each sample without a success by the end of the bucket."""

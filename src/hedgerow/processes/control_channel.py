@@ -6,13 +6,14 @@ Besides its replies a worker says `Ready` when it serves, and `Exiting` with its
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import READABLE
+from hedgerow.planning.observations import Observations
 from hedgerow.settings import Settings, Target
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
@@ -49,7 +50,13 @@ class GetRecent(msgspec.Struct, tag="recent"):
     request_id: str | None = None
 
 
-ControlRequest: TypeAlias = GetSnapshot | GetRecent
+class GetObservations(msgspec.Struct, tag="observations"):
+    """Return what you have observed of first attempts in a window of `planning.latency_sketch.WINDOWS`."""
+
+    window: Literal["minute", "hour", "day"]
+
+
+ControlRequest: TypeAlias = GetSnapshot | GetRecent | GetObservations
 
 
 class Ready(msgspec.Struct, tag="ready"):
@@ -68,6 +75,12 @@ class RecentReply(msgspec.Struct, tag="recent"):
     requests: list[RequestRecord]
 
 
+class ObservationsReply(msgspec.Struct, tag="observations"):
+    """What the worker has observed."""
+
+    observations: Observations
+
+
 class Failed(msgspec.Struct, tag="failed"):
     """The worker could not answer: an internal error, which it has logged."""
 
@@ -78,7 +91,7 @@ class Exiting(msgspec.Struct, tag="exiting"):
     snapshot: Snapshot
 
 
-ControlReply: TypeAlias = Ready | SnapshotReply | RecentReply | Failed | Exiting
+ControlReply: TypeAlias = Ready | SnapshotReply | RecentReply | ObservationsReply | Failed | Exiting
 
 _ENCODER = msgspec.json.Encoder()
 _REQUESTS: msgspec.json.Decoder[ControlRequest] = msgspec.json.Decoder(ControlRequest)

@@ -30,13 +30,16 @@ from hedgerow.gateway import Gateway, Policy
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
 from hedgerow.net.tls import client_context
+from hedgerow.planning.observations import Observations
 from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
 from hedgerow.processes.control_channel import (
     ControlEndpoint,
     ControlReply,
     ControlRequest,
     Exiting,
+    GetObservations,
     GetSnapshot,
+    ObservationsReply,
     Ready,
     RecentReply,
     SnapshotReply,
@@ -59,6 +62,8 @@ if TYPE_CHECKING:
     from hedgerow.telemetry.tracing import Tracing
 
 CLOCK: Final = monotonic
+LEAST_SAMPLED_S: Final = 600.0
+"""Samples of this time are given with any window: a minute has too few, and how alike attempts are changes slowly."""
 
 
 def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":
@@ -105,7 +110,8 @@ class Worker:
         budget = DescriptorBudget.of(system.max_descriptors(), settings.hedges, settings.max_in_flight)
         self._drain_s = settings.drain_ms / 1000
         self.logs = Logs(settings.log_format, settings.log_level, log_descriptor)
-        self.recorder = Recorder(self.logs.log, settings.access_log, settings.hedges)
+        hedges = settings.hedges if settings.hedge_mode == "on" else 0
+        self.recorder = Recorder(self.logs.log, settings.access_log, hedges)
         self.loop = EventLoop(
             system.clock, on_internal_error=self._on_internal_error, make_poller=system.make_poller
         )
@@ -136,9 +142,10 @@ class Worker:
         plan = HedgePlan(
             settings.hedge_after_ms / 1000, settings.hedges, EarlyFailure(settings.hedge_on_failure)
         )
+        sample = settings.hedge_sample if settings.hedge_mode == "observe" else 1.0
         gateway = Gateway(
             self.pool,
-            Policy(plan, settings.default_timeout_ms, settings.max_timeout_ms),
+            Policy(plan, settings.default_timeout_ms, settings.max_timeout_ms, sample),
             admission=self.admission,
             loop=self.loop,
             observer=self.recorder,
@@ -190,6 +197,14 @@ class Worker:
             snapshot.spans = self.tracing.counts()
         return snapshot
 
+    def observations(self, window: str) -> Observations:
+        """Return what this worker has observed of first attempts in a window; takes some 0.3 ms."""
+        observed, now = self.recorder.first_attempts, self.loop.clock()
+        observed.collect(now)
+        successes, failures, cuts, span_s = observed.sketch.counts(window, now)
+        samples = observed.samples.within(max(span_s, LEAST_SAMPLED_S), now)
+        return Observations(successes, failures, cuts, samples, span_s)
+
     def answer(self, request: ControlRequest) -> ControlReply:
         """Return what the supervisor asks for."""
         if isinstance(request, GetSnapshot):
@@ -197,6 +212,8 @@ class Worker:
             if self.tracing is not None:
                 self.tracing.report()
             return SnapshotReply(self.snapshot())
+        if isinstance(request, GetObservations):
+            return ObservationsReply(self.observations(request.window))
         recent, offset_s = self.recorder.recent, request.utc_offset_s
         if request.request_id is not None:
             return RecentReply(recent.find(request.request_id.encode(), offset_s))

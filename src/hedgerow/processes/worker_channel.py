@@ -11,8 +11,10 @@ from hedgerow.processes.control_channel import (
     ControlRequest,
     Exiting,
     Failed,
+    GetObservations,
     GetRecent,
     GetSnapshot,
+    ObservationsReply,
     Ready,
     RecentReply,
     SnapshotReply,
@@ -29,6 +31,7 @@ READ_BYTES: Final = 256 * 1024
 _REPLY_TO: Final[dict[type[ControlRequest], type[ControlReply]]] = {
     GetSnapshot: SnapshotReply,
     GetRecent: RecentReply,
+    GetObservations: ObservationsReply,
 }
 
 

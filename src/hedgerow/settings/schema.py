@@ -90,6 +90,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="a first attempt that fails early: wait for the hedge delay, or send the hedges at once"
         ),
     ] = "wait"
+    hedge_mode: Annotated[
+        Literal["on", "observe"],
+        Meta(
+            description="`observe`: no request is hedged, but for a sample; `/status` and `hedgerow plan` show what "
+            "hedging would bring"
+        ),
+    ] = "on"
+    hedge_sample: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="share of requests that are hedged where `--hedge-mode` is `observe`; they show "
+            "how alike the attempts of a request are",
+        ),
+    ] = 0.01
     default_timeout_ms: Annotated[Span, Meta(description="for requests without `timeout`")] = 10_000
     max_timeout_ms: Annotated[Span, Meta(description="longer timeouts are shortened to this")] = 60_000
     losers: Annotated[

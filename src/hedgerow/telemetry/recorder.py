@@ -10,6 +10,7 @@ from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, RaceEnd, Won
 from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog
+from hedgerow.telemetry.first_attempts import FirstAttempts
 from hedgerow.telemetry.histogram import HistogramCounter
 from hedgerow.telemetry.logs import ungated
 from hedgerow.telemetry.recent_requests import RecentRequests
@@ -47,6 +48,7 @@ class Recorder(Observer):
         self._log_errors = access_log is not AccessLog.OFF
         self._hedges = hedges
         self.recent = RecentRequests()
+        self.first_attempts = FirstAttempts()
         self._durations: defaultdict[str, HistogramCounter] = defaultdict(_durations)
         self._attempts: defaultdict[tuple[int, str, str], HistogramCounter] = defaultdict(_durations)
         """By number, outcome and, for a first attempt that lost its race, its fate."""
@@ -69,6 +71,8 @@ class Recorder(Observer):
         self._durations[code].observe(took_s)
         attempts = end.attempts
         winner = end.winner.number if isinstance(end, Won) else None
+        if len(attempts) > 1:
+            self.first_attempts.request_finished(attempts, ended_at)
         trace = request.trace
         trace_id = None if trace is None else trace.trace_id
         self.recent.request_finished(request, code, ended_at, winner, attempts, trace_id)
@@ -106,6 +110,8 @@ class Recorder(Observer):
         outcome = attempt.outcome.reason if isinstance(attempt.outcome, Failure) else "success"
         took_s = attempt.ended_at - attempt.launched_at
         fate = _IN_RACE
+        if attempt.number == 1:
+            self.first_attempts.attempt_finished(attempt, took_s)
         if attempt.is_loser:
             self._wasted_s += took_s
             if attempt.number == 1:

@@ -1,0 +1,66 @@
+"""First attempts and hedged requests, for planning: every first attempt is followed to its own end, losers included.
+
+A module of its own, for each request counts here: this can be compiled.
+"""
+
+from typing import Final
+
+from hedgerow.core.outcomes import Attempt, FailureReason, Success
+from hedgerow.planning.hedge_samples import HedgeSamples
+from hedgerow.planning.latency_sketch import CUT, FAILURE, SUCCESS, LatencySketch
+
+SAMPLE_EVERY_S: Final = 0.5
+"""At most two samples a second: so the 400 that are kept are of some minutes, however many requests are hedged."""
+MAX_PENDING: Final = 16
+"""Samples whose attempts still run: those of 8 s, and losers run on for 1 s."""
+
+
+class FirstAttempts:
+    """What one route has observed in one worker."""
+
+    __slots__ = ("_next_sample_at", "_pending", "samples", "sketch")
+
+    def __init__(self) -> None:
+        self.sketch = LatencySketch()
+        self.samples = HedgeSamples()
+        self._pending: list[tuple[Attempt, ...]] = []
+        self._next_sample_at = 0.0
+
+    def attempt_finished(self, attempt: Attempt, took_s: float) -> None:
+        """Called when a first attempt has its outcome."""
+        self.sketch.observe(took_s, _outcome_of(attempt), attempt.ended_at)
+
+    def request_finished(self, attempts: tuple[Attempt, ...], now: float) -> None:
+        """Called when a request is over that was hedged; its losers run on."""
+        if now >= self._next_sample_at and len(self._pending) < MAX_PENDING:
+            self._next_sample_at = now + SAMPLE_EVERY_S
+            self._pending.append(attempts)
+        self.collect(now)
+
+    def collect(self, now: float) -> None:
+        """Keep the samples whose attempts have all ended."""
+        still = []
+        for attempts in self._pending:
+            if _all_ended(attempts):
+                delay_s = attempts[1].launched_at - attempts[0].launched_at
+                ends = [
+                    (attempt.ended_at - attempt.launched_at, _outcome_of(attempt)) for attempt in attempts
+                ]
+                self.samples.add(delay_s, ends, now)
+            else:
+                still.append(attempts)
+        self._pending = still
+
+
+def _all_ended(attempts: tuple[Attempt, ...]) -> bool:
+    for attempt in attempts:  # noqa: SIM110 (a generator costs more, and this is asked at each hedged request)
+        if attempt.outcome is None:
+            return False
+    return True
+
+
+def _outcome_of(attempt: Attempt) -> int:
+    outcome = attempt.outcome
+    if isinstance(outcome, Success):
+        return SUCCESS
+    return CUT if outcome is not None and outcome.reason is FailureReason.TIMEOUT else FAILURE

@@ -5,6 +5,7 @@ from xml.sax.saxutils import escape
 
 from hedgerow.planning.advice import Advice
 from hedgerow.planning.latency_sketch import LARGEST_S
+from hedgerow.planning.plan_report import longest_shown_s, round_step_s
 from hedgerow.planning.what_if import Plan, WhatIf
 
 WIDTH, HEIGHT = 720, 380
@@ -29,7 +30,7 @@ def svg(what_if: WhatIf, advice: Advice, current: Plan | None) -> str:
     if current is not None and current.hedges and current not in [plan for _, _, plan in curves]:
         label = f"in use, {_named(current)}: {what_if.attempts(current):.2f} attempts per request"
         curves.append(("used", label, current))
-    longest_s = _longest_s(what_if, [plan for _, _, plan in curves])
+    longest_s = longest_shown_s(what_if, [plan for _, _, plan in curves])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
         f"<title>{escape(advice.reason)}</title>",
@@ -57,24 +58,6 @@ def _named(plan: Plan) -> str:
     return f"{hedges} after {plan.hedge_after_s * 1000:.0f} ms{early}"
 
 
-def _longest_s(what_if: WhatIf, plans: list[Plan]) -> float:
-    """Return a round time by which nearly all that succeed have, by any of the plans."""
-    most = [(plan, 0.998 * what_if.success_by(plan, LARGEST_S)) for plan in plans]
-    settled_s = max((what_if.reached_at(plan, share) or 0.1 for plan, share in most), default=1.0)
-    step_s = _step(settled_s)
-    return step_s * (int(settled_s / step_s) + 1)
-
-
-def _step(longest_s: float) -> float:
-    """Return a round step that makes 4 to 10 of a span."""
-    step_s = 0.001
-    while True:
-        for factor in (1, 2, 5):
-            if longest_s / (step_s * factor) < 8:
-                return step_s * factor
-        step_s *= 10
-
-
 def _axes(longest_s: float) -> list[str]:
     parts = []
     for share in (0.0, 0.25, 0.5, 0.75, 0.9, 1.0):
@@ -83,7 +66,7 @@ def _axes(longest_s: float) -> list[str]:
             f'<path class="rule" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>',
             f'<text class="soft" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{share * 100:.0f} %</text>',
         ]
-    step_s = _step(longest_s)
+    step_s = round_step_s(longest_s)
     for number in range(round(longest_s / step_s) + 1):
         x = _x(number * step_s, longest_s)
         parts.append(

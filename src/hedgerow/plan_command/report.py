@@ -104,7 +104,7 @@ def _ms(at_s: float | None) -> str:
 def as_json(source: Source, what_if: WhatIf, advice: Advice) -> bytes:
     """Return the report as data."""
     plans = [row.plan for row in shown_plans(what_if, advice, source.current) if row.plan.hedges]
-    report = msgspec.to_builtins(plan_report(what_if, advice, plans))
+    report = msgspec.to_builtins(plan_report(what_if, advice, plans, source.current))
     recommended = advice.recommended
     report["source"] = source.description
     report["flags"] = None if recommended is None else flags(recommended.plan)

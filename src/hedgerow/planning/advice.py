@@ -14,7 +14,7 @@ MIN_OBSERVED: Final = 200
 """First attempts: of fewer, the 99th percentile is one of the two slowest."""
 ALIKE: Final = 0.5
 """Correlation from which attempts are called alike: hedging brings less than half of what it would."""
-REJECTS: Final = 0.01
+REJECTS: Final = 0.05
 """Share of attempts that the upstream rejected as too many (429, 503), from which it is short of capacity."""
 SLOWER_UNDER_LOAD: Final = 1.5
 """How many times the mean latency grows from quiet to busy times, from which it is short of capacity."""
@@ -143,7 +143,7 @@ def _out_of_reach(what_if: WhatIf, aim: Aim) -> tuple[Verdict, str]:
         never = 1 - law.succeeding
         return (
             Verdict.TOO_COSTLY,
-            f"{percent(never)} of first attempts fail, and each is hedged: more than {aim} whatever the delay",
+            f"{percent(never)} of first attempts fail and are hedged whatever the delay, so {aim} is not possible",
         )
     if best_plan(what_if, aim._replace(max_extra=None)) is not None:
         return Verdict.TOO_COSTLY, f"{aim} is not possible: it takes more extra requests"

@@ -1,11 +1,18 @@
 """Predictions and advice as data: what `/status.json` and `hedgerow plan --json` give. Shares are of all requests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
 from hedgerow.planning.advice import Advice
-from hedgerow.planning.what_if import SHOWN_BY_MS, Plan, Prediction, WhatIf
+from hedgerow.planning.latency_sketch import LARGEST_S, SMALLEST_S
+from hedgerow.planning.what_if import SHOWN_BY_MS, Plan, WhatIf
+
+CURVE_STEPS: Final = 40
+"""Of a curve: one each 25 ms where all have a success within a second."""
+SETTLED: Final = 0.998
+"""Of the successes: a curve ends there, for the last few may take a minute."""
 
 
 class PlanRow(msgspec.Struct):
@@ -23,6 +30,8 @@ class PlanRow(msgspec.Struct):
     p90_ms: float | None
     p99_ms: float | None
     p999_ms: float | None
+    curve: list[float]
+    """Shares with a success by each of `curve_ms`."""
 
 
 class LikenessReport(msgspec.Struct):
@@ -55,15 +64,29 @@ class PlanReport(msgspec.Struct):
     reason: str
     aim: str
     by_ms: list[int]
+    curve_ms: list[float]
+    """Even steps, up to when nearly all that succeed have."""
     recommended: PlanRow | None
     without: PlanRow
+    in_use: PlanRow | None
+    """The plan in use, or that would be."""
     plans: list[PlanRow]
     likeness: LikenessReport | None
     findings: list[FindingReport]
 
 
-def plan_report(what_if: WhatIf, advice: Advice, plans: Iterable[Plan]) -> PlanReport:
-    """Return advice and the predictions for some plans as data."""
+def plan_report(
+    what_if: WhatIf, advice: Advice, plans: Iterable[Plan], current: Plan | None = None
+) -> PlanReport:
+    """Return advice and the predictions for some plans as data; `current` is the plan in use."""
+    longest_s = longest_shown_s(
+        what_if, [plan for plan in (advice.without.plan, current) if plan is not None]
+    )
+    curve_s = [longest_s * step / CURVE_STEPS for step in range(CURVE_STEPS + 1)]
+
+    def row(plan: Plan) -> PlanRow:
+        return row_of(what_if, plan, curve_s)
+
     likeness = advice.likeness
     return PlanReport(
         observed=what_if.law.observed,
@@ -71,9 +94,11 @@ def plan_report(what_if: WhatIf, advice: Advice, plans: Iterable[Plan]) -> PlanR
         reason=advice.reason,
         aim=advice.aim,
         by_ms=list(SHOWN_BY_MS),
-        recommended=None if advice.recommended is None else row_of(advice.recommended),
-        without=row_of(advice.without),
-        plans=[row_of(what_if.predict(plan)) for plan in plans],
+        curve_ms=[round(at_s * 1000, 3) for at_s in curve_s],
+        recommended=row(advice.recommended.plan) if advice.recommended is not None else None,
+        without=row(advice.without.plan),
+        in_use=row(current) if current is not None else None,
+        plans=[row(plan) for plan in plans],
         likeness=None
         if likeness is None
         else LikenessReport(
@@ -89,15 +114,41 @@ def plan_report(what_if: WhatIf, advice: Advice, plans: Iterable[Plan]) -> PlanR
     )
 
 
-def row_of(prediction: Prediction) -> PlanRow:
-    """Return a prediction as data."""
-    plan = prediction.plan
-    times_s = (prediction.p50_s, prediction.p90_s, prediction.p99_s, prediction.p999_s)
+def row_of(what_if: WhatIf, plan: Plan, curve_s: Sequence[float]) -> PlanRow:
+    """Return the prediction for a plan as data, with its curve at these seconds."""
+    prediction = what_if.predict(plan)
     return PlanRow(
         round(plan.hedge_after_s * 1000, 3) if plan.hedges else None,
         plan.hedges,
         plan.immediate,
         round(prediction.attempts, 3),
         [round(share, 4) for share in prediction.success_by],
-        *(None if at_s is None else round(at_s * 1000, 1) for at_s in times_s),
+        _ms(prediction.p50_s),
+        _ms(prediction.p90_s),
+        _ms(prediction.p99_s),
+        _ms(prediction.p999_s),
+        [round(what_if.success_by(plan, at_s), 4) for at_s in curve_s],
     )
+
+
+def _ms(at_s: float | None) -> float | None:
+    return None if at_s is None else round(at_s * 1000, 1)
+
+
+def longest_shown_s(what_if: WhatIf, plans: Iterable[Plan]) -> float:
+    """Return a round time by which nearly all that succeed have, by any of the plans."""
+    most = [(plan, SETTLED * what_if.success_by(plan, LARGEST_S)) for plan in plans]
+    settled_s = max((what_if.reached_at(plan, share) or SMALLEST_S for plan, share in most), default=1.0)
+    step_s = round_step_s(settled_s)
+    return step_s * (int(settled_s / step_s) + 1)
+
+
+def round_step_s(longest_s: float) -> float:
+    """Return a step of 1, 2 or 5 that is 3 to 8 times in a span."""
+    step_s = SMALLEST_S / 10
+    while longest_s / step_s >= 8:
+        for factor in (2, 2.5, 2):
+            step_s *= factor
+            if longest_s / step_s < 8:
+                break
+    return step_s

@@ -4,9 +4,9 @@ Each answer is a function of now: it asks the workers, and takes of a worker tha
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from time import monotonic, time
-from typing import Any, Final, Generic, TypeVar
+from typing import Final
 from urllib.parse import parse_qs
 
 import msgspec
@@ -22,6 +22,8 @@ from hedgerow.processes.control_channel import (
     GetSnapshot,
     RecentReply,
 )
+from hedgerow.processes.plan_endpoint import PlanEndpoint
+from hedgerow.processes.shared_computation import Shared
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
@@ -30,6 +32,7 @@ from hedgerow.status_page import pages
 from hedgerow.telemetry.health import UNRESPONSIVE_S, Shares, Watch, Workers, assess_upstream, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
 from hedgerow.telemetry.logs import Logs
+from hedgerow.telemetry.plan_status import Real
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot, add
@@ -43,28 +46,6 @@ CLOCK_WAS_SET_S: Final = 0.05
 """The time of day moves against our clock by more than this only when it was set."""
 PAUSE_S: Final = 2 * SAMPLE_S
 """From one sample to the next: if it takes longer, this process was stopped, and no worker was asked meanwhile."""
-
-T = TypeVar("T")
-
-
-class _Shared(Generic[T]):
-    """One computation for all clients that ask for the same at the same time."""
-
-    def __init__(self, compute: Callable[[], Coroutine[Any, Any, T]]) -> None:
-        self._compute = compute
-        self._task: asyncio.Task[T] | None = None
-
-    async def get(self) -> T:
-        """Return the result of the computation that runs, or of a new one. Cancelling leaves it to the others."""
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._compute())
-        return await asyncio.shield(self._task)
-
-    async def stop(self) -> None:
-        """Cancel the computation."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task])
 
 
 class AdminEndpoints:
@@ -90,9 +71,9 @@ class AdminEndpoints:
         self._ever_ready = False
         self._sampled_at: float | None = None
         self._sampling: asyncio.Task[None] | None = None
-        self._counts = _Shared(self._ask_counts)
-        self._recent = _Shared(self._ask_recent)
-        self._metrics_page = _Shared(self._render_metrics)
+        self._counts = Shared(self._ask_counts)
+        self._recent = Shared(self._ask_recent)
+        self._metrics_page = Shared(self._render_metrics)
         self._lookups = asyncio.Semaphore(LOOKUPS)
         self._upstream_watch = Watch()
         about = About(
@@ -101,6 +82,7 @@ class AdminEndpoints:
             hedges=settings.hedges,
         )
         self._history = History(about)
+        self._plans = PlanEndpoint(settings, self._ask, self._real, clock=clock)
 
     def routes(self, port: int) -> AdminRoutes:
         """Return what answers the admin port of a gateway whose main port is `port`."""
@@ -126,8 +108,11 @@ class AdminEndpoints:
         if self._sampling is not None:
             self._sampling.cancel()
             await asyncio.wait([self._sampling])
-        for shared in (self._metrics_page, self._counts, self._recent):
+        for shared in (self._metrics_page, self._counts, self._recent, self._plans):
             await shared.stop()
+
+    async def _real(self) -> tuple[Snapshot, Real]:
+        return self._history.real(await self._counts.get(), self._clock())
 
     # -- what the workers report
 
@@ -206,9 +191,12 @@ class AdminEndpoints:
         return Response(200, render(await self._counts.get()), content_type=CONTENT_TYPE)
 
     async def _status(self, request: Request) -> Response:
-        wanted = parse_qs(request.query.decode("latin-1")).get("request_id")
+        query = parse_qs(request.query.decode("latin-1"))
+        wanted = query.get("request_id")
         if wanted:
             return await self._find(wanted[0], request)
+        if "plan" in query:
+            return await self._plans.respond(query["plan"][0], request)
         counts, recent = await asyncio.gather(self._counts.get(), self._recent.get())
         status = self._history.status(
             self._worker_counts(), recent, counts, now=self._clock(), utc_offset_s=self._utc_offset()

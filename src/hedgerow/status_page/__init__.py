@@ -17,6 +17,7 @@ _FILES = {
     b"/status": ("index.html", b"text/html; charset=utf-8"),
     b"/status/status.css": ("status.css", b"text/css; charset=utf-8"),
     b"/status/status.js": ("status.js", b"text/javascript; charset=utf-8"),
+    b"/status/plan.js": ("plan.js", b"text/javascript; charset=utf-8"),
     b"/status/icon.svg": ("icon.svg", b"image/svg+xml"),
     b"/status/uPlot.js": ("uPlot.iife.min.js", b"text/javascript; charset=utf-8"),
     b"/status/uPlot.css": ("uPlot.min.css", b"text/css; charset=utf-8"),

@@ -9,6 +9,7 @@ from collections import deque
 from typing import Any, Final
 
 from hedgerow.telemetry.health import Shares, Window, Workers
+from hedgerow.telemetry.plan_status import Real, real
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, Histogram, Snapshot, since
 from hedgerow.telemetry.status import About, SeriesTold, Status, describe, per_s, quantile_ms, rate
@@ -45,6 +46,11 @@ class History:
         at, earliest = next((sample for sample in self._samples if sample[0] >= oldest_at), (now, counts))
         began_at = now if self._began_at is None else self._began_at
         return Window(since(earliest, counts), now - at, is_first=began_at >= oldest_at)
+
+    def real(self, counts: Snapshot, now: float) -> tuple[Snapshot, Real]:
+        """Return what was counted in the last `WINDOW_S`, and what clients got."""
+        recent = self.window(counts, now).counts
+        return recent, real(recent)
 
     def status(
         self,

@@ -54,7 +54,9 @@ class Gateway(Handler):
         self.loop = loop
         self.observer = observer
         self.tracer = tracer
+        self._plan = policy.plan
         self._unhedged = HedgePlan(policy.plan.hedge_after_s, 0, policy.plan.early_failure)
+        self._sample = policy.sample
         self._sampled = 0.0
 
     def handle(self, request: Request, responder: Responder) -> RequestTask | None:
@@ -98,14 +100,12 @@ class Gateway(Handler):
 
     def next_plan(self) -> HedgePlan:
         """Return the plan of the next race. A sample is every n-th request, so that a run can be replayed."""
-        policy = self.policy
-        if policy.sample >= 1.0:
-            return policy.plan
-        self._sampled += policy.sample
-        if self._sampled < 1.0:
-            return self._unhedged
-        self._sampled -= 1.0
-        return policy.plan
+        if self._sample < 1.0:
+            self._sampled += self._sample
+            if self._sampled < 1.0:
+                return self._unhedged
+            self._sampled -= 1.0
+        return self._plan
 
     def iteration_finished(self, took_s: float, ended_at: float) -> None:
         """Learn from an iteration of the event loop (`EventLoop.on_iteration`)."""

@@ -1,6 +1,7 @@
 """Runs `hedgerow plan`: one source, one report."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from hedgerow.plan_command import report
 from hedgerow.plan_command.gateway_source import read_gateway
 from hedgerow.plan_command.log_source import read_log
 from hedgerow.plan_command.plot import svg
-from hedgerow.plan_command.probe_source import MAX_RATE, MAX_REQUESTS, probe
+from hedgerow.plan_command.probe_source import MAX_RATE, MAX_REQUESTS, Client, probe
 from hedgerow.plan_command.source import Source, SourceError
 from hedgerow.planning.advice import advise
 from hedgerow.planning.aim import ACCEPTED_AIM, ACCEPTED_SHARE, Aim, parse_aim, parse_share
@@ -101,5 +102,8 @@ def _probe(url: str, wanted: Wanted) -> Source:
                 f"{question} Nothing was sent: standard input is no terminal to answer on; pass --yes"
             )
         click.confirm(question, abort=True, err=True)
-    with click.progressbar(length=wanted.requests, label="asking", file=sys.stderr) as bar:
-        return probe(url, wanted.requests, wanted.rate, on_answer=lambda: bar.update(1))
+    with (
+        closing(Client(url)) as client,
+        click.progressbar(length=wanted.requests, label="asking", file=sys.stderr) as bar,
+    ):
+        return probe(url, wanted.requests, wanted.rate, client.ask, on_answer=lambda: bar.update(1))

@@ -93,11 +93,14 @@ class Fields(NamedTuple):
 
 def json_reader(fields: Fields) -> ReadLine:
     """Return what reads objects of JSON, one a line."""
-    named = [("latency", Any, None), ("status", Any, None), ("second", Any, None)]
-    names = {
-        "latency": fields.latency, "status": fields.status or "", "second": fields.second or "",
-    }  # fmt: skip
-    shape = msgspec.defstruct("JsonLine", named, rename=names)
+    names = {"latency": fields.latency, "status": fields.status, "second": fields.second}
+    known = {field: name for field, name in names.items() if name is not None}
+    shape = msgspec.defstruct(
+        "JsonLine",
+        [(field, Any, None) for field in known],
+        rename=known,
+        namespace=dict.fromkeys(names.keys() - known),
+    )
     decode = msgspec.json.Decoder(shape).decode
 
     def read(line: bytes) -> Line | None:

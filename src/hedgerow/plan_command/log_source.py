@@ -22,8 +22,9 @@ BUSY: Final = 1.5
 UNREADABLE: Final = 0.5
 """Share of lines that are not of the format, from which the format is wrong."""
 MIXED_GAP: Final = 15.0
-MIXED_RATIO: Final = (300.0, 3_000.0)
-"""Latencies in two heaps with nothing for a factor of 15 between them, whose medians differ by about 1 000."""
+MIXED_RATIO: Final = (100.0, 3_000.0)
+"""Latencies in two heaps with nothing for a factor of 15 between them, whose medians differ by about 1 000; or by
+less, for what is below 1 ms counts as that."""
 _UNITS_S: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _WITH_UNIT: Final = re.compile(r"\s*(-?[0-9]+(?:\.[0-9]+)?)\s*(s|ms|us|µs|ns)\s*", re.ASCII)
 _CLIENT_ERRORS: Final = range(400, 499)
@@ -119,7 +120,7 @@ class _Reading:
             self._first_bad = self._lines
 
     def _result(self) -> Source:
-        left_out = "; ".join(f"{times} {why}" for why, times in self._left_out.most_common(4))
+        left_out = "; ".join(f"{times} {why}" for why, times in self._left_out.most_common())
         used = self._observations.count
         if not used:
             raise SourceError(

@@ -44,9 +44,9 @@ def probe(
     url: str,
     requests: int,
     rate: float,
+    ask: Ask,
     *,
     on_answer: Callable[[], None] = lambda: None,
-    ask: Ask | None = None,
     sleep_until: Callable[[float], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Source:
@@ -54,7 +54,6 @@ def probe(
 
     A success is a 2xx whose whole body came; redirects are not followed. `ask` sends one request.
     """
-    ask = ask or _Client(url).ask
     observations, statuses = Observations(), Counter[int | str]()
     began_at = clock()
 
@@ -83,7 +82,7 @@ def probe(
             for one in running:
                 done(one.result())
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
     observations.span_s = clock() - began_at
     others = "".join(f", {times} times {what}" for what, times in statuses.most_common(6) if what != 200)
     rejected = sum(statuses[status] for status in _TOO_MANY) / requests
@@ -109,10 +108,11 @@ def _sleep_until(at: float) -> None:
     time.sleep(max(at - time.monotonic(), 0.0))
 
 
-class _Client:
-    """Sends requests, by a connection for each thread."""
+class Client:
+    """Sends requests to an upstream, by a connection for each thread."""
 
     def __init__(self, url: str) -> None:
+        """Raises SourceError for what is no URL of an upstream."""
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -124,6 +124,12 @@ class _Client:
         self._host, self._port = parts.hostname, port
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._threads = local()
+        self._connections: list[HTTPConnection] = []
+
+    def close(self) -> None:
+        """Close the connections; nothing may be asked any more."""
+        for connection in self._connections:
+            connection.close()
 
     def ask(self) -> Answer:
         """Send one GET and read its answer to the end."""
@@ -131,6 +137,7 @@ class _Client:
         connection = getattr(self._threads, "connection", None)
         if connection is None:
             connection = self._threads.connection = self._connect(self._host, self._port, timeout=TIMEOUT_S)
+            self._connections.append(connection)
         try:
             connection.request("GET", self._target, headers={"User-Agent": f"hedgerow-plan/{__version__}"})
             answer = connection.getresponse()

@@ -80,8 +80,6 @@
       line.append(head, ...columns.map((column) => Object.assign(document.createElement("td"), { textContent: column[index] })));
       return line;
     }));
-    set(byId("plan-in-use-name"), plan.mode === "observe" ? "as set, predicted" : "in use, predicted");
-    set(byId("plan-real-name"), plan.mode === "observe" ? "real, not hedged" : "in use, real");
   }
 
   function showChart() {
@@ -98,7 +96,7 @@
       chart = new uPlot({ width: element.clientWidth, height: element.clientHeight - 48, cursor: { drag: { x: false, y: false } },
         scales: { x: { time: false }, y: { range: [0, 1.02] } },
         series: [{ label: "by", value: (_, value) => (value === null ? NONE : ms(value)) }, line("chosen", "--first", undefined, 3),
-          line("without", "--second", [6, 4]), line("in use, predicted", "--third", [2, 3]), line("in use, real", "--good")],
+          line("without", "--second", [6, 4]), line("as set, predicted", "--third", [2, 3]), line("real", "--good")],
         axes: [axis(ms, { size: 26, space: 60 }), axis((share) => `${Math.round(share * 100)} %`)] }, data, element);
     } else {
       chart.setData(data);

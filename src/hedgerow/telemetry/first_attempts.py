@@ -10,7 +10,7 @@ from hedgerow.planning.hedge_samples import HedgeSamples
 from hedgerow.planning.latency_sketch import CUT, FAILURE, SUCCESS, LatencySketch
 
 SAMPLE_EVERY_S: Final = 0.5
-"""At most two samples a second: so the 400 that are kept are of some minutes, however many requests are hedged."""
+"""At most two samples a second: so the 256 that are kept are of 2 minutes or more, however many are hedged."""
 MAX_PENDING: Final = 16
 """Samples whose attempts still run: those of 8 s, and losers run on for 1 s."""
 

@@ -1,0 +1,82 @@
+"""A gateway is read, and what is none is said in one line."""
+
+import msgspec
+import pytest
+
+from hedgerow.plan_command.gateway_source import read_gateway
+from hedgerow.plan_command.source import SourceError
+from hedgerow.planning.latency_sketch import SUCCESS
+from hedgerow.planning.observations import Observations
+from hedgerow.planning.what_if import Plan
+from hedgerow.telemetry.plan_status import HedgingInUse, Real, plan_status
+from hedgerow.telemetry.snapshot import Snapshot
+
+
+def answered(monkeypatch: pytest.MonkeyPatch, body: bytes) -> list[str]:
+    asked: list[str] = []
+
+    def get(url: str) -> bytes:
+        asked.append(url)
+        return body
+
+    monkeypatch.setattr("hedgerow.plan_command.gateway_source._get", get)
+    return asked
+
+
+def status(observations: Observations) -> bytes:
+    in_use = HedgingInUse("on", 0.01, 250, 2, "immediate")
+    return msgspec.json.encode(plan_status(in_use, "hour", observations, Snapshot(), Real(0, None, [], [])))
+
+
+def test_what_a_gateway_says_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    observations = Observations(samples=[(0.25, ((0.5, SUCCESS), (0.1, SUCCESS), (0.2, SUCCESS)))])
+    observations.observe(0.1, SUCCESS, 500)
+    asked = answered(monkeypatch, status(observations))
+    source = read_gateway("127.0.0.1:8081", "hour")
+    assert asked == ["http://127.0.0.1:8081/status.json?plan=hour"]
+    assert source.observations == observations
+    assert source.current == Plan(0.25, 2, immediate=True)
+    assert "500 first attempts of the last hour, 1 hedged" in source.description
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "is not of a gateway that observes"),
+        (b"<html>", "is not of a gateway that observes"),
+        (b"{}", "is not of a gateway that observes"),
+        (b"\xff\xfe", "is not of a gateway that observes"),
+    ],
+)
+def test_what_is_no_gateway_is_said(monkeypatch: pytest.MonkeyPatch, body: bytes, message: str) -> None:
+    answered(monkeypatch, body)
+    with pytest.raises(SourceError, match=message):
+        read_gateway("http://127.0.0.1:8081", "day")
+
+
+def test_other_buckets_are_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    observations = Observations()
+    observations.observe(0.1, SUCCESS)
+    observations.successes = observations.successes[:-1]
+    body = msgspec.json.decode(status(Observations()))
+    body["observations"] = msgspec.to_builtins(observations)
+    answered(monkeypatch, msgspec.json.encode(body))
+    with pytest.raises(SourceError, match="another version"):
+        read_gateway("http://127.0.0.1:8081", "day")
+
+
+def test_a_gateway_without_requests_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered(monkeypatch, status(Observations()))
+    with pytest.raises(SourceError, match="observed no request in the last minute"):
+        read_gateway("http://127.0.0.1:8081", "minute")
+
+
+@pytest.mark.parametrize("url", ["", "ftp://a", "http://"])
+def test_what_is_no_url_is_said(url: str) -> None:
+    with pytest.raises(SourceError, match="is not accepted"):
+        read_gateway(url, "hour")
+
+
+def test_a_gateway_that_is_not_there_is_said() -> None:
+    with pytest.raises(SourceError, match=r"cannot be read: .*refused"):
+        read_gateway("http://127.0.0.1:1", "hour")

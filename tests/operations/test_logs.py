@@ -156,7 +156,7 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_gateway(serve: Serve) -> N
         ask_often(served, MORE_THAN_FITS)
         assert served.ask() == 502
         assert served.metrics()[DROPPED] > 0
-        assert served.status()["workers"]["untold"] == 0
+        assert served.status()["workers"]["unresponsive"] == 0
         stop(served)
 
 
@@ -264,6 +264,6 @@ def test_what_libraries_log_is_a_line_like_any_other() -> None:
     )  # fmt: skip
     broke, ended = lines_of(run.stderr)
     assert (broke["event"], broke["logger"], broke["level"]) == ("a task broke", "asyncio", "error")
-    assert (ended["event"], ended["level"]) == ("a bug ends the process", "critical")
+    assert (ended["event"], ended["level"]) == ("unhandled exception ends the process", "critical")
     assert "ZeroDivisionError" in ended["exception"]
     assert run.returncode == 1

@@ -221,7 +221,7 @@ def a_request(request_id: str, code: str = "success") -> RequestRecord:
     attempts = [
         AttemptRecord(1, 0.1, 120.0, "status_5xx"),
         AttemptRecord(2, 300.0, 80.0, "success"),
-        AttemptRecord(3, 300.0, None, "pending", lost=True),
+        AttemptRecord(3, 300.0, None, "pending", loser=True),
     ]
     return RequestRecord(request_id, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
 
@@ -247,7 +247,7 @@ STATES = {
     State.DEGRADED: (Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}), 60.0),
     State.FAILING: (Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}), 60.0),
     State.STARTING: (Snapshot(attempts={"1": {"success": 3, "reset": 2}}, requests={"success": 3}), 4.0),
-    State.SILENT: (Snapshot(), 60.0),
+    State.UNKNOWN: (Snapshot(), 60.0),
 }
 
 
@@ -269,8 +269,10 @@ def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong
     idle: Served, show: Show
 ) -> None:
     counts = Snapshot(
-        attempts={"1": {"success": 95, "reset": 5}}, requests={"success": 95, "overloaded": 905}, shed={"load": 905}
-    )  # fmt: skip
+        attempts={"1": {"success": 95, "reset": 5}},
+        requests={"success": 95, "overloaded": 905},
+        shed={"rate_limit": 905},
+    )
     page = show(idle.admin).open(a_status(counts))
     expect(page.locator("#verdict h2")).to_have_text("healthy")
     expect(page.locator("#gateway")).to_have_text(

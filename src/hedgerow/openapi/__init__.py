@@ -78,7 +78,7 @@ def _document(settings: Settings, port: int) -> Node:
                     "503": answer(
                         JSON,
                         with_constants(readiness, ready=False),
-                        "Starting, draining, shedding, or no worker answers.",
+                        "Starting, draining, overloaded, or no worker responds.",
                     ),
                     "500": problem_response(500),
                 },

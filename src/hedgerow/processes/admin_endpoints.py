@@ -174,7 +174,7 @@ class AdminEndpoints:
         return Workers(
             wanted=self._settings.workers,
             ready=len(serving),
-            untold=sum(map(self._is_silent, serving)),
+            unresponsive=sum(map(self._is_silent, serving)),
             ever_ready=self._ever_ready,
         )
 
@@ -192,9 +192,11 @@ class AdminEndpoints:
             return Readiness(ready=False, reason="no worker serves" if known.ever_ready else "starting")
         reporting = [channel for channel in self._workers.serving if not self._is_silent(channel)]
         if not reporting:
-            return Readiness(ready=False, reason="no worker answers")
-        if all(channel.last.shedding for channel in reporting):
-            return Readiness(ready=False, reason="shedding: more is asked than can be answered in time")
+            return Readiness(ready=False, reason="no worker responds")
+        if all(channel.last.overloaded_workers for channel in reporting):
+            return Readiness(
+                ready=False, reason="overloaded: more requests arrive than can be served in time"
+            )
         return Readiness(ready=True, reason=f"{len(reporting)} of {self._workers.count} workers serve")
 
     async def _metrics(self, _: Request) -> Response:

@@ -183,8 +183,8 @@ class Worker:
         snapshot.max_in_flight = self.admission.max_in_flight
         rate = self.admission.rate_limit(now)
         if isfinite(rate):
-            snapshot.paced, snapshot.pace = 1, rate
-        snapshot.shedding = int(self.admission.is_overloaded(now))
+            snapshot.rate_limited_workers, snapshot.admission_rate_limit = 1, rate
+        snapshot.overloaded_workers = int(self.admission.is_overloaded(now))
         snapshot.log_lines_dropped = self.logs.dropped
         if self.tracing is not None:
             snapshot.spans = self.tracing.counts()

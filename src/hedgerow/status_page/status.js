@@ -1,9 +1,8 @@
 "use strict";
-// Fetches /status.json each second and shows it. Nothing is computed here that /status.json does not say, but for
-// how a number is written. Elements with `data-value` (a path into it) and `data-format` fill themselves.
+// Fetches /status.json each second and shows it. All figures come from /status.json; only their format is made here. Elements with `data-value` (a path into it) and `data-format` fill themselves.
 
-const EVERY_MS = 1000;
-const GIVE_UP_MS = 3000;
+const REFRESH_INTERVAL_MS = 1000;
+const FETCH_TIMEOUT_MS = 3000;
 const NOTHING = "–";
 const ROW_PX = 9;
 const SVG = "http://www.w3.org/2000/svg";
@@ -12,12 +11,12 @@ const MARKS = {
   degraded: "M24 13v14M24 34v.5",
   failing: "M16 16l16 16M32 16l-16 16",
   starting: "M24 13v12l8 6",
-  silent: "M14 24h.5M24 24h.5M34 24h.5",
+  unknown: "M14 24h.5M24 24h.5M34 24h.5",
 };
-const SIGNS = { healthy: "✓", degraded: "!", failing: "✕", starting: "○", silent: "…" };
+const SIGNS = { healthy: "✓", degraded: "!", failing: "✕", starting: "○", unknown: "…" };
 const byId = (id) => document.getElementById(id);
 
-// -- how things are written
+// -- formats
 
 const formats = {
   text: (value) => String(value),
@@ -41,7 +40,7 @@ function at(status, path) {
   return path.split(".").reduce((part, name) => (part === null || part === undefined ? null : part[name]), status);
 }
 
-function say(element, text) {
+function setText(element, text) {
   if (element.textContent !== text) element.textContent = text; // else a screen reader would say it each second
 }
 
@@ -72,20 +71,20 @@ function showVerdict(verdict) {
 function showGateway(gateway) {
   const section = byId("gateway");
   section.dataset.state = gateway.state;
-  section.hidden = gateway.state === "healthy"; // it is worth a line only when something is wrong with it
+  section.hidden = gateway.state === "healthy"; // shown only when something is wrong with it
 }
 
 function showValues(status) {
   for (const element of document.querySelectorAll("[data-value]")) {
-    say(element, written(at(status, element.dataset.value), element.dataset.format));
+    setText(element, written(at(status, element.dataset.value), element.dataset.format));
   }
   const without = status.hedging.without_hedging;
   const open = status.hedging.unknown > 0;
-  say(byId("at-most"), open ? `at most ${written(without.success_rate_at_most, "percent")}; ${status.hedging.unknown} unknown` : "");
+  setText(byId("at-most"), open ? `at most ${written(without.success_rate_at_most, "percent")}; ${status.hedging.unknown} unknown` : "");
   const shed = Object.entries(status.load.shed).map(([reason, times]) => `${times} by ${reason}`);
-  const refused = shed.length ? `Refused in the last ${written(status.window_s, "s")}: ${shed.join(", ")}. ` : "";
-  const pace = status.load.pace === null ? "" : `Short of CPU: at most ${written(status.load.pace, "per_s")} are let in.`;
-  say(byId("shed"), refused + pace);
+  const rejected = shed.length ? `Rejected in the last ${written(status.window_s, "s")}: ${shed.join(", ")}. ` : "";
+  const rateLimit = status.load.admission_rate_limit === null ? "" : `Short of CPU: at most ${written(status.load.admission_rate_limit, "per_s")} are admitted.`;
+  setText(byId("shed"), rejected + rateLimit);
 }
 
 function showBars(id, counts, nothing) {
@@ -126,13 +125,13 @@ function axis(values, more) {
     font: "12px system-ui, sans-serif", size: 64, values: (_, splits) => splits.map(values), ...more };
 }
 
-const unsure = (low, high) => [0, Math.max(high || 0, low || 0) * 1.1 || 1]; // from 0, with air above
+const rangeFromZero = (low, high) => [0, Math.max(high || 0, low || 0) * 1.1 || 1]; // from 0, with a margin above
 const minutes = (seconds) => (seconds === 0 ? "now" : `${seconds % 60 ? seconds : `${seconds / 60} min`}`);
 const since = { label: "at", value: (_, seconds) => (seconds === null ? NOTHING : seconds === 0 ? "now" : `${-seconds} s ago`) };
 const overTime = () => axis(minutes, { size: 26, space: 60, incrs: [10, 30, 60, 120] });
 const whole = (value) => (Number.isInteger(value) ? String(value) : value.toFixed(1));
 const share = (value) => `${Math.round(value * 100)} %`;
-const fromZero = { range: (_, low, high) => unsure(low, high) };
+const fromZero = { range: (_, low, high) => rangeFromZero(low, high) };
 const ofAll = { range: [0, 1.02] };
 
 // What each chart looks like, and its data. The first data column is x.
@@ -143,7 +142,7 @@ const plans = {
       series: [{ label: "by", value: (_, ms) => written(ms, "ms") },
         line("with hedging", "--first", "percent"), line("without", "--second", "percent", [6, 4])],
       axes: [axis((ms) => written(ms, "ms"), { size: 26, space: 60 }), axis(share)],
-      hooks: { draw: [drawHedgeMark] },
+      hooks: { draw: [drawHedgeDelay] },
     }),
     data: ({ hedging }) => {
       const curves = [hedging.with_hedging.success_by, hedging.without_hedging.success_by];
@@ -152,7 +151,7 @@ const plans = {
       return [[0, ...hedging.le_ms.slice(0, shown)],
         ...curves.map((curve) => (curve.length ? [0, ...curve.slice(0, shown)] : new Array(shown + 1).fill(null)))];
     },
-    told: ({ hedging }) => `with hedging ${written(hedging.with_hedging.success_rate, "percent")} of callers get a success, ` +
+    description: ({ hedging }) => `with hedging ${written(hedging.with_hedging.success_rate, "percent")} of clients get a success, ` +
       `without ${written(hedging.without_hedging.success_rate, "percent")}`,
   },
   latency: {
@@ -173,16 +172,16 @@ const plans = {
       return [from, [...density, 0]];
     },
     rests: (data) => data[1].indexOf(Math.max(...data[1])),
-    told: ({ attempts }) => `half within ${written(attempts.latency.p50_ms, "ms")}, 99 % within ${written(attempts.latency.p99_ms, "ms")}`,
+    description: ({ attempts }) => `half within ${written(attempts.latency.p50_ms, "ms")}, 99 % within ${written(attempts.latency.p99_ms, "ms")}`,
   },
   rates: series(() => [line("requests", "--first", "percent"), line("attempts", "--second", "percent", [6, 4])], share, ofAll,
     ["request_success_rate", "attempt_success_rate"]),
   traffic: series(() => [line("requests", "--first", "per_s"), line("hedges", "--second", "per_s", [6, 4]),
-    line("refused", "--third", "per_s", [2, 3])], whole, fromZero, ["requests_per_s", "hedges_per_s", "shed_per_s"]),
+    line("rejected", "--third", "per_s", [2, 3])], whole, fromZero, ["requests_per_s", "hedges_per_s", "shed_per_s"]),
   quantiles: series(() => [line("p50", "--first", "ms"), line("p99", "--second", "ms", [6, 4])], (ms) => written(ms, "ms"), fromZero,
     ["attempt_p50_ms", "attempt_p99_ms"]),
-  lag: series(() => [line("in flight", "--first", "count"), line("loop turn", "--second", "ms", [6, 4], "ms")], whole, fromZero,
-    ["in_flight", "loop_turn_p99_ms"], { ms: fromZero }, () => [axis((ms) => written(ms, "ms"), { scale: "ms", side: 1, grid: { show: false } })]),
+  lag: series(() => [line("in flight", "--first", "count"), line("loop iteration", "--second", "ms", [6, 4], "ms")], whole, fromZero,
+    ["in_flight", "loop_iteration_p99_ms"], { ms: fromZero }, () => [axis((ms) => written(ms, "ms"), { scale: "ms", side: 1, grid: { show: false } })]),
 };
 
 function series(lines, values, y, fields, scales, axes) {
@@ -192,14 +191,14 @@ function series(lines, values, y, fields, scales, axes) {
       series: [since, ...lines()], axes: [overTime(), axis(values), ...(axes ? axes() : [])],
     }),
     data: (status) => [status.series.at.map((second) => second - Math.round(status.at)), ...fields.map((field) => status.series[field])],
-    told: (status) => lines().map((shown, index) => {
+    description: (status) => lines().map((shown, index) => {
       const column = status.series[fields[index]];
       return `${shown.label} ${shown.value(null, column.length ? column[column.length - 1] : null)}`;
     }).join(", "),
   };
 }
 
-function drawHedgeMark(chart) {
+function drawHedgeDelay(chart) {
   const x = chart.valToPos(latest.hedge_after_ms, "x", true);
   const { left, top, width, height } = chart.bbox;
   if (!latest.hedges_wanted || x > left + width) return;
@@ -231,7 +230,7 @@ function showCharts(status) {
       charts[id].setData(data);
     }
     if (charts[id].cursor.left < 0) charts[id].setLegend({ idx: plan.rests ? plan.rests(data) : data[0].length - 1 });
-    element.setAttribute("aria-label", plan.told(status));
+    element.setAttribute("aria-label", plan.description(status));
   }
 }
 
@@ -240,7 +239,7 @@ function resize(id) {
   charts[id].setSize({ width: element.clientWidth, height: Math.max(element.clientHeight - legendHeight(element) - 4, 60) });
 }
 
-function drawAnew() { // another colour scheme
+function redraw() { // another colour scheme
   for (const id of Object.keys(charts)) {
     charts[id].destroy();
     delete charts[id];
@@ -283,7 +282,7 @@ function attemptsTable(request) {
   const body = table.createTBody();
   for (const attempt of request.attempts) {
     const row = body.insertRow();
-    const outcome = attempt.outcome + (attempt.detail ? ` (${attempt.detail})` : "") + (attempt.number === request.winner ? ", gave the answer" : attempt.lost ? ", after the race" : "");
+    const outcome = attempt.outcome + (attempt.detail ? ` (${attempt.detail})` : "") + (attempt.number === request.winner ? ", gave the answer" : attempt.loser ? ", after the race" : "");
     for (const text of [attempt.number, written(attempt.launched_at_ms, "ms"), written(attempt.took_ms, "ms"), outcome]) {
       row.insertCell().textContent = text;
     }
@@ -302,7 +301,7 @@ function requestItem(request, span) {
   bars.append(waterfall(request, span), make("span", "hidden", tries));
   summary.append(time, make("span", `code ${request.code}`, request.code), make("span", "took", written(request.took_ms, "ms")),
     bars, make("span", "id", request.request_id));
-  const limit = request.deadline_ms === null ? "" : `; answered by ${written(request.deadline_ms, "ms")} at the latest`;
+  const limit = request.deadline_ms === null ? "" : `; deadline at ${written(request.deadline_ms, "ms")}`;
   details.append(summary, attemptsTable(request), make("p", "note", `X-Request-Id ${request.request_id}${limit}. Times of day are UTC.`));
   item.append(details);
   return item;
@@ -314,7 +313,7 @@ function showRequests(requests) {
   const list = byId("recent");
   const took = requests.map((request) => request.took_ms).sort((one, other) => one - other);
   const longest = Math.max(100, ...requests.map((request) => Math.max(request.took_ms, ...request.attempts.map((attempt) => ended(attempt, request)))));
-  // One time line for all rows; a request of 10 s does not press all others flat.
+  // One time scale for all rows; a single request of 10 s must not shrink all others.
   const span = Math.ceil(Math.min(longest, Math.max(3 * (took[took.length >> 1] || 0), 1000)) / 100) * 100;
   const keys = new Set();
   const items = requests.map((request) => {
@@ -340,11 +339,11 @@ function showRequests(requests) {
   if (focused && focused !== document.activeElement && list.contains(focused)) focused.focus();
 }
 
-// -- its life
+// -- refreshing
 
 let latest = null;
 let paused = false;
-let found = null; // what a search found stands in place of the newest requests
+let found = null; // the result of a search, shown instead of the newest requests
 
 function show(status) {
   latest = status;
@@ -352,20 +351,20 @@ function show(status) {
   showGateway(status.gateway);
   showValues(status);
   showBars("failures", status.attempts.failures, "none");
-  showBars("outcomes", status.requests.by_outcome, "nobody asked");
+  showBars("outcomes", status.requests.by_outcome, "no requests");
   showCharts(status);
   if (!found) showRequests(status.recent);
 }
 
 function alive(text, stale) {
-  say(byId("live"), text);
+  setText(byId("live"), text);
   byId("live").parentElement.classList.toggle("stale", stale);
 }
 
 async function refresh() {
   if (!paused && !document.hidden) {
     try {
-      const answer = await fetch("/status.json", { signal: AbortSignal.timeout(GIVE_UP_MS) });
+      const answer = await fetch("/status.json", { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       const status = await answer.json();
       if (!paused) {
@@ -378,7 +377,7 @@ async function refresh() {
       console.debug(error);
     }
   }
-  setTimeout(refresh, EVERY_MS);
+  setTimeout(refresh, REFRESH_INTERVAL_MS);
 }
 
 byId("pause").addEventListener("click", (event) => {
@@ -393,7 +392,7 @@ byId("find").addEventListener("submit", async (event) => {
   if (!id) return;
   const answer = await fetch(`/status.json?request_id=${encodeURIComponent(id)}`);
   found = answer.ok ? (await answer.json()).requests : [];
-  say(byId("found"), found.length ? `${found.length} found.` : "Not found: only the last 1 000 admitted requests of each worker are kept.");
+  setText(byId("found"), found.length ? `${found.length} found.` : "Not found: only the last 1 000 admitted requests of each worker are kept.");
   event.target.querySelector("[type=reset]").hidden = false;
   showRequests(found);
   if (found.length) byId("recent").querySelector("details").open = true;
@@ -401,12 +400,12 @@ byId("find").addEventListener("submit", async (event) => {
 
 byId("find").addEventListener("reset", (event) => {
   found = null;
-  say(byId("found"), "");
+  setText(byId("found"), "");
   event.target.querySelector("[type=reset]").hidden = true;
   byId("request-id").focus();
   if (latest) showRequests(latest.recent);
 });
 
 new ResizeObserver(() => Object.keys(charts).forEach(resize)).observe(document.querySelector("main"));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAnew);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 refresh();

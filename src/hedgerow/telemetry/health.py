@@ -43,7 +43,7 @@ class State(StrEnum):
     FAILING = "failing"
     STARTING = "starting"
     """The gateway has just been started: not enough data."""
-    SILENT = "silent"
+    UNKNOWN = "unknown"
     """Nothing is known: too little was asked."""
 
 
@@ -61,7 +61,7 @@ class Workers:
 
     wanted: int
     ready: int
-    untold: int = 0
+    unresponsive: int = 0
     """Ready, and without a report for `UNRESPONSIVE_S`."""
     ever_ready: bool = True
     """Some worker has served since the start."""
@@ -130,15 +130,15 @@ class Shares:
 
     @property
     def state(self) -> State:
-        """Return what the attempts say about the upstream; SILENT where they are too few to say it."""
+        """Return what the attempts say about the upstream; UNKNOWN where they are too few."""
         share, attempts = self.attempts_failed, self.attempts
         if attempts < MIN_ATTEMPTS:
-            return State.SILENT
+            return State.UNKNOWN
         if share >= FAILING and (attempts >= MIN_FOR_FAILING or self.failed == attempts):
             return State.FAILING
         if share < DEGRADED:
             return State.HEALTHY
-        return State.DEGRADED if attempts >= MIN_FOR_DEGRADED else State.SILENT
+        return State.DEGRADED if attempts >= MIN_FOR_DEGRADED else State.UNKNOWN
 
 
 def attempts_by_outcome(counts: Snapshot) -> dict[str, int]:
@@ -166,8 +166,8 @@ def assess_upstream(window: Window) -> Verdict:
     """Return the verdict on the upstream."""
     shares = Shares.of(window.counts)
     state = shares.state
-    if state is State.SILENT:
-        state = State.STARTING if window.is_first else State.SILENT
+    if state is State.UNKNOWN:
+        state = State.STARTING if window.is_first else State.UNKNOWN
         return Verdict(state, _too_little(window, shares))
     if state is State.HEALTHY:
         reason = what_succeeded(shares, window.span_s)
@@ -185,14 +185,14 @@ def assess_gateway(window: Window, workers: Workers) -> Verdict:
         if not workers.ever_ready:
             return Verdict(State.STARTING, "No worker serves yet.")
         return Verdict(State.FAILING, "No worker serves: clients are not answered.")
-    shares, internal = Shares.of(window.counts), window.counts.bugs
+    shares, internal = Shares.of(window.counts), window.counts.internal_errors
     worries: list[str] = []
     if shares.requests_shed >= OVERLOADED:
         worries.append(
             f"{_percent(shares.requests_shed)} of requests were rejected {_last(window)}: overloaded."
         )
-    if workers.untold:
-        worries.append(f"{workers.untold} of {workers.wanted} workers do not report.")
+    if workers.unresponsive:
+        worries.append(f"{workers.unresponsive} of {workers.wanted} workers do not report.")
     if workers.ready < workers.wanted:
         worries.append(f"{workers.ready} of {workers.wanted} workers serve.")
     if internal:

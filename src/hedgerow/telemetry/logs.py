@@ -221,7 +221,7 @@ class Logs:
     def _last_words(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        self.log.critical("a bug ends the process", exc_info=(kind, error, trace))
+        self.log.critical("unhandled exception ends the process", exc_info=(kind, error, trace))
         self.close()
 
 

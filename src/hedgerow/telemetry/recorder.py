@@ -58,7 +58,7 @@ class Recorder(Observer):
         self._wasted_s = 0.0
         self._client_disconnects = 0
         self._reused_connection_retries = 0
-        self._bugs = 0
+        self._internal_errors = 0
         self._overshoot = HistogramCounter(LAG_BUCKETS_S, LAG_STEP_S)
         self._lag = HistogramCounter(LAG_BUCKETS_S, LAG_STEP_S)
 
@@ -96,11 +96,11 @@ class Recorder(Observer):
             self._access_log.info("request rejected", code=code, reason=reason)
 
     def internal_error(self, request: Request | None) -> None:
-        self._bugs += 1
+        self._internal_errors += 1
         ids = {}
         if request is not None:
             ids = _ids(request.request_id, request.trace.trace_id if request.trace is not None else None)
-        self._log.exception("a bug of the gateway's ended a request", **ids)
+        self._log.exception("unhandled exception", **ids)
 
     def attempt_finished(self, attempt: Attempt) -> None:
         outcome = attempt.outcome.reason if isinstance(attempt.outcome, Failure) else "success"
@@ -169,7 +169,7 @@ class Recorder(Observer):
             shed=dict(self._shed),
             client_disconnects=self._client_disconnects,
             reused_connection_retries=self._reused_connection_retries,
-            bugs=self._bugs,
+            internal_errors=self._internal_errors,
             upstream_connections=upstream_connections,
             client_connections=client_connections,
             overshoot=_lag(self._overshoot),

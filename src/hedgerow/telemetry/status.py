@@ -37,7 +37,7 @@ class WorkersTold(msgspec.Struct):
 
     wanted: int
     ready: int
-    untold: int
+    unresponsive: int
 
 
 class VerdictTold(msgspec.Struct):
@@ -120,13 +120,13 @@ class LoadTold(msgspec.Struct):
     upstream_connections: dict[str, int]
     shed: dict[str, int]
     shed_rate: float | None
-    paced_workers: int
+    rate_limited_workers: int
     """Short of CPU, or lately so."""
-    pace: float | None
+    admission_rate_limit: float | None
     """Requests a second that those let in at the most; none if there is none."""
-    shedding_workers: int
-    loop_turn_p50_ms: float | None
-    loop_turn_p99_ms: float | None
+    overloaded_workers: int
+    loop_iteration_p50_ms: float | None
+    loop_iteration_p99_ms: float | None
     answers: int
     late: int
     """Answers after the end of their timeout."""
@@ -144,7 +144,7 @@ class SeriesTold(msgspec.Struct):
     attempt_success_rate: list[float | None] = []
     attempt_p50_ms: list[float | None] = []
     attempt_p99_ms: list[float | None] = []
-    loop_turn_p99_ms: list[float | None] = []
+    loop_iteration_p99_ms: list[float | None] = []
     in_flight: list[int] = []
 
 
@@ -202,7 +202,7 @@ def describe(
         window_s=round(span_s, 1),
         verdict=VerdictTold(upstream.state, upstream.reason),
         gateway=VerdictTold(gateway.state, gateway.reason),
-        workers=WorkersTold(workers.wanted, workers.ready, workers.untold),
+        workers=WorkersTold(workers.wanted, workers.ready, workers.unresponsive),
         requests=RequestsTold(
             total=requests,
             per_s=per_s(requests, span_s),
@@ -287,11 +287,11 @@ def _load(counts: Snapshot, shares: Shares) -> LoadTold:
         upstream_connections=counts.upstream_connections,
         shed={reason: times for reason, times in counts.shed.items() if times},
         shed_rate=round(shares.requests_shed, 4) if shares.requests + shares.shed else None,
-        paced_workers=counts.paced,
-        pace=round(counts.pace, 1) if counts.paced else None,
-        shedding_workers=counts.shedding,
-        loop_turn_p50_ms=quantile_ms(0.5, LAG_BUCKETS_S, counts.lag.counts),
-        loop_turn_p99_ms=quantile_ms(0.99, LAG_BUCKETS_S, counts.lag.counts),
+        rate_limited_workers=counts.rate_limited_workers,
+        admission_rate_limit=round(counts.admission_rate_limit, 1) if counts.rate_limited_workers else None,
+        overloaded_workers=counts.overloaded_workers,
+        loop_iteration_p50_ms=quantile_ms(0.5, LAG_BUCKETS_S, counts.lag.counts),
+        loop_iteration_p99_ms=quantile_ms(0.99, LAG_BUCKETS_S, counts.lag.counts),
         answers=answers,
         late=answers - counts.overshoot.counts[0],
     )

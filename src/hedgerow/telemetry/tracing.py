@@ -190,14 +190,14 @@ class _AttemptSpan:
         self._outcome = attempt.outcome
         self._ended_ns = _ns(attempt.ended_at) + self._to_utc_ns
         if attempt.is_loser:
-            self._end(won=False, lost=True)
+            self._end(won=False, loser=True)
 
     def race_ended(self, winner: int | None) -> None:
         """End the span, unless the attempt runs on or has ended as a loser."""
         if self._outcome is not None:
-            self._end(won=self._number == winner, lost=False)
+            self._end(won=self._number == winner, loser=False)
 
-    def _end(self, *, won: bool, lost: bool) -> None:
+    def _end(self, *, won: bool, loser: bool) -> None:
         outcome, self._outcome = self._outcome, None
         told = outcome.reason.value if isinstance(outcome, Failure) else "success"
         attributes: dict[str, AttributeValue] = {
@@ -205,10 +205,10 @@ class _AttemptSpan:
             "hedgerow.attempt.number": self._number,
             "hedgerow.attempt.outcome": told,
             "hedgerow.attempt.winner": won,
-            "hedgerow.attempt.lost": lost,
+            "hedgerow.attempt.loser": loser,
         }
         status = _UNSET
-        if isinstance(outcome, Failure) and not lost:  # a loser is neither a failure nor a success
+        if isinstance(outcome, Failure) and not loser:  # a loser is neither a failure nor a success
             attributes["error.type"] = told
             status = Status(StatusCode.ERROR, outcome.detail or None)
         self._maker.end(

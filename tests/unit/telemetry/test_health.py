@@ -71,22 +71,22 @@ def upstream(counted: Snapshot, *, is_first: bool = False) -> tuple[State, str]:
         ),
         (
             counts(),
-            State.SILENT,
+            State.UNKNOWN,
             "No client asked in the last 30 s, so nothing is known about the upstream.",
         ),
         (
             counts(0, 4),
-            State.SILENT,
+            State.UNKNOWN,
             "4 attempts ended in the last 30 s, 4 of them failed: too few to judge.",
         ),
         (
             counts(6, 4),
-            State.SILENT,
+            State.UNKNOWN,
             "10 attempts ended in the last 30 s, 4 of them failed: too few to judge.",
         ),
         (
             counts(1, in_flight=7),
-            State.SILENT,
+            State.UNKNOWN,
             "7 requests waiting; 1 attempt ended in the last 30 s.",
         ),
         (
@@ -134,7 +134,7 @@ def cut_off(*seconds: float, successes: tuple[float, ...] = ()) -> Snapshot:
 def test_f9_attempts_that_we_cut_off_early_say_nothing() -> None:
     assert upstream(cut_off(*[0.4] * 60, successes=(0.2,) * 40))[0] is State.HEALTHY
     state, reason = upstream(cut_off(*[0.4] * 60))
-    assert state is State.SILENT
+    assert state is State.UNKNOWN
     assert "60 more cut off too early to know" in reason
 
 
@@ -170,7 +170,7 @@ def test_f10_a_status_is_named_by_its_number() -> None:
 def test_rejections_of_the_gateway_are_its_own() -> None:
     overloaded = counts(92, 8, served=50)
     overloaded.requests["overloaded"] = 950
-    overloaded.shed = {"load": 950}
+    overloaded.shed = {"rate_limit": 950}
     assert upstream(overloaded)[0] is State.HEALTHY
     verdict = assess_gateway(Window(overloaded, 30.0), ALL_WELL)
     assert (verdict.state, verdict.reason) == (
@@ -181,7 +181,7 @@ def test_rejections_of_the_gateway_are_its_own() -> None:
 
 def test_internal_errors_of_the_gateway_are_its_own() -> None:
     broken = counts(100, served=50)
-    broken.requests["internal"], broken.bugs = 50, 50
+    broken.requests["internal"], broken.internal_errors = 50, 50
     assert upstream(broken)[0] is State.HEALTHY
     verdict = assess_gateway(Window(broken, 30.0), ALL_WELL)
     assert (verdict.state, verdict.reason) == (
@@ -194,7 +194,7 @@ def test_internal_errors_of_the_gateway_are_its_own() -> None:
     ("workers", "state", "reason"),
     [
         (ALL_WELL, State.HEALTHY, "2 of 2 workers serve."),
-        (Workers(2, 2, untold=1), State.DEGRADED, "1 of 2 workers do not report."),
+        (Workers(2, 2, unresponsive=1), State.DEGRADED, "1 of 2 workers do not report."),
         (Workers(2, 1), State.DEGRADED, "1 of 2 workers serve."),
         (Workers(2, 0), State.FAILING, "No worker serves: clients are not answered."),
         (Workers(2, 0, ever_ready=False), State.STARTING, "No worker serves yet."),
@@ -218,8 +218,8 @@ def test_what_clients_got_never_changes_the_upstreams_verdict(
         attempts={"1": {**attempts["1"], "timeout": early}},
         attempt_duration={"timeout": lasting(*[0.3] * early)},
         requests={"success": served, "out_of_time": late, "overloaded": shed, "internal": internal},
-        shed={"load": shed},
-        bugs=internal,
+        shed={"rate_limit": shed},
+        internal_errors=internal,
     )
     assert upstream(with_clients)[0] is upstream(alone)[0]
 

@@ -49,7 +49,7 @@ def test_what_is_older_than_the_window_is_not_counted_without_any_traffic() -> N
         now = BEGAN_AT + second
         states.append(read(history, counted(100), now).verdict.state)
         history.sample(counted(100), now)
-    assert states == [State.FAILING] * int(WINDOW_S) + [State.SILENT] * 2
+    assert states == [State.FAILING] * int(WINDOW_S) + [State.UNKNOWN] * 2
 
 
 def test_a_read_does_not_change_what_is_read() -> None:

@@ -87,7 +87,7 @@ def test_what_is_told_is_what_was_counted() -> None:
         30,
         3,
     )
-    assert told.load.loop_turn_p99_ms == 1.0
+    assert told.load.loop_iteration_p99_ms == 1.0
     assert told.series.requests_per_s == [12.0] * 3
     assert told.series.attempt_success_rate == [0.6471] * 3
     assert told.series.at == [1_700_000_001, 1_700_000_002, 1_700_000_003]

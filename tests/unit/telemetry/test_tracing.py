@@ -68,7 +68,7 @@ class Traced:
 
     @property
     def spans(self) -> dict[int, tuple[object, object, object, StatusCode]]:
-        """Return outcome, winner, lost and status of each attempt whose span has ended; 0 is the request."""
+        """Return outcome, winner, loser and status of each attempt whose span has ended; 0 is the request."""
         found_spans: dict[int, tuple[object, object, object, StatusCode]] = {}
         for span in self.exporter.get_finished_spans():
             found = span.attributes or {}
@@ -79,7 +79,7 @@ class Traced:
             found_spans[number] = (
                 found.get(kind + "outcome"),
                 found.get(kind + "winner"),
-                found.get(kind + "lost"),
+                found.get(kind + "loser"),
                 span.status.status_code,
             )
         return found_spans

@@ -20,7 +20,7 @@ from deploy.settings_of import settings_of
 from deploy.tools import missing
 from docs.markdown import DOCUMENTS
 from hedgerow import __version__
-from hedgerow.cpus import usable_cpus
+from hedgerow.processes.cpu_count import usable_cpus
 from hedgerow.processes.supervision import KILL_AFTER_S
 from hedgerow.settings import EMBEDDED, parse_target
 from hedgerow.settings.schema import all_settings

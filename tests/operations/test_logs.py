@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hedgerow.settings import LogFormat
-from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITING_LINES, Logs, ungated
+from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITING_LINES, Logs, unlimited
 from operations.conftest import Serve, Simulate
 from operations.processes import FAULTLESS, READ_TIMEOUT_S, Served
 
@@ -234,7 +234,7 @@ def test_a_stderr_that_somebody_made_non_blocking_loses_no_line(tmp_path: Path) 
         subprocess.Popen(["cat"], stdin=log, stdout=copy) as cat,
     ):
         for number in range(500):
-            ungated(logs.log).info("line", number=number, long="x" * 200)
+            unlimited(logs.log).info("line", number=number, long="x" * 200)
         logs.flush(READ_TIMEOUT_S)
         os.close(writer)
         cat.wait(READ_TIMEOUT_S)

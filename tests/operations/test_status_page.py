@@ -16,11 +16,11 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, expect, sync_playwright
 
 from deploy.tools import tool
-from hedgerow.telemetry.health import State, Workers
-from hedgerow.telemetry.history import History
+from hedgerow.status.health import HealthState, Workers
+from hedgerow.status.history import History
+from hedgerow.status.report import About
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
-from hedgerow.telemetry.status import About
 from operations.conftest import Serve, Simulate
 from operations.processes import FAULTLESS, Served
 
@@ -212,7 +212,7 @@ def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: Served, show: S
     assert page.evaluate(blocked + "document.head.append(s); window.ran") is False
     assert "Content Security Policy" in " ".join(shown.complaints)
     for name in ("status.js", "status.css", "index.html"):
-        source = (Path(__file__).parents[2] / "src/hedgerow/status_page" / name).read_text()
+        source = (Path(__file__).parents[2] / "src/hedgerow/status/page" / name).read_text()
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", source)
         assert "style=" not in source
 
@@ -243,11 +243,20 @@ def a_status(
 
 
 STATES = {
-    State.HEALTHY: (Snapshot(attempts={"1": {"success": 90, "reset": 10}}, requests={"success": 100}), 60.0),
-    State.DEGRADED: (Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}), 60.0),
-    State.FAILING: (Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}), 60.0),
-    State.STARTING: (Snapshot(attempts={"1": {"success": 3, "reset": 2}}, requests={"success": 3}), 4.0),
-    State.UNKNOWN: (Snapshot(), 60.0),
+    HealthState.HEALTHY: (
+        Snapshot(attempts={"1": {"success": 90, "reset": 10}}, requests={"success": 100}),
+        60.0,
+    ),
+    HealthState.DEGRADED: (
+        Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}),
+        60.0,
+    ),
+    HealthState.FAILING: (Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}), 60.0),
+    HealthState.STARTING: (
+        Snapshot(attempts={"1": {"success": 3, "reset": 2}}, requests={"success": 3}),
+        4.0,
+    ),
+    HealthState.UNKNOWN: (Snapshot(), 60.0),
 }
 
 
@@ -280,7 +289,7 @@ def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong
             r"The gateway itself is degraded\.\s+90.5 % of requests were rejected in the last 1 s: overloaded\."
         )
     )
-    page = show(idle.admin).open(a_status(STATES[State.HEALTHY][0]))
+    page = show(idle.admin).open(a_status(STATES[HealthState.HEALTHY][0]))
     expect(page.locator("#verdict h2")).to_have_text("healthy")
     expect(page.locator("#gateway")).to_be_hidden()
 
@@ -415,7 +424,7 @@ def test_it_can_be_used_by_keyboard_alone(idle: Served, show: Show) -> None:
 
 def test_what_is_open_stays_open_while_the_page_lives_on(idle: Served, show: Show) -> None:
     first, second = a_request("first"), a_request("second")
-    status = a_status(STATES[State.HEALTHY][0], first)
+    status = a_status(STATES[HealthState.HEALTHY][0], first)
     shown = show(idle.admin)
     page = shown.open(status)
     page.locator("#recent summary").click()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hedgerow.admin.server import MAX_CONNECTIONS
-from hedgerow.telemetry.status import RECENT
+from hedgerow.status.report import RECENT
 from operations.conftest import Serve, Simulate
 from operations.processes import FAULTLESS
 

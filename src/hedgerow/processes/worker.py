@@ -56,7 +56,7 @@ from hedgerow.upstream.connector import Connector, NameLookup
 from hedgerow.upstream.pool import ConnectionPool
 
 if TYPE_CHECKING:
-    from hedgerow.telemetry.tracing import Tracing
+    from hedgerow.tracing.request_spans import Tracing
 
 CLOCK: Final = monotonic
 
@@ -65,7 +65,7 @@ def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger)
     """Record traces if it is wanted. OpenTelemetry is loaded only then: it takes 0.15 s and 13 MB."""
     if not settings.trace_sample:
         return None
-    from hedgerow.telemetry.tracing import begin  # noqa: PLC0415
+    from hedgerow.tracing.request_spans import begin  # noqa: PLC0415
 
     return begin(settings.trace_sample, target, CLOCK, log)
 

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from hedgerow import __version__
 from hedgerow.core.outcomes import FailureReason
-from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, Lag, Snapshot
+from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, LagHistogram, Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0.encode()
 
@@ -228,7 +228,7 @@ def _histograms(name: str, text: str, by_outcome: Mapping[str, Histogram]) -> Me
     return family
 
 
-def _lag(name: str, text: str, lag: Lag) -> Metric:
+def _lag(name: str, text: str, lag: LagHistogram) -> Metric:
     family = HistogramMetricFamily(name, text)
     family.add_metric((), list(_cumulative(LAG_BUCKETS_S, lag.counts)), lag.sum_s)
     return family

@@ -11,7 +11,7 @@ from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, Rac
 from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog
 from hedgerow.telemetry.histogram import HistogramCounter
-from hedgerow.telemetry.logs import ungated
+from hedgerow.telemetry.logs import unlimited
 from hedgerow.telemetry.recent_requests import RecentRequests
 from hedgerow.telemetry.snapshot import (
     BUCKET_STEP_S,
@@ -21,7 +21,7 @@ from hedgerow.telemetry.snapshot import (
     MAX_STATUSES,
     UNKNOWN,
     Histogram,
-    Lag,
+    LagHistogram,
     Snapshot,
     add,
 )
@@ -43,7 +43,7 @@ class Recorder(Observer):
     def __init__(self, log: FilteringBoundLogger, access_log: AccessLog, hedges: int = 2) -> None:
         self._log = log
         self._log_all = access_log is AccessLog.ALL
-        self._access_log = ungated(log) if self._log_all else log
+        self._access_log = unlimited(log) if self._log_all else log
         self._log_errors = access_log is not AccessLog.OFF
         self._hedges = hedges
         self.recent = RecentRequests()
@@ -208,8 +208,8 @@ def _histogram(counted: HistogramCounter) -> Histogram:
     return Histogram(list(counted.counts), counted.sum_s)
 
 
-def _lag(counted: HistogramCounter) -> Lag:
-    return Lag(list(counted.counts), counted.sum_s)
+def _lag(counted: HistogramCounter) -> LagHistogram:
+    return LagHistogram(list(counted.counts), counted.sum_s)
 
 
 def _ids(request_id: bytes, trace_id: str | None) -> dict[str, str]:

@@ -75,7 +75,7 @@ LAG_STEP_S: Final = 0.0005
 """All bounds are multiples of this."""
 
 
-class Lag(msgspec.Struct):
+class LagHistogram(msgspec.Struct):
     """How late something was, by bucket; early counts as 0."""
 
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(LAG_BUCKETS_S) + 1))
@@ -120,9 +120,9 @@ class Snapshot(msgspec.Struct):
     """Gauge, by state."""
     client_connections: int = 0
     """Gauge."""
-    overshoot: Lag = msgspec.field(default_factory=Lag)
+    overshoot: LagHistogram = msgspec.field(default_factory=LagHistogram)
     """How late responses were, past their deadline."""
-    lag: Lag = msgspec.field(default_factory=Lag)
+    lag: LagHistogram = msgspec.field(default_factory=LagHistogram)
     """Duration of event loop iterations."""
     max_in_flight: int = 0
     """Gauge: requests that may be in flight."""
@@ -165,7 +165,7 @@ def add(left: T, right: T) -> T:
     return total  # type: ignore[no-any-return]
 
 
-def since(earlier: Snapshot, later: Snapshot) -> Snapshot:
+def difference(earlier: Snapshot, later: Snapshot) -> Snapshot:
     """Return what was counted between two snapshots of the same gateway; gauges are the later one's."""
     counted = _minus(later, earlier)
     for name in GAUGES:

@@ -18,7 +18,7 @@ from hedgerow.processes.control_channel import (
 )
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import LogFormat, Settings
-from hedgerow.telemetry.health import UNRESPONSIVE_S
+from hedgerow.status.health import UNRESPONSIVE_S
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot

@@ -22,7 +22,7 @@ from hedgerow.processes.control_channel import (
 )
 from hedgerow.processes.worker_channel import MAX_UNANSWERED, ChannelListener, WorkerChannel
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.snapshot import Lag, Snapshot
+from hedgerow.telemetry.snapshot import LagHistogram, Snapshot
 
 RECORD = RequestRecord("a", "success", 1.0, 2.0, None, None, [])
 SNAPSHOT = SnapshotReply(Snapshot(internal_errors=1))
@@ -152,7 +152,7 @@ JUNK = {
     "another type": b'{"type":"other"}\n',
     "a reply to another request": encode(RecentReply([])),
     "one reply too many": encode(SNAPSHOT) * 2,
-    "counts of another shape": encode(SnapshotReply(Snapshot(lag=Lag(counts=[1, 2])))),
+    "counts of another shape": encode(SnapshotReply(Snapshot(lag=LagHistogram(counts=[1, 2])))),
     "deeply nested": b'{"type":"snapshot","x":' + b"[" * 100_000 + b"\n",
     "a request": encode(GetSnapshot()),
 }

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from hedgerow_simulator.listening import listen, work_url
+from hedgerow_simulator.listen import listen, work_url
 from simulator.processes import FAULTLESS, command, run_to_end
 
 

@@ -9,9 +9,9 @@ from itertools import accumulate
 import msgspec
 
 from hedgerow import __version__
-from hedgerow.telemetry.health import (
-    Shares,
-    State,
+from hedgerow.status.health import (
+    ErrorRates,
+    HealthState,
     Window,
     Workers,
     assess_gateway,
@@ -32,7 +32,7 @@ RECENT = 25
 """Requests that are shown."""
 
 
-class WorkersTold(msgspec.Struct):
+class WorkersStatus(msgspec.Struct):
     """How many workers there should be, serve, and do not tell their counts."""
 
     wanted: int
@@ -40,14 +40,14 @@ class WorkersTold(msgspec.Struct):
     unresponsive: int
 
 
-class VerdictTold(msgspec.Struct):
+class VerdictStatus(msgspec.Struct):
     """How the upstream behaves, or the gateway, and why in words."""
 
-    state: State
+    state: HealthState
     reason: str
 
 
-class RequestsTold(msgspec.Struct):
+class RequestsStatus(msgspec.Struct):
     """Requests in the window. The success rate is of those that were answered after a race."""
 
     total: int
@@ -56,7 +56,7 @@ class RequestsTold(msgspec.Struct):
     by_outcome: dict[str, int]
 
 
-class LatencyTold(msgspec.Struct):
+class LatencyStatus(msgspec.Struct):
     """How fast the upstream's successes are."""
 
     p50_ms: float | None
@@ -67,7 +67,7 @@ class LatencyTold(msgspec.Struct):
     """One for each of `le_ms`, and one for what is above all of them."""
 
 
-class AttemptsTold(msgspec.Struct):
+class AttemptsStatus(msgspec.Struct):
     """Attempts that ended in the window, losers too."""
 
     total: int
@@ -78,10 +78,10 @@ class AttemptsTold(msgspec.Struct):
     """By reason; statuses without a reason of their own by number, as `status_401`."""
     cut_off: int
     """Of those, attempts that we ended so early that they say nothing about the upstream; in no success rate."""
-    latency: LatencyTold
+    latency: LatencyStatus
 
 
-class CallersTold(msgspec.Struct):
+class ClientsStatus(msgspec.Struct):
     """What callers got, or would have got; quantiles are of the successes alone."""
 
     requests: int
@@ -94,12 +94,12 @@ class CallersTold(msgspec.Struct):
     """Share of all requests with a success by each of `le_ms`."""
 
 
-class HedgingTold(msgspec.Struct):
+class HedgingStatus(msgspec.Struct):
     """What hedging brought, and what it cost."""
 
     le_ms: list[float]
-    with_hedging: CallersTold
-    without_hedging: CallersTold
+    with_hedging: ClientsStatus
+    without_hedging: ClientsStatus
     unknown: int
     """First attempts that were cut off before it could be known."""
     fired: int
@@ -111,7 +111,7 @@ class HedgingTold(msgspec.Struct):
     wasted_s: float
 
 
-class LoadTold(msgspec.Struct):
+class LoadStatus(msgspec.Struct):
     """How the gateway itself is."""
 
     in_flight: int
@@ -132,7 +132,7 @@ class LoadTold(msgspec.Struct):
     """Answers after the end of their timeout."""
 
 
-class SeriesTold(msgspec.Struct):
+class SeriesStatus(msgspec.Struct):
     """One value for each second, oldest first; null where nothing happened."""
 
     at: list[int] = []
@@ -158,16 +158,16 @@ class Status(msgspec.Struct):
     hedges_wanted: int
     window_s: float
     """How long the figures reach back."""
-    verdict: VerdictTold
+    verdict: VerdictStatus
     """On the upstream alone."""
-    gateway: VerdictTold
+    gateway: VerdictStatus
     """On the gateway itself: overload, workers, internal errors."""
-    workers: WorkersTold
-    requests: RequestsTold
-    attempts: AttemptsTold
-    hedging: HedgingTold
-    load: LoadTold
-    series: SeriesTold
+    workers: WorkersStatus
+    requests: RequestsStatus
+    attempts: AttemptsStatus
+    hedging: HedgingStatus
+    load: LoadStatus
+    series: SeriesStatus
     recent: list[RequestRecord]
 
 
@@ -179,18 +179,18 @@ class About(msgspec.Struct, frozen=True):
     hedges: int
 
 
-def describe(
+def build_report(
     about: About,
     window: Window,
     *,
     workers: Workers,
-    series: SeriesTold,
+    series: SeriesStatus,
     recent: list[RequestRecord],
     at: float,
 ) -> Status:
     """Describe everything, from what was counted in the window."""
     counts, span_s = window.counts, window.span_s
-    shares = Shares.of(counts)
+    shares = ErrorRates.of(counts)
     upstream, gateway = assess_upstream(window), assess_gateway(window, workers)
     requests = sum(counts.requests.values())
     return Status(
@@ -200,10 +200,10 @@ def describe(
         hedge_after_ms=about.hedge_after_ms,
         hedges_wanted=about.hedges,
         window_s=round(span_s, 1),
-        verdict=VerdictTold(upstream.state, upstream.reason),
-        gateway=VerdictTold(gateway.state, gateway.reason),
-        workers=WorkersTold(workers.wanted, workers.ready, workers.unresponsive),
-        requests=RequestsTold(
+        verdict=VerdictStatus(upstream.state, upstream.reason),
+        gateway=VerdictStatus(gateway.state, gateway.reason),
+        workers=WorkersStatus(workers.wanted, workers.ready, workers.unresponsive),
+        requests=RequestsStatus(
             total=requests,
             per_s=per_s(requests, span_s),
             success_rate=rate(shares.requests - shares.unserved, shares.requests),
@@ -217,18 +217,18 @@ def describe(
     )
 
 
-def _attempts(counts: Snapshot, shares: Shares, span_s: float) -> AttemptsTold:
+def _attempts(counts: Snapshot, shares: ErrorRates, span_s: float) -> AttemptsStatus:
     outcomes = attempts_by_outcome(counts)
     total = sum(outcomes.values())
     successes = counts.attempt_duration.get("success", Histogram()).counts
-    return AttemptsTold(
+    return AttemptsStatus(
         total=total,
         per_s=per_s(total, span_s),
         success_rate=rate(shares.attempts - shares.failed, shares.attempts),
         per_request=_ratio(total, sum(counts.attempts.get("1", {}).values())),
         failures={reason: times for reason, times in sorted(outcomes.items()) if reason != "success"},
         cut_off=shares.cut_off,
-        latency=LatencyTold(
+        latency=LatencyStatus(
             p50_ms=quantile_ms(0.5, BUCKETS_S, successes),
             p90_ms=quantile_ms(0.9, BUCKETS_S, successes),
             p99_ms=quantile_ms(0.99, BUCKETS_S, successes),
@@ -238,11 +238,11 @@ def _attempts(counts: Snapshot, shares: Shares, span_s: float) -> AttemptsTold:
     )
 
 
-def _hedging(counts: Snapshot) -> HedgingTold:
+def _hedging(counts: Snapshot) -> HedgingStatus:
     hedges = counts.hedges
     fired, won = hedges.get("fired", 0), hedges.get("won", 0)
     unknown = counts.first_attempt_duration.get(UNKNOWN, Histogram()).count
-    return HedgingTold(
+    return HedgingStatus(
         le_ms=_LE_MS,
         with_hedging=_callers(
             {
@@ -262,11 +262,11 @@ def _hedging(counts: Snapshot) -> HedgingTold:
     )
 
 
-def _callers(durations: dict[str, Histogram]) -> CallersTold:
+def _callers(durations: dict[str, Histogram]) -> ClientsStatus:
     requests = sum(histogram.count for histogram in durations.values())
     successes = durations.get("success", Histogram())
     unknown = durations.get(UNKNOWN, Histogram()).count
-    return CallersTold(
+    return ClientsStatus(
         requests=requests,
         success_rate=rate(successes.count, requests),
         success_rate_at_most=rate(successes.count + unknown, requests),
@@ -278,9 +278,9 @@ def _callers(durations: dict[str, Histogram]) -> CallersTold:
     )
 
 
-def _load(counts: Snapshot, shares: Shares) -> LoadTold:
+def _load(counts: Snapshot, shares: ErrorRates) -> LoadStatus:
     answers = sum(counts.overshoot.counts)
-    return LoadTold(
+    return LoadStatus(
         in_flight=counts.in_flight,
         in_flight_limit=counts.max_in_flight,
         client_connections=counts.client_connections,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hedgerow.cpus import usable_cpus
+from hedgerow.processes.cpu_count import usable_cpus
 
 CPUS = len(os.sched_getaffinity(0))
 

@@ -8,10 +8,10 @@ or suspended since. The time of day is only added where it is shown.
 from collections import deque
 from typing import Any, Final
 
-from hedgerow.telemetry.health import Shares, Window, Workers
+from hedgerow.status.health import ErrorRates, Window, Workers
+from hedgerow.status.report import About, SeriesStatus, Status, build_report, per_s, quantile_ms, rate
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, Histogram, Snapshot, since
-from hedgerow.telemetry.status import About, SeriesTold, Status, describe, per_s, quantile_ms, rate
+from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, Histogram, Snapshot, difference
 
 SAMPLE_S: Final = 1.0
 """From one sample of the counts to the next."""
@@ -36,7 +36,7 @@ class History:
             self._began_at = now
         if self._samples:
             earlier_at, earlier = self._samples[-1]
-            self._rows.append((now, _row(since(earlier, counts), max(now - earlier_at, 1e-3))))
+            self._rows.append((now, _row(difference(earlier, counts), max(now - earlier_at, 1e-3))))
         self._samples.append((now, counts))
 
     def window(self, counts: Snapshot, now: float) -> Window:
@@ -44,7 +44,7 @@ class History:
         oldest_at = now - WINDOW_S - SAMPLE_S / 2
         at, earliest = next((sample for sample in self._samples if sample[0] >= oldest_at), (now, counts))
         began_at = now if self._began_at is None else self._began_at
-        return Window(since(earliest, counts), now - at, is_first=began_at >= oldest_at)
+        return Window(difference(earliest, counts), now - at, is_first=began_at >= oldest_at)
 
     def status(
         self,
@@ -60,13 +60,13 @@ class History:
             (round(at + utc_offset_s), *row) for at, row in self._rows if at >= now - SERIES_S - SAMPLE_S / 2
         ]
         columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
-        series = SeriesTold(*columns) if columns else SeriesTold()
+        series = SeriesStatus(*columns) if columns else SeriesStatus()
         window, at = self.window(counts, now), now + utc_offset_s
-        return describe(self._about, window, workers=workers, series=series, recent=recent, at=at)
+        return build_report(self._about, window, workers=workers, series=series, recent=recent, at=at)
 
 
 def _row(counts: Snapshot, span_s: float) -> tuple[object, ...]:
-    shares = Shares.of(counts)
+    shares = ErrorRates.of(counts)
     successes = counts.attempt_duration.get("success", Histogram())
     return (
         per_s(sum(counts.requests.values()), span_s),

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Protocol
 
-from hedgerow_simulator.limits import IDLE_LIMIT_S, LONGEST_ANSWER_S, MAX_CONNECTIONS, SWEEP_EVERY_S
+from hedgerow_simulator.limits import IDLE_TIMEOUT_S, MAX_CONNECTIONS, MAX_RESPONSE_S, REAP_INTERVAL_S
 
 
-class Bounded(Protocol):
+class TrackedConnection(Protocol):
     """What is asked of a connection: since when it has been in its state (the loop's clock), and to end."""
 
     since: float
@@ -21,11 +21,11 @@ class Bounded(Protocol):
         ...
 
 
-class OpenConnections:
+class ConnectionRegistry:
     """Keeps the connections, and cuts off those idle or unanswered for longer than the limits."""
 
     def __init__(self) -> None:
-        self._members: set[Bounded] = set()
+        self._members: set[TrackedConnection] = set()
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -35,13 +35,13 @@ class OpenConnections:
         """No connection is left."""
         return not self._members
 
-    def add(self, connection: Bounded) -> None:
+    def add(self, connection: TrackedConnection) -> None:
         """Keep the connection; one too many, or one that comes after the end, is cut off at once."""
         self._members.add(connection)
         if self._closed or len(self._members) > MAX_CONNECTIONS:
             connection.abort()
 
-    def discard(self, connection: Bounded) -> None:
+    def discard(self, connection: TrackedConnection) -> None:
         """Forget one that is gone."""
         self._members.discard(connection)
 
@@ -50,9 +50,9 @@ class OpenConnections:
         for connection in tuple(self._members):
             connection.abort()
 
-    def start_sweeping(self) -> None:
+    def start_reaping(self) -> None:
         """Look for connections past their limits from time to time, until `close`."""
-        self._timer = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
+        self._timer = self._loop.call_later(REAP_INTERVAL_S, self._reap)
 
     def close(self) -> None:
         """Cut off every one, and each that still comes; the sweeping ends."""
@@ -61,9 +61,9 @@ class OpenConnections:
             self._timer.cancel()
         self.abort_all()
 
-    def _sweep(self) -> None:
+    def _reap(self) -> None:
         now = self._loop.time()
         for connection in tuple(self._members):
-            if now - connection.since > (LONGEST_ANSWER_S if connection.is_busy else IDLE_LIMIT_S):
+            if now - connection.since > (MAX_RESPONSE_S if connection.is_busy else IDLE_TIMEOUT_S):
                 connection.abort()
-        self.start_sweeping()
+        self.start_reaping()

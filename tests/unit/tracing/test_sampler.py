@@ -3,7 +3,7 @@
 import pytest
 
 from hedgerow.core.trace_context import TraceContext, parse_trace_context
-from hedgerow.telemetry.sampling import Sampler
+from hedgerow.tracing.sampler import Sampler
 from support.attempts import make_request
 
 

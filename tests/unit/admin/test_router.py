@@ -6,7 +6,7 @@ import json
 import pytest
 import structlog
 
-from hedgerow.admin.routes import AdminRoutes, Readiness
+from hedgerow.admin.router import AdminRouter, Readiness
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from support.virtual_asyncio import run_in_virtual_time
@@ -26,7 +26,7 @@ class AdminPort:
             b"/cancelled": self._cancelled,
         }  # fmt: skip
         pages = {b"/page/app.js": Response(200, b"page")}
-        self.routes = AdminRoutes(self._readiness, endpoints, pages, log)
+        self.routes = AdminRouter(self._readiness, endpoints, pages, log)
 
     def _note(self, _logger: object, _level: str, event: structlog.typing.EventDict) -> str:
         self.lines.append(event["event"])

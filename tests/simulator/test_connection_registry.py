@@ -3,9 +3,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from hedgerow_simulator import open_connections
-from hedgerow_simulator.limits import IDLE_LIMIT_S, LONGEST_ANSWER_S
-from hedgerow_simulator.open_connections import OpenConnections
+from hedgerow_simulator import connection_registry
+from hedgerow_simulator.connection_registry import ConnectionRegistry
+from hedgerow_simulator.limits import IDLE_TIMEOUT_S, MAX_RESPONSE_S
 
 
 @dataclass(eq=False)
@@ -19,17 +19,17 @@ class Member:
 
 
 def test_idle_connections_are_kept_for_75_seconds_at_least() -> None:
-    assert IDLE_LIMIT_S >= 75
+    assert IDLE_TIMEOUT_S >= 75
 
 
 async def test_only_those_past_their_limit_are_cut_off() -> None:
     now = asyncio.get_running_loop().time()
-    connections = OpenConnections()
-    idle, idle_too_long = Member(now - IDLE_LIMIT_S + 10), Member(now - IDLE_LIMIT_S - 1)
-    busy, busy_too_long = Member(now - LONGEST_ANSWER_S + 10, True), Member(now - LONGEST_ANSWER_S - 1, True)
+    connections = ConnectionRegistry()
+    idle, idle_too_long = Member(now - IDLE_TIMEOUT_S + 10), Member(now - IDLE_TIMEOUT_S - 1)
+    busy, busy_too_long = Member(now - MAX_RESPONSE_S + 10, True), Member(now - MAX_RESPONSE_S - 1, True)
     for member in (idle, idle_too_long, busy, busy_too_long):
         connections.add(member)
-    connections._sweep()
+    connections._reap()
     assert [member.aborted for member in (idle, idle_too_long, busy, busy_too_long)] == [
         False,
         True,
@@ -42,8 +42,8 @@ async def test_only_those_past_their_limit_are_cut_off() -> None:
 
 
 async def test_one_too_many_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_connections, "MAX_CONNECTIONS", 2)
-    connections = OpenConnections()
+    monkeypatch.setattr(connection_registry, "MAX_CONNECTIONS", 2)
+    connections = ConnectionRegistry()
     members = [Member(0.0) for _ in range(3)]
     for member in members:
         connections.add(member)
@@ -51,7 +51,7 @@ async def test_one_too_many_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_one_that_comes_after_the_end_is_cut_off() -> None:
-    connections = OpenConnections()
+    connections = ConnectionRegistry()
     connections.close()
     late = Member(0.0)
     connections.add(late)
@@ -62,10 +62,10 @@ async def test_one_that_comes_after_the_end_is_cut_off() -> None:
 
 
 async def test_sweeping_goes_on_until_the_end() -> None:
-    connections = OpenConnections()
-    connections.start_sweeping()
+    connections = ConnectionRegistry()
+    connections.start_reaping()
     first = connections._timer
-    connections._sweep()
+    connections._reap()
     second = connections._timer
     assert first is not second
     connections.close()

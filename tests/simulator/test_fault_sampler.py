@@ -5,7 +5,7 @@ from math import sqrt
 import pytest
 
 from hedgerow_simulator import Behaviour
-from hedgerow_simulator.draws import Draw, Draws
+from hedgerow_simulator.fault_sampler import FaultSampler, Sample
 
 DRAWS = 100_000
 GOLDEN = [
@@ -20,8 +20,8 @@ GOLDEN = [
 ]
 
 
-def draws(behaviour: Behaviour, count: int, index: int = 0) -> list[Draw]:
-    source = Draws(behaviour, index)
+def draws(behaviour: Behaviour, count: int, index: int = 0) -> list[Sample]:
+    source = FaultSampler(behaviour, index)
     return list(islice(iter(source.next, None), count))
 
 

@@ -9,9 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from hedgerow import __version__
-from hedgerow.admin.routes import Readiness
-from hedgerow.gateway import SMART_PATH
-from hedgerow.openapi.parts import (
+from hedgerow.admin.openapi_schemas import (
     HEADERS,
     JSON,
     SCHEMAS,
@@ -24,11 +22,13 @@ from hedgerow.openapi.parts import (
     refusals,
     with_constants,
 )
+from hedgerow.admin.router import Readiness
+from hedgerow.gateway import SMART_PATH
 from hedgerow.settings import Settings
+from hedgerow.status.report import Status
 from hedgerow.telemetry.prometheus import CONTENT_TYPE as METRICS
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.status import Status
 
 PATH = b"/openapi.json"
 

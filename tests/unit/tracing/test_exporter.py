@@ -1,10 +1,10 @@
 import logging
 
-from hedgerow.telemetry.spans import _LastWords
+from hedgerow.tracing.exporter import _LastLogMessage
 
 
 def test_why_spans_cannot_be_exported_does_not_quote_secrets_of_the_receivers_url() -> None:
-    words = _LastWords()
+    words = _LastLogMessage()
     words.emit(
         logging.LogRecord(
             "opentelemetry", logging.ERROR, "", 1, "Failed: %s with url: /v1/traces?k=s3cr3t",

@@ -35,7 +35,7 @@ UNRESPONSIVE_S: Final = 5.0
 """A worker that has not reported its counts for this long lags or is stopped."""
 
 
-class State(StrEnum):
+class HealthState(StrEnum):
     """How the upstream, or the gateway, is."""
 
     HEALTHY = "healthy"
@@ -48,10 +48,10 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class HealthReport:
     """The state, and why in words."""
 
-    state: State
+    state: HealthState
     reason: str
 
 
@@ -78,7 +78,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
+class ErrorRates:
     """What went well and what did not, in one span of time."""
 
     attempts: int
@@ -95,7 +95,7 @@ class Shares:
     shed: int
 
     @classmethod
-    def of(cls, counts: Snapshot) -> "Shares":
+    def of(cls, counts: Snapshot) -> "ErrorRates":
         """Take them from the differences of counts."""
         outcomes = attempts_by_outcome(counts)
         ended_by_us = outcomes.pop(FailureReason.TIMEOUT, 0)
@@ -129,16 +129,16 @@ class Shares:
         return self.shed / (self.requests + self.shed) if self.shed else 0.0
 
     @property
-    def state(self) -> State:
+    def state(self) -> HealthState:
         """Return what the attempts say about the upstream; UNKNOWN where they are too few."""
         share, attempts = self.attempts_failed, self.attempts
         if attempts < MIN_ATTEMPTS:
-            return State.UNKNOWN
+            return HealthState.UNKNOWN
         if share >= FAILING and (attempts >= MIN_FOR_FAILING or self.failed == attempts):
-            return State.FAILING
+            return HealthState.FAILING
         if share < DEGRADED:
-            return State.HEALTHY
-        return State.DEGRADED if attempts >= MIN_FOR_DEGRADED else State.UNKNOWN
+            return HealthState.HEALTHY
+        return HealthState.DEGRADED if attempts >= MIN_FOR_DEGRADED else HealthState.UNKNOWN
 
 
 def attempts_by_outcome(counts: Snapshot) -> dict[str, int]:
@@ -162,30 +162,30 @@ def _hung(counts: Snapshot) -> int:
     return sum(cut_off[bisect_left(BUCKETS_S, enough_s) + 1 :])
 
 
-def assess_upstream(window: Window) -> Verdict:
+def assess_upstream(window: Window) -> HealthReport:
     """Return the verdict on the upstream."""
-    shares = Shares.of(window.counts)
+    shares = ErrorRates.of(window.counts)
     state = shares.state
-    if state is State.UNKNOWN:
-        state = State.STARTING if window.is_first else State.UNKNOWN
-        return Verdict(state, _too_little(window, shares))
-    if state is State.HEALTHY:
+    if state is HealthState.UNKNOWN:
+        state = HealthState.STARTING if window.is_first else HealthState.UNKNOWN
+        return HealthReport(state, _too_little(window, shares))
+    if state is HealthState.HEALTHY:
         reason = what_succeeded(shares, window.span_s)
     else:
         reason = (
             f"{_percent(shares.attempts_failed)} of {shares.attempts} attempts failed {_last(window)},"
             f" {_most(window.counts)}."
         )
-    return Verdict(state, reason + _out_of_time(window.counts, shares))
+    return HealthReport(state, reason + _out_of_time(window.counts, shares))
 
 
-def assess_gateway(window: Window, workers: Workers) -> Verdict:
+def assess_gateway(window: Window, workers: Workers) -> HealthReport:
     """Return the verdict on the gateway itself."""
     if not workers.ready:
         if not workers.ever_ready:
-            return Verdict(State.STARTING, "No worker serves yet.")
-        return Verdict(State.FAILING, "No worker serves: clients are not answered.")
-    shares, internal = Shares.of(window.counts), window.counts.internal_errors
+            return HealthReport(HealthState.STARTING, "No worker serves yet.")
+        return HealthReport(HealthState.FAILING, "No worker serves: clients are not answered.")
+    shares, internal = ErrorRates.of(window.counts), window.counts.internal_errors
     worries: list[str] = []
     if shares.requests_shed >= OVERLOADED:
         worries.append(
@@ -198,11 +198,11 @@ def assess_gateway(window: Window, workers: Workers) -> Verdict:
     if internal:
         worries.append(f"{_counted(internal, 'internal error')} {_last(window)}: see the log.")
     if worries:
-        return Verdict(State.DEGRADED, " ".join(worries))
-    return Verdict(State.HEALTHY, f"{workers.ready} of {workers.wanted} workers serve.")
+        return HealthReport(HealthState.DEGRADED, " ".join(worries))
+    return HealthReport(HealthState.HEALTHY, f"{workers.ready} of {workers.wanted} workers serve.")
 
 
-def what_succeeded(shares: Shares, span_s: float) -> str:
+def what_succeeded(shares: ErrorRates, span_s: float) -> str:
     """Return the shares of success in words."""
     requests = ""
     if shares.requests:
@@ -217,7 +217,7 @@ def _last(window: Window) -> str:
     return f"in the last {window.span_s:.0f} s"
 
 
-def _too_little(window: Window, shares: Shares) -> str:
+def _too_little(window: Window, shares: ErrorRates) -> str:
     waiting, last = window.counts.in_flight, _last(window)
     ended = f"{_counted(shares.attempts, 'attempt')} ended {last}"
     if shares.failed:
@@ -233,7 +233,7 @@ def _too_little(window: Window, shares: Shares) -> str:
     return f"{ended}: too few to judge."
 
 
-def _out_of_time(counts: Snapshot, shares: Shares) -> str:
+def _out_of_time(counts: Snapshot, shares: ErrorRates) -> str:
     """Describe requests whose timeout was too short for an upstream that answers."""
     if shares.requests < MIN_ATTEMPTS or shares.out_of_time < shares.requests * UNSERVED:
         return ""
@@ -263,18 +263,18 @@ def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-class Watch:
+class HealthTransitions:
     """Notices when the upstream turns bad, and when it is well again. Between the two thresholds nothing is news."""
 
     def __init__(self) -> None:
         self.bad_since: float | None = None
 
-    def look(self, shares: Shares, now: float) -> str | None:
+    def update(self, shares: ErrorRates, now: float) -> str | None:
         """Return `unhealthy` or `recovered` when that is news; `now` is an instant, in seconds."""
-        if self.bad_since is None and shares.state is State.FAILING:
+        if self.bad_since is None and shares.state is HealthState.FAILING:
             self.bad_since = now
             return "unhealthy"
-        if self.bad_since is not None and shares.state is State.HEALTHY:
+        if self.bad_since is not None and shares.state is HealthState.HEALTHY:
             self.bad_since = None
             return "recovered"
         return None

@@ -131,7 +131,7 @@ class _BoundedSession(requests.Session):
 class _CountingExporter(SpanExporter):
     """The OTLP exporter; notes whether it works. Its methods are called by the SDK's thread."""
 
-    def __init__(self, counts: _Counts, words: "_LastWords") -> None:
+    def __init__(self, counts: _Counts, words: "_LastLogMessage") -> None:
         self._exporter = OTLPSpanExporter(session=_BoundedSession())
         self._counts = counts
         self._words = words
@@ -152,7 +152,7 @@ class _CountingExporter(SpanExporter):
         self._exporter.shutdown()  # type: ignore[no-untyped-call] # the SDK's
 
 
-class _LastWords(logging.Handler):
+class _LastLogMessage(logging.Handler):
     """Keeps the last thing that the SDK logged: its thread does not write to our log, the event loop does."""
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class _LastWords(logging.Handler):
         self.last = redacted_text(record.getMessage())  # it may quote the receiver's URL
 
 
-class SpanMaker:
+class SpanFactory:
     """Makes spans of what is known of them at their end, and gives them to a processor.
 
     Of parts of the SDK's, but not by its tracer: docs/decisions/0014-spans-made-at-their-end.md.
@@ -240,14 +240,14 @@ class SpanMaker:
             self._on_error()
 
 
-class Spans:
+class SpanPipeline:
     """Makes spans and exports them; one for each worker."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         """Begin by the OTEL_* variables; raises InvalidSetting, and ValueError from the SDK for its own."""
         limits = BatchLimits()
         self._log = log
-        words = _LastWords()
+        words = _LastLogMessage()
         libraries = logging.getLogger("opentelemetry")
         libraries.handlers, libraries.propagate = [words], False
         self._counts = _Counts()
@@ -262,7 +262,7 @@ class Spans:
             max_export_batch_size=limits.batch,
             schedule_delay_millis=limits.delay_ms,
         )
-        self.maker = SpanMaker(
+        self.maker = SpanFactory(
             self._batches,
             ours.merge(OTELResourceDetector().detect()),
             # No more than the queue can hold: it would drop them without counting.

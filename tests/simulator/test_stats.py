@@ -2,12 +2,12 @@ import asyncio
 
 import pytest
 
-from hedgerow_simulator.counts import Counts, SharedRows, Stats
+from hedgerow_simulator.stats import SharedCounters, Stats, StatsCounter
 
 
 def test_rows_of_all_workers_are_added_up() -> None:
-    rows = SharedRows(workers=3)
-    first, third = Counts(rows, 0), Counts(rows, 2)
+    rows = SharedCounters(workers=3)
+    first, third = StatsCounter(rows, 0), StatsCounter(rows, 2)
     first.connected()
     third.connected()
     third.disconnected()
@@ -28,12 +28,12 @@ def test_rows_of_all_workers_are_added_up() -> None:
 
 
 async def test_until_returns_at_once_if_the_condition_holds() -> None:
-    counts = Counts(SharedRows(workers=1), 0)
+    counts = StatsCounter(SharedCounters(workers=1), 0)
     assert (await counts.until(lambda stats: stats.total == 0)).total == 0
 
 
 async def test_until_wakes_all_who_wait_at_the_event() -> None:
-    counts = Counts(SharedRows(workers=1), 0)
+    counts = StatsCounter(SharedCounters(workers=1), 0)
     waiters = [asyncio.ensure_future(counts.until(lambda stats: stats.total == 2)) for _ in range(3)]
     await asyncio.sleep(0)
     counts.begun("ok")
@@ -44,7 +44,7 @@ async def test_until_wakes_all_who_wait_at_the_event() -> None:
 
 
 async def test_until_leaves_nothing_behind_when_cancelled() -> None:
-    counts = Counts(SharedRows(workers=1), 0)
+    counts = StatsCounter(SharedCounters(workers=1), 0)
     waiter = asyncio.ensure_future(counts.until(lambda stats: stats.total == 1))
     await asyncio.sleep(0)
     waiter.cancel()

@@ -1,6 +1,6 @@
 """What a fault may do on a connection, as data: bytes to write, pauses, and the ways to end.
 
-A fault is a function from the body of a good answer to a `Wire`. It touches no socket and no clock, so each
+A fault is a function from the body of a good answer to a `WireScript`. It touches no socket and no clock, so each
 one can be read, and tested, as the list of the steps that it takes.
 """
 
@@ -30,7 +30,7 @@ class End(Enum):
 
 
 Step: TypeAlias = bytes | Pause | End
-Wire: TypeAlias = bytes | Iterator[Step]
+WireScript: TypeAlias = bytes | Iterator[Step]
 """Bytes are a whole answer: one write, and the connection stays open. Anything else takes steps."""
 
 
@@ -48,11 +48,11 @@ def head(status: int, *fields: str) -> bytes:
     return "\r\n".join(lines).encode("latin-1")
 
 
-def whole(status: int, content_type: str, body: bytes, *fields: str) -> bytes:
+def complete_response(status: int, content_type: str, body: bytes, *fields: str) -> bytes:
     """Write an answer with a length, ready to be written at once."""
     return head(status, f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *fields) + body
 
 
-def said_to_close(answer: bytes) -> bytes:
+def with_connection_close(answer: bytes) -> bytes:
     """Add `Connection: close`, as owed to a client that asked for it (RFC 9112, 9.6)."""
     return answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)

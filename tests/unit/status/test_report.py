@@ -5,11 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgerow.telemetry.health import State, Workers
+from hedgerow.status.health import HealthState, Workers
+from hedgerow.status.history import SERIES_S, WINDOW_S, History
+from hedgerow.status.report import About, Status, quantile_ms
 from hedgerow.telemetry.histogram import HistogramCounter
-from hedgerow.telemetry.history import SERIES_S, WINDOW_S, History
-from hedgerow.telemetry.snapshot import BUCKET_STEP_S, BUCKETS_S, Histogram, Lag, Snapshot, add, since
-from hedgerow.telemetry.status import About, Status, quantile_ms
+from hedgerow.telemetry.snapshot import (
+    BUCKET_STEP_S,
+    BUCKETS_S,
+    Histogram,
+    LagHistogram,
+    Snapshot,
+    add,
+    difference,
+)
 
 ABOUT = About(upstream="embedded", hedge_after_ms=300, hedges=2)
 UTC_OFFSET_S = 1_700_000_000.0 - 100.0
@@ -40,8 +48,8 @@ def one_second() -> Snapshot:
         },
         hedges={"fired": 8, "won": 3, "rescued": 2, "suppressed": 0},
         wasted_s=1.5,
-        overshoot=Lag(counts=[9, 1, *[0] * 11]),
-        lag=Lag(counts=[0, 50, *[0] * 11]),
+        overshoot=LagHistogram(counts=[9, 1, *[0] * 11]),
+        lag=LagHistogram(counts=[0, 50, *[0] * 11]),
         max_in_flight=64,
     )
 
@@ -59,8 +67,8 @@ def after(seconds: int) -> Status:
 def test_what_is_told_is_what_was_counted() -> None:
     told = after(3)
     assert told.window_s == 3.0
-    assert told.verdict.state is State.DEGRADED
-    assert told.gateway.state is State.HEALTHY
+    assert told.verdict.state is HealthState.DEGRADED
+    assert told.gateway.state is HealthState.HEALTHY
     assert (told.requests.total, told.requests.per_s, told.requests.success_rate) == (36, 12.0, 0.9)
     assert told.requests.by_outcome == {"success": 27, "out_of_time": 3, "bad_timeout": 6}
     assert (told.attempts.total, told.attempts.success_rate, told.attempts.per_request) == (54, 0.6471, 1.8)
@@ -101,7 +109,7 @@ def test_the_window_and_the_series_are_bounded() -> None:
 
 def test_before_anything_was_counted_there_is_nothing_to_tell() -> None:
     told = History(ABOUT).status(WORKERS, [], Snapshot(), now=1.0, utc_offset_s=0.0)
-    assert told.verdict.state is State.STARTING
+    assert told.verdict.state is HealthState.STARTING
     assert told.requests.success_rate is None
     assert told.hedging.without_hedging.p50_ms is None
     assert msgspec.json.decode(msgspec.json.encode(told), type=Status) == told
@@ -109,7 +117,7 @@ def test_before_anything_was_counted_there_is_nothing_to_tell() -> None:
 
 def test_differences_are_of_counters_and_not_of_gauges() -> None:
     earlier, later = one_second(), add(one_second(), one_second())
-    counted = since(earlier, later)
+    counted = difference(earlier, later)
     assert counted.without_gauges() == one_second().without_gauges()
     assert counted.in_flight == 8
 

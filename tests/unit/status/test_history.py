@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgerow.telemetry.health import State, Workers
-from hedgerow.telemetry.history import SAMPLE_S, SERIES_S, WINDOW_S, History
+from hedgerow.status.health import HealthState, Workers
+from hedgerow.status.history import SAMPLE_S, SERIES_S, WINDOW_S, History
+from hedgerow.status.report import About, Status
 from hedgerow.telemetry.snapshot import Snapshot
-from hedgerow.telemetry.status import About, Status
 
 ABOUT = About(upstream="embedded", hedge_after_ms=300, hedges=2)
 WORKERS = Workers(wanted=1, ready=1)
@@ -38,7 +38,7 @@ def test_gauges_and_figures_are_those_of_now_and_not_of_the_last_sample() -> Non
     history = sampled(counted(0), 3)
     status = read(history, counted(7, in_flight=3), BEGAN_AT + 2.5)
     assert (status.load.in_flight, status.requests.total, status.window_s) == (3, 7, 2.5)
-    assert status.verdict.state is State.FAILING
+    assert status.verdict.state is HealthState.FAILING
     assert read(history, counted(7), BEGAN_AT + 2.6).load.in_flight == 0
 
 
@@ -49,7 +49,7 @@ def test_what_is_older_than_the_window_is_not_counted_without_any_traffic() -> N
         now = BEGAN_AT + second
         states.append(read(history, counted(100), now).verdict.state)
         history.sample(counted(100), now)
-    assert states == [State.FAILING] * int(WINDOW_S) + [State.UNKNOWN] * 2
+    assert states == [HealthState.FAILING] * int(WINDOW_S) + [HealthState.UNKNOWN] * 2
 
 
 def test_a_read_does_not_change_what_is_read() -> None:

@@ -43,7 +43,7 @@ class Stats:
         return asdict(self)
 
 
-class SharedRows:
+class SharedCounters:
     """The counters of all workers. Made before the workers are forked."""
 
     def __init__(self, workers: int) -> None:
@@ -60,10 +60,10 @@ class SharedRows:
         return [sum(cells[column::_COLUMNS]) for column in range(_COLUMNS)]
 
 
-class Counts:
+class StatsCounter:
     """The events of one worker, counted; and a way to wait for a count."""
 
-    def __init__(self, rows: SharedRows, index: int) -> None:
+    def __init__(self, rows: SharedCounters, index: int) -> None:
         self._rows = rows
         self._row = rows.row(index)
         self._waiting: list[tuple[Callable[[Stats], bool], asyncio.Future[None]]] = []

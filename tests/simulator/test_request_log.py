@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 
 from hedgerow_simulator.limits import LOG_ENTRIES
-from hedgerow_simulator.log import LogEntry, RequestLog
+from hedgerow_simulator.request_log import LogEntry, RequestLog
 
 
 def logged(numbers: Iterable[int]) -> RequestLog:

@@ -16,8 +16,8 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import status_of
 from hedgerow.core.trace_context import TraceContext, trace_headers
 from hedgerow.settings import Target
-from hedgerow.telemetry.sampling import Sampler
-from hedgerow.telemetry.spans import SAMPLED_AND_RANDOM, BatchLimits, SpanMaker, Spans, disabled
+from hedgerow.tracing.exporter import SAMPLED_AND_RANDOM, BatchLimits, SpanFactory, SpanPipeline, disabled
+from hedgerow.tracing.sampler import Sampler
 
 
 def check() -> None:
@@ -26,7 +26,7 @@ def check() -> None:
     SpanLimits()
 
 
-class Tracing(Spans):
+class Tracing(SpanPipeline):
     """Traces of one worker."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Tracing(Spans):
 
         def record(request: Request) -> RequestTrace | None:
             try:
-                return Recording(request, maker=self.maker, upstream=upstream, clock=clock)
+                return RecordedTrace(request, maker=self.maker, upstream=upstream, clock=clock)
             except Exception:  # an error of the SDK costs a trace, not the request
                 log.exception("a trace cannot be recorded")
                 return request.trace
@@ -68,7 +68,7 @@ def upstream_attributes(target: Target) -> dict[str, AttributeValue]:
     }
 
 
-class Recording:
+class RecordedTrace:
     """The spans of one request: its own, and one for each attempt (`outcomes.RequestTrace`).
 
     While it runs, facts are noted and nothing else. A span is made at its end, of the parts that are exported: the
@@ -79,7 +79,7 @@ class Recording:
         self,
         request: Request,
         *,
-        maker: SpanMaker,
+        maker: SpanFactory,
         upstream: Mapping[str, AttributeValue],
         clock: Callable[[], float],
     ) -> None:
@@ -166,7 +166,7 @@ class _AttemptSpan:
         self,
         attempt: Attempt,
         *,
-        maker: SpanMaker,
+        maker: SpanFactory,
         parent: SpanContext,
         tracestate: bytes,
         upstream: Mapping[str, AttributeValue],

@@ -26,7 +26,7 @@ class Readiness:
     reason: str
 
 
-class AdminRoutes:
+class AdminRouter:
     """Finds the endpoint of a path."""
 
     def __init__(

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-import hedgerow.telemetry.tracing
+import hedgerow.tracing.request_spans
 from hedgerow.core.outcomes import (
     Aborted,
     AllFailed,
@@ -30,8 +30,8 @@ from hedgerow.core.request import Request
 from hedgerow.core.trace_context import TraceContext
 from hedgerow.settings import LogFormat, parse_target
 from hedgerow.telemetry.logs import Logs
-from hedgerow.telemetry.spans import SpanMaker
-from hedgerow.telemetry.tracing import Recording, begin, upstream_attributes
+from hedgerow.tracing.exporter import SpanFactory
+from hedgerow.tracing.request_spans import RecordedTrace, begin, upstream_attributes
 from support.attempts import make_attempt, make_request
 
 NOW = 100.0
@@ -46,9 +46,9 @@ class Traced:
 
     def __init__(self, attempts: int, trace: TraceContext | None = None) -> None:
         self.exporter = InMemorySpanExporter()
-        self.recording = Recording(
+        self.recording = RecordedTrace(
             request(trace),
-            maker=SpanMaker(SimpleSpanProcessor(self.exporter), Resource.get_empty(), admit=lambda: True),
+            maker=SpanFactory(SimpleSpanProcessor(self.exporter), Resource.get_empty(), admit=lambda: True),
             upstream=upstream_attributes(parse_target("http://example.org/work")),
             clock=lambda: NOW,
         )
@@ -227,7 +227,7 @@ class Broken(SimpleSpanProcessor):
 def test_an_error_of_the_sdk_costs_the_span_and_raises_nothing() -> None:
     errors: list[None] = []
     traced = Traced(1)
-    traced.recording._maker = SpanMaker(
+    traced.recording._maker = SpanFactory(
         Broken(traced.exporter), Resource.get_empty(), admit=lambda: True, on_error=lambda: errors.append(None)
     )  # fmt: skip
     traced.recording.request_finished("out_of_time", NOW + 1, OutOfTime(tuple(traced.attempts)))
@@ -245,7 +245,7 @@ def test_traces_that_cannot_be_recorded_cost_no_request(monkeypatch: pytest.Monk
     monkeypatch.undo()
     tracing = begin(1.0, target, lambda: NOW, log)
     assert tracing is not None
-    monkeypatch.setattr(hedgerow.telemetry.tracing, "Recording", fails)
+    monkeypatch.setattr(hedgerow.tracing.request_spans, "RecordedTrace", fails)
     assert tracing.sampler.start(request()) is None
     tracing.close(0.0)
 

@@ -11,14 +11,14 @@ from hedgerow_simulator.behaviour import Behaviour
 from hedgerow_simulator.faults import FAULTS, Fault
 
 
-class Draw(NamedTuple):
+class Sample(NamedTuple):
     """What chance decided for one request."""
 
     latency_ms: int
     fault: Fault
 
 
-class Draws:
+class FaultSampler:
     """An endless sequence of draws, two random numbers each, whatever the request then asks for.
 
     The fixed number is what keeps the sequence in step: a request that asks for a fault consumes its draw
@@ -35,7 +35,7 @@ class Draws:
         self._thresholds = list(accumulate(shares.values()))
         self._faults = [FAULTS[name] for name in (*shares, "ok")]
 
-    def next(self) -> Draw:
-        """Draw for the next request."""
+    def next(self) -> Sample:
+        """Sample for the next request."""
         latency_ms = self._low + int(self._random() * self._width)
-        return Draw(latency_ms, self._faults[bisect_right(self._thresholds, self._random())])
+        return Sample(latency_ms, self._faults[bisect_right(self._thresholds, self._random())])

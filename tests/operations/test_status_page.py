@@ -68,7 +68,7 @@ class Shown:
 
         self.page.route(STATUS_JSON, pass_on)
         self.page.goto(self.url + "/status")
-        expect(self.page.locator("#verdict")).not_to_have_attribute("data-state", "unknown")
+        expect(self.page.locator("#verdict")).not_to_have_attribute("data-state", "loading")
         return self.page
 
 
@@ -211,7 +211,7 @@ def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: Served, show: S
     )
     assert page.evaluate(blocked + "document.head.append(s); window.ran") is False
     assert "Content Security Policy" in " ".join(shown.complaints)
-    for name in ("status.js", "status.css", "index.html"):
+    for name in ("main.js", "format.js", "charts.js", "requests.js", "status.css", "index.html"):
         source = (Path(__file__).parents[2] / "src/hedgerow/status/page" / name).read_text()
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", source)
         assert "style=" not in source

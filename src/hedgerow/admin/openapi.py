@@ -25,7 +25,7 @@ from hedgerow.admin.openapi_schemas import (
 from hedgerow.admin.router import Readiness
 from hedgerow.gateway import SMART_PATH
 from hedgerow.settings import Settings
-from hedgerow.status.report import Status
+from hedgerow.status.report_schema import Status
 from hedgerow.telemetry.prometheus import CONTENT_TYPE as METRICS
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.request_record import RequestRecord

@@ -26,13 +26,13 @@ from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
 from hedgerow.settings.redaction import redacted_url
+from hedgerow.status.error_rates import ErrorRates
 from hedgerow.status.health import (
     UNRESPONSIVE_S,
-    ErrorRates,
     HealthTransitions,
     Workers,
     assess_upstream,
-    what_succeeded,
+    describe_success,
 )
 from hedgerow.status.history import SAMPLE_S, History
 from hedgerow.status.page import pages
@@ -181,11 +181,11 @@ class AdminEndpoints:
         return Workers(
             wanted=self._settings.workers,
             ready=len(serving),
-            unresponsive=sum(map(self._is_silent, serving)),
+            unresponsive=sum(map(self._is_unresponsive, serving)),
             ever_ready=self._ever_ready,
         )
 
-    def _is_silent(self, channel: WorkerChannel) -> bool:
+    def _is_unresponsive(self, channel: WorkerChannel) -> bool:
         return self._clock() - channel.last_heard_at > UNRESPONSIVE_S
 
     # -- answers
@@ -197,7 +197,7 @@ class AdminEndpoints:
         known = self._worker_counts()
         if not known.ready:
             return Readiness(ready=False, reason="no worker serves" if known.ever_ready else "starting")
-        reporting = [channel for channel in self._workers.serving if not self._is_silent(channel)]
+        reporting = [channel for channel in self._workers.serving if not self._is_unresponsive(channel)]
         if not reporting:
             return Readiness(ready=False, reason="no worker responds")
         if all(channel.last.overloaded_workers for channel in reporting):
@@ -261,13 +261,15 @@ class AdminEndpoints:
         self._logs.summarise()
 
     def _log_health_transitions(self, counts: Snapshot) -> None:
-        """Log when the upstream turns bad, and when it is well again."""
-        now, bad_since = self._clock(), self._upstream_health.bad_since
+        """Log when the upstream becomes unhealthy, and when it recovers."""
+        now, unhealthy_since = self._clock(), self._upstream_health.unhealthy_since
         window = self._history.window(counts, now)
-        shares = ErrorRates.of(window.counts)
-        turned = self._upstream_health.update(shares, now)
-        if turned == "unhealthy":
+        rates = ErrorRates.of(window.counts)
+        transition = self._upstream_health.update(rates, now)
+        if transition == "unhealthy":
             self._log.warning("upstream unhealthy", reason=assess_upstream(window).reason)
-        elif turned == "recovered" and bad_since is not None:
-            reason = what_succeeded(shares, window.span_s)
-            self._log.warning("upstream recovered", reason=reason, unhealthy_for_s=round(now - bad_since))
+        elif transition == "recovered" and unhealthy_since is not None:
+            reason = describe_success(rates, window.span_s)
+            self._log.warning(
+                "upstream recovered", reason=reason, unhealthy_for_s=round(now - unhealthy_since)
+            )

@@ -65,9 +65,9 @@ def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger)
     """Record traces if it is wanted. OpenTelemetry is loaded only then: it takes 0.15 s and 13 MB."""
     if not settings.trace_sample:
         return None
-    from hedgerow.tracing.request_spans import begin  # noqa: PLC0415
+    from hedgerow.tracing.request_spans import start_tracing as start  # noqa: PLC0415
 
-    return begin(settings.trace_sample, target, CLOCK, log)
+    return start(settings.trace_sample, target, CLOCK, log)
 
 
 class NameResolver(NameLookup, Protocol):

@@ -168,7 +168,9 @@ def test_each_value_shown_is_the_one_of_status_json(busy: Served, show: Show) ->
         assert "undefined" not in label
     success_by = page.locator("#success-by").get_attribute("aria-label") or ""
     assert written(status["hedging"]["without_hedging"]["success_rate"], "percent") in success_by
-    drawn = page.evaluate("[charts['success-by'].data, charts.rates.data]")
+    drawn = page.evaluate(
+        "import('/status/charts.js').then(({ charts }) => [charts['success-by'].data, charts.rates.data])"
+    )
     assert drawn[0][1][1:] == status["hedging"]["with_hedging"]["success_by"][: len(drawn[0][1]) - 1]
     assert drawn[0][2][1:] == status["hedging"]["without_hedging"]["success_by"][: len(drawn[0][2]) - 1]
     assert drawn[1][1:] == [

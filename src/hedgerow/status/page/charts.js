@@ -4,7 +4,7 @@ import { NOTHING, byId, written } from "./format.js";
 
 let latest = null;
 
-const charts = {};
+export const charts = {};
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function line(label, color, format, dash, scale) {

@@ -17,8 +17,8 @@ ACCEPT_YIELD_S: Final = 0.001
 MAX_ACCEPT_YIELDS: Final = 4
 """Then it takes what no other worker has taken: they may be busy, or stopped."""
 OVERFLOW_CONNECTIONS: Final = 64
-"""Connections beyond the limit, which get a 503 and a lingering close; `DescriptorBudget.RESERVE` has room for them. When
-there are this many, the others wait in the kernel's queue for a moment."""
+"""Connections beyond the limit, which get a 503 and a lingering close; `DescriptorBudget.RESERVE` has room for them. If
+there are this many, others wait in the kernel's queue for a moment."""
 ACCEPT_PAUSE_S: Final = 0.05
 """How long nothing is accepted when there is no room even for an answer, or the kernel has no descriptor for us."""
 

@@ -206,7 +206,7 @@ class Simulation:
         elif process.fate == "hangs":
             self._at(later, lambda: self._hang(process))
         elif process.fate == "sends junk":
-            self._at(later, lambda: self._close(process, "it sent what is no reply"))
+            self._at(later, lambda: self._close(process, "it sent an invalid reply"))
         elif process.fate == "closes its channel":
             self._at(later, lambda: self._close(process, ""))
 

@@ -61,7 +61,7 @@ class Served:
                 return error.code
 
     def fetch(self, path: str) -> tuple[int, bytes]:
-        """Ask the operations port."""
+        """Ask the admin port."""
         try:
             with urllib.request.urlopen(self.admin + path, timeout=READ_TIMEOUT_S) as answer:
                 return answer.status, answer.read()

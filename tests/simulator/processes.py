@@ -1,4 +1,4 @@
-"""The testing server as a process of its own, for the tests of the command and of its workers."""
+"""The simulator as a process of its own, for the tests of the command and of its workers."""
 
 import http.client
 import json

@@ -129,7 +129,7 @@ class Supervisor:
         self._output.write(
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
             f"  upstream    {target.redacted_url}{kind}\n"
-            f"  admin port  {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
+            f"  admin       {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'"
         )
 

@@ -138,7 +138,7 @@ def test_a_stall_of_the_supervisor_is_not_its_workers_fault() -> None:
     assert until(plan, 111.0) == [(111.0, Kill(0))]
 
 
-@pytest.mark.parametrize("reason", ["", "it sent what is no reply"])
+@pytest.mark.parametrize("reason", ["", "it sent an invalid reply"])
 def test_a_worker_without_a_channel_is_ended_and_replaced(reason: str) -> None:
     plan = serving(1)
     assert acts(plan.channel_closed(0, reason, 2.0)) == [Terminate(0)]

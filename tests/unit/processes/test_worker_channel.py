@@ -162,7 +162,7 @@ JUNK = {
 async def test_e1_a_worker_that_sends_what_is_no_reply_is_reported_once(it: Linked, junk: bytes) -> None:
     waiting = it.request(GetSnapshot())
     await it.send(junk + junk)
-    assert it.reports[-1].startswith("closed: it sent what is no reply: ")
+    assert it.reports[-1].startswith("closed: it sent an invalid reply: ")
     assert [report[:6] for report in it.reports].count("closed") == 1
     assert waiting.done()
     assert not it.channel.ready
@@ -175,7 +175,7 @@ async def test_e1_a_line_without_an_end_is_not_kept(it: Linked) -> None:
     with suppress(BrokenPipeError, ConnectionResetError):
         while not it.channel.is_closed:
             await it.send(b"x" * (MAX_LINE_BYTES // 8))
-    assert it.reports == ["closed: it sent a line without an end"]
+    assert it.reports == ["closed: it sent a line without end"]
 
 
 async def test_e1_a_question_to_a_worker_that_has_gone(it: Linked) -> None:

@@ -62,7 +62,8 @@ def print_findings(campaign: Campaign, findings: Findings, took_s: float) -> Non
         for example in findings.examples[invariant]:
             print(f"    {example}")
     print(
-        f"{campaign.id} {findings.count} in {took_s:.0f} s, threshold {campaign.acceptance_threshold}: {verdict(findings)}",
+        f"{campaign.id} {findings.count} in {took_s:.0f} s, "
+        f"threshold {campaign.acceptance_threshold}: {verdict(findings)}",
         flush=True,
     )
 

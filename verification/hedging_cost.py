@@ -13,8 +13,9 @@ import click
 import uvloop
 
 from bench.machine import first_line
+from support.processes import FAULTLESS, simulator
 from verification import ROOT
-from verification.harness.processes import FAULTLESS, gateway, simulator
+from verification.harness.processes import gateway, settle
 from verification.harness.results import machine
 
 SHARES = (0.0, 0.1, 0.3)
@@ -32,8 +33,8 @@ WORK_MS = SLOWEST_MS - FASTEST_MS
 HEADER = f"""# What hedging does to the upstream
 
 Written by `python -m verification.hedging_cost`. {{requests}} requests for each row, {AT_ONCE} at once, no `timeout`;
-the upstream takes {FASTEST_MS} to {SLOWEST_MS} ms, evenly spread; {HEDGES} hedges at {MARK_MS} ms. Seed {{seed}}, commit
-{{commit}}, {{machine}}.
+the upstream takes {FASTEST_MS} to {SLOWEST_MS} ms, evenly spread; {HEDGES} hedges at {MARK_MS} ms. Seed {{seed}},
+commit {{commit}}, {{machine}}.
 
 Share hedged *q* = 1 - (1 - *f*) · {MARK_MS - FASTEST_MS} / {WORK_MS}; requests to the upstream for each of ours
 *a* = 1 + {HEDGES} · *q*. The count is the upstream's own, with its standard error. What an answer needs on its way
@@ -120,7 +121,7 @@ def count(failures: float, requests: int, seed: int) -> Counted:
     plan = (f"--hedge-after-ms={MARK_MS}", f"--hedges={HEDGES}")
     with simulator(*flags) as upstream, gateway("--upstream", upstream.url, *plan) as served:
         succeeded = uvloop.run(ask(served.port, requests))
-        metrics = served.settle(SETTLE_S)  # losers run on after the last answer
+        metrics = settle(served, SETTLE_S)  # losers run on after the last answer
         return Counted(
             requests,
             asked=upstream.stats()["total"],

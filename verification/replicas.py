@@ -17,12 +17,14 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
 import psutil
 import yaml
+
+from support.processes import FAULTLESS, GatewayProcess, serve_command, simulator
 
 from verification import ROOT
 
@@ -32,7 +34,6 @@ SLACK_S = 0.025
 """An answer later than its timeout by more than this is late: HAProxy and this program take a moment too."""
 GIVE_UP_S = 5.0
 """A caller without an answer leaves."""
-FAULTLESS = ["--error-rate=0", "--too-many-rate=0", "--malformed-rate=0", "--reset-rate=0", "--hang-rate=0"]
 DEPLOYMENT = yaml.safe_load((ROOT / "deploy/kubernetes/base/deployment.yaml").read_text())
 CONTAINER = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]
 PROBE = CONTAINER["readinessProbe"]
@@ -45,35 +46,26 @@ class Replica:
     def __init__(self, address: str, upstream: str) -> None:
         self.address = address
         self._upstream = upstream
-        self.port = self.operations = 0
+        self.port = self.admin_port = 0
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "hedgerow", "serve", "--workers=1", "--access-log=off",
-             f"--host={self.address}", f"--port={self.port}", f"--admin-host={self.address}",
-             f"--admin-port={self.operations}", f"--upstream={self._upstream}"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        flags = (
+            "--access-log=off", f"--upstream={self._upstream}", f"--host={self.address}", f"--port={self.port}",
+            f"--admin-host={self.address}", f"--admin-port={self.admin_port}",
         )  # fmt: skip
-        assert self.process.stdout is not None
-        lines = [self.process.stdout.readline() for _ in range(4)]
-        self.port = port_in(lines[0].split()[-1])
-        self.operations = port_in(lines[2].split()[1])
+        self.gateway = GatewayProcess(serve_command(*flags), stderr=subprocess.DEVNULL)
+        self.port, self.admin_port = self.gateway.port, int(self.gateway.admin.rpartition(":")[2])
 
-    def family(self) -> list[psutil.Process]:
-        supervisor = psutil.Process(self.process.pid)
-        return [supervisor, *supervisor.children(recursive=True)]
+    def processes(self) -> list[psutil.Process]:
+        return [psutil.Process(self.gateway.process.pid), *self.gateway.family()]
 
     def end(self) -> None:
-        """Kill all of it at once, as the loss of a machine does."""
-        if self.process.poll() is None:
-            for process in self.family():
+        """Kill all its processes in one step, as the loss of a machine does."""
+        if self.gateway.process.poll() is None:
+            for process in self.processes():
                 process.kill()
-        self.process.wait()
-
-
-def port_in(url: str) -> int:
-    return int(url.split("/")[2].rsplit(":", 1)[1])
+        self.gateway.process.wait()
 
 
 class Balancer:
@@ -82,7 +74,7 @@ class Balancer:
     def __init__(self, replicas: list[Replica], folder: Path) -> None:
         self._socket = folder / "control"
         servers = "\n".join(
-            f"  server s{number} {replica.address}:{replica.port} check port {replica.operations}"
+            f"  server s{number} {replica.address}:{replica.port} check port {replica.admin_port}"
             f" inter {PROBE['periodSeconds']}s fall {PROBE['failureThreshold']} rise 1"
             for number, replica in enumerate(replicas)
         )
@@ -170,20 +162,20 @@ async def drained(replica: Replica, balancer: Balancer) -> None:
     """As Kubernetes does: the balancer learns of it, `preStop` waits, then SIGTERM."""
     await balancer.say("set server gateways/s0 state drain")
     await asyncio.sleep(NOTICE_S)
-    replica.process.send_signal(signal.SIGTERM)
+    replica.gateway.process.send_signal(signal.SIGTERM)
 
 
 async def drained_without_notice(replica: Replica, _: Balancer) -> None:
-    replica.process.send_signal(signal.SIGTERM)
+    replica.gateway.process.send_signal(signal.SIGTERM)
 
 
 async def stalled(replica: Replica, _: Balancer) -> None:
-    for process in replica.family():
+    for process in replica.processes():
         process.suspend()
 
 
 async def worker_stalled(replica: Replica, _: Balancer) -> None:
-    for process in replica.family()[1:]:
+    for process in replica.processes()[1:]:
         process.suspend()
 
 
@@ -218,19 +210,6 @@ async def campaign(rate: float, seconds: float, replicas: list[Replica], balance
     return iter(rows)
 
 
-@contextmanager
-def upstream() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "hedgerow_simulator", "--port=0", "--latency-ms=100-600", "--seed=1", *FAULTLESS],
-        stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        try:
-            yield next(word for word in process.stdout.readline().split() if word.startswith("http://"))
-        finally:
-            process.kill()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=150, help="requests per second")
@@ -238,7 +217,7 @@ def main() -> None:
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started ends too
     with ExitStack() as stack:
-        url = stack.enter_context(upstream())
+        url = stack.enter_context(simulator("--latency-ms=100-600", "--seed=1", *FAULTLESS)).url
         replicas = []
         for address in ADDRESSES:
             replicas.append(Replica(address, url))

@@ -10,9 +10,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from support.processes import end
 from verification import ROOT
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.processes import end
 from verification.injected_bugs import BUGS
 from verification.injected_bugs.bug import Bug
 
@@ -99,6 +99,6 @@ CAMPAIGN = Campaign(
     id="C03",
     title="injected bugs",
     proves="Each campaign can fail: bugs are put into copies of the gateway, and each is found.",
-    acceptance_threshold="at least 60 injected bugs, all found; one for each fault of admission and of one client against others",
+    acceptance_threshold="at least 60 injected bugs, all found; each fault of admission and between clients is one",
     run=run,
 )

@@ -17,6 +17,7 @@ from hedgerow.processes.worker import Worker
 from hedgerow.settings import AccessLog, Settings, UpstreamLimits, parse_target
 from hedgerow_simulator import Behaviour, running_simulator
 from support.loop_thread import LoopThread
+from support.processes import simulator
 from support.raw_http import Client
 from verification.harness.campaign import Campaign, Findings
 from verification.harness.processes import (
@@ -24,7 +25,7 @@ from verification.harness.processes import (
     gateway,
     idle_share,
     memory_bytes,
-    simulator,
+    settle,
     unsettled,
 )
 
@@ -122,7 +123,7 @@ def soak(seed: int, seconds: float, findings: Findings) -> None:
         worker = served.worker
         descriptors, sockets = worker.num_fds(), len(worker.net_connections("tcp"))
         uvloop.run(sampled(served.port, seed, seconds, worker, samples))
-        metrics = served.settle(SETTLE_S)
+        metrics = settle(served, SETTLE_S)
         findings.check(not unsettled(metrics), "at rest the gateway's own gauges are 0", unsettled(metrics))
         law = "every connection to the upstream is one that the pool knows"
         standing, idle = (

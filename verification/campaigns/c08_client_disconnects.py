@@ -9,16 +9,15 @@ from random import Random
 import uvloop
 
 from hedgerow.processes.process_tuning import raise_descriptor_limit
+from support.processes import FAULTLESS, GatewayProcess, SimulatorProcess, simulator
 from verification.harness.campaign import Campaign, Findings, counted
 from verification.harness.processes import (
-    FAULTLESS,
-    Gateway,
-    Simulator,
     connections_to,
     gateway,
     idle_share,
     memory_bytes,
-    simulator,
+    own_descriptors,
+    settle,
     unsettled,
 )
 
@@ -118,11 +117,11 @@ class Callers:
         self._findings.check(answer.startswith(b"HTTP/1.1 200 "), "who stays gets a success", answer[:200])
 
 
-def look(served: Gateway, upstream: Simulator, findings: Findings, descriptors: int) -> int:
+def look(served: GatewayProcess, upstream: SimulatorProcess, findings: Findings, descriptors: int) -> int:
     """See that all is at rest as it was in the beginning; tell the worker's memory in bytes."""
-    metrics = served.settle(SETTLE_S)
+    metrics = settle(served, SETTLE_S)
     findings.check(not unsettled(metrics), "at rest the gateway's own gauges are 0", unsettled(metrics))
-    now = served.descriptors(but_upstream_port=upstream.port)
+    now = own_descriptors(served, but_upstream_port=upstream.port)
     findings.check(now == descriptors, "no descriptor is leaked", f"{now}, at the start {descriptors}")
     idle = metrics['hedgerow_upstream_connections{state="idle"}']
     standing = connections_to(served.worker, upstream.port)
@@ -143,7 +142,7 @@ def run(seed: int, share: float) -> Findings:
     ):
         worker = served.worker
         callers = Callers(served.port, seed, findings)
-        descriptors = served.descriptors(but_upstream_port=upstream.port)
+        descriptors = own_descriptors(served, but_upstream_port=upstream.port)
         memory = []
         for number in range(ROUNDS):
             size = findings.count // ROUNDS

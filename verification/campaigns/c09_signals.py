@@ -13,8 +13,9 @@ from time import monotonic
 
 import psutil
 
+from support.processes import FAULTLESS, GatewayProcess, simulator
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.processes import FAULTLESS, Gateway, gateway, simulator
+from verification.harness.processes import gateway
 
 TERMS = 100
 KILLS = 20
@@ -39,7 +40,7 @@ class Seen:
     """By the caller's port, so that they can be told apart by worker."""
 
 
-async def call(gate: Gateway, seen: Seen, stop: asyncio.Event) -> None:
+async def call(gate: GatewayProcess, seen: Seen, stop: asyncio.Event) -> None:
     """Ask until told to stop, or until nobody takes connections any more."""
     while not stop.is_set():
         try:

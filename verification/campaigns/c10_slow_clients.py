@@ -17,8 +17,9 @@ import uvloop
 from hedgerow.processes.process_tuning import raise_descriptor_limit
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
+from support.processes import FAULTLESS, simulator
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.processes import FAULTLESS, gateway, memory_bytes, simulator, unsettled
+from verification.harness.processes import gateway, memory_bytes, settle, unsettled
 
 SLOW = 5_000
 GOOD = 32
@@ -256,7 +257,7 @@ def run(seed: int, share: float) -> Findings:
         before = memory_bytes(worker)
         crowd, good = Crowd(served.port, limits, findings), Good(served.port)
         memory = uvloop.run(meet(crowd, good, seed, findings.count, worker))
-        metrics = served.settle(within_s=5.0)
+        metrics = settle(served, within_s=5.0)
         findings.check(not unsettled(metrics), "at rest the gateway's own gauges are 0", unsettled(metrics))
         findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[-500:])
     asked = sum(good.answers.values())

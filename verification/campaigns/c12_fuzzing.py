@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from support.processes import end
 from verification import ROOT
 from verification.fuzzing.mutations import corpus, mutate
 from verification.fuzzing.targets import TARGETS
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.processes import end
 
 BY_COVERAGE_FROM = 0.01
 """Smaller shares go without atheris, which takes seconds to begin and is not to be had everywhere."""

@@ -18,7 +18,7 @@ from support.answer_differential import opinion_on, without_our_leniencies
 from support.raw_http import Client
 from verification.harness.campaign import Campaign, Findings, counted
 from verification.harness.hostile_responses import End, Response, draw
-from verification.harness.processes import connections_to, gateway, memory_bytes, unsettled
+from verification.harness.processes import connections_to, gateway, memory_bytes, settle, unsettled
 
 REPLIES = 1_000_000
 CALLERS = 200
@@ -222,7 +222,7 @@ async def campaign(seed: int, share: float, findings: Findings) -> None:
         memory = []
         for number in range(1, rounds + 1):
             await callers.ask_until(replies * number // rounds)
-            metrics = await asyncio.to_thread(served.settle, SETTLE_S)
+            metrics = await asyncio.to_thread(settle, served, SETTLE_S)
             law = "at rest the gateway's own gauges are 0"
             findings.check(not unsettled(metrics), law, unsettled(metrics))
             memory.append(memory_bytes(worker))

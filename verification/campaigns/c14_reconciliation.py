@@ -11,9 +11,10 @@ import uvloop
 
 from hedgerow.processes.process_tuning import raise_descriptor_limit
 from hedgerow_simulator import Behaviour, LogEntry, Simulator, running_simulator
+from support.processes import GatewayProcess
 from support.raw_http import Client
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.processes import Gateway, gateway, sum_of, unsettled
+from verification.harness.processes import gateway, settle, sum_of, unsettled
 
 ANSWERS = 1_000_000
 CALLERS = 100
@@ -194,14 +195,14 @@ async def campaign(seed: int, share: float, findings: Findings) -> None:
 
 
 async def rounds(
-    histories: Histories, served: Gateway, upstream: Simulator, answers: int, findings: Findings
+    histories: Histories, served: GatewayProcess, upstream: Simulator, answers: int, findings: Findings
 ) -> dict[str, float]:
     """Tell the metrics after the last round."""
     metrics: dict[str, float] = {}
     logged = 0
     for begin in range(0, answers, ROUND):
         await histories.ask(range(begin, min(begin + ROUND, answers)))
-        metrics = await asyncio.to_thread(served.settle, SETTLE_S)
+        metrics = await asyncio.to_thread(settle, served, SETTLE_S)
         findings.check(not unsettled(metrics), "at rest the gateway's own gauges are 0", unsettled(metrics))
         log = upstream.log(after=logged)
         logged = log[-1].n

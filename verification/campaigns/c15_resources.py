@@ -10,11 +10,12 @@ from contextlib import suppress
 import psutil
 import uvloop
 
-from end_to_end.conftest import full_disk, unread_pipe
 from hedgerow.processes.process_tuning import raise_descriptor_limit
 from hedgerow.telemetry.logs import MAX_WAITING_LINES
+from support.processes import FAULTLESS, GatewayProcess, simulator
+from support.unwritable_streams import full_disk, unread_pipe
 from verification.harness.campaign import Campaign, Findings
-from verification.harness.processes import FAULTLESS, Gateway, gateway, simulator, unsettled
+from verification.harness.processes import gateway, settle, unsettled
 
 SECONDS = 30.0
 """Each trial at full size."""
@@ -124,7 +125,7 @@ def tell(name: str, callers: Callers, findings: Findings, more: str = "") -> Non
     findings.figures[name] = f"{answers}; {slowest}{more}"
 
 
-def ends_well(served: Gateway, findings: Findings, name: str) -> None:
+def ends_well(served: GatewayProcess, findings: Findings, name: str) -> None:
     """Stop it, and see that it had lived until then and ends as it should."""
     findings.check(served.process.poll() is None, "no exit", f"{name}: {served.process.returncode}")
     served.process.send_signal(signal.SIGTERM)
@@ -149,7 +150,7 @@ def few_descriptors(url: str, seconds: float, findings: Findings) -> None:
         ends_well(served, findings, "few descriptors")
 
 
-async def _crowded(callers: Callers, served: Gateway, seconds: float) -> int:
+async def _crowded(callers: Callers, served: GatewayProcess, seconds: float) -> int:
     worker, most = served.worker, 0
 
     async def one_of_the_crowd(number: int) -> None:
@@ -190,7 +191,7 @@ def little_memory(url: str, seconds: float, findings: Findings) -> None:
         uvloop.run(_greedy(during, served.port, seconds))
         afterwards = Callers(served.port, findings)
         uvloop.run(afterwards.ask_for(0.3))
-        metrics = served.settle(within_s=10.0)
+        metrics = settle(served, within_s=10.0)
         findings.check(not unsettled(metrics), "at rest the gateway's own gauges are 0", unsettled(metrics))
         fate = "the worker lived" if served.worker.pid == worker.pid else "the worker was replaced"
         tell("little memory", during, findings, f"; {fate}")

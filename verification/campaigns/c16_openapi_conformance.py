@@ -13,8 +13,9 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
+from support.processes import READ_TIMEOUT_S, simulator
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.processes import READ_TIMEOUT_S, gateway, simulator
+from verification.harness.processes import gateway
 
 SMART = "/api/smart"
 SMART_EXAMPLES = 6_000

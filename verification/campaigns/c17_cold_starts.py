@@ -13,6 +13,7 @@ from bench.processes import free_port
 from bench.servers import BARE_RACE_ADMISSION, Server
 from bench.toolchain import PEERS, ensure_peers
 from bench.workloads import LOAD_CORE, Settings, Upstream, standing
+from support.processes import simulator
 from support.raw_http import Client
 from verification.harness import processes
 from verification.harness.campaign import Campaign, Findings, counted
@@ -113,7 +114,7 @@ def serve_as_make_run(port: int) -> list[str | Path]:
 
 def bare_race_on_both_cores() -> dict[int, float]:
     """Return the good answers a second of the bare race with admission in the gateway's place, by clients."""
-    with processes.simulator() as upstream:
+    with simulator() as upstream:
 
         def command(port: int) -> list[str | Path]:
             return [sys.executable, PEERS / "bare_race_admission.py", str(port), upstream.url]

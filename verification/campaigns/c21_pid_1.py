@@ -10,9 +10,10 @@ from time import monotonic
 
 import psutil
 
+from support.processes import END_TIMEOUT_S, FAULTLESS, GatewayProcess, simulator
 from verification.campaigns.c09_signals import CALLERS, LOOK_AGAIN_S, Seen, call, callers_of
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.processes import END_TIMEOUT_S, FAULTLESS, Gateway, gateway, simulator
+from verification.harness.processes import gateway
 
 HANGUPS = 50
 KILLS = 20
@@ -32,7 +33,7 @@ def can_be_pid_1() -> bool:
 class Contained:
     """A gateway within `unshare`."""
 
-    def __init__(self, gate: Gateway) -> None:
+    def __init__(self, gate: GatewayProcess) -> None:
         self.gate = gate
         (self.init,) = psutil.Process(gate.process.pid).children()
 

@@ -1,4 +1,4 @@
-"""The command with other limits on clients, as JSON: `python -m verification.harness.cli_with_limits LIMITS serve …`."""
+"""The command with other limits on clients: `python -m verification.harness.cli_with_limits JSON serve …`."""
 
 import sys
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from support.processes import GatewayProcess
 from support.request_differential import Parsed, compare, parse
 from verification.harness.campaign import Findings
 from verification.harness.hostile_requests import VALID, Case
-from verification.harness.processes import Gateway, sum_of
+from verification.harness.processes import sum_of
 from verification.harness.proxies import Log
 
 PATIENCE_S = 60.0
@@ -22,7 +23,7 @@ _REFUSALS = frozenset({400, 405, 414, 417, 431, 505})
 class Counts:
     """What the gateway counted, and what it asked, since the last batch."""
 
-    def __init__(self, served: Gateway, asked: list[str]) -> None:
+    def __init__(self, served: GatewayProcess, asked: list[str]) -> None:
         self.served = served
         self.asked = asked
         self.gateways = 0

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from end_to_end.conftest import haproxy, nginx
+from support.other_servers import haproxy, nginx
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ import psutil
 import yaml
 
 from support.processes import FAULTLESS, GatewayProcess, serve_command, simulator
-
 from verification import ROOT
 
 ADDRESSES = ("127.0.0.11", "127.0.0.12", "127.0.0.13")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from support.process_fixtures import Serve
-from support.processes import serve_command, READ_TIMEOUT_S, GatewayProcess, get_json, listening_ports
+from support.processes import READ_TIMEOUT_S, GatewayProcess, get_json, serve_command
 from support.tools import tool
 from support.unwritable_streams import full_disk, unread_pipe
 

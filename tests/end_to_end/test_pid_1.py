@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.processes import serve_command, READ_TIMEOUT_S
+from support.processes import READ_TIMEOUT_S, serve_command
 from support.tools import tool
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a process a namespace of its own")

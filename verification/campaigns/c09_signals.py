@@ -1,83 +1,37 @@
-"""C09: SIGTERM under load, and kill -9 of one worker: what do callers lose?
-
-Callers ask without a pause on keep-alive connections, as pools do. A request is lost when it was sent whole and no
-whole answer came. A caller who can no longer connect goes home: that is no loss, for nothing was sent.
-"""
+"""C09: SIGTERM under load, and kill -9 of one worker: what do clients lose? (`harness/persistent_clients.py`)"""
 
 import asyncio
 import random
 import signal
-from contextlib import suppress
-from dataclasses import dataclass, field
 from time import monotonic
 
-import psutil
-
-from support.processes import FAULTLESS, GatewayProcess, simulator
+from support.processes import FAULTLESS, simulator
 from verification.harness.campaign import Campaign, Findings, counted
+from verification.harness.persistent_clients import CLIENTS, POLL_S, Seen, ask_until, client_ports
 from verification.harness.processes import gateway
 
 TERMS = 100
 KILLS = 20
-CALLERS = 64
 WORKERS = 2
 UNDER_LOAD_S = (0.2, 0.9)
 """The signal comes at a random moment of this span."""
 DRAIN_MS = 10_000
 END_S = DRAIN_MS / 1000 + 5
 REPLACED_WITHIN_S = 1.0
-LOOK_AGAIN_S = 0.01
-REQUEST = b"GET /api/smart?timeout=5000 HTTP/1.1\r\nHost: hedgerow\r\n\r\n"
-
-
-@dataclass
-class Seen:
-    """What the callers of one round saw."""
-
-    answered: int = 0
-    lost: list[str] = field(default_factory=list)
-    in_flight: dict[int, int] = field(default_factory=dict)
-    """By the caller's port, so that they can be told apart by worker."""
-
-
-async def call(gate: GatewayProcess, seen: Seen, stop: asyncio.Event) -> None:
-    """Ask until told to stop, or until nobody takes connections any more."""
-    while not stop.is_set():
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
-        except OSError:
-            return
-        port = writer.get_extra_info("sockname")[1]
-        try:
-            while not stop.is_set():
-                seen.in_flight[port] = 1
-                writer.write(REQUEST)
-                head = await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
-                seen.in_flight[port] = 0
-                seen.answered += 1
-                if b"connection: close" in head.lower():
-                    break
-        except (OSError, asyncio.IncompleteReadError) as error:
-            seen.lost.append(f"{port}: {error!r}")
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
 
 
 async def terminate(upstream: str, moment_s: float) -> tuple[Seen, int | None, float]:
     """One round of SIGTERM: what was seen, the exit code, and how long the drain took."""
     seen, stop = Seen(), asyncio.Event()
     with gateway(f"--workers={WORKERS}", f"--drain-ms={DRAIN_MS}", f"--upstream={upstream}") as gate:
-        callers = [asyncio.create_task(call(gate, seen, stop)) for _ in range(CALLERS)]
+        clients = [asyncio.create_task(ask_until(stop, gate, seen)) for _ in range(CLIENTS)]
         await asyncio.sleep(moment_s)
         gate.process.send_signal(signal.SIGTERM)
         sent_at = monotonic()
         code = await asyncio.to_thread(gate.process.wait, END_S)
         took_s = monotonic() - sent_at
         stop.set()
-        await asyncio.wait(callers)
+        await asyncio.wait(clients)
     return seen, code, took_s
 
 
@@ -86,34 +40,25 @@ async def kill(upstream: str, moment_s: float) -> tuple[Seen, int, float]:
     seen, stop = Seen(), asyncio.Event()
     with gateway(f"--workers={WORKERS}", f"--drain-ms={DRAIN_MS}", f"--upstream={upstream}") as gate:
         while len(gate.workers) < WORKERS:  # noqa: ASYNC110 (a process' children are nothing to await)
-            await asyncio.sleep(LOOK_AGAIN_S)
-        callers = [asyncio.create_task(call(gate, seen, stop)) for _ in range(CALLERS)]
+            await asyncio.sleep(POLL_S)
+        clients = [asyncio.create_task(ask_until(stop, gate, seen)) for _ in range(CLIENTS)]
         await asyncio.sleep(moment_s)
         victim, other = gate.workers
         victim.suspend()  # so that the count is of the moment of its death
-        own = sum(seen.in_flight.get(port, 0) for port in callers_of(victim))
+        own = sum(seen.in_flight.get(port, 0) for port in client_ports(victim))
         known = {victim.pid, other.pid}
         victim.kill()
         killed_at = monotonic()
         while {worker.pid for worker in gate.workers} <= known:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(POLL_S)
         new = next(worker for worker in gate.workers if worker.pid not in known)
-        while not callers_of(new) & seen.in_flight.keys():
-            callers.append(asyncio.create_task(call(gate, seen, stop)))
-            await asyncio.sleep(LOOK_AGAIN_S)
+        while not client_ports(new) & seen.in_flight.keys():
+            clients.append(asyncio.create_task(ask_until(stop, gate, seen)))
+            await asyncio.sleep(POLL_S)
         took_s = monotonic() - killed_at
         stop.set()
-        await asyncio.wait(callers)
+        await asyncio.wait(clients)
     return seen, own, took_s
-
-
-def callers_of(worker: psutil.Process) -> set[int]:
-    """Tell the ports of the peers of a process' connections."""
-    return {
-        connection.raddr.port
-        for connection in worker.net_connections(kind="tcp")
-        if connection.status == psutil.CONN_ESTABLISHED
-    }
 
 
 async def rounds(seed: int, share: float, upstream: str, findings: Findings) -> None:
@@ -146,7 +91,7 @@ async def rounds(seed: int, share: float, upstream: str, findings: Findings) -> 
     findings.figures["lost by kill -9"] = (
         f"{lost_all}, of {own_all} that were in flight in the killed workers"
     )
-    findings.figures["longest until a new worker had callers"] = f"{max(replaced_s):.2f} s"
+    findings.figures["longest until a new worker had clients"] = f"{max(replaced_s):.2f} s"
 
 
 def run(seed: int, share: float) -> Findings:

@@ -1,8 +1,6 @@
 """C13: an upstream that answers with whatever may do harm, and a gateway that must not mind."""
 
 import asyncio
-import json
-import math
 import re
 import socket
 import struct
@@ -17,7 +15,7 @@ from hedgerow.processes.process_tuning import raise_descriptor_limit
 from support.answer_differential import opinion_on, without_our_leniencies
 from support.raw_http import Client
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.hostile_responses import End, Response, draw
+from verification.harness.hostile_responses import End, Response, draw, is_payload
 from verification.harness.processes import connections_to, gateway, memory_bytes, settle, unsettled
 
 REPLIES = 1_000_000
@@ -185,20 +183,6 @@ class Callers:
         self._findings.check(is_payload(body), "no success but a valid payload", body[:200])
         if b'"token":"%b-' % request_id not in body and not any(h11_reads(body, reply) for reply in sent):
             self._findings.violation("a body is that of an own attempt", f"{request_id!r}: {body[:200]!r}")
-
-
-def is_payload(body: bytes) -> bool:
-    """Judge by another JSON library, and stricter where RFC 8259 is: an object with a finite time of 0 or more."""
-    try:
-        work = json.loads(body.decode(), parse_constant=_refuse, parse_int=float)
-    except (ValueError, RecursionError):
-        return False
-    time = work.get("time") if isinstance(work, dict) else None
-    return isinstance(time, float) and 0 <= time < math.inf
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(name)
 
 
 def h11_reads(body: bytes, reply: Response) -> bool:

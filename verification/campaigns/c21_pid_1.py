@@ -11,8 +11,8 @@ from time import monotonic
 import psutil
 
 from support.processes import END_TIMEOUT_S, FAULTLESS, GatewayProcess, simulator
-from verification.campaigns.c09_signals import CALLERS, LOOK_AGAIN_S, Seen, call, callers_of
 from verification.harness.campaign import Campaign, Findings, counted
+from verification.harness.persistent_clients import CLIENTS, POLL_S, Seen, ask_until, client_ports
 from verification.harness.processes import gateway
 
 HANGUPS = 50
@@ -64,7 +64,7 @@ class Contained:
             all_serve = ready == f"{WORKERS} of {WORKERS} workers serve" and len(self.workers) == WORKERS
             if all_serve and not self.zombies:
                 return True
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(POLL_S)
         return False
 
     async def orphan(self) -> None:
@@ -79,7 +79,7 @@ async def kill_one(contained: Contained, seen: Seen, draw: random.Random) -> int
     with suppress(psutil.NoSuchProcess, IndexError):
         victim = draw.choice(contained.workers)
         victim.suspend()  # so that the count is of the moment of its death
-        own = sum(seen.in_flight.get(port, 0) for port in callers_of(victim))
+        own = sum(seen.in_flight.get(port, 0) for port in client_ports(victim))
         victim.kill()
         return own
     return 0
@@ -94,7 +94,7 @@ async def rounds(seed: int, share: float, upstream: str, findings: Findings) -> 
     with gateway(*flags, by=AS_PID_1) as gate:
         contained = Contained(gate)
         findings.check(await contained.settle(), "all workers serve", gate.log()[-500:])
-        callers = [asyncio.create_task(call(gate, seen, stop)) for _ in range(CALLERS)]
+        clients = [asyncio.create_task(ask_until(stop, gate, seen)) for _ in range(CLIENTS)]
         for number in signals:
             await asyncio.sleep(draw.random() ** 2 * PAUSE_S)
             findings.count += 1
@@ -105,10 +105,10 @@ async def rounds(seed: int, share: float, upstream: str, findings: Findings) -> 
             await contained.orphan()
         settled = await contained.settle()
         findings.check(settled, "all workers serve again, and there is no zombie", gate.log()[-500:])
-        findings.check(not any(caller.done() for caller in callers), "every caller can connect", "")
+        findings.check(not any(client.done() for client in clients), "every client can connect", "")
         findings.figures["zombies"] = str(contained.zombies)
         stop.set()
-        await asyncio.wait(callers)
+        await asyncio.wait(clients)
         restarts = gate.metrics()["hedgerow_worker_restarts_total"]
         contained.init.terminate()
         code = await asyncio.to_thread(gate.process.wait, END_TIMEOUT_S)

@@ -18,7 +18,7 @@ from hedgerow.settings import ClientLimits, UpstreamLimits
 from hedgerow.upstream.connection import IDLE
 from support import answer_differential, request_differential
 from support.one_connection import OneConnection
-from verification.campaigns.c13_hostile_upstream import is_payload
+from verification.harness.hostile_responses import is_payload
 
 DEFAULT_MS, MAX_MS = 10_000, 60_000
 CLIENT = ClientLimits(max_head_bytes=256, max_headers=8, parse_chunk_bytes=64)

@@ -1,10 +1,13 @@
 """Replies of an upstream that is out to harm: each drawn from a seed, some valid, most not."""
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from gzip import compress
 from random import Random
+from typing import Any
 from zlib import compress as deflate
 
 
@@ -234,3 +237,17 @@ _KINDS: dict[Callable[[Random, bytes], Response], float] = {
     huge: 1.5, endless: 1, trickling: 2, silent: 1.5, cut_off: 6, too_much: 4,
 }  # fmt: skip
 _MAKERS, _WEIGHTS = list(_KINDS), list(_KINDS.values())
+
+
+def is_payload(body: bytes) -> bool:
+    """Return whether a body is an object with a finite time of 0 or more, by another JSON library and RFC 8259."""
+    try:
+        work = json.loads(body.decode(), parse_constant=_reject_constant, parse_int=float)
+    except (ValueError, RecursionError):
+        return False
+    time = work.get("time") if isinstance(work, dict) else None
+    return isinstance(time, float) and 0 <= time < math.inf
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(name)

@@ -163,7 +163,7 @@ def test_a_gateway_whose_only_worker_stands_still_is_not_ready_and_gets_a_new_on
     command.until_all_ready()
     (hung,) = command.children()
     hung.suspend()
-    command.until_readiness(lambda reason: reason == "no worker answers")
+    command.until_readiness(lambda reason: reason == "no worker responds")
     assert get_json(command.admin + "/readyz")[0] == 503
     assert not psutil.wait_procs([hung], timeout=READ_TIMEOUT_S)[1]
     command.until_all_ready()

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hedgerow.settings import LogFormat
-from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITING_LINES, Logs, ungated
+from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITING_LINES, Logs, unlimited
 from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS, READ_TIMEOUT_S, GatewayProcess
 
@@ -147,7 +147,7 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_gateway(serve: Serve) -> N
         ask_often(served, MORE_THAN_FITS)
         assert served.status_of() == 502
         assert served.metrics()[DROPPED] > 0
-        assert served.status()["workers"]["untold"] == 0
+        assert served.status()["workers"]["unresponsive"] == 0
         served.stop_and_read()
 
 
@@ -225,7 +225,7 @@ def test_a_stderr_that_somebody_made_non_blocking_loses_no_line(tmp_path: Path) 
         subprocess.Popen(["cat"], stdin=log, stdout=copy) as cat,
     ):
         for number in range(500):
-            ungated(logs.log).info("line", number=number, long="x" * 200)
+            unlimited(logs.log).info("line", number=number, long="x" * 200)
         logs.flush(READ_TIMEOUT_S)
         os.close(writer)
         cat.wait(READ_TIMEOUT_S)
@@ -255,6 +255,6 @@ def test_what_libraries_log_is_a_line_like_any_other() -> None:
     )  # fmt: skip
     broke, ended = lines_of(run.stderr)
     assert (broke["event"], broke["logger"], broke["level"]) == ("a task broke", "asyncio", "error")
-    assert (ended["event"], ended["level"]) == ("a bug ends the process", "critical")
+    assert (ended["event"], ended["level"]) == ("unhandled exception ends the process", "critical")
     assert "ZeroDivisionError" in ended["exception"]
     assert run.returncode == 1

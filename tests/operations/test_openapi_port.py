@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from hedgerow.openapi import document
+from hedgerow.admin.openapi import document
 from hedgerow.settings import Settings
 from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS, GatewayProcess

@@ -15,11 +15,11 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, expect, sync_playwright
 
-from hedgerow.telemetry.health import State, Workers
-from hedgerow.telemetry.history import History
+from hedgerow.status.health import HealthState, Workers
+from hedgerow.status.history import History
+from hedgerow.status.report import About
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
-from hedgerow.telemetry.status import About
 from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS, GatewayProcess
 from support.tools import tool
@@ -214,7 +214,7 @@ def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: GatewayProcess,
     assert page.evaluate(blocked + "document.head.append(s); window.ran") is False
     assert "Content Security Policy" in " ".join(shown.complaints)
     for name in ("status.js", "status.css", "index.html"):
-        source = (Path(__file__).parents[2] / "src/hedgerow/status_page" / name).read_text()
+        source = (Path(__file__).parents[2] / "src/hedgerow/status/page" / name).read_text()
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", source)
         assert "style=" not in source
 
@@ -223,7 +223,7 @@ def a_request(request_id: str, code: str = "success") -> RequestRecord:
     attempts = [
         AttemptRecord(1, 0.1, 120.0, "status_5xx"),
         AttemptRecord(2, 300.0, 80.0, "success"),
-        AttemptRecord(3, 300.0, None, "pending", lost=True),
+        AttemptRecord(3, 300.0, None, "pending", loser=True),
     ]
     return RequestRecord(request_id, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
 
@@ -245,11 +245,20 @@ def a_status(
 
 
 STATES = {
-    State.HEALTHY: (Snapshot(attempts={"1": {"success": 90, "reset": 10}}, requests={"success": 100}), 60.0),
-    State.DEGRADED: (Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}), 60.0),
-    State.FAILING: (Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}), 60.0),
-    State.STARTING: (Snapshot(attempts={"1": {"success": 3, "reset": 2}}, requests={"success": 3}), 4.0),
-    State.SILENT: (Snapshot(), 60.0),
+    HealthState.HEALTHY: (
+        Snapshot(attempts={"1": {"success": 90, "reset": 10}}, requests={"success": 100}),
+        60.0,
+    ),
+    HealthState.DEGRADED: (
+        Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}),
+        60.0,
+    ),
+    HealthState.FAILING: (Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}), 60.0),
+    HealthState.STARTING: (
+        Snapshot(attempts={"1": {"success": 3, "reset": 2}}, requests={"success": 3}),
+        4.0,
+    ),
+    HealthState.UNKNOWN: (Snapshot(), 60.0),
 }
 
 
@@ -271,8 +280,10 @@ def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong
     idle: GatewayProcess, show: Show
 ) -> None:
     counts = Snapshot(
-        attempts={"1": {"success": 95, "reset": 5}}, requests={"success": 95, "overloaded": 905}, shed={"load": 905}
-    )  # fmt: skip
+        attempts={"1": {"success": 95, "reset": 5}},
+        requests={"success": 95, "overloaded": 905},
+        shed={"rate_limit": 905},
+    )
     page = show(idle.admin).open(a_status(counts))
     expect(page.locator("#verdict h2")).to_have_text("healthy")
     expect(page.locator("#gateway")).to_have_text(
@@ -280,7 +291,7 @@ def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong
             r"The gateway itself is degraded\.\s+90.5 % of requests were rejected in the last 1 s: overloaded\."
         )
     )
-    page = show(idle.admin).open(a_status(STATES[State.HEALTHY][0]))
+    page = show(idle.admin).open(a_status(STATES[HealthState.HEALTHY][0]))
     expect(page.locator("#verdict h2")).to_have_text("healthy")
     expect(page.locator("#gateway")).to_be_hidden()
 
@@ -415,7 +426,7 @@ def test_it_can_be_used_by_keyboard_alone(idle: GatewayProcess, show: Show) -> N
 
 def test_what_is_open_stays_open_while_the_page_lives_on(idle: GatewayProcess, show: Show) -> None:
     first, second = a_request("first"), a_request("second")
-    status = a_status(STATES[State.HEALTHY][0], first)
+    status = a_status(STATES[HealthState.HEALTHY][0], first)
     shown = show(idle.admin)
     page = shown.open(status)
     page.locator("#recent summary").click()

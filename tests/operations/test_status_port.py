@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hedgerow.admin.server import MAX_CONNECTIONS
-from hedgerow.telemetry.status import RECENT
+from hedgerow.status.report import RECENT
 from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS
 
@@ -27,7 +27,7 @@ def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, sim
     assert status["verdict"]["reason"].startswith(
         "100 % of 40 attempts and 100 % of 40 requests succeeded in"
     )
-    assert status["workers"] == {"wanted": 2, "ready": 2, "untold": 0}
+    assert status["workers"] == {"wanted": 2, "ready": 2, "unresponsive": 0}
     assert (
         status["attempts"]["total"]
         == served.metrics()['hedgerow_attempts_total{attempt="1",outcome="success"}']
@@ -79,12 +79,12 @@ def test_a_worker_that_stands_still_does_not_hold_up_the_status(serve: Serve) ->
     served.status_when(lambda status: status["requests"]["total"] == 1)
     (worker,) = served.workers
     worker.send_signal(signal.SIGSTOP)
-    status = served.status_when(lambda status: status["workers"]["untold"] == 1)
+    status = served.status_when(lambda status: status["workers"]["unresponsive"] == 1)
     assert status["gateway"] == {"state": "degraded", "reason": "1 of 1 workers do not report."}
-    assert status["verdict"]["state"] in ("starting", "silent"), "that is not the upstream's fault"
+    assert status["verdict"]["state"] in ("starting", "unknown"), "that is not the upstream's fault"
     assert served.metrics()['hedgerow_requests_total{outcome="all_failed"}'] == 1
     worker.send_signal(signal.SIGCONT)
-    served.status_when(lambda status: status["workers"]["untold"] == 0)
+    served.status_when(lambda status: status["workers"]["unresponsive"] == 0)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_a_request_and_its_attempts_are_spans_of_the_callers_trace(
         number: (
             one.attributes["hedgerow.attempt.outcome"],
             one.attributes["hedgerow.attempt.winner"],
-            one.attributes["hedgerow.attempt.lost"],
+            one.attributes["hedgerow.attempt.loser"],
             one.span.status.code,
         )
         for number, one in attempts.items()

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from hedgerow_simulator import Behaviour
-from hedgerow_simulator.draws import Draws
+from hedgerow_simulator.fault_sampler import FaultSampler
 from simulator.commands import AT_ONCE
 from support.processes import READ_TIMEOUT_S, simulator
 
@@ -36,7 +36,7 @@ def test_each_worker_draws_from_its_own_seed() -> None:
     behaviour = Behaviour(latency_ms=(0, 40), seed=9)
     wanted: dict[str, list[int]] = {}
     for index in range(3):
-        draws = Draws(behaviour, index)
+        draws = FaultSampler(behaviour, index)
         token = sha256(f"9/{index}".encode()).hexdigest()[:16]
         wanted[token] = [draws.next().latency_ms for _ in range(60)]
     with simulator("--latency-ms=0-40", "--seed=9", "--unique", WORKERS) as server:

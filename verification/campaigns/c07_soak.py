@@ -204,7 +204,7 @@ async def look_inside(seed: int, seconds: float, findings: Findings) -> None:
             }
         )
         findings.check(not any(left.values()), "nothing is left", left)
-        bugs = thread.call(worker.snapshot).bugs
+        bugs = thread.call(worker.snapshot).internal_errors
         findings.check(bugs == 0, "there is no internal error", bugs)
         thread.stop()
         worker.close()

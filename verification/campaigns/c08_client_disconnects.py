@@ -163,7 +163,7 @@ def run(seed: int, share: float) -> Findings:
         findings.check(busy <= IDLE_SHARE, "the CPU is idle afterwards", f"{busy:.1%} of a core")
         findings.check(served.worker.pid == worker.pid, "no worker died", served.log()[-500:])
         metrics = served.metrics()
-        bugs, seen = metrics["hedgerow_bugs_total"], metrics["hedgerow_client_disconnects_total"]
+        bugs, seen = metrics["hedgerow_internal_errors_total"], metrics["hedgerow_client_disconnects_total"]
         findings.check(bugs == 0, "no bug of the gateway's", bugs)
         law = "a race ends as its caller leaves"
         findings.check(seen >= findings.count * SEEN_SHARE, law, f"{seen:g} of {findings.count} were seen")

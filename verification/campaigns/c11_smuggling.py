@@ -97,7 +97,7 @@ async def campaign(cases: Sequence[Case], findings: Findings) -> None:
                         statuses = await go(behind, cases, counts)
             findings.check(served.worker.pid == worker, "no worker died", served.log()[-500:])
             findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[-2000:])
-            bugs = served.metrics()["hedgerow_bugs_total"]
+            bugs = served.metrics()["hedgerow_internal_errors_total"]
             findings.check(bugs == 0, "no bug of the gateway's", bugs)
         findings.figures[f"answers {name}"] = ", ".join(
             f"{status} {times}" for status, times in sorted(statuses.items())

@@ -182,7 +182,7 @@ async def campaign(seed: int, share: float, findings: Findings) -> None:
             metrics = await rounds(histories, served, upstream, answers, findings)
             histories.compare(metrics)
             findings.check(
-                metrics["hedgerow_bugs_total"] == 0, "no bug of the gateway's", served.log()[:1000]
+                metrics["hedgerow_internal_errors_total"] == 0, "no bug of the gateway's", served.log()[:1000]
             )
             findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[:1000])
     findings.count = answers

@@ -97,7 +97,9 @@ def run(seed: int, share: float) -> Findings:
         of_others = ask(document, others, few, findings)
         metrics = served.metrics()
         findings.check(
-            metrics["hedgerow_bugs_total"] == 0, "no bug of the gateway's", metrics["hedgerow_bugs_total"]
+            metrics["hedgerow_internal_errors_total"] == 0,
+            "no bug of the gateway's",
+            metrics["hedgerow_internal_errors_total"],
         )
         findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[-500:])
     for name, statuses in (("main port", of_smart), ("operations port", of_others)):

@@ -16,7 +16,7 @@ PROCESSES = (
     ),
     Bug(
         "the lines at the start are written by the event loop",
-        "processes/supervisor.py", "Sink(STANDARD_OUTPUT)", "open(1, 'w', buffering=1, closefd=False)",
+        "processes/supervisor.py", "LineWriter(STANDARD_OUTPUT)", "open(1, 'w', buffering=1, closefd=False)",
         "C15", 0.05,
     ),
 )  # fmt: skip

@@ -92,7 +92,7 @@ def _check_counters(evidence: Evidence) -> None:
     counts, seen = played.snapshot, played.seen
     codes = Counter(settled.code for settled in seen.settled) + seen.rejected
     must(counts.requests == dict(codes), "requests are counted", counts.requests, codes)
-    must(counts.bugs == 0, "there is no internal error", counts.bugs)
+    must(counts.internal_errors == 0, "there is no internal error", counts.internal_errors)
     must(counts.in_flight == 0, "nothing is in flight", counts.in_flight)
     launched = Counter(launch.number for launches in seen.launches.values() for launch in launches)
     ended = Counter(end.number for end in seen.finished)

@@ -11,7 +11,14 @@ import structlog
 
 from hedgerow.core.outcomes import Aborted
 from hedgerow.settings import AccessLog, LogFormat
-from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_KIND_CHARACTERS, MAX_KINDS, OTHER_KINDS, Gate, Logs
+from hedgerow.telemetry.logs import (
+    ALIKE_PER_S,
+    MAX_KIND_CHARACTERS,
+    MAX_KINDS,
+    OTHER_KINDS,
+    Logs,
+    RateLimiter,
+)
 from hedgerow.telemetry.recorder import Recorder
 from support.attempts import make_request
 
@@ -112,11 +119,11 @@ def test_e7_a_descriptor_that_is_closed_drops_lines(file: Path) -> None:
     assert logs.dropped == 1
 
 
-def admitted(gate: Gate, event: str, times: int = 1) -> int:
+def admitted(limiter: RateLimiter, event: str, times: int = 1) -> int:
     passed = 0
     for _ in range(times):
         try:
-            gate(None, "warning", {"event": event})
+            limiter(None, "warning", {"event": event})
         except structlog.DropEvent:
             continue
         passed += 1
@@ -126,41 +133,41 @@ def admitted(gate: Gate, event: str, times: int = 1) -> int:
 def test_the_gate_opens_each_second_also_if_it_is_never_asked_what_it_held_back() -> None:
     """A supervisor that is stopped asks for no summaries, and its workers fell silent after ten lines."""
     now = 10.0
-    gate = Gate(lambda: now)
+    limiter = RateLimiter(lambda: now)
     for second in range(5):
         now = 10.0 + second
-        assert admitted(gate, "request", ALIKE_PER_S + 7) == ALIKE_PER_S
+        assert admitted(limiter, "request", ALIKE_PER_S + 7) == ALIKE_PER_S
     now = 20.0
-    ((_, _, window),) = gate.over()
+    ((_, _, window),) = limiter.over()
     assert window.held_back == 5 * 7, "what was held back is reported all the same"
 
 
 def test_the_gate_keeps_a_bounded_number_of_kinds() -> None:
-    gate = Gate(lambda: 10.0)
-    passed = sum(admitted(gate, f"{number:05} " + "x" * 10_000) for number in range(5_000))
+    limiter = RateLimiter(lambda: 10.0)
+    passed = sum(admitted(limiter, f"{number:05} " + "x" * 10_000) for number in range(5_000))
     assert passed == MAX_KINDS + ALIKE_PER_S
-    assert len(gate._windows) == MAX_KINDS + 1
-    assert max(len(event) for event, _ in gate._windows) <= MAX_KIND_CHARACTERS
-    held_back = {event: window.held_back for event, _, window in gate.over(at_the_end=True)}
+    assert len(limiter._windows) == MAX_KINDS + 1
+    assert max(len(event) for event, _ in limiter._windows) <= MAX_KIND_CHARACTERS
+    held_back = {event: window.held_back for event, _, window in limiter.over(at_the_end=True)}
     assert held_back == {OTHER_KINDS: 5_000 - passed}
 
 
 def test_the_gate_holds_back_by_event_and_code_and_second() -> None:
     now = 10.0
-    gate = Gate(lambda: now)
+    limiter = RateLimiter(lambda: now)
 
     def passes(code: str) -> bool:
         try:
-            gate(None, "warning", {"event": "request", "code": code})
+            limiter(None, "warning", {"event": "request", "code": code})
         except structlog.DropEvent:
             return False
         return True
 
     assert [passes("a") for _ in range(ALIKE_PER_S + 3)] == [True] * ALIKE_PER_S + [False] * 3
     assert passes("b")
-    assert gate.over() == []
+    assert limiter.over() == []
     now = 11.0
-    ((event, code, window),) = gate.over()
+    ((event, code, window),) = limiter.over()
     assert (event, code, window.level, window.held_back) == ("request", "a", "warning", 3)
-    assert gate.over() == []
+    assert limiter.over() == []
     assert passes("a"), "another second"

@@ -253,6 +253,8 @@ def end(process: "subprocess.Popen[str]") -> None:
     """End a process and all that it started: by SIGTERM, and by SIGKILL after `END_TIMEOUT_S`."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.terminate()
+    if process.stdin is not None and process.stdin.closed:
+        process.stdin = None  # `communicate` would flush it
     try:
         process.communicate(timeout=END_TIMEOUT_S)
     except subprocess.TimeoutExpired:

@@ -2,7 +2,7 @@
 
 from verification.injected_bugs.bug import Bug
 
-LAWS = "tests/unit/admission/test_laws.py"
+INVARIANTS = "tests/unit/admission/test_rate_invariants.py"
 RATE = "tests/unit/admission/test_rate.py"
 
 ADMISSION = (
@@ -31,7 +31,7 @@ ADMISSION = (
         "A1 what was learnt in an overload stays",
         "admission/rate.py", "return self.rate if now - self._needed_at < LIMIT_EXPIRY_S else inf",
         "return self.rate if self._needed_at > -inf else inf",
-        LAWS,
+        INVARIANTS,
     ),
     Bug(
         "A2 overload ends with the next request",
@@ -47,12 +47,12 @@ ADMISSION = (
     Bug(
         "A4 an overload is remembered for a minute",
         "admission/rate.py", "LIMIT_EXPIRY_S: Final = 0.5", "LIMIT_EXPIRY_S: Final = 60.0",
-        LAWS,
+        INVARIANTS,
     ),
     Bug(
         "A5 half of what can be done is admitted",
         "admission/rate.py", "speed = max(1.0 - GAIN * excess, 0.5)", "speed = 0.5",
-        LAWS,
+        INVARIANTS,
     ),
     Bug(
         "A6 what waited for the worker to start is dated as it is read",
@@ -68,7 +68,7 @@ ADMISSION = (
     Bug(
         "A7 a request without a timeout waits for half a second",
         "admission/waiting.py", "timeout_s * WAIT_SHARE\n", "min(timeout_s * WAIT_SHARE, 0.5)\n",
-        LAWS,
+        INVARIANTS,
     ),
     Bug(
         "A8 a stall is taken for saturation",
@@ -79,7 +79,7 @@ ADMISSION = (
     Bug(
         "a burst is limited at once",
         "admission/rate.py", "SATURATED_INTERVALS: Final = 4", "SATURATED_INTERVALS: Final = 1",
-        LAWS,
+        INVARIANTS,
     ),
     Bug(
         "a request that waits does not learn that there is room",

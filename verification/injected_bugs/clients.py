@@ -123,7 +123,7 @@ CLIENTS = (
     Bug(
         "B5 idle connections to the admin port keep probes out",
         "admin/server.py", "                self._close_longest_idle()\n\n", "                task.cancel()\n\n",
-        "tests/integration/server/test_admin_port.py",
+        "tests/unit/admin/test_server.py",
     ),
     Bug(
         "any number of clients may connect",

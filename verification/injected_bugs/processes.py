@@ -7,7 +7,7 @@ PROCESSES = (
         "a full disk ends the thread that writes the log",
         "telemetry/logs.py", "except Exception:  # noqa: BLE001 (a full disk",
         "except KeyError:  # noqa: BLE001 (a full disk",
-        "tests/unit/telemetry/test_logs_thread.py",
+        "tests/unit/telemetry/test_logs.py",
     ),
     Bug(
         "what logs waits for room",

@@ -28,7 +28,7 @@ def has_code(module: Path) -> bool:
     return any(not isinstance(node, passive) for node in ast.parse(module.read_text()).body)
 
 
-def tests_of(module: Path) -> Path:
+def expected_file(module: Path) -> Path:
     """Return where the tests of a module of the gateway are."""
     package = TESTS / module.parent.relative_to(SOURCES)
     return package / f"test_{module.parent.name if module.name == '__init__.py' else module.stem}.py"
@@ -40,7 +40,7 @@ MODULES = [path for path in sorted(SOURCES.rglob("*.py")) if path.name != "__ini
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCES)))
 def test_every_module_has_its_tests(module: Path) -> None:
     is_exempt = str(module.relative_to(SOURCES)) in WITHOUT_TESTS
-    assert tests_of(module).is_file() != is_exempt, tests_of(module)
+    assert expected_file(module).is_file() != is_exempt, expected_file(module)
 
 
 def test_exemptions_are_of_modules_that_exist() -> None:

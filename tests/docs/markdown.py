@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     [
-        *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("prove/*.md"), *ROOT.glob("bench/*.md"),
+        *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("verification/*.md"), *ROOT.glob("bench/*.md"),
     ]
 )  # fmt: skip
 

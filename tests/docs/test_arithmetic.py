@@ -53,7 +53,7 @@ def test_what_the_upstream_is_asked(row: list[str]) -> None:
     assert row[2] == f"1 + 2 · {hedged:.2f} = {asked:.2f}"
     (run,) = (
         line
-        for line in (ROOT / "prove/HEDGING.md").read_text().splitlines()
+        for line in (ROOT / "docs/verification/hedging-cost.md").read_text().splitlines()
         if line.startswith(f"| {failures:.0%} ")
     )
     assert row[3] == run.split("|")[4].strip()

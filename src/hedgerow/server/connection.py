@@ -10,7 +10,7 @@ from hedgerow.core.request import Cancellable, Request
 from hedgerow.core.response import Response
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
-from hedgerow.net.stream import Stream
+from hedgerow.net.stream import READ_BYTES, Stream
 from hedgerow.server.context import ServerContext
 from hedgerow.server.request_reader import RequestReader
 from hedgerow.server.request_rejected import RequestRejected
@@ -156,7 +156,25 @@ class ClientConnection(EventHandler):
         if self._request is None and not self._closing:
             self._reject(rejected, self._context.loop.clock())
 
+    def reject_at_accept(self, rejected: RequestRejected) -> None:
+        """Answer a client for which there is no room.
+
+        Where its request has come already, close at once: nothing is left unread, so that closing does not take the
+        response back. Else the connection lingers, and holds a descriptor.
+        """
+        self._reject(rejected, self._context.loop.clock())
+        if not self._stream.blocked and self._holds_nothing_unread():
+            self.abort()
+
     # -- requests in
+
+    def _holds_nothing_unread(self) -> bool:
+        """Read once; return whether something had come, and all of it was read."""
+        try:
+            data = self._stream.read()
+        except OSError:
+            return True
+        return data is not None and len(data) < READ_BYTES
 
     def _read(self) -> None:
         stream = self._stream

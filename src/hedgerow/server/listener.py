@@ -17,8 +17,8 @@ ACCEPT_YIELD_S: Final = 0.001
 MAX_ACCEPT_YIELDS: Final = 4
 """Then it takes what no other worker has taken: they may be busy, or stopped."""
 OVERFLOW_CONNECTIONS: Final = 64
-"""Connections beyond the limit, which are answered 503 and linger; `DescriptorBudget.RESERVE` has room for them. When
-there are as many, the kernel keeps the others waiting, for a moment."""
+"""Connections beyond the limit that were answered 503 before their request came, and linger; `DescriptorBudget.RESERVE`
+has room for them. When there are as many, the kernel keeps the others waiting, for a moment."""
 ACCEPT_PAUSE_S: Final = 0.05
 """How long nothing is accepted when there is no room even for an answer, or the kernel has no descriptor for us."""
 
@@ -130,7 +130,7 @@ class Listener(EventHandler):
             return False
         self.count_connections()
         if beyond >= 0:
-            connection.reject(TOO_MANY_CONNECTIONS)
+            connection.reject_at_accept(TOO_MANY_CONNECTIONS)
         return True
 
     def _yield_to_less_loaded_worker(self) -> bool:

@@ -62,26 +62,28 @@ def _text(x: float, y: float, words: str, anchor: str = "start", kind: str = "sm
 def _elements() -> Iterator[str]:
     yield f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}" rx="8"/>'
     yield _text(LEFT, 26, "Good responses per second, one core, timeout=800", kind="title")
-    for good in range(0, MAX_GOOD + 1, 2_000):
-        yield f'<path class="grid" d="M{LEFT} {_y(good):.1f}H{WIDTH - RIGHT}"/>'
-        if good % 4_000 == 0:
-            yield _text(LEFT - 8, _y(good) + 4, f"{good:,}".replace(",", " "), "end")
-    for offered in range(0, MAX_OFFERED + 1, 4_000):
-        yield _text(_x(offered), BOTTOM + 18, f"{offered:,}".replace(",", " "), "middle")
+    for tick in range(0, MAX_GOOD + 1, 2_000):
+        yield f'<path class="grid" d="M{LEFT} {_y(tick):.1f}H{WIDTH - RIGHT}"/>'
+        if tick % 4_000 == 0:
+            yield _text(LEFT - 8, _y(tick) + 4, f"{tick:,}".replace(",", " "), "end")
+    for tick in range(0, MAX_OFFERED + 1, 4_000):
+        yield _text(_x(tick), BOTTOM + 18, f"{tick:,}".replace(",", " "), "middle")
     yield _text((LEFT + WIDTH - RIGHT) / 2, BOTTOM + 38, "requests offered per second", "middle")
     for number, curve in enumerate(CURVES):
         line = " ".join(f"{_x(offered):.1f},{_y(good):.1f}" for offered, good in points(curve))
         yield f'<polyline points="{line}" fill="none" stroke="{curve.colour}" stroke-width="3"/>'
         for offered, good in points(curve):
             yield f'<circle cx="{_x(offered):.1f}" cy="{_y(good):.1f}" r="3.5" fill="{curve.colour}"/>'
-        x = LEFT + LEGEND_STEP * number
-        yield f'<rect x="{x}" y="44" width="14" height="4" fill="{curve.colour}"/>'
-        yield _text(x + 20, 51, curve.name)
+        legend_x = LEFT + LEGEND_STEP * number
+        yield f'<rect x="{legend_x}" y="44" width="14" height="4" fill="{curve.colour}"/>'
+        yield _text(legend_x + 20, 51, curve.name)
 
 
 def drawing() -> str:
     """Return the chart as SVG, which follows the reader's light or dark scheme."""
-    label = "; ".join(f"{curve.name}: at most {max(good for _, good in points(curve)):.0f}" for curve in CURVES)
+    label = "; ".join(
+        f"{curve.name}: at most {max(good for _, good in points(curve)):.0f}" for curve in CURVES
+    )
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="Good responses per second. {label}">'

@@ -45,7 +45,7 @@ def metrics_table() -> Iterator[str]:
                     labels.setdefault(label, {})[value] = None
         name = f"`{family.name}_total`" if family.type == "counter" else f"`{family.name}`"
         shown = "; ".join(_label(label, list(values)) for label, values in labels.items())
-        yield _row(name, family.type, shown or "–", family.documentation)
+        yield _row(name, family.type, shown or "none", family.documentation)
 
 
 def _label(label: str, values: Sequence[str]) -> str:
@@ -101,7 +101,9 @@ def decision(path: Path) -> tuple[str, str, str, str]:
     """Return number, title, status and date of a record; raises ValueError if its head has another form."""
     head = re.match(r"# (\d{4}): (.+)\n\nStatus: (.+)\.\nDate: (\d{4}-\d\d-\d\d)\n\n", path.read_text())
     if head is None or not path.name.startswith(head[1]):
-        raise ValueError(f"{path.name}: its head must be '# NNNN: title', 'Status: ….' and 'Date: YYYY-MM-DD'")
+        raise ValueError(
+            f"{path.name}: its head must be '# NNNN: title', 'Status: ….' and 'Date: YYYY-MM-DD'"
+        )
     return head[1], head[2], head[3], head[4]
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from tools.capacity_chart import CHART, drawing
+from tools.reference import decision, outdated, with_table
 
 from docs.markdown import ROOT, table
 from hedgerow.openapi import document
 from hedgerow.settings import Settings
 from hedgerow.telemetry.status import Status
-from tools.capacity_chart import CHART, drawing
-from tools.reference import decision, outdated, with_table
 
 REFERENCE = ROOT / "docs" / "reference"
 OPENAPI: dict[str, Any] = json.loads(document(Settings(), 8080))
@@ -68,6 +68,8 @@ def test_every_field_of_status_json_is_described() -> None:
 
 def test_every_log_event_is_one_of_the_source() -> None:
     source = "".join(path.read_text() for path in (ROOT / "src/hedgerow").rglob("*.py"))
-    events = [event for row in table(REFERENCE / "logs.md", "Events") for event in re.findall(r"^`(.+)`$", row[0])]
+    events = [
+        event for row in table(REFERENCE / "logs.md", "Events") for event in re.findall(r"^`(.+)`$", row[0])
+    ]
     assert events
     assert [event for event in events if f'"{event}"' not in source] == []

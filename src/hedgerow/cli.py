@@ -21,7 +21,7 @@ from hedgerow.configuration.sources import (
     effective_settings,
     is_service_variable,
 )
-from hedgerow.cpus import usable_cpus
+from hedgerow.processes.cpu_count import usable_cpus
 from hedgerow.settings import DescriptorBudget, InvalidSetting, SettingsError
 from hedgerow.settings.redaction import redacted_text, redacted_url
 from hedgerow.settings.schema import Setting, all_settings

@@ -18,15 +18,15 @@ success; `status_200` to `status_999` come besides.
 
 The modules, from the pure to the edge: `wire` (steps as data), `faults`, `behaviour`, `draws` (chance),
 `asking` (the grammar above), `counts`, `log`, `upstream` (which answer), then `connection`,
-`open_connections`, `simulator` (a server), `listening`, `workers` (processes) and `cli`. Every limit is in
+`connection_registry`, `simulator` (a server), `listening`, `workers` (processes) and `cli`. Every limit is in
 `limits`.
 """
 
 from hedgerow_simulator.behaviour import Behaviour, BehaviourError
-from hedgerow_simulator.counts import Stats
 from hedgerow_simulator.faults import FAULTS, Fault
-from hedgerow_simulator.log import LogEntry
+from hedgerow_simulator.request_log import LogEntry
 from hedgerow_simulator.simulator import Simulator, running_simulator
+from hedgerow_simulator.stats import Stats
 
 __all__ = [
     "FAULTS",

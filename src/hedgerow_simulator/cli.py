@@ -12,7 +12,7 @@ import click
 
 from hedgerow_simulator.behaviour import Behaviour, BehaviourError
 from hedgerow_simulator.limits import MAX_LATENCY_MS, MAX_WORKERS
-from hedgerow_simulator.listening import adopt, listen
+from hedgerow_simulator.listen import adopt, listen
 from hedgerow_simulator.workers import run
 
 EXIT_USAGE = 2

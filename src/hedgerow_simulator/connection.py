@@ -9,10 +9,10 @@ from typing import cast
 
 import httptools
 
+from hedgerow_simulator.connection_registry import ConnectionRegistry
 from hedgerow_simulator.limits import MAX_REQUEST_BYTES, PIPELINE_LIMIT
-from hedgerow_simulator.open_connections import OpenConnections
 from hedgerow_simulator.upstream import NOT_HTTP, Answer, Request, Upstream
-from hedgerow_simulator.wire import End, Pause, Step, said_to_close
+from hedgerow_simulator.wire_script import End, Pause, Step, with_connection_close
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 """`SO_LINGER`, on, 0 seconds: `close` sends a RST in place of a FIN (socket(7))."""
@@ -25,7 +25,7 @@ class Connection(asyncio.Protocol):
     When the client leaves, the timer is cancelled and the rest dropped.
     """
 
-    def __init__(self, upstream: Upstream, connections: OpenConnections) -> None:
+    def __init__(self, upstream: Upstream, connections: ConnectionRegistry) -> None:
         self.since = 0.0
         self._upstream = upstream
         self._connections = connections
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, answer: Answer) -> None:
         if isinstance(answer.wire, bytes):
-            self._transport.write(answer.wire if self._keep_alive else said_to_close(answer.wire))
+            self._transport.write(answer.wire if self._keep_alive else with_connection_close(answer.wire))
             self._end()
         else:
             self._steps = answer.wire

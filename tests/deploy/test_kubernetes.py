@@ -17,13 +17,13 @@ import yaml
 
 from deploy.prometheus_rule import RULES, groups
 from deploy.settings_of import settings_of
-from deploy.tools import missing
 from docs.markdown import DOCUMENTS
 from hedgerow import __version__
-from hedgerow.cpus import usable_cpus
+from hedgerow.processes.cpu_count import usable_cpus
 from hedgerow.processes.supervision import KILL_AFTER_S
 from hedgerow.settings import EMBEDDED, parse_target
 from hedgerow.settings.schema import all_settings
+from support.tools import missing
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ["demo", "production"]

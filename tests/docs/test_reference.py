@@ -10,9 +10,9 @@ from tools.capacity_chart import CHART, drawing
 from tools.reference import decision, outdated, with_table
 
 from docs.markdown import ROOT, table
-from hedgerow.openapi import document
+from hedgerow.admin.openapi import document
 from hedgerow.settings import Settings
-from hedgerow.telemetry.status import Status
+from hedgerow.status.report import Status
 
 REFERENCE = ROOT / "docs" / "reference"
 OPENAPI: dict[str, Any] = json.loads(document(Settings(), 8080))

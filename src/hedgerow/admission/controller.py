@@ -74,7 +74,7 @@ class AdmissionController:
 
     def rejection_reason(self) -> str:
         """Return why a request that has waited as long as it may was not started: a metric label."""
-        return "in_flight" if self.in_flight >= self.max_in_flight else "load"
+        return "in_flight" if self.in_flight >= self.max_in_flight else "rate_limit"
 
     def release(self) -> None:
         """Count that an admitted request is over."""

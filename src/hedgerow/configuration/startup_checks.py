@@ -76,7 +76,7 @@ def check_tracing(share: float, source: str) -> None:
     """Raise InvalidSetting if a worker could not record traces."""
     try:
         # It takes 0.15 s, and may not be there; and the SDK looks at some of its variables when it is loaded.
-        from hedgerow.telemetry.tracing import check  # noqa: PLC0415
+        from hedgerow.tracing.request_spans import check  # noqa: PLC0415
 
         check()
     except ImportError as error:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from hedgerow.admin.routes import AdminRoutes, Readiness
+from hedgerow.admin.router import AdminRouter, Readiness
 from hedgerow.core.request import Request
 from hedgerow.core.response import JSON, Response, problem_response
 from hedgerow.processes.control_channel import (
@@ -26,14 +26,21 @@ from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
 from hedgerow.settings.redaction import redacted_url
-from hedgerow.status_page import pages
-from hedgerow.telemetry.health import UNRESPONSIVE_S, Shares, Watch, Workers, assess_upstream, what_succeeded
-from hedgerow.telemetry.history import SAMPLE_S, History
+from hedgerow.status.health import (
+    UNRESPONSIVE_S,
+    ErrorRates,
+    HealthTransitions,
+    Workers,
+    assess_upstream,
+    what_succeeded,
+)
+from hedgerow.status.history import SAMPLE_S, History
+from hedgerow.status.page import pages
+from hedgerow.status.report import RECENT, About
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot, add
-from hedgerow.telemetry.status import RECENT, About
 
 REPLY_WAIT_S: Final = 0.1
 """How long an answer waits for a worker; one that is stalled is counted as it last was."""
@@ -94,7 +101,7 @@ class AdminEndpoints:
         self._recent = _Shared(self._ask_recent)
         self._metrics_page = _Shared(self._render_metrics)
         self._lookups = asyncio.Semaphore(LOOKUPS)
-        self._upstream_watch = Watch()
+        self._upstream_health = HealthTransitions()
         about = About(
             upstream=redacted_url(settings.upstream),
             hedge_after_ms=settings.hedge_after_ms,
@@ -102,15 +109,15 @@ class AdminEndpoints:
         )
         self._history = History(about)
 
-    def routes(self, port: int) -> AdminRoutes:
+    def routes(self, port: int) -> AdminRouter:
         """Return what answers the admin port of a gateway whose main port is `port`."""
 
         async def document(_: Request) -> Response:
-            from hedgerow import openapi  # noqa: PLC0415 (50 ms of each start, for what few ask for)
+            from hedgerow.admin import openapi  # noqa: PLC0415 (50 ms of each start, for what few ask for)
 
             return Response(200, openapi.document(self._settings, port), content_type=JSON)
 
-        return AdminRoutes(
+        return AdminRouter(
             self._readiness,
             {b"/metrics": self._metrics, b"/status.json": self._status, b"/openapi.json": document},
             pages(),
@@ -174,7 +181,7 @@ class AdminEndpoints:
         return Workers(
             wanted=self._settings.workers,
             ready=len(serving),
-            untold=sum(map(self._is_silent, serving)),
+            unresponsive=sum(map(self._is_silent, serving)),
             ever_ready=self._ever_ready,
         )
 
@@ -192,9 +199,11 @@ class AdminEndpoints:
             return Readiness(ready=False, reason="no worker serves" if known.ever_ready else "starting")
         reporting = [channel for channel in self._workers.serving if not self._is_silent(channel)]
         if not reporting:
-            return Readiness(ready=False, reason="no worker answers")
-        if all(channel.last.shedding for channel in reporting):
-            return Readiness(ready=False, reason="shedding: more is asked than can be answered in time")
+            return Readiness(ready=False, reason="no worker responds")
+        if all(channel.last.overloaded_workers for channel in reporting):
+            return Readiness(
+                ready=False, reason="overloaded: more requests arrive than can be served in time"
+            )
         return Readiness(ready=True, reason=f"{len(reporting)} of {self._workers.count} workers serve")
 
     async def _metrics(self, _: Request) -> Response:
@@ -253,10 +262,10 @@ class AdminEndpoints:
 
     def _log_health_transitions(self, counts: Snapshot) -> None:
         """Log when the upstream turns bad, and when it is well again."""
-        now, bad_since = self._clock(), self._upstream_watch.bad_since
+        now, bad_since = self._clock(), self._upstream_health.bad_since
         window = self._history.window(counts, now)
-        shares = Shares.of(window.counts)
-        turned = self._upstream_watch.look(shares, now)
+        shares = ErrorRates.of(window.counts)
+        turned = self._upstream_health.update(shares, now)
         if turned == "unhealthy":
             self._log.warning("upstream unhealthy", reason=assess_upstream(window).reason)
         elif turned == "recovered" and bad_since is not None:

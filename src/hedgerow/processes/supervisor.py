@@ -15,10 +15,10 @@ from hedgerow.admin.server import AdminServer
 from hedgerow.processes.admin_endpoints import AdminEndpoints
 from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.embedded_simulator import EmbeddedSimulator
+from hedgerow.processes.systemd import READY, STOPPING, notify
 from hedgerow.processes.worker_manager import StartupError, WorkerManager
-from hedgerow.service_manager import READY, STOPPING, notify
 from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
-from hedgerow.telemetry.logs import Logs, Sink
+from hedgerow.telemetry.logs import LineWriter, Logs
 
 STANDARD_OUTPUT: Final = 1
 TAKEN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -32,7 +32,7 @@ class Supervisor:
         self._settings = settings
         self._logs = Logs(settings.log_format, settings.log_level)
         self._log = self._logs.log
-        self._output = Sink(STANDARD_OUTPUT)
+        self._output = LineWriter(STANDARD_OUTPUT)
         """For the lines at the start: like the log it may have no reader, or a full disk."""
         self._children = ChildProcesses()
         embedded = settings.upstream == EMBEDDED

@@ -56,7 +56,7 @@ from hedgerow.upstream.connector import Connector, NameLookup
 from hedgerow.upstream.pool import ConnectionPool
 
 if TYPE_CHECKING:
-    from hedgerow.telemetry.tracing import Tracing
+    from hedgerow.tracing.request_spans import Tracing
 
 CLOCK: Final = monotonic
 
@@ -65,7 +65,7 @@ def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger)
     """Record traces if it is wanted. OpenTelemetry is loaded only then: it takes 0.15 s and 13 MB."""
     if not settings.trace_sample:
         return None
-    from hedgerow.telemetry.tracing import begin  # noqa: PLC0415
+    from hedgerow.tracing.request_spans import begin  # noqa: PLC0415
 
     return begin(settings.trace_sample, target, CLOCK, log)
 
@@ -78,7 +78,7 @@ class NameResolver(NameLookup, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What a worker uses of the operating system. A simulation has its own (prove/simulation)."""
+    """What a worker uses of the operating system. A simulation has its own (verification/simulation)."""
 
     clock: Callable[[], float] = CLOCK
     make_poller: Callable[[], Poller] = select.epoll
@@ -183,8 +183,8 @@ class Worker:
         snapshot.max_in_flight = self.admission.max_in_flight
         rate = self.admission.rate_limit(now)
         if isfinite(rate):
-            snapshot.paced, snapshot.pace = 1, rate
-        snapshot.shedding = int(self.admission.is_overloaded(now))
+            snapshot.rate_limited_workers, snapshot.admission_rate_limit = 1, rate
+        snapshot.overloaded_workers = int(self.admission.is_overloaded(now))
         snapshot.log_lines_dropped = self.logs.dropped
         if self.tracing is not None:
             snapshot.spans = self.tracing.counts()

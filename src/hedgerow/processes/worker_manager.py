@@ -19,9 +19,9 @@ from hedgerow.processes.accept_balancer import ConnectionCounts
 from hedgerow.processes.child_processes import ChildProcess, ChildProcesses, OutputTail
 from hedgerow.processes.control_channel import WorkerConfig
 from hedgerow.processes.supervision import Supervision
+from hedgerow.processes.systemd import READY, RELOADING, notify
 from hedgerow.processes.worker_channel import ChannelListener, WorkerChannel
 from hedgerow.processes.worker_state import Action, Kill, Report, Start, Terminate
-from hedgerow.service_manager import READY, RELOADING, notify
 from hedgerow.settings import Settings, Target
 from hedgerow.telemetry.snapshot import Snapshot, add
 

@@ -10,7 +10,7 @@ from hedgerow.core.request import Cancellable, Request
 from hedgerow.core.response import Response
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
-from hedgerow.net.stream import READ_BYTES, Stream
+from hedgerow.net.stream import Stream
 from hedgerow.server.context import ServerContext
 from hedgerow.server.request_reader import RequestReader
 from hedgerow.server.request_rejected import RequestRejected
@@ -18,7 +18,7 @@ from hedgerow.server.response_writer import serialize_response
 
 REQUESTS_PER_STEP: Final = 16
 """Pipelined requests of one connection that are answered before the other connections have their turn: some 0.5 ms."""
-_CLOSE: Final = b"Connection: close\r\n"
+CLOSE: Final = b"Connection: close\r\n"
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 _LEFT: Final = select.EPOLLRDHUP
 """The client has closed its side."""
@@ -156,25 +156,7 @@ class ClientConnection(EventHandler):
         if self._request is None and not self._closing:
             self._reject(rejected, self._context.loop.clock())
 
-    def reject_at_accept(self, rejected: RequestRejected) -> None:
-        """Answer a client for which there is no room.
-
-        Where its request has come already, close at once: nothing is left unread, so that closing does not take the
-        response back. Else the connection lingers, and holds a descriptor.
-        """
-        self._reject(rejected, self._context.loop.clock())
-        if not self._stream.blocked and self._holds_nothing_unread():
-            self.abort()
-
     # -- requests in
-
-    def _holds_nothing_unread(self) -> bool:
-        """Read once; return whether something had come, and all of it was read."""
-        try:
-            data = self._stream.read()
-        except OSError:
-            return True
-        return data is not None and len(data) < READ_BYTES
 
     def _read(self) -> None:
         stream = self._stream
@@ -302,7 +284,7 @@ class ClientConnection(EventHandler):
             return
         self._request = self._answering = None
         keep_alive = request.keep_alive and not self._context.draining
-        connection = b"" if keep_alive else _CLOSE
+        connection = b"" if keep_alive else CLOSE
         if keep_alive and request.announce_keep_alive:
             connection = _KEEP_ALIVE
         is_head = request.method == b"HEAD"
@@ -342,7 +324,7 @@ class ClientConnection(EventHandler):
         response = reader.error_response(rejected)
         self._context.on_rejected(response.code, rejected.reason)
         now = self._context.loop.clock()
-        self._send(response, reader.rejected_id, arrived_at, _CLOSE, now, is_head=reader.rejected_is_head)
+        self._send(response, reader.rejected_id, arrived_at, CLOSE, now, is_head=reader.rejected_is_head)
         self._close_gracefully()
 
     def _send(

@@ -36,10 +36,10 @@ OTHER_KINDS = "other events"
 FLUSH_S = 0.5
 """How long the end of a process waits for its last lines to be written."""
 
-_UNGATED = "ungated"
+_UNLIMITED = "unlimited"
 
 
-class Sink:
+class LineWriter:
     """Writes lines to a descriptor by a thread of its own, which begins with the first of them."""
 
     def __init__(self, descriptor: int) -> None:
@@ -117,7 +117,7 @@ class _Window:
     held_back: int = 0
 
 
-class Gate:
+class RateLimiter:
     """A processor that holds back what floods the log, and tells how much that was."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -125,7 +125,7 @@ class Gate:
         self._windows: dict[tuple[str, str], _Window] = {}
 
     def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
-        if event.pop(_UNGATED, False):
+        if event.pop(_UNLIMITED, False):
             return event
         now = self._clock()
         kind = str(event.get("event"))[:MAX_KIND_CHARACTERS], str(event.get("code", ""))
@@ -155,14 +155,14 @@ class Logs:
 
     def __init__(self, log_format: LogFormat, level: str, descriptor: int = 2) -> None:
         """`level` is one of logging's own names, in any case."""
-        self._sink = Sink(descriptor)
-        self._gate = Gate()
+        self._sink = LineWriter(descriptor)
+        self._limiter = RateLimiter()
         self._told_dropped = 0
         terminal = os.isatty(descriptor)
         as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not terminal)
         self._unmade = 0
         processors: list[Processor] = [
-            self._gate,
+            self._limiter,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *(
@@ -199,10 +199,10 @@ class Logs:
         if lost and self._sink.caught_up:
             self._told_dropped += lost
             self.log.warning("log lines dropped", lines=lost)
-        for event, code, window in self._gate.over(at_the_end=at_the_end):
+        for event, code, window in self._limiter.over(at_the_end=at_the_end):
             fields = {"code": code} if code else {}
             write = getattr(self.log, window.level)
-            write(event, **fields, suppressed=window.held_back, **{_UNGATED: True})
+            write(event, **fields, suppressed=window.held_back, **{_UNLIMITED: True})
 
     def close(self) -> None:
         """Write what waits, for a moment; then the process may end."""
@@ -216,24 +216,24 @@ class Logs:
     def catch_all(self) -> None:
         """Have what libraries log by `logging`, asyncio above all, written in the same way."""
         logging.basicConfig(handlers=[_FromLogging(self.log)], level=logging.WARNING, force=True)
-        sys.excepthook = self._last_words
+        sys.excepthook = self._log_uncaught
 
-    def _last_words(
+    def _log_uncaught(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        self.log.critical("a bug ends the process", exc_info=(kind, error, trace))
+        self.log.critical("unhandled exception ends the process", exc_info=(kind, error, trace))
         self.close()
 
 
-def ungated(log: FilteringBoundLogger) -> FilteringBoundLogger:
+def unlimited(log: FilteringBoundLogger) -> FilteringBoundLogger:
     """Have each line written, however many there are: for those that somebody has asked for one by one."""
-    return log.bind(**{_UNGATED: True})
+    return log.bind(**{_UNLIMITED: True})
 
 
 class _Lines:
     """What structlog wraps: each of its methods writes a line."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: LineWriter) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.exception = sink.write
 
 

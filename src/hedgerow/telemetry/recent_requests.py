@@ -73,7 +73,7 @@ def _describe(record: _Record, utc_offset_s: float) -> RequestRecord:
                 if attempt.outcome is None
                 else _milliseconds(attempt.ended_at - attempt.launched_at),
                 outcome=_outcome_name(attempt),
-                lost=attempt.is_loser,
+                loser=attempt.is_loser,
                 detail=attempt.outcome.detail[:MAX_DETAIL] if isinstance(attempt.outcome, Failure) else "",
             )
             for attempt in attempts

@@ -11,7 +11,7 @@ from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, Rac
 from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog
 from hedgerow.telemetry.histogram import HistogramCounter
-from hedgerow.telemetry.logs import ungated
+from hedgerow.telemetry.logs import unlimited
 from hedgerow.telemetry.recent_requests import RecentRequests
 from hedgerow.telemetry.snapshot import (
     BUCKET_STEP_S,
@@ -21,7 +21,7 @@ from hedgerow.telemetry.snapshot import (
     MAX_STATUSES,
     UNKNOWN,
     Histogram,
-    Lag,
+    LagHistogram,
     Snapshot,
     add,
 )
@@ -43,7 +43,7 @@ class Recorder(Observer):
     def __init__(self, log: FilteringBoundLogger, access_log: AccessLog, hedges: int = 2) -> None:
         self._log = log
         self._log_all = access_log is AccessLog.ALL
-        self._access_log = ungated(log) if self._log_all else log
+        self._access_log = unlimited(log) if self._log_all else log
         self._log_errors = access_log is not AccessLog.OFF
         self._hedges = hedges
         self.recent = RecentRequests()
@@ -58,7 +58,7 @@ class Recorder(Observer):
         self._wasted_s = 0.0
         self._client_disconnects = 0
         self._reused_connection_retries = 0
-        self._bugs = 0
+        self._internal_errors = 0
         self._overshoot = HistogramCounter(LAG_BUCKETS_S, LAG_STEP_S)
         self._lag = HistogramCounter(LAG_BUCKETS_S, LAG_STEP_S)
 
@@ -96,11 +96,11 @@ class Recorder(Observer):
             self._access_log.info("request rejected", code=code, reason=reason)
 
     def internal_error(self, request: Request | None) -> None:
-        self._bugs += 1
+        self._internal_errors += 1
         ids = {}
         if request is not None:
             ids = _ids(request.request_id, request.trace.trace_id if request.trace is not None else None)
-        self._log.exception("a bug of the gateway's ended a request", **ids)
+        self._log.exception("unhandled exception", **ids)
 
     def attempt_finished(self, attempt: Attempt) -> None:
         outcome = attempt.outcome.reason if isinstance(attempt.outcome, Failure) else "success"
@@ -169,7 +169,7 @@ class Recorder(Observer):
             shed=dict(self._shed),
             client_disconnects=self._client_disconnects,
             reused_connection_retries=self._reused_connection_retries,
-            bugs=self._bugs,
+            internal_errors=self._internal_errors,
             upstream_connections=upstream_connections,
             client_connections=client_connections,
             overshoot=_lag(self._overshoot),
@@ -208,8 +208,8 @@ def _histogram(counted: HistogramCounter) -> Histogram:
     return Histogram(list(counted.counts), counted.sum_s)
 
 
-def _lag(counted: HistogramCounter) -> Lag:
-    return Lag(list(counted.counts), counted.sum_s)
+def _lag(counted: HistogramCounter) -> LagHistogram:
+    return LagHistogram(list(counted.counts), counted.sum_s)
 
 
 def _ids(request_id: bytes, trace_id: str | None) -> dict[str, str]:

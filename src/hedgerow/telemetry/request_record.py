@@ -12,7 +12,7 @@ class AttemptRecord(msgspec.Struct, forbid_unknown_fields=True):
     """Null while it runs on."""
     outcome: str
     """`success`, a reason, or `pending`."""
-    lost: bool = False
+    loser: bool = False
     """It was still running when its race was over."""
     detail: str = ""
     """For people, where more is known: the number of a status, the reason of a TLS failure."""

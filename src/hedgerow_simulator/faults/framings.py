@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hedgerow_simulator.wire import JSON, End, Pause, Step, head, whole
+from hedgerow_simulator.wire_script import JSON, End, Pause, Step, complete_response, head
 
 DRIP_PAUSE_S = 0.01
 """Between two bytes of a drip: a whole answer of 80 bytes takes 0.8 s, later than any hedge."""
@@ -30,7 +30,7 @@ def read_to_close(body: bytes) -> Iterator[Step]:
 
 def close_after(body: bytes) -> Iterator[Step]:
     """Send a 200 with a length and `Connection: close`, then a FIN."""
-    yield whole(200, JSON, body, "Connection: close")
+    yield complete_response(200, JSON, body, "Connection: close")
     yield End.CLOSE
 
 

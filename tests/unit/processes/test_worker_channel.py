@@ -22,10 +22,10 @@ from hedgerow.processes.control_channel import (
 )
 from hedgerow.processes.worker_channel import MAX_UNANSWERED, ChannelListener, WorkerChannel
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.snapshot import Lag, Snapshot
+from hedgerow.telemetry.snapshot import LagHistogram, Snapshot
 
 RECORD = RequestRecord("a", "success", 1.0, 2.0, None, None, [])
-SNAPSHOT = SnapshotReply(Snapshot(bugs=1))
+SNAPSHOT = SnapshotReply(Snapshot(internal_errors=1))
 
 
 class Linked(ChannelListener):
@@ -83,7 +83,7 @@ async def test_requests_are_answered_in_turn(it: Linked) -> None:
     assert it.worker.recv(1000) == encode(GetSnapshot()) + encode(GetRecent(0.0, 2))
     await it.reply(SNAPSHOT, RecentReply([RECORD]))
     assert (await counts, await recent) == (SNAPSHOT, RecentReply([RECORD]))
-    assert it.channel.last.bugs == 1
+    assert it.channel.last.internal_errors == 1
     assert it.reports == ["asked", "answered", "answered all"]
 
 
@@ -98,20 +98,20 @@ async def test_a_reply_may_come_in_pieces(it: Linked) -> None:
 
 async def test_last_counts_outlive_the_worker_and_what_waits_is_cancelled(it: Linked) -> None:
     waiting = it.ask(GetRecent(0.0, 1))
-    await it.reply(Exiting(Snapshot(bugs=3)))
+    await it.reply(Exiting(Snapshot(internal_errors=3)))
     it.worker.close()
     it.channel.read_rest()
     assert waiting.cancelled()
-    assert it.channel.last.bugs == 3
+    assert it.channel.last.internal_errors == 3
     assert not it.channel.ready
     assert it.channel.ask(GetSnapshot()) is None
     assert it.reports == ["asked", "closed: "]
 
 
 async def test_what_a_worker_said_last_is_read_though_another_process_holds_its_end(it: Linked) -> None:
-    it.worker.send(encode(Exiting(Snapshot(bugs=3))))
+    it.worker.send(encode(Exiting(Snapshot(internal_errors=3))))
     it.channel.read_rest()
-    assert it.channel.last.bugs == 3
+    assert it.channel.last.internal_errors == 3
     assert it.reports == ["closed: "]
 
 
@@ -121,7 +121,7 @@ async def test_a_worker_that_is_stopped_is_not_asked_for_ever(it: Linked) -> Non
     asked[0].cancel()  # what asked has given up; the reply comes all the same
     await it.reply(*[SNAPSHOT] * MAX_UNANSWERED)
     assert [await each for each in asked[1:]] == [SNAPSHOT] * (MAX_UNANSWERED - 1)
-    assert it.channel.last.bugs == 1
+    assert it.channel.last.internal_errors == 1
     assert it.channel.ask(GetSnapshot()) is not None
 
 
@@ -152,7 +152,7 @@ JUNK = {
     "another type": b'{"type":"other"}\n',
     "a reply to another request": encode(RecentReply([])),
     "one reply too many": encode(SNAPSHOT) * 2,
-    "counts of another shape": encode(SnapshotReply(Snapshot(lag=Lag(counts=[1, 2])))),
+    "counts of another shape": encode(SnapshotReply(Snapshot(lag=LagHistogram(counts=[1, 2])))),
     "deeply nested": b'{"type":"snapshot","x":' + b"[" * 100_000 + b"\n",
     "a request": encode(GetSnapshot()),
 }

@@ -181,8 +181,8 @@ async def worker_stalled(replica: Replica, _: Balancer) -> None:
 EVENTS = {
     "nothing happens": nothing,
     "one is killed, all its processes at once": killed,
-    f"one is drained, {NOTICE_S} s after the balancer was told": drained,
-    "one is drained, and nobody was told": drained_without_notice,
+    f"one is drained, {NOTICE_S} s after the balancer knew": drained,
+    "one is drained, and the balancer did not know": drained_without_notice,
     "one stalls, all its processes": stalled,
     "one stalls, its worker alone": worker_stalled,
 }

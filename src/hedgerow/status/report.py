@@ -1,6 +1,6 @@
 """What `/status.json` says. Pure: instants come from the supervisor.
 
-The fields and their units are documented in docs/operations.md.
+The fields and their units are documented in docs/reference/status-json.md.
 """
 
 from collections.abc import Sequence

@@ -10,6 +10,13 @@ DOCUMENTS = sorted(
     ]
 )  # fmt: skip
 
+TARGETS = {
+    name
+    for names in re.findall(r"^([a-z][a-z -]*):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for name in names.split()
+}
+"""Of the Makefile."""
+
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)

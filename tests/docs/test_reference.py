@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from tools.capacity_chart import CHART, drawing
-from tools.reference import decision, outdated, with_table
 
 from docs.markdown import ROOT, table
 from hedgerow.admin.openapi import document
 from hedgerow.settings import Settings
 from hedgerow.status.report import Status
+from tools.capacity_chart import CHART, drawing
+from tools.reference import decision, outdated, with_table
 
 REFERENCE = ROOT / "docs" / "reference"
 OPENAPI: dict[str, Any] = json.loads(document(Settings(), 8080))

@@ -7,14 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from docs.markdown import ROOT
+from docs.markdown import ROOT, TARGETS
 from tools.site_links import rewrite
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml"))
-MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z][a-z -]*):", MAKEFILE, re.MULTILINE))
-NAMED_TARGETS = {name for targets in TARGETS for name in targets.split()}
 
 
 class SiteLoader(yaml.SafeLoader):
@@ -22,7 +19,7 @@ class SiteLoader(yaml.SafeLoader):
 
 
 SiteLoader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: suffix)
-SITE: dict[str, Any] = yaml.load((ROOT / "mkdocs.yml").read_text(), SiteLoader)  # noqa: S506 (a safe one)
+SITE: dict[str, Any] = yaml.load((ROOT / "mkdocs.yml").read_text(), SiteLoader)
 
 
 def steps(path: Any) -> list[dict[str, Any]]:
@@ -38,7 +35,7 @@ def test_a_workflow_calls_targets_that_there_are(path: Any) -> None:
         for target in re.findall(r"^make ([a-z-]+)", step.get("run", ""), re.MULTILINE)
     }
     assert called
-    assert called <= NAMED_TARGETS
+    assert called <= TARGETS
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -65,7 +62,11 @@ def test_an_issue_form_has_what_the_forge_asks_for(path: Any) -> None:
 def test_updates_cover_every_lock_file() -> None:
     updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
     (pip,) = (update for update in updates if update["package-ecosystem"] == "pip")
-    locked = {f"/{path.parent.relative_to(ROOT)}" for path in ROOT.glob("[rb]e*/**/*.txt") if "--hash" in path.read_text()}
+    locked = {
+        f"/{path.parent.relative_to(ROOT)}"
+        for path in ROOT.glob("[rb]e*/**/*.txt")
+        if "--hash" in path.read_text()
+    }
     assert locked == set(pip["directories"])
 
 
@@ -78,7 +79,9 @@ def test_the_site_has_every_page() -> None:
 def test_wheels_are_built_for_each_python_that_is_supported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     prefix = "Programming Language :: Python :: "
-    supported = [kind.removeprefix(prefix) for kind in project["project"]["classifiers"] if kind.startswith(prefix)]
+    supported = [
+        kind.removeprefix(prefix) for kind in project["project"]["classifiers"] if kind.startswith(prefix)
+    ]
     built = project["tool"]["cibuildwheel"]["build"].split()
     assert built == [f"cp{version.replace('.', '')}-manylinux_*" for version in supported]
 
@@ -88,7 +91,11 @@ def test_wheels_are_built_for_each_python_that_is_supported() -> None:
     [
         ("[the log](../../CHANGELOG.md#a)", "[the log](https://host/us/blob/main/CHANGELOG.md#a)", "the log"),
         ("[a page](../runbook.md)", "[a page](../runbook.md)", "[a page](../runbook.md)"),
-        ("![a picture](../images/race.svg)", "![a picture](../images/race.svg)", "![a picture](../images/race.svg)"),
+        (
+            "![a picture](../images/race.svg)",
+            "![a picture](../images/race.svg)",
+            "![a picture](../images/race.svg)",
+        ),
     ],
 )
 def test_links_that_leave_the_site(link: str, with_address: str, without: str) -> None:

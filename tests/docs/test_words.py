@@ -7,7 +7,9 @@ import pytest
 
 from docs.markdown import DOCUMENTS, ROOT
 
-WORDS: dict[str, str] = dict(line.split(" -> ", 1) for line in (ROOT / "tools/words.txt").read_text().splitlines())
+WORDS: dict[str, str] = dict(
+    line.split(" -> ", 1) for line in (ROOT / "tools/words.txt").read_text().splitlines()
+)
 UNWANTED = re.compile(r"\b(" + "|".join(map(re.escape, WORDS)) + r")\b", re.IGNORECASE)
 CODE = re.compile(r"`[^`\n]+`")
 WRITTEN = [

@@ -84,6 +84,8 @@ def test_wheels_are_built_for_each_python_that_is_supported() -> None:
     ]
     built = project["tool"]["cibuildwheel"]["build"].split()
     assert built == [f"cp{version.replace('.', '')}-manylinux_*" for version in supported]
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    assert [f"{python}-manylinux_*" for python in jobs["wheels"]["strategy"]["matrix"]["python"]] == built
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ SHARES = (0.0, 0.1, 0.3)
 """Of failures."""
 FASTEST_MS, SLOWEST_MS, MARK_MS, HEDGES = 100, 600, 300, 2
 AT_ONCE = 50
-"""Callers; each asks again as soon as it has its answer. About 130 requests/s: nobody waits for a CPU."""
+"""Clients; each asks again as soon as it has its answer. About 130 requests/s: no client waits for a CPU."""
 ERRORS = 4
 """Standard errors within which the count must come: a correct gateway misses that once in 16 000 times."""
 ON_THE_WAY_MS = 10
@@ -84,14 +84,14 @@ class Counted:
     """By the upstream's own count."""
     succeeded: int
     first_succeeded: int
-    """Callers who would have got a success without hedging."""
+    """Clients that would have got a success without hedging."""
 
 
 async def ask(port: int, requests: int) -> int:
-    """Ask so often; tell how many were answered with 200."""
+    """Ask so often; return how many were answered with 200."""
     numbers, succeeded = iter(range(requests)), 0
 
-    async def caller() -> None:
+    async def client() -> None:
         nonlocal succeeded
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in numbers:
@@ -106,7 +106,7 @@ async def ask(port: int, requests: int) -> int:
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(AT_ONCE, requests)):
-            group.create_task(caller())
+            group.create_task(client())
     return succeeded
 
 
@@ -131,7 +131,7 @@ def count(failures: float, requests: int, seed: int) -> Counted:
 
 
 def row(failures: float, counted: Counted) -> tuple[str, bool]:
-    """Tell a run as a row of the table, and whether it is as calculated."""
+    """Return a run as a row of the table, and whether it is as calculated."""
     calculated = Calculated(failures)
     asked = counted.asked / counted.requests
     error = calculated.standard_deviation / sqrt(counted.requests)

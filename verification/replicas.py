@@ -1,8 +1,8 @@
-"""Three gateways behind HAProxy, and what callers lose when one of them goes: `python -m verification.replicas`.
+"""Three gateways behind HAProxy, and what clients lose when one of them goes: `python -m verification.replicas`.
 
 Each gateway has a loopback address of its own. HAProxy asks the operations ports as the Kubernetes manifests' readiness
-probe does. Callers come in an open loop, each with a connection of its own, and want an answer within `TIMEOUT_MS`.
-The upstream is the testing server without faults, so whatever is lost is lost by the gateways or on the way to them.
+probe does. Clients come in an open loop, each with a connection of its own, and want an answer within `TIMEOUT_MS`.
+The upstream is the simulator without faults, so whatever is lost is lost by the gateways or on the way to them.
 """
 
 import argparse
@@ -32,7 +32,7 @@ TIMEOUT_MS = 900
 SLACK_S = 0.025
 """An answer later than its timeout by more than this is late: HAProxy and this program take a moment too."""
 GIVE_UP_S = 5.0
-"""A caller without an answer leaves."""
+"""A client without an answer leaves."""
 DEPLOYMENT = yaml.safe_load((ROOT / "deploy/kubernetes/base/deployment.yaml").read_text())
 CONTAINER = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]
 PROBE = CONTAINER["readinessProbe"]
@@ -84,7 +84,7 @@ class Balancer:
             f"global\n  stats socket {self._socket} mode 600 level admin\n"
             "defaults\n  mode http\n  timeout connect 1s\n  timeout client 10s\n  timeout server 10s\n"
             f"  timeout check {PROBE['timeoutSeconds']}s\n"
-            f"frontend callers\n  bind fd@{sock.fileno()}\n  default_backend gateways\n"
+            f"frontend clients\n  bind fd@{sock.fileno()}\n  default_backend gateways\n"
             "backend gateways\n  balance roundrobin\n  option redispatch 1\n"
             f"  option httpchk GET {PROBE['httpGet']['path']}\n  http-check expect status 200\n{servers}\n"
         )
@@ -115,7 +115,7 @@ class Balancer:
 
 
 async def ask(port: int, due_at: float) -> str:
-    """Ask once, and tell what came of it."""
+    """Ask once, and return what came of it."""
     try:
         async with asyncio.timeout(GIVE_UP_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -135,7 +135,7 @@ async def ask(port: int, due_at: float) -> str:
     return f"{status}{' from HAProxy' if b'request_id' not in answer else ''}{' late' if late else ''}"
 
 
-async def callers(port: int, rate: float, seconds: float) -> Counter[str]:
+async def clients(port: int, rate: float, seconds: float) -> Counter[str]:
     """Ask at that rate for that long, whatever comes back."""
     loop, began_at = asyncio.get_running_loop(), monotonic()
     asking = []
@@ -181,8 +181,8 @@ async def worker_stalled(replica: Replica, _: Balancer) -> None:
 EVENTS = {
     "nothing happens": nothing,
     "one is killed, all its processes at once": killed,
-    f"one is drained, {NOTICE_S} s after the balancer knew": drained,
-    "one is drained, and the balancer did not know": drained_without_notice,
+    f"one is drained, {NOTICE_S} s after the balancer was notified": drained,
+    "one is drained without notice": drained_without_notice,
     "one stalls, all its processes": stalled,
     "one stalls, its worker alone": worker_stalled,
 }
@@ -194,7 +194,7 @@ async def campaign(rate: float, seconds: float, replicas: list[Replica], balance
     first = replicas[0]
     for name, event in EVENTS.items():
         await balancer.all_up()
-        asking = asyncio.get_running_loop().create_task(callers(balancer.port, rate, seconds))
+        asking = asyncio.get_running_loop().create_task(clients(balancer.port, rate, seconds))
         await asyncio.sleep(seconds / 5)
         await event(first, balancer)
         counted = await asking

@@ -7,7 +7,7 @@ from verification.harness.campaign import Campaign, Findings
 
 
 def run(seed: int, share: float) -> Findings:  # noqa: ARG001 (exhaustive)
-    """Play every schedule, or one in so many; those are spread over all axes of the grid."""
+    """Play every schedule, or a share of them, spread over all axes of the grid."""
     findings = Findings()
     step = max(round(1 / share), 1)
 

@@ -1,7 +1,7 @@
-"""C05: answers in time past capacity: at twice and three times the knee, and in a burst from nothing."""
+"""C05: answers in time past capacity: at twice and three times capacity, and in a burst from nothing."""
 
 from verification.harness.campaign import Campaign, Findings
-from verification.harness.load import JUMP_S, Load, knee, tell, under_load
+from verification.harness.load import JUMP_S, Load, capacity, record, under_load
 
 SECONDS = 60.0
 BURST = 8_000
@@ -16,22 +16,22 @@ def run(seed: int, share: float) -> Findings:
     """Run the campaign."""
     findings = Findings()
     seconds = max(SECONDS * share, 1.0)
-    peak = knee(seed, share)
-    findings.figures["the knee"] = f"{peak}/s"
+    peak = capacity(seed, share)
+    findings.figures["capacity"] = f"{peak}/s"
     load = Load(peak // 2, (2 * peak, 3 * peak), seconds, jump_s=JUMP_S, seed=seed)
     _, to_twice, twice, to_thrice, thrice = under_load(load)
     burst_s = max(seconds / 4, BURST_S)
     _, burst = under_load(Load(peak // 2, (QUIET,), burst_s, seed=seed, burst=BURST))
     _, cold_burst = under_load(Load(QUIET, (QUIET,), burst_s, seed=seed, burst=BURST))
     for name, step in (
-        ("a jump to twice the knee", to_twice),
-        ("twice the knee", twice),
+        ("a jump to twice capacity", to_twice),
+        ("twice capacity", twice),
         ("a jump to three times", to_thrice),
-        ("three times the knee", thrice),
+        ("three times capacity", thrice),
         (f"a burst of {BURST} on a quiet gateway", burst),
         (f"a burst of {BURST} on a cold gateway", cold_burst),
     ):
-        tell(findings, name, step)
+        record(findings, name, step)
         late, rejected = step["late"]["count"], step["rejected_after_a_quarter"]
         findings.check(
             late <= step["planned"] * LATE_SHARE, "at most 1 in 100 000 is late", f"{name}: {late}"

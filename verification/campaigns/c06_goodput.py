@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from bench.servers import BARE_RACE_ADMISSION
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.load import JUMP_S, Load, Step, hedgerow, knee, tell, under_load
+from verification.harness.load import JUMP_S, Load, Step, capacity, hedgerow, record, under_load
 
 SECONDS = 10.0
 ROUNDS = 2
 FACTORS = (1.0, 1.25, 1.5, 1.75, 2.0, 3.0)
-"""Of the knee. Both servers are offered the same, in turns, each time freshly started; the peak is the best of them."""
+"""Of capacity. Both servers are offered the same, in turns, each time freshly started; the peak is the best of them."""
 SHARE_OF_PEAK = {1.5: 0.95, 2.0: 0.85, 3.0: 0.60}
 """How much of the peak must be left at each of these, or of what is offered if that is less."""
 OF_THE_BARE_RACE = 0.9
@@ -26,15 +26,15 @@ upstream with 10 % failures and 2 % malformed answers."""
 def run(seed: int, share: float) -> Findings:
     """Run the campaign."""
     findings = Findings()
-    rate = knee(seed, share)
-    findings.figures["the knee"] = f"{rate}/s"
+    rate = capacity(seed, share)
+    findings.figures["capacity"] = f"{rate}/s"
     compare(findings, rate, seed, share)
     recover(findings, rate, seed)
     return findings
 
 
 def compare(findings: Findings, rate: int, seed: int, share: float) -> None:
-    """Offer multiples of the knee to both servers."""
+    """Offer multiples of capacity to both servers."""
     servers = {"hedgerow": hedgerow(), "bare race": BARE_RACE_ADMISSION}
     seen: dict[str, dict[float, list[float]]] = {name: {each: [] for each in FACTORS} for name in servers}
     for number in range(counted(ROUNDS, share)):
@@ -44,7 +44,7 @@ def compare(findings: Findings, rate: int, seed: int, share: float) -> None:
             )
             for name, server in servers.items():
                 *_, step = under_load(load, server)
-                tell(findings, f"{name} at {factor:g} times the knee, round {number + 1}", step)
+                record(findings, f"{name} at {factor:g} times capacity, round {number + 1}", step)
                 seen[name][factor].append(step["outcomes"]["good"] / step["seconds"])
     good = {name: {each: statistics.median(of[each]) for each in FACTORS} for name, of in seen.items()}
     peak = {name: max(of.values()) for name, of in good.items()}
@@ -53,7 +53,7 @@ def compare(findings: Findings, rate: int, seed: int, share: float) -> None:
         findings.figures[f"{name}: good answers a second (of the peak)"] = shares
     for factor, least in SHARE_OF_PEAK.items():
         left = good["hedgerow"][factor] / min(peak["hedgerow"], rate * factor)
-        findings.check(left >= least, f"{least:.0%} of the peak at {factor:g} times the knee", f"{left:.1%}")
+        findings.check(left >= least, f"{least:.0%} of the peak at {factor:g} times capacity", f"{left:.1%}")
     ratio = peak["hedgerow"] / peak["bare race"]
     findings.figures["peak, of the bare race's"] = f"{ratio:.2f}"
     findings.check(ratio >= OF_THE_BARE_RACE, "the peak is 0.9 of the bare race's", f"{ratio:.2f}")
@@ -65,7 +65,7 @@ def recover(findings: Findings, rate: int, seed: int) -> None:
     rates = (rest, rest, *(3 * rate,) * OVERLOAD_S, *(rest,) * AFTER_S)
     steps = under_load(Load(rest, rates, 1.0, seed=seed))
     first, *later = steps[-AFTER_S:]
-    tell(findings, "the second after an overload", first)
+    record(findings, "the second after an overload", first)
     after = good_share(later)
     findings.figures["good from then on"] = f"{after:.2%}"
     findings.check(after >= AFTER_SHARE, "98 % are good from a second after the overload on", f"{after:.1%}")

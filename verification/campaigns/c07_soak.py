@@ -66,7 +66,7 @@ class Samples:
     memory: list[tuple[int, int]] = field(default_factory=list)
 
     def slope(self) -> float:
-        """Tell the bytes that each request adds, by least squares, after the warm-up."""
+        """Return the bytes that each request adds, by least squares, after the warm-up."""
         kept = self.memory[int(len(self.memory) * WARM_UP) :]
         mean_x = sum(x for x, _ in kept) / len(kept)
         mean_y = sum(y for _, y in kept) / len(kept)
@@ -75,17 +75,17 @@ class Samples:
 
 
 async def load(port: int, seed: int, seconds: float, timeouts_ms: tuple[int, int], samples: Samples) -> None:
-    """Ask for so long, on so many connections."""
+    """Ask for `seconds`, on this many connections."""
     until = time.monotonic() + seconds
 
     async def call(number: int) -> None:
         chance = Random(f"{seed}/{number}")
-        caller = await Client.connect(port)
+        client = await Client.connect(port)
         while time.monotonic() < until:
-            status, _, _ = await caller.get(f"/api/smart?timeout={chance.randint(*timeouts_ms)}")
+            status, _, _ = await client.get(f"/api/smart?timeout={chance.randint(*timeouts_ms)}")
             samples.statuses[status] += 1
             samples.answered += 1
-        caller.close()
+        client.close()
 
     async with asyncio.TaskGroup() as group:
         for number in range(CALLERS):
@@ -125,16 +125,18 @@ def soak(seed: int, seconds: float, findings: Findings) -> None:
         uvloop.run(sampled(served.port, seed, seconds, worker, samples))
         metrics = settle(served, SETTLE_S)
         findings.check(not unsettled(metrics), "at rest the gateway's own gauges are 0", unsettled(metrics))
-        law = "every connection to the upstream is one that the pool knows"
-        standing, idle = (
+        invariant = "every connection to the upstream is one that the pool knows"
+        open_connections, idle = (
             connections_to(worker, upstream.port),
             metrics['hedgerow_upstream_connections{state="idle"}'],
         )
-        findings.check(standing == idle, law, f"the system has {standing}, the pool {idle:g}")
+        findings.check(
+            open_connections == idle, invariant, f"the system has {open_connections}, the pool {idle:g}"
+        )
         time.sleep(UpstreamLimits().idle_timeout_s + 3)  # then the pool has closed what it had
-        law = "sockets and descriptors are as many as in the beginning"
+        invariant = "sockets and descriptors are as many as in the beginning"
         after = worker.num_fds(), len(worker.net_connections("tcp"))
-        findings.check(after == (descriptors, sockets), law, f"{after}, then {(descriptors, sockets)}")
+        findings.check(after == (descriptors, sockets), invariant, f"{after}, then {(descriptors, sockets)}")
         busy = idle_share(worker, 2.0)
         findings.check(busy <= IDLE_SHARE, "the CPU is idle afterwards", f"{busy:.1%} of a core")
         findings.check(served.worker.pid == worker.pid, "no worker died", served.log()[-500:])
@@ -184,8 +186,8 @@ async def look_inside(seed: int, seconds: float, findings: Findings) -> None:
 
         async def look() -> None:
             deadlines, requests = await asyncio.to_thread(thread.call, count)
-            law = "each request has one deadline"
-            findings.check(deadlines <= requests, law, f"{deadlines} for {requests}")
+            invariant = "each request has one deadline"
+            findings.check(deadlines <= requests, invariant, f"{deadlines} for {requests}")
 
         await watched(load(port, seed, seconds, (15, 200), samples), QUICK_SAMPLE_S, look)
         await until(

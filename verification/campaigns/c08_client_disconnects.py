@@ -1,4 +1,4 @@
-"""C08: callers that leave, by FIN, RST and half-close, at random moments before, in and after their answer."""
+"""C08: clients that leave, by FIN, RST and half-close, at random moments before, in and after their answer."""
 
 import asyncio
 import socket
@@ -26,22 +26,22 @@ AT_ONCE = 400
 ROUNDS = 5
 """After each all is at rest and is looked at; what grows from the first to the last is a leak."""
 LONGEST_STAY_S = 0.08
-"""The upstream takes up to 60 ms and hedges leave at 20 ms, so callers leave before, between and after them."""
+"""The upstream takes up to 60 ms and hedges leave at 20 ms, so clients leave before, between and after them."""
 STAYS = 0.02
-"""Share of callers that do not leave: they must get their answer, however the others behave."""
+"""Share of clients that do not leave: they must get their answer, however the others behave."""
 PATIENCE_S = 10.0
 """For what comes at once unless something is broken: the end of a half-closed connection, an answer."""
 SETTLE_S = 5.0
 """LoserPolicy have a grace of 1 s; the rest is for a slow machine."""
 MEMORY_BYTES = 2 * 1024 * 1024
-"""From the first round to the last: 26 bytes for each of 80 000 callers, less than any object of Python's."""
+"""From the first round to the last: 26 bytes for each of 80 000 clients, less than any object of Python's."""
 CONNECTION_BYTES = 2 * 1024
 """What a pooled connection takes (1.6 KB were measured, not compiled). It stays for 50 s after its last use, and some
 hundred more are pooled after each round, so they are not counted as growth."""
 IDLE_SHARE = 0.02
 """Of one core, at rest: the gateway's sweeps take about a thousandth."""
 SEEN_SHARE = 0.1
-"""Of the callers at least so many leave in the middle of a race; about a quarter do. It must not go unseen."""
+"""Of the clients at least this share leaves in the middle of a race; about a quarter do. It must not go unseen."""
 
 HEAD = b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n"
 SAID = (
@@ -54,7 +54,7 @@ _RST = struct.pack("ii", 1, 0)
 """`SO_LINGER`, on, 0 seconds: `close` sends RST (socket(7))."""
 
 
-class Callers:
+class Clients:
     """Comes and goes."""
 
     def __init__(self, port: int, seed: int, findings: Findings) -> None:
@@ -64,7 +64,7 @@ class Callers:
         self._findings = findings
 
     async def come(self, numbers: range) -> None:
-        """Let these callers come, so many at once."""
+        """Let these clients come, `AT_ONCE` of them together."""
         queue = iter(numbers)
 
         async def one_after_the_other() -> None:
@@ -129,14 +129,16 @@ def look(
     now = own_descriptors(served, but_upstream_port=upstream.port)
     findings.check(now == descriptors, "no descriptor is leaked", f"{now}, at the start {descriptors}")
     idle = metrics['hedgerow_upstream_connections{state="idle"}']
-    standing = connections_to(served.worker, upstream.port)
-    law = "every connection to the upstream is one that the pool knows"
-    findings.check(standing == idle, law, f"the system has {standing}, the pool {idle:g}")
+    open_connections = connections_to(served.worker, upstream.port)
+    invariant = "every connection to the upstream is one that the pool knows"
+    findings.check(
+        open_connections == idle, invariant, f"the system has {open_connections}, the pool {idle:g}"
+    )
     return memory_bytes(served.worker), int(idle)
 
 
 def run(seed: int, share: float) -> Findings:
-    """Let callers come in rounds; look at the gateway after each."""
+    """Let clients come in rounds; look at the gateway after each."""
     findings = Findings(count=counted(CALLERS, share, at_least=ROUNDS))
     raise_descriptor_limit()
     with (
@@ -146,13 +148,13 @@ def run(seed: int, share: float) -> Findings:
         ) as served,
     ):
         worker = served.worker
-        callers = Callers(served.port, seed, findings)
+        clients = Clients(served.port, seed, findings)
         descriptors = own_descriptors(served, but_upstream_port=upstream.port)
         memory: list[int] = []
         pooled: list[int] = []
         for number in range(ROUNDS):
             size = findings.count // ROUNDS
-            uvloop.run(callers.come(range(number * size, (number + 1) * size)))
+            uvloop.run(clients.come(range(number * size, (number + 1) * size)))
             used, connections = look(served, upstream, findings, descriptors)
             memory.append(used)
             pooled.append(connections)
@@ -165,11 +167,13 @@ def run(seed: int, share: float) -> Findings:
         metrics = served.metrics()
         bugs, seen = metrics["hedgerow_internal_errors_total"], metrics["hedgerow_client_disconnects_total"]
         findings.check(bugs == 0, "no bug of the gateway's", bugs)
-        law = "a race ends as its caller leaves"
-        findings.check(seen >= findings.count * SEEN_SHARE, law, f"{seen:g} of {findings.count} were seen")
+        invariant = "a race ends as its client leaves"
+        findings.check(
+            seen >= findings.count * SEEN_SHARE, invariant, f"{seen:g} of {findings.count} were seen"
+        )
         findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[-500:])
     findings.figures = {
-        "left by": ", ".join(f"{how} {times}" for how, times in sorted(callers.left_by.items())),
+        "left by": ", ".join(f"{how} {times}" for how, times in sorted(clients.left_by.items())),
         "memory after each round": ", ".join(f"{each / 2**20:.1f}" for each in memory) + " MiB",
         "pooled connections": ", ".join(map(str, pooled)),
         "CPU at rest afterwards": f"{busy:.2%} of a core",
@@ -181,8 +185,8 @@ def run(seed: int, share: float) -> Findings:
 
 CAMPAIGN = Campaign(
     id="C08",
-    title="callers who leave",
-    proves="Whoever leaves, however and whenever, leaves nothing behind: no descriptor, memory, timer or race.",
-    acceptance_threshold="100 000 callers, 0 leaks, CPU idle afterwards",
+    title="clients that leave",
+    proves="A client that disconnects, however and whenever, leaves nothing behind: descriptor, memory, timer, race.",
+    acceptance_threshold="100 000 clients, 0 leaks, CPU idle afterwards",
     run=run,
 )

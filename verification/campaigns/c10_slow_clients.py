@@ -1,4 +1,4 @@
-"""C10: callers that trickle heads, stay silent, do not read their answers or never end, while good ones are served."""
+"""C10: clients that trickle heads, stay silent, do not read their answers or never end, while good ones are served."""
 
 import asyncio
 import json
@@ -67,7 +67,7 @@ class Crowd:
         self._findings = findings
 
     async def come(self, seed: int, count: int) -> None:
-        """Let so many come, at about the same time; return when all are gone."""
+        """Let this many come, at about the same time; return when all are gone."""
         self._all = count
         chance = Random(seed)
         names = chance.choices(list(self.kinds), [weight for weight, _ in self.kinds.values()], k=count)
@@ -95,7 +95,7 @@ class Crowd:
             trickling = asyncio.create_task(self._trickle(sock, endless, chance))
             said = await self._until_closed(sock, kind, began, self._limits.head_timeout_s)
             trickling.cancel()
-            self._findings.check(b" 408 " in said, "a head that trickles is told so", said[:80])
+            self._findings.check(b" 408 " in said, "a slow header is answered with 408", said[:80])
 
     async def trickle_after_an_answer(self, chance: Random) -> None:
         """The same on a connection that has had an answer."""
@@ -107,7 +107,7 @@ class Crowd:
             if after:
                 await self._ask(sock, after)
             said = await self._until_closed(sock, kind, time.monotonic(), self._limits.idle_timeout_s)
-            self._findings.check(said == b"", "who says nothing is told nothing", said[:80])
+            self._findings.check(said == b"", "a silent client gets no response", said[:80])
 
     async def idle_after_an_answer(self, chance: Random) -> None:
         """Say nothing more."""
@@ -152,7 +152,7 @@ class Crowd:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(sock, request)
         said = await loop.sock_recv(sock, 65_536)
-        self._findings.check(said[9:12] == b"200", "a slow caller's good request is answered", said[:80])
+        self._findings.check(said[9:12] == b"200", "a slow client's good request is answered", said[:80])
 
     async def _trickle(self, sock: socket.socket, data: bytes, chance: Random) -> None:
         loop = asyncio.get_running_loop()
@@ -187,12 +187,12 @@ class Crowd:
         took_s = time.monotonic() - began
         self.closed_after_s[kind].append(took_s)
         most_s = limit_s + REAP_INTERVAL_S + SLACK_S + self.lag_s
-        law = f"{kind}: closed within {limit_s:g} s and a sweep, and not before"
-        self._findings.check(limit_s * 0.98 <= took_s <= most_s, law, f"{took_s:.2f} s")
+        invariant = f"{kind}: closed within {limit_s:g} s and a sweep, and not before"
+        self._findings.check(limit_s * 0.98 <= took_s <= most_s, invariant, f"{took_s:.2f} s")
 
 
 class Good:
-    """Callers who behave."""
+    """Clients that behave."""
 
     def __init__(self, port: int) -> None:
         self.answers: Counter[str] = Counter()
@@ -200,7 +200,7 @@ class Good:
         self._port = port
 
     async def keep_asking(self, until: asyncio.Event) -> None:
-        """Ask on so many connections, one request after the other on each."""
+        """Ask on this many connections, one request after the other on each."""
         async with asyncio.TaskGroup() as group:
             for _ in range(GOOD):
                 group.create_task(self._ask(until))
@@ -231,7 +231,7 @@ def is_gone(sock: socket.socket) -> bool:
 
 
 async def meet(crowd: Crowd, good: Good, seed: int, count: int, worker: psutil.Process) -> int:
-    """Let the slow and the good come; tell how much memory the worker has when all slow ones are there."""
+    """Let the slow and the good come; return how much memory the worker has when all slow ones are there."""
     over = asyncio.Event()
     asking = asyncio.create_task(good.keep_asking(over))
     coming = asyncio.create_task(crowd.come(seed, count))
@@ -244,7 +244,7 @@ async def meet(crowd: Crowd, good: Good, seed: int, count: int, worker: psutil.P
 
 
 def run(seed: int, share: float) -> Findings:
-    """Let all slow callers come at once, and wait until each has been closed."""
+    """Let all slow clients come at once, and wait until each has been closed."""
     findings = Findings(count=counted(SLOW, share, at_least=20))
     raise_descriptor_limit()
     limits = ClientLimits() if share > 0.1 else SHORT
@@ -264,11 +264,11 @@ def run(seed: int, share: float) -> Findings:
     share_good = good.answers["good"] / max(asked, 1)
     each = (memory - before) / findings.count
     findings.check(share_good >= GOOD_SHARE, "good traffic goes on", dict(good.answers))
-    law = "a slow caller takes less memory than the limits say"
-    findings.check(each <= MEMORY_PER_SLOW_BYTES, law, f"{each / 1024:.1f} KiB each")
+    invariant = "a slow client takes less memory than the limits say"
+    findings.check(each <= MEMORY_PER_SLOW_BYTES, invariant, f"{each / 1024:.1f} KiB each")
     findings.figures = {
         "good traffic": f"{share_good:.3%} good of {asked}, the slowest {good.slowest_s * 1000:.0f} ms",
-        "memory": f"{each / 1024:.1f} KiB for each slow caller",
+        "memory": f"{each / 1024:.1f} KiB for each slow client",
         "own lag": f"{crowd.lag_s * 1000:.0f} ms at the most",
     }
     for kind, spans_s in crowd.closed_after_s.items():
@@ -280,8 +280,8 @@ def run(seed: int, share: float) -> Findings:
 
 CAMPAIGN = Campaign(
     id="C10",
-    title="slow callers",
-    proves="Callers that trickle, stay silent or do not read cost the others nothing, and each is closed in its time.",
-    acceptance_threshold="5 000 slow callers, good traffic at least 99.9 % good, each slow one closed in time",
+    title="slow clients",
+    proves="Clients that trickle, stay silent or do not read cost the others nothing, and each is closed in its time.",
+    acceptance_threshold="5 000 slow clients, good traffic at least 99.9 % good, each slow one closed in time",
     run=run,
 )

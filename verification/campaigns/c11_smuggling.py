@@ -17,7 +17,7 @@ import uvloop
 
 from hedgerow.processes.process_tuning import raise_descriptor_limit
 from verification.harness.campaign import Campaign, Findings, counted
-from verification.harness.entry_paths import Behind, Counts, Directly, Exchange, Way
+from verification.harness.entry_paths import Counts, DirectPath, EntryPath, Exchange, ProxyPath
 from verification.harness.hostile_requests import Case, draw, every_part
 from verification.harness.processes import gateway
 from verification.harness.proxies import PROXIES, logging
@@ -26,7 +26,7 @@ INPUTS = 40_000
 """Each is sent three ways."""
 AT_ONCE = 32
 BATCH = 500
-"""After so many inputs the counts of all who count are compared."""
+"""After this many inputs the counts of all who count are compared."""
 FLAGS = ("--shedding=off", "--hedge-after-ms=60000", "--drain-ms=1000")
 """Each request asks the upstream once, so that its log is one of requests."""
 
@@ -49,19 +49,21 @@ class Upstream(asyncio.Protocol):
         self._transport.write(OK)
 
 
-async def go(way: Way, cases: Sequence[Case], counts: Counts) -> Counter[int]:
-    """Send all of them one way, a few at once, in batches; tell the statuses that came. A broken law ends it: to wait
+async def go(path: EntryPath, cases: Sequence[Case], counts: Counts) -> Counter[int]:
+    """Send all of them one way, a few at once, in batches; return the statuses that came.
+
+    A broken invariant ends it: to wait
     for what does not come takes long, every time.
     """
     statuses: Counter[int] = Counter()
-    broken = way.findings.broken.total()
+    broken = path.findings.broken.total()
     for at in range(0, len(cases), BATCH):
         waiting = iter(cases[at : at + BATCH])
         exchanges: list[Exchange] = []
 
         async def some(waiting: Iterator[Case] = waiting, exchanges: list[Exchange] = exchanges) -> None:
             for case in waiting:
-                exchange = await way.exchange(case)
+                exchange = await path.exchange(case)
                 if exchange is not None:
                     exchanges.append(exchange)
 
@@ -69,11 +71,11 @@ async def go(way: Way, cases: Sequence[Case], counts: Counts) -> Counter[int]:
             for _ in range(AT_ONCE):
                 group.create_task(some())
         if exchanges:
-            await way.classify_response(exchanges, counts)
+            await path.classify_response(exchanges, counts)
         counts.begin_anew()
-        way.ports.clear()
+        path.ports.clear()
         statuses.update(answer.status for each in exchanges for answer in each.answers)
-        if way.findings.broken.total() > broken:
+        if path.findings.broken.total() > broken:
             break
     return statuses
 
@@ -89,11 +91,11 @@ async def campaign(cases: Sequence[Case], findings: Findings) -> None:
             worker = served.worker.pid
             counts = Counts(served, asked)
             if name == "directly":
-                statuses = await go(Directly(served.port, findings), cases, counts)
+                statuses = await go(DirectPath(served.port, findings), cases, counts)
             else:
                 async with logging() as (log, log_port):
                     with PROXIES[name](served.port, log_port) as url:
-                        behind = Behind(name, int(url.rpartition(":")[2]), log, findings)
+                        behind = ProxyPath(name, int(url.rpartition(":")[2]), log, findings)
                         statuses = await go(behind, cases, counts)
             findings.check(served.worker.pid == worker, "no worker died", served.log()[-500:])
             findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[-2000:])

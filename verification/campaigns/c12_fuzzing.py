@@ -41,15 +41,15 @@ def by_coverage(name: str, runs: int, seed: int) -> Fuzzed:
     """Have atheris find the inputs, in a process of its own."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="c12-") as folder, fuzzer(name, runs, seed, folder) as process:
-        told = process.communicate()[0]
+        output = process.communicate()[0]
         found = [
             path.read_bytes() for path in Path(folder).rglob("*") if re.match("crash|timeout|oom", path.name)
         ]
-    match = _RUNS.search(told)
+    match = _RUNS.search(output)
     broken = ""
     if process.returncode or match is None:
-        raised = _RAISED.findall(told)
-        broken = f"{raised[0] if raised else told[-500:]} for {found}"
+        raised = _RAISED.findall(output)
+        broken = f"{raised[0] if raised else output[-500:]} for {found}"
     return Fuzzed(name, int(match[1]) if match else 0, time.monotonic() - began, broken)
 
 
@@ -69,7 +69,7 @@ def fuzzer(name: str, runs: int, seed: int, folder: str) -> Iterator[subprocess.
 
 
 def by_chance(name: str, runs: int, seed: int) -> Fuzzed:
-    """Read the corpus, and mutations of it, here and now, up to the first broken law."""
+    """Read the corpus, and mutations of it, here and now, up to the first broken invariant."""
     target, seeds, began = TARGETS[name], corpus(name), time.monotonic()
     chance = Random(f"{seed}/{name}")
     for number in range(runs):
@@ -96,7 +96,9 @@ def run(seed: int, share: float) -> Findings:
             rate = fuzzed.runs / max(fuzzed.took_s, 0.001)
             findings.figures[fuzzed.name] = f"{fuzzed.runs} runs, {rate:.0f} a second"
             findings.check(
-                not fuzzed.broken, f"{fuzzed.name}: nothing is raised, and every law holds", fuzzed.broken
+                not fuzzed.broken,
+                f"{fuzzed.name}: nothing is raised, and every invariant holds",
+                fuzzed.broken,
             )
     findings.figures["inputs"] = "found by the coverage they reach" if coverage else "mutations of the corpus"
     return findings
@@ -105,7 +107,7 @@ def run(seed: int, share: float) -> Findings:
 CAMPAIGN = Campaign(
     id="C12",
     title="fuzzing",
-    proves="No bytes of a caller or an upstream raise what is not foreseen, are held without bound, or are read "
+    proves="No bytes of a client or an upstream raise what is not foreseen, are held without bound, or are read "
     "otherwise when they come in other pieces; Python's own libraries and h11 read what is accepted alike.",
     acceptance_threshold="10 000 000 runs, 0 crashes",
     run=run,

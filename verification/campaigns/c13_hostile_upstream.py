@@ -127,7 +127,7 @@ class HostileConnection(asyncio.Protocol):
             self._transport.close()
 
 
-class Callers:
+class Clients:
     """They ask, and hold each answer against what their own attempts were sent."""
 
     def __init__(self, port: int, upstream: Hostile, findings: Findings, long_ms: int) -> None:
@@ -139,14 +139,14 @@ class Callers:
         self._numbers = count()
 
     async def ask_until(self, replies: int) -> None:
-        """Ask, so many at once, until the upstream has sent so many replies."""
+        """Ask until the upstream has sent this many replies."""
         async with asyncio.TaskGroup() as group:
             for _ in range(CALLERS):
                 group.create_task(self._ask(replies))
 
     async def _ask(self, replies: int) -> None:
         loop = asyncio.get_running_loop()
-        caller = await Client.connect(self._port)
+        client = await Client.connect(self._port)
         while self._upstream.replies.total() < replies:
             number = next(self._numbers)
             request_id = b"r%d" % number
@@ -155,13 +155,13 @@ class Callers:
             began = loop.time()
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    status, _, body = await caller.get(
+                    status, _, body = await client.get(
                         f"/api/smart?timeout={timeout_ms}", X_Request_Id=request_id.decode()
                     )
             except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
                 self._findings.violation("every request is answered", f"{request_id!r}: {error!r}")
-                caller.close()
-                caller = await Client.connect(self._port)
+                client.close()
+                client = await Client.connect(self._port)
                 status, body = 0, b""
             self.statuses[status] += 1
             sent = self._upstream.sent.pop(request_id)
@@ -173,11 +173,11 @@ class Callers:
                 self._findings.check(
                     status == 200, "a valid reply is a success", f"{request_id!r}: {body[:500]!r}"
                 )
-        caller.close()
+        client.close()
 
     def _judge(self, request_id: bytes, status: int, body: bytes, sent: list[Response]) -> None:
-        law = "every answer is a success, all failed or out of time"
-        self._findings.check(status in (0, 200, 502, 504), law, f"{status} {body[:200]!r}")
+        invariant = "every answer is a success, all failed or out of time"
+        self._findings.check(status in (0, 200, 502, 504), invariant, f"{status} {body[:200]!r}")
         if status != 200:
             return
         self._findings.check(is_payload(body), "no success but a valid payload", body[:200])
@@ -186,7 +186,7 @@ class Callers:
 
 
 def h11_reads(body: bytes, reply: Response) -> bool:
-    """Tell whether h11 finds this body in what was sent; for replies whose token was damaged on the way."""
+    """Return whether h11 finds this body in what was sent; for replies whose token was damaged on the way."""
     wire = without_our_leniencies(b"".join(reply.pieces))
     opinion = opinion_on(wire, then_close=reply.end is End.CLOSE)
     return opinion is not None and (opinion.answer.status, opinion.answer.body) == (200, body)
@@ -202,17 +202,22 @@ async def campaign(seed: int, share: float, findings: Findings) -> None:
     port = server.sockets[0].getsockname()[1]
     with gateway("--upstream", f"http://127.0.0.1:{port}/work", *FLAGS) as served:
         worker = served.worker
-        callers = Callers(served.port, hostile, findings, long_ms)
+        clients = Clients(served.port, hostile, findings, long_ms)
         memory = []
         for number in range(1, rounds + 1):
-            await callers.ask_until(replies * number // rounds)
+            await clients.ask_until(replies * number // rounds)
             metrics = await asyncio.to_thread(settle, served, SETTLE_S)
-            law = "at rest the gateway's own gauges are 0"
-            findings.check(not unsettled(metrics), law, unsettled(metrics))
+            invariant = "at rest the gateway's own gauges are 0"
+            findings.check(not unsettled(metrics), invariant, unsettled(metrics))
             memory.append(memory_bytes(worker))
-        law = "every connection to the upstream is one that the pool knows"
-        standing, idle = connections_to(worker, port), metrics['hedgerow_upstream_connections{state="idle"}']
-        findings.check(standing == idle, law, f"the system has {standing}, the pool {idle:g}")
+        invariant = "every connection to the upstream is one that the pool knows"
+        open_connections, idle = (
+            connections_to(worker, port),
+            metrics['hedgerow_upstream_connections{state="idle"}'],
+        )
+        findings.check(
+            open_connections == idle, invariant, f"the system has {open_connections}, the pool {idle:g}"
+        )
         findings.check(served.worker.pid == worker.pid, "no worker died", served.log()[-500:])
         findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[:6000])
     server.close()
@@ -220,9 +225,9 @@ async def campaign(seed: int, share: float, findings: Findings) -> None:
     findings.check(grown <= MEMORY_BYTES, "memory stays within 8 MiB", f"{grown / 2**20:.1f} MiB more")
     findings.count = hostile.replies.total()
     findings.figures = {
-        "replies": told(hostile.replies),
-        "taken for": told(outcomes(metrics)),
-        "answers": told(callers.statuses),
+        "replies": listed(hostile.replies),
+        "taken for": listed(outcomes(metrics)),
+        "answers": listed(clients.statuses),
         "memory after each round": ", ".join(f"{each / 2**20:.1f}" for each in memory) + " MiB",
     }
 
@@ -236,13 +241,13 @@ def outcomes(metrics: dict[str, float]) -> Counter[str]:
     return counts
 
 
-def told(counts: Counter[Any]) -> str:
+def listed(counts: Counter[Any]) -> str:
     """Write counts down, the most frequent first."""
     return ", ".join(f"{name} {times}" for name, times in counts.most_common())
 
 
 def run(seed: int, share: float) -> Findings:
-    """Have so many replies sent."""
+    """Have this many replies sent."""
     raise_descriptor_limit()
     findings = Findings()
     uvloop.run(campaign(seed, share, findings))
@@ -252,7 +257,7 @@ def run(seed: int, share: float) -> Findings:
 CAMPAIGN = Campaign(
     id="C13",
     title="a hostile upstream",
-    proves="Whatever the upstream sends, each caller gets an answer, no success that is none or another's, and nothing "
+    proves="Whatever the upstream sends, each client gets an answer, no success that is none or another's, and nothing "
     "of it stays.",
     acceptance_threshold="1 000 000 replies, 0 crashes, memory + at most 8 MiB",
     run=run,

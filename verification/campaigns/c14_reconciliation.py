@@ -1,4 +1,4 @@
-"""C14: what callers got, what the upstream saw and what the gateway counted, joined request by request."""
+"""C14: what clients got, what the upstream saw and what the gateway counted, joined request by request."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ ROUND = 20_000
 WORKERS = 2
 """What is counted is the sum over them."""
 LEAVE_SHARE = 0.03
-"""Requests whose caller leaves before the answer."""
+"""Requests whose client leaves before the answer."""
 TIMEOUTS_MS = (15, 250)
 FLAGS = (
     "--hedge-after-ms=20",
@@ -40,17 +40,17 @@ _TIMING = re.compile(r'hedges;desc="([0-9]+)"(?:, winner;desc="([0-9]+)")?')
 
 @dataclass(slots=True)
 class Answered:
-    """One request as its caller saw it."""
+    """One request as its client saw it."""
 
     status: int
-    """0: the caller left."""
+    """0: the client left."""
     body: bytes = b""
     hedges: int = 0
     winner: int = 0
 
 
-class Histories:
-    """The callers' history of one round, by request id; and what the whole campaign came to."""
+class Reconciliation:
+    """The clients' history of one round, by request id; and what the whole campaign came to."""
 
     def __init__(self, seed: int, port: int, findings: Findings) -> None:
         self.asked: dict[str, Answered] = {}
@@ -60,46 +60,46 @@ class Histories:
         self._findings = findings
 
     async def ask(self, numbers: range) -> None:
-        """Let callers ask so many times."""
+        """Have clients ask this many times."""
         queue = iter(numbers)
 
         async def one_after_the_other() -> None:
-            caller = await Client.connect(self._port)
+            client = await Client.connect(self._port)
             for number in queue:
-                caller = await self._ask(caller, number, Random(f"{self._seed}/{number}"))
-            caller.close()
+                client = await self._ask(client, number, Random(f"{self._seed}/{number}"))
+            client.close()
 
         async with asyncio.TaskGroup() as group:
             for _ in range(CALLERS):
                 group.create_task(one_after_the_other())
 
-    async def _ask(self, caller: Client, number: int, chance: Random) -> Client:
+    async def _ask(self, client: Client, number: int, chance: Random) -> Client:
         request_id = f"r{number}"
         timeout_ms = chance.randint(*TIMEOUTS_MS)
         if chance.random() < LEAVE_SHARE:
             head = f"GET /api/smart HTTP/1.1\r\nHost: x\r\nX-Request-Id: {request_id}\r\n\r\n"
-            caller.send(head.encode())
+            client.send(head.encode())
             await asyncio.sleep(chance.random() * 0.04)
-            caller.close()
+            client.close()
             self.asked[request_id] = Answered(0)
             return await Client.connect(self._port)
-        status, headers, body = await caller.get(f"/api/smart?timeout={timeout_ms}", X_Request_Id=request_id)
+        status, headers, body = await client.get(f"/api/smart?timeout={timeout_ms}", X_Request_Id=request_id)
         given = headers["x-request-id"]
         self._findings.check(given == request_id, "the answer is to the request", f"{request_id} got {given}")
         timing = _TIMING.search(headers["server-timing"])
         hedges, winner = (int(timing[1]), int(timing[2] or 0)) if timing else (0, 0)
         self.asked[request_id] = Answered(status, body, hedges, winner)
-        return caller
+        return client
 
     def join(self, log: list[LogEntry]) -> None:
-        """Hold what the callers saw against what the upstream saw; then forget both."""
+        """Hold what the clients saw against what the upstream saw; then forget both."""
         seen: defaultdict[str, list[LogEntry]] = defaultdict(list)
         for entry in log:
             seen[entry.request_id or ""].append(entry)
         for request_id, answered in self.asked.items():
             self._join_one(request_id, answered, seen.pop(request_id, []))
-        law = "the upstream is asked only what somebody has asked"
-        self._findings.check(not seen, law, list(seen)[:5])
+        invariant = "the upstream is asked only what a client has asked"
+        self._findings.check(not seen, invariant, list(seen)[:5])
         self.asked.clear()
 
     def _join_one(self, request_id: str, answered: Answered, entries: list[LogEntry]) -> None:
@@ -120,18 +120,18 @@ class Histories:
                 bodies = {entry.attempt: entry.body for entry in entries}
                 check(bodies.get(answered.winner) == answered.body.decode(),
                       "a body is that of the own attempt that won", about)  # fmt: skip
-                check(answered.hedges == len(entries) - 1, "attempts told are attempts seen", about)
+                check(answered.hedges == len(entries) - 1, "attempts reported are attempts seen", about)
             case 502 | 504:
-                told = json.loads(answered.body)["attempts"]
-                check([each["number"] for each in told] == sorted(map(int, filter(None, numbers))),
-                      "attempts told are attempts seen", about)  # fmt: skip
+                reported = json.loads(answered.body)["attempts"]
+                check([each["number"] for each in reported] == sorted(map(int, filter(None, numbers))),
+                      "attempts reported are attempts seen", about)  # fmt: skip
             case 503:  # it lay unread for all its time: the machine is busy
                 check(not entries, "who is refused costs the upstream nothing", about)
             case _:
                 self._findings.violation("every answer is one of the contract's", about)
 
     def compare(self, metrics: dict[str, float]) -> None:
-        """Hold the gateway's counts against both histories."""
+        """Hold the gateway's counts against both."""
 
         def requests(outcome: str) -> float:
             return metrics.get(f'hedgerow_requests_total{{outcome="{outcome}"}}', 0.0)
@@ -142,12 +142,12 @@ class Histories:
             )
 
         totals = self.totals
-        # A caller that leaves may have had its answer: then it counts as that, and with it the hedge that won.
+        # A client that leaves may have had its answer: then it counts as that, and with it the hedge that won.
         had, left = sum_of(metrics, "hedgerow_requests_total"), totals["status 0"]
         agree("all requests", had, sum(times for name, times in totals.items() if name.startswith("status ")))
         abandoned = requests("abandoned")
         self._findings.check(
-            0 < abandoned <= left, "callers who left: counted as seen", f"{abandoned:g} of {left}"
+            0 < abandoned <= left, "clients that left: counted as seen", f"{abandoned:g} of {left}"
         )
         surplus = left - abandoned
         for outcome, status in (
@@ -157,9 +157,9 @@ class Histories:
             ("overloaded", 503),
         ):
             counts, saw = requests(outcome), totals[f"status {status}"]
-            law = f"{outcome}: counted as seen"
+            invariant = f"{outcome}: counted as seen"
             self._findings.check(
-                saw <= counts <= saw + surplus, law, f"{counts:g} counted, {saw} seen, {surplus:g} left"
+                saw <= counts <= saw + surplus, invariant, f"{counts:g} counted, {saw} seen, {surplus:g} left"
             )
         agree("attempts", sum_of(metrics, "hedgerow_attempts_total"), totals["attempts"])
         agree("hedges", metrics[FIRED], totals["hedges"])
@@ -178,16 +178,16 @@ async def campaign(seed: int, share: float, findings: Findings) -> None:
     )  # fmt: skip
     async with running_simulator(behaviour, log=True) as upstream:
         with gateway("--upstream", upstream.url, *FLAGS) as served:
-            histories = Histories(seed, served.port, findings)
-            metrics = await rounds(histories, served, upstream, answers, findings)
-            histories.compare(metrics)
+            reconciliation = Reconciliation(seed, served.port, findings)
+            metrics = await rounds(reconciliation, served, upstream, answers, findings)
+            reconciliation.compare(metrics)
             findings.check(
                 metrics["hedgerow_internal_errors_total"] == 0, "no bug of the gateway's", served.log()[:1000]
             )
             findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[:1000])
     findings.count = answers
     findings.figures = {
-        "joined": ", ".join(f"{name}: {times}" for name, times in sorted(histories.totals.items())),
+        "joined": ", ".join(f"{name}: {times}" for name, times in sorted(reconciliation.totals.items())),
         "metrics": f"requests: {sum_of(metrics, 'hedgerow_requests_total'):g}, "
         f"attempts: {sum_of(metrics, 'hedgerow_attempts_total'):g}, "
         f"hedges: {metrics[FIRED]:g}",
@@ -195,23 +195,27 @@ async def campaign(seed: int, share: float, findings: Findings) -> None:
 
 
 async def rounds(
-    histories: Histories, served: GatewayProcess, upstream: Simulator, answers: int, findings: Findings
+    reconciliation: Reconciliation,
+    served: GatewayProcess,
+    upstream: Simulator,
+    answers: int,
+    findings: Findings,
 ) -> dict[str, float]:
-    """Tell the metrics after the last round."""
+    """Return the metrics after the last round."""
     metrics: dict[str, float] = {}
     logged = 0
     for begin in range(0, answers, ROUND):
-        await histories.ask(range(begin, min(begin + ROUND, answers)))
+        await reconciliation.ask(range(begin, min(begin + ROUND, answers)))
         metrics = await asyncio.to_thread(settle, served, SETTLE_S)
         findings.check(not unsettled(metrics), "at rest the gateway's own gauges are 0", unsettled(metrics))
         log = upstream.log(after=logged)
         logged = log[-1].n
-        histories.join(log)
+        reconciliation.join(log)
     return metrics
 
 
 def run(seed: int, share: float) -> Findings:
-    """Join so many answers with what the upstream saw."""
+    """Join this many answers with what the upstream saw."""
     findings = Findings()
     raise_descriptor_limit()
     uvloop.run(campaign(seed, share, findings))
@@ -220,7 +224,7 @@ def run(seed: int, share: float) -> Findings:
 
 CAMPAIGN = Campaign(
     id="C14",
-    title="histories",
+    title="reconciliation",
     proves="Every answer's body is that of one of its own attempts; what the gateway says of its attempts is what the "
     "upstream saw; its metrics are the sum of both.",
     acceptance_threshold="1 000 000 answers, 0 differences",

@@ -1,4 +1,4 @@
-"""C15: few descriptors, little memory, outputs that are full or that nobody reads: it goes on, and in time."""
+"""C15: few descriptors, little memory, outputs that are full or without a reader: it goes on, and in time."""
 
 import asyncio
 import signal
@@ -20,17 +20,17 @@ from verification.harness.processes import gateway, settle, unsettled
 SECONDS = 30.0
 """Each trial at full size."""
 KEPT, FRESH = 8, 8
-"""Callers that keep their connection, and such that come anew for each request."""
+"""Clients that keep their connection, and such that come anew for each request."""
 TIMEOUT_MS = 1_000
 SLACK_S = 0.05
-"""On the caller's clock, besides our own loop's lag."""
+"""On the client's clock, besides our own loop's lag."""
 PAUSE_S = 0.01
-"""Between two requests of a caller: the trials are about resources, not about load."""
+"""Between two requests of a client: the trials are about resources, not about load."""
 
 DESCRIPTORS = 200
-"""The gateway keeps 128 for itself, so 16 requests in flight and 24 callers are left."""
+"""The gateway keeps 128 for itself, so 16 requests in flight and 24 clients are left."""
 CROWD = 400
-"""Callers that come, say nothing, and stay until they are closed, or for a while after; then they come again."""
+"""Clients that come, say nothing, and stay until they are closed, or for a while after; then they come again."""
 
 MEMORY_BYTES = 16 * 1024 * 1024
 """Of address space above what the worker has. The greedy would like twice that: 8 KiB of a head each."""
@@ -41,8 +41,8 @@ HEAD = b"GET /api/smart?timeout=%d HTTP/1.1\r\nHost: x\r\n\r\n" % TIMEOUT_MS
 LAW = "no answer is late"
 
 
-class Callers:
-    """Good callers, who look at their own clock."""
+class Clients:
+    """Good clients, who look at their own clock."""
 
     def __init__(
         self, port: int, findings: Findings, *, refusals: bool = False, may_fail: bool = False
@@ -59,14 +59,14 @@ class Callers:
         """Connections may break; then they are made anew."""
 
     async def ask_for(self, seconds: float) -> None:
-        """Ask for so long, all of them."""
+        """Ask for this long, all of them."""
         async with asyncio.TaskGroup() as group:
             lag = group.create_task(self._measure_lag())
-            callers = [group.create_task(self._kept()) for _ in range(KEPT)]
-            callers += [group.create_task(self._fresh()) for _ in range(FRESH)]
+            clients = [group.create_task(self._kept()) for _ in range(KEPT)]
+            clients += [group.create_task(self._fresh()) for _ in range(FRESH)]
             await asyncio.sleep(seconds)
             self.over.set()
-            await asyncio.wait(callers)
+            await asyncio.wait(clients)
             lag.cancel()
 
     async def _measure_lag(self) -> None:
@@ -99,7 +99,7 @@ class Callers:
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, began: float, good: tuple[str, ...]
     ) -> bool:
-        """Ask once; tell whether the connection can be used again."""
+        """Ask once; return whether the connection can be used again."""
         try:
             async with asyncio.timeout(TIMEOUT_MS / 1000 * 10):
                 writer.write(HEAD)
@@ -114,14 +114,14 @@ class Callers:
         self._findings.count += 1
         if status not in good and self._may_fail:
             return False
-        self._findings.check(status in good, "every caller is answered", status)
+        self._findings.check(status in good, "every client is answered", status)
         self._findings.check(took_s <= TIMEOUT_MS / 1000 + SLACK_S + self.lag_s, LAW, f"{took_s:.3f} s")
         return status == "200"
 
 
-def tell(name: str, callers: Callers, findings: Findings, more: str = "") -> None:
-    answers = ", ".join(f"{status} {times}" for status, times in callers.answers.items())
-    slowest = f"the slowest {callers.slowest_s * 1000:.0f} ms, own lag {callers.lag_s * 1000:.0f} ms"
+def record(name: str, clients: Clients, findings: Findings, more: str = "") -> None:
+    answers = ", ".join(f"{status} {times}" for status, times in clients.answers.items())
+    slowest = f"the slowest {clients.slowest_s * 1000:.0f} ms, own lag {clients.lag_s * 1000:.0f} ms"
     findings.figures[name] = f"{answers}; {slowest}{more}"
 
 
@@ -130,7 +130,7 @@ def ends_well(served: GatewayProcess, findings: Findings, name: str) -> None:
     findings.check(served.process.poll() is None, "no exit", f"{name}: {served.process.returncode}")
     served.process.send_signal(signal.SIGTERM)
     code = served.process.wait(30)
-    findings.check(code == 0, "it stops as it is told, with 0", f"{name}: {code}")
+    findings.check(code == 0, "it stops on SIGTERM, with 0", f"{name}: {code}")
 
 
 # -- the trials
@@ -140,21 +140,21 @@ def few_descriptors(url: str, seconds: float, findings: Findings) -> None:
     """Let a crowd take all descriptors there are."""
     limit = ("prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}")
     with gateway("--upstream", url, "--shedding=off", "--drain-ms=2000", by=limit) as served:
-        callers = Callers(served.port, findings, refusals=True)
-        most = uvloop.run(_crowded(callers, served, seconds))
-        tell(
-            f"{DESCRIPTORS} descriptors, a crowd of {CROWD}", callers, findings, f"; {most} open at the most"
+        clients = Clients(served.port, findings, refusals=True)
+        most = uvloop.run(_crowded(clients, served, seconds))
+        record(
+            f"{DESCRIPTORS} descriptors, a crowd of {CROWD}", clients, findings, f"; {most} open at the most"
         )
         findings.check(most < DESCRIPTORS, "accepting never meets a lack of descriptors", f"{most} open")
         findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[:1000])
         ends_well(served, findings, "few descriptors")
 
 
-async def _crowded(callers: Callers, served: GatewayProcess, seconds: float) -> int:
+async def _crowded(clients: Clients, served: GatewayProcess, seconds: float) -> int:
     worker, most = served.worker, 0
 
     async def one_of_the_crowd(number: int) -> None:
-        while not callers.over.is_set():
+        while not clients.over.is_set():
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
             try:
                 with suppress(OSError):
@@ -166,11 +166,11 @@ async def _crowded(callers: Callers, served: GatewayProcess, seconds: float) -> 
 
     async def watch() -> None:
         nonlocal most
-        while not callers.over.is_set():
+        while not clients.over.is_set():
             most = max(most, worker.num_fds())
             await asyncio.sleep(0.02)
 
-    asking = asyncio.create_task(callers.ask_for(seconds))
+    asking = asyncio.create_task(clients.ask_for(seconds))
     await asyncio.sleep(0.1)  # those that keep their connection have it
     crowd = [asyncio.create_task(one_of_the_crowd(number)) for number in range(CROWD)]
     await asyncio.gather(asking, watch())
@@ -181,25 +181,25 @@ async def _crowded(callers: Callers, served: GatewayProcess, seconds: float) -> 
 
 
 def little_memory(url: str, seconds: float, findings: Findings) -> None:
-    """Let callers want more memory than there is. The C library then ends the worker, and another takes its place."""
+    """Let clients want more memory than there is. The C library then ends the worker, and another takes its place."""
     with gateway("--upstream", url, "--shedding=off", "--drain-ms=2000") as served:
         worker = served.worker
-        uvloop.run(Callers(served.port, findings).ask_for(0.3))
+        uvloop.run(Clients(served.port, findings).ask_for(0.3))
         limit = worker.memory_info().vms + MEMORY_BYTES
         psutil.Process(worker.pid).rlimit(psutil.RLIMIT_AS, (limit, limit))
-        during = Callers(served.port, findings, may_fail=True)
+        during = Clients(served.port, findings, may_fail=True)
         uvloop.run(_greedy(during, served.port, seconds))
-        afterwards = Callers(served.port, findings)
+        afterwards = Clients(served.port, findings)
         uvloop.run(afterwards.ask_for(0.3))
         metrics = settle(served, within_s=10.0)
         findings.check(not unsettled(metrics), "at rest the gateway's own gauges are 0", unsettled(metrics))
         fate = "the worker lived" if served.worker.pid == worker.pid else "the worker was replaced"
-        tell("little memory", during, findings, f"; {fate}")
-        tell("little memory, afterwards", afterwards, findings)
+        record("little memory", during, findings, f"; {fate}")
+        record("little memory, afterwards", afterwards, findings)
         ends_well(served, findings, "little memory")
 
 
-async def _greedy(callers: Callers, port: int, seconds: float) -> None:
+async def _greedy(clients: Clients, port: int, seconds: float) -> None:
     async def one() -> None:
         with socket.socket() as sock:
             sock.setblocking(False)
@@ -207,9 +207,9 @@ async def _greedy(callers: Callers, port: int, seconds: float) -> None:
             await loop.sock_connect(sock, ("127.0.0.1", port))
             with suppress(OSError):
                 await loop.sock_sendall(sock, GREEDY_HEAD)
-                await callers.over.wait()
+                await clients.over.wait()
 
-    asking = asyncio.create_task(callers.ask_for(seconds))
+    asking = asyncio.create_task(clients.ask_for(seconds))
     await asyncio.sleep(0.1)
     greedy = [asyncio.create_task(one()) for _ in range(GREEDY)]
     await asking
@@ -223,20 +223,20 @@ def output(kind: str, url: str, seconds: float, findings: Findings) -> None:
     with sink() as descriptor:
         streams = {"stdout" if "output" in kind else "stderr": descriptor}
         with gateway(*flags, **streams) as served:  # type: ignore[arg-type] # mypy knows no keywords by name
-            callers = Callers(served.port, findings)
-            uvloop.run(callers.ask_for(seconds))
+            clients = Clients(served.port, findings)
+            uvloop.run(clients.ask_for(seconds))
             lost = served.metrics()["hedgerow_log_lines_dropped_total"]
-            if "log" in kind and ("full" in kind or callers.answers.total() > 2 * MAX_WAITING_LINES):
+            if "log" in kind and ("full" in kind or clients.answers.total() > 2 * MAX_WAITING_LINES):
                 findings.check(lost > 0, "what is lost of the log is counted", lost)
-            tell(kind, callers, findings, f"; {lost:g} log lines lost")
+            record(kind, clients, findings, f"; {lost:g} log lines lost")
             ends_well(served, findings, kind)
 
 
 OUTPUTS = (
     "a log on a full disk",
-    "a log that nobody reads",
+    "a log without a reader",
     "standard output on a full disk",
-    "standard output that nobody reads",
+    "standard output without a reader",
 )
 SMALL = 0.05
 """At shares below this only the first of the outputs is tried, and not how it is without memory: each takes a start."""

@@ -29,7 +29,7 @@ UPSTREAM = (
 
 
 PATIENCE = ("--default-timeout-ms=500", "--max-timeout-ms=500")
-"""An attempt that hangs keeps its request waiting for so long."""
+"""An attempt that hangs keeps its request waiting for this long."""
 
 
 def configured(base_url: str, seed: int, examples: int) -> SchemathesisConfig:
@@ -55,7 +55,7 @@ def configured(base_url: str, seed: int, examples: int) -> SchemathesisConfig:
 def ask(
     document: Mapping[str, Any], paths: list[str], config: SchemathesisConfig, findings: Findings
 ) -> Counter[str]:
-    """Ask these paths; tell how often each status came."""
+    """Ask these paths; return how often each status came."""
     part = {**document, "paths": {path: document["paths"][path] for path in paths}}
     statuses: Counter[str] = Counter()
     for scenario in scenarios(

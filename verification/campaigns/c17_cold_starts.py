@@ -171,14 +171,14 @@ async def ask_again_at_once(port: int, clients: int, seconds: int) -> list[Count
     began_at = time.monotonic()
 
     async def client() -> None:
-        caller = await Client.connect(port)
+        client = await Client.connect(port)
         while True:
-            status, _, _ = await caller.get()
+            status, _, _ = await client.get()
             second = int(time.monotonic() - began_at)
             if second >= seconds:
                 break
             outcomes[second]["good" if status == 200 else str(status)] += 1
-        caller.close()
+        client.close()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):

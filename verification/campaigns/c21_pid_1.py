@@ -115,8 +115,8 @@ async def rounds(seed: int, share: float, upstream: str, findings: Findings) -> 
         log = gate.log()
     findings.check(code == 0, "SIGTERM ends with exit code 0", code)
     kills = signals.count("kill -9")
-    law = "no request is lost but those of killed workers"
-    findings.check(len(seen.lost) <= own, law, (len(seen.lost), own, seen.lost[:3]))
+    invariant = "no request is lost but those of killed workers"
+    findings.check(len(seen.lost) <= own, invariant, (len(seen.lost), own, seen.lost[:3]))
     findings.check(
         log.count('"worker died"') == restarts, "each death is logged once", log.count('"worker died"')
     )

@@ -27,9 +27,7 @@ MEMORY_MIB = 1024
 def main(target: str, runs: int, seed: int) -> None:
     """Run one target; atheris ends the process."""
     fuzzed = TARGETS[target]
-    folder = Path(
-        tempfile.mkdtemp(prefix="fuzz-")
-    )  # the process ends in C: whoever started it clears it away
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))  # the process ends in C: its parent removes it
     seeds = folder / "corpus"
     seeds.mkdir()
     for number, data in enumerate(corpus(target)):

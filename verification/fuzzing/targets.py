@@ -1,4 +1,4 @@
-"""What is fuzzed. Each target takes bytes, and raises where a law is broken; what it raises is the finding."""
+"""What is fuzzed. Each target takes bytes, and raises where an invariant is broken; what it raises is the finding."""
 
 import json
 import re
@@ -37,7 +37,7 @@ class Target:
     """What its language is made of."""
 
 
-# -- the caller's side
+# -- the client's side
 
 
 def query(data: bytes) -> None:
@@ -55,8 +55,8 @@ def query(data: bytes) -> None:
         sound = len(given) == 1 and re.fullmatch("0*[1-9][0-9]*", given[0]) is not None
         digits = given[0].lstrip("0")
         right = (min(int(digits), MAX_MS) if len(digits) < 9 else MAX_MS) if sound else None
-    told = None if isinstance(timeout, InvalidTimeout) else timeout
-    assert told == right, f"the standard library reads the same timeout: {right}, not {told}"
+    parsed = None if isinstance(timeout, InvalidTimeout) else timeout
+    assert parsed == right, f"the standard library reads the same timeout: {right}, not {parsed}"
 
 
 _TRACE_LINES = re.compile(
@@ -119,7 +119,7 @@ def heads(data: bytes) -> None:
         assert _TARGET_BYTES.fullmatch(request.path + request.query), (
             "a target has no blank and no control byte"
         )
-        assert _ID.fullmatch(request.request_id), "an id can be told"
+        assert _ID.fullmatch(request.request_id), "an id is printable"
     again, refused_again = read_heads(wire, CLIENT.parse_chunk_bytes, cache)
     assert (_told(again), refused_again) == (_told(found), refused), "who has read it before reads it alike"
     if size:
@@ -210,7 +210,7 @@ def answers(data: bytes) -> None:
 
 
 def is_too_large(outcome: Outcome | None) -> bool:
-    """Tell whether an answer met a limit."""
+    """Return whether an answer met a limit."""
     return isinstance(outcome, Failure) and outcome.reason is FailureReason.TOO_LARGE
 
 

@@ -28,7 +28,7 @@ REJECTED_SHARE = 0.001
 GOOD_SHARE = 0.9
 """Of the peak, where not all can be served."""
 REQUEST_S = 0.38
-"""A request takes so long in the mean before the reference upstream, so that N clients ask N / REQUEST_S a second."""
+"""The mean time of a request before the reference upstream, so that N clients ask N / REQUEST_S a second."""
 SURELY = 0.8
 """Of the peak: a load that is smaller can be served."""
 OF_THE_BARE_RACE = 0.6
@@ -187,7 +187,7 @@ class Comparison:
 
     name: str
     bare_race_per_s: dict[int, float] = field(default_factory=dict)
-    """Good answers that the bare race with admission gives to so many clients."""
+    """Good answers that the bare race with admission gives to this many clients."""
     runs: list[Run] = field(default_factory=list)
 
     def of(self, load: Load) -> list[Run]:
@@ -211,7 +211,7 @@ class Comparison:
         return load.asked_per_s <= SURELY * capacity or served
 
     def judge(self, findings: Findings) -> None:
-        """Note what was seen, and each run that does not keep the laws."""
+        """Note what was seen, and each run that does not keep the invariants."""
         for load in self.loads:
             runs = self.of(load)
             good = [run.good_per_s for run in runs]
@@ -233,11 +233,11 @@ class Comparison:
         if not run.load.timeout_ms:
             findings.check(run.rejected == 0, "without a timeout nothing is rejected", seen)
         if self.can_be_served(run.load):
-            law = f"what can be served is served: under {REJECTED_SHARE:.1%} rejected"
-            findings.check(run.rejected_share < REJECTED_SHARE, law, seen)
+            invariant = f"what can be served is served: under {REJECTED_SHARE:.1%} rejected"
+            findings.check(run.rejected_share < REJECTED_SHARE, invariant, seen)
         else:
-            law = f"where not all can be served: good answers {GOOD_SHARE:.0%} of the peak"
-            findings.check(run.good_per_s >= GOOD_SHARE * self.peak_per_s, law, seen)
+            invariant = f"where not all can be served: good answers {GOOD_SHARE:.0%} of the peak"
+            findings.check(run.good_per_s >= GOOD_SHARE * self.peak_per_s, invariant, seen)
         least = OF_THE_BARE_RACE * self.bare_race_per_s.get(run.load.clients, 0.0)
         findings.check(run.good_per_s >= least, f"good answers {OF_THE_BARE_RACE} of the bare race's", seen)
         typical = self.typical_per_s(run.load)

@@ -1,4 +1,4 @@
-"""How C11's callers reach the gateway, directly or through a proxy, and the laws that hold there."""
+"""How C11's clients reach the gateway, directly or through a proxy, and the invariants that hold there."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -30,7 +30,7 @@ class Counts:
         self._before = sum_of(served.metrics(), "hedgerow_requests_total")
 
     async def until(self, holds: Callable[[], bool]) -> bool:
-        """Read the counts until something holds; tell whether it ever did."""
+        """Read the counts until something holds; return whether it ever did."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + PATIENCE_S
         while True:
@@ -97,7 +97,7 @@ class Exchange:
 
     case: Case
     port: int
-    """The caller's."""
+    """The client's."""
     reset: bool
     """By RST: answers may have been lost on their way."""
     answers: list[Answer]
@@ -116,7 +116,7 @@ class Exchange:
 # -- the ways in
 
 
-class Caller(asyncio.Protocol):
+class RawClient(asyncio.Protocol):
     """Keeps what comes; says that nothing more will be sent, once it is all sent and `enough` has come."""
 
     def __init__(self, enough: Callable[[bytes], bool]) -> None:
@@ -155,8 +155,8 @@ class Caller(asyncio.Protocol):
             self._transport.write_eof()
 
 
-class Way(ABC):
-    """How the callers reach the gateway."""
+class EntryPath(ABC):
+    """How the clients reach the gateway."""
 
     name: str
 
@@ -164,14 +164,16 @@ class Way(ABC):
         self.port = port
         self.findings = findings
         self.ports: set[int] = set()
-        """The callers' own, in this batch: the proxies' logs tell them apart by these."""
+        """The clients' own, in this batch: the proxies' logs tell them apart by these."""
 
     async def exchange(self, case: Case) -> Exchange | None:
         """Send an input, and read all that comes back until the connection ends."""
         loop = asyncio.get_running_loop()
         enough = self.enough(case)
         while True:
-            transport, caller = await loop.create_connection(lambda: Caller(enough), "127.0.0.1", self.port)
+            transport, client = await loop.create_connection(
+                lambda: RawClient(enough), "127.0.0.1", self.port
+            )
             port = transport.get_extra_info("sockname")[1]
             if port not in self.ports:
                 break
@@ -179,26 +181,26 @@ class Way(ABC):
         self.ports.add(port)
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await caller.send(case.writes)
-                await caller.ended
+                await client.send(case.writes)
+                await client.ended
         except TimeoutError:
-            law = f"{self.name}: every request is answered, and every connection ends"
-            self.findings.violation(law, f"{case.wire!r}: {caller.data!r}")
+            invariant = f"{self.name}: every request is answered, and every connection ends"
+            self.findings.violation(invariant, f"{case.wire!r}: {client.data!r}")
             return None
         finally:
             transport.abort()
-        return Exchange(case, port, caller.reset, answers_in(caller.data))
+        return Exchange(case, port, client.reset, answers_in(client.data))
 
     @abstractmethod
     def enough(self, case: Case) -> Callable[[bytes], bool]:
-        """Tell when to half-close: by what has come, once all has been sent."""
+        """Return when to half-close: by what has come, once all has been sent."""
 
     @abstractmethod
     async def classify_response(self, exchanges: Sequence[Exchange], counts: "Counts") -> None:
-        """Hold the laws against a batch, once nothing of it is under way."""
+        """Check the invariants on a batch, once nothing of it is under way."""
 
 
-class Directly(Way):
+class DirectPath(EntryPath):
     """No proxy: what the gateway says itself."""
 
     name = "directly"
@@ -240,7 +242,7 @@ class Directly(Way):
             )
 
     def _judge_by_opinion(self, exchange: Exchange) -> None:
-        """Whatever it is: h11 takes what we took for the same requests, and so many were answered."""
+        """Whatever it is: h11 takes what we took for the same requests, and as many were answered."""
         parsed = Parsed()
         try:
             parsed = compare(exchange.case.wire)
@@ -248,8 +250,8 @@ class Directly(Way):
             self.findings.violation("directly: h11 reads what we accept alike", f"{exchange}: {error}")
             return
         due = len(parsed.accepted) + (parsed.rejected is not None)
-        law = "directly: as many answers as requests understood, and one refusal at most"
-        self.findings.check(due == len(exchange.answers), law, f"{due} due: {exchange}")
+        invariant = "directly: as many answers as requests understood, and one refusal at most"
+        self.findings.check(due == len(exchange.answers), invariant, f"{due} due: {exchange}")
         for accepted, answer in zip(parsed.accepted, exchange.answers, strict=False):
             if accepted.method == b"HEAD":
                 self.findings.check(answer.body == b"", "directly: an answer to HEAD has no body", exchange)
@@ -259,8 +261,8 @@ class Directly(Way):
             self.findings.check(closes, "directly: a refusal is the last answer, and says so", exchange)
 
 
-class Behind(Way):
-    """A proxy stands before the gateway."""
+class ProxyPath(EntryPath):
+    """A proxy is in front of the gateway."""
 
     def __init__(self, name: str, port: int, log: Log, findings: Findings) -> None:
         super().__init__(port, findings)
@@ -278,13 +280,13 @@ class Behind(Way):
             return counts.gateways == len(log.passed_on) and all(self._all_logged(each) for each in exchanges)
 
         await counts.until(agreed)
-        law = f"{self.name}: the gateway counts as many requests as the proxy passed on"
+        invariant = f"{self.name}: the gateway counts as many requests as the proxy passed on"
         seen = f"{counts.gateways} counted, {len(log.passed_on)} passed on, since {exchanges[0]}"
-        self.findings.check(counts.gateways == len(log.passed_on), law, seen)
+        self.findings.check(counts.gateways == len(log.passed_on), invariant, seen)
         passed_on = Counter(log.passed_on)
         strange = [each for each, times in Counter(counts.asked).items() if times > passed_on[each]]
-        law = f"{self.name}: no race but of a request that the proxy passed on"
-        self.findings.check(not strange, law, f"{strange[:3]}, since {exchanges[0]}")
+        invariant = f"{self.name}: no race but of a request that the proxy passed on"
+        self.findings.check(not strange, invariant, f"{strange[:3]}, since {exchanges[0]}")
         for each in exchanges:
             self._judge(each)
         log.lines.clear()
@@ -299,16 +301,16 @@ class Behind(Way):
 
     def _judge(self, exchange: Exchange) -> None:
         given = exchange.given
-        law = f"{self.name}: the answers that come are those of the proxy's log"
+        invariant = f"{self.name}: the answers that come are those of the proxy's log"
         self.findings.check(
-            self._all_logged(exchange), law, f"{self._answered(exchange)} by the log: {exchange}"
+            self._all_logged(exchange), invariant, f"{self._answered(exchange)} by the log: {exchange}"
         )
         own = Counter(line.request_id for line in self.log.lines[exchange.port] if line.passed_on)
         # A head may be refused before its id is read.
         read = Counter(each.request_id for each in given if each.request_id and each.status not in _REFUSALS)
-        law = f"{self.name}: every answer is to a request of the same caller's"
-        self.findings.check(read <= own, law, f"{read - own}: {exchange}")
+        invariant = f"{self.name}: every answer is to a request of the same client's"
+        self.findings.check(read <= own, invariant, f"{read - own}: {exchange}")
         parts = exchange.case.parts
         if len(parts) == 1 and parts[0] in VALID and given:
-            law = f"{self.name}: what is valid, and passed on, is answered"
-            self.findings.check(given[0].status == parts[0].status, law, exchange)
+            invariant = f"{self.name}: what is valid, and passed on, is answered"
+            self.findings.check(given[0].status == parts[0].status, invariant, exchange)

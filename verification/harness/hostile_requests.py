@@ -31,7 +31,7 @@ class Case:
     kind: str
     parts: list[Part]
     damage: bytes | None = None
-    """The wire after some bytes of it were changed, so that nobody knows what it ought to be."""
+    """The wire after some bytes of it were changed, so its right answer is unknown."""
     pieces: int = 1
     """Writes, with a turn of the event loop between them."""
 

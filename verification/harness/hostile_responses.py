@@ -225,7 +225,7 @@ def cut_off(chance: Random, token: bytes) -> Response:
 
 
 def too_much(chance: Random, token: bytes) -> Response:
-    """A success, and in the same write what nobody asked for: another answer, a part of one, anything."""
+    """A success, and in the same write what was not asked for: another answer, a part of one, anything."""
     more = chance.choice(
         (good(chance, b"stolen"), b"HTTP/1.1 200 OK\r\n", b"x", b"\r\n\r\n", chance.randbytes(40))
     )

@@ -1,7 +1,7 @@
 """The gateway under the load of `bench/load`: an open loop that judges lateness on its own clock.
 
-One core for the gateway, the other for the upstream and the load, as in `bench`. The generator tells its own lag, so
-that nobody is blamed for it: an answer is late if it came past its timeout by more than the generator was late itself.
+One core for the gateway, the other for the upstream and the load, as in `bench`. The generator reports its own lag, so
+it is not charged for that: an answer is late if it came past its timeout by more than the generator was late itself.
 """
 
 import bisect
@@ -20,24 +20,24 @@ from verification.harness.campaign import Findings
 
 Step = dict[str, Any]
 """What bench/load reports of one."""
-KNEES = range(2_000, 14_001, 500)
-"""Requests a second among which the knee is looked for: machines differ by more than a factor of two."""
-KNEE_S = 6.0
-KNEE_SHARE = 0.02
-"""At a smaller share of a campaign nobody looks for the knee: the lowest is taken."""
+CAPACITIES = range(2_000, 14_001, 500)
+"""Requests a second among which capacity is looked for: machines differ by more than a factor of two."""
+CAPACITY_STEP_S = 6.0
+CAPACITY_SHARE = 0.02
+"""At a smaller share of a campaign capacity is not looked for: the lowest is taken."""
 WARM_S = 4.0
 """Load before anything is counted: a cold gateway opens three connections for each request."""
 CONNECTIONS = 16_000
 """Of the generator: a request of an open loop that finds none free is not sent, and counts as not good."""
 JUMP_S = 2.0
-"""A load that rises at one stroke needs a thousand new connections or more: so much of it is told apart."""
+"""A load that rises in one step needs a thousand new connections or more: this much of it is a step of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What `bench/load` is told. The first step warms the gateway up, for `WARM_S` or as long as the others.
+    """What `bench/load` is given. The first step warms the gateway up, for `WARM_S` or as long as the others.
 
-    Each rate is reached at one stroke, for `jump_s` or as long as `seconds`: a step of its own before the other.
+    Each rate is reached in one step, for `jump_s` or as long as `seconds`: a step of its own before the other.
     """
 
     warm_rate: int
@@ -90,19 +90,19 @@ def under_load(load: Load, server: Server | None = None) -> list[Step]:
 
 
 @functools.cache
-def knee(seed: int, share: float) -> int:
+def capacity(seed: int, share: float) -> int:
     """Find what this machine can do: the highest rate, in requests a second, that is answered well. A bisection."""
-    if share < KNEE_SHARE:
-        return KNEES[0]
+    if share < CAPACITY_SHARE:
+        return CAPACITIES[0]
 
     def is_too_much(rate: int) -> bool:
-        *_, step = under_load(Load(rate // 2, (rate,), KNEE_S, jump_s=JUMP_S, seed=seed))
+        *_, step = under_load(Load(rate // 2, (rate,), CAPACITY_STEP_S, jump_s=JUMP_S, seed=seed))
         return bool(step["outcomes"]["good"] < KNEE_GOOD_SHARE * step["planned"])
 
-    return KNEES[max(bisect.bisect_left(KNEES, True, key=is_too_much) - 1, 0)]
+    return CAPACITIES[max(bisect.bisect_left(CAPACITIES, True, key=is_too_much) - 1, 0)]
 
 
-def tell(findings: Findings, name: str, step: Step) -> None:
+def record(findings: Findings, name: str, step: Step) -> None:
     """Note what one step came to."""
     outcomes = step["outcomes"]
     findings.count += step["planned"]

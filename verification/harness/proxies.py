@@ -22,7 +22,7 @@ class Logged:
 
     request_id: str
     answered: bool
-    """Bytes went to the caller."""
+    """Bytes went to the client."""
     passed_on: bool
     """The gateway was asked."""
 
@@ -32,7 +32,7 @@ class Log(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.lines: defaultdict[int, list[Logged]] = defaultdict(list)
-        """By the port of the caller."""
+        """By the port of the client."""
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 (asyncio's)
         port, request_id, status, size, server = data.decode("latin-1").split("|")[1].split()

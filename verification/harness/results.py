@@ -33,18 +33,18 @@ def save(campaign: Campaign, findings: Findings, *, seed: int, took_s: float) ->
 
 
 def render() -> str:
-    """Tell all results that there are."""
+    """Return the page with the results of all campaigns."""
     lines = [
         "# Results of `make verify`",
         "",
-        "Written by `make verify`, each part when its campaign has run at full size. How to run one alone is told in",
+        "Written by `make verify`, each part when its campaign has run at full size. How to run one alone:",
         "[verification/README.md](../../verification/README.md).",
     ]
     for path in sorted(RECORDS.glob("*.json")):
         result = json.loads(path.read_text())
         seed = "exhaustive, no seed" if result["seed"] is None else f"seed {result['seed']}"
         figures = [f"{name}: {value}" for name, value in result["figures"].items()]
-        broken = [f"broken {times} times: {law}" for law, times in result["broken"].items()]
+        broken = [f"broken {times} times: {invariant}" for invariant, times in result["broken"].items()]
         lines += [
             "",
             f"## {result['id']} {result['title']}: {result['verdict']}",

@@ -46,7 +46,7 @@ def _check_number(evidence: Evidence, client: Client, asked: Asked) -> None:
         must(len(asked.answers) == 1, "a client gets one answer to each request", plan.request_id)
         if plan.timeout_ms is None:
             status = asked.answers[0].status
-            must(status == plan.status, "what is rejected is told why", plan, asked.answers[0])
+            must(status == plan.status, "what is rejected says why", plan, asked.answers[0])
         return
     excused = any(_excuses_from_answering(evidence, client, asked))
     must(excused, "a client that stays gets its answer", plan.request_id, asked, client.ended_at)
@@ -98,7 +98,7 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
     )  # fmt: skip
     must(not launches, "a rejected request costs no attempt", request_id, launches)
     if client.turned_away:
-        must(evidence.has_few_descriptors, "no client is turned away without need", request_id)
+        must(evidence.has_few_descriptors, "no client is rejected without need", request_id)
         _check_time(evidence, client, asked)
         return
     if not evidence.is_limited:

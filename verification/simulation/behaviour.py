@@ -12,7 +12,7 @@ SLOW_ADDRESS_S = 1.0
 """What a slow replica takes longer."""
 
 JUNK = (b"junk", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
-"""What a server may send that nobody asked for; the second is what some send before they close an idle connection."""
+"""What a server may send that was not asked for; the second is what some send before they close an idle connection."""
 
 
 class Connect(Enum):

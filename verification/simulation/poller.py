@@ -94,7 +94,7 @@ class File:
 
 
 class SimulatedWakeup(File):
-    """What stands for an eventfd."""
+    """In place of an eventfd."""
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
@@ -112,7 +112,7 @@ class SimulatedWakeup(File):
 
 
 class SimulatedPoller(File):
-    """What stands for `select.epoll`."""
+    """In place of `select.epoll`."""
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)

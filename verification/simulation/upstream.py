@@ -151,7 +151,7 @@ class UpstreamConnection:
         """Grows with each request, so that what was to happen after the one before no longer does."""
         self._answering = False
         self._tainted = False
-        """What nobody asked for is under way on it, and will be taken for the next answer."""
+        """What was not asked for is under way on it, and will be taken for the next answer."""
         self._junk_at = inf
         """When that arrives at the gateway."""
 

@@ -19,7 +19,7 @@ from hedgerow.processes.control_channel import (
 )
 from hedgerow.processes.shared_computation import Shared
 from hedgerow.settings import Settings
-from hedgerow.telemetry.plan_status import HedgingInUse, PlanStatus, Real, plan_status
+from hedgerow.status.plan_status import HedgingInUse, PlanStatus, Real, plan_status
 from hedgerow.telemetry.snapshot import Snapshot
 
 Window = Literal["minute", "hour", "day"]
@@ -57,7 +57,7 @@ class PlanEndpoint:
         """Return the response to `/status.json?plan=WINDOW`."""
         if window not in WINDOWS:
             detail = f"the window {window[:32]!r} is not known; there are: {', '.join(WINDOWS)}"
-            return problem_response("bad_request", detail, request.request_id)
+            return problem_response("not_found", detail, request.request_id)
         return Response(200, msgspec.json.encode(await self._status(window)), content_type=JSON)
 
     async def stop(self) -> None:

@@ -8,14 +8,14 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """One computation for all clients that ask for the same at the same time."""
+    """One computation for all clients that request the same at the same time."""
 
     def __init__(self, compute: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._compute = compute
         self._task: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """Return the result of the computation that runs, or of a new one. Cancelling leaves it to the others."""
+        """Return the result of the running computation, or of a new one. Cancelling does not cancel it for others."""
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._compute())
         return await asyncio.shield(self._task)

@@ -8,7 +8,7 @@ from hedgerow.plan_command.source import SourceError
 from hedgerow.planning.latency_sketch import SUCCESS
 from hedgerow.planning.observations import Observations
 from hedgerow.planning.what_if import Plan
-from hedgerow.telemetry.plan_status import HedgingInUse, Real, plan_status
+from hedgerow.status.plan_status import HedgingInUse, Real, plan_status
 from hedgerow.telemetry.snapshot import Snapshot
 
 

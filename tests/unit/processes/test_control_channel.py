@@ -8,13 +8,16 @@ import msgspec
 import pytest
 
 from hedgerow.eventloop.loop import EventLoop
+from hedgerow.planning.observations import Observations
 from hedgerow.processes.control_channel import (
     ControlEndpoint,
     ControlReply,
     ControlRequest,
     Failed,
+    GetObservations,
     GetRecent,
     GetSnapshot,
+    ObservationsReply,
     Ready,
     RecentReply,
     SnapshotReply,
@@ -49,7 +52,9 @@ class Worker:
     def answer(self, request: ControlRequest) -> ControlReply:
         self.requests.append(request)
         if isinstance(request, GetSnapshot):
-            return SnapshotReply(Snapshot(bugs=1))
+            return SnapshotReply(Snapshot(internal_errors=1))
+        if isinstance(request, GetObservations):
+            return ObservationsReply(Observations(span_s=5.0))
         if request.most < 0:
             raise ZeroDivisionError
         return RecentReply([RECORD] * request.most)
@@ -81,9 +86,13 @@ def worker() -> Iterator[Worker]:
 
 
 def test_each_request_is_answered_in_turn(worker: Worker) -> None:
-    worker.receive(encode(GetSnapshot()) + encode(GetRecent(0.5, 2)))
-    assert worker.requests == [GetSnapshot(), GetRecent(0.5, 2)]
-    assert worker.replies == [SnapshotReply(Snapshot(bugs=1)), RecentReply([RECORD] * 2)]
+    worker.receive(encode(GetSnapshot()) + encode(GetRecent(0.5, 2)) + encode(GetObservations("hour")))
+    assert worker.requests == [GetSnapshot(), GetRecent(0.5, 2), GetObservations("hour")]
+    assert worker.replies == [
+        SnapshotReply(Snapshot(internal_errors=1)),
+        RecentReply([RECORD] * 2),
+        ObservationsReply(Observations(span_s=5.0)),
+    ]
 
 
 def test_a_request_that_is_cut_in_two_is_answered_once_it_is_whole(worker: Worker) -> None:
@@ -131,7 +140,9 @@ def test_what_is_no_request_is_an_internal_error_and_ends_the_worker(worker: Wor
 def test_an_error_in_an_answer_is_an_internal_error_and_ends_nothing(worker: Worker) -> None:
     worker.receive(encode(GetRecent(0.0, -1)) + encode(GetSnapshot()))
     assert (worker.internal_errors, worker.closed) == (1, 0)
-    assert worker.replies == [Failed(), SnapshotReply(Snapshot(bugs=1))], "each request has its reply"
+    assert worker.replies == [Failed(), SnapshotReply(Snapshot(internal_errors=1))], (
+        "each request has its reply"
+    )
 
 
 def test_a_reply_that_was_cut_is_no_reply() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -163,8 +164,8 @@ def test_each_value_shown_is_the_one_of_status_json(busy: GatewayProcess, show: 
     assert bars(page, "outcomes") == status["requests"]["by_outcome"]
     assert set(status["requests"]["by_outcome"]) >= {"success", "out_of_time", "bad_timeout"}
     charts = page.locator("[role=img]")
-    assert charts.count() == 6
-    for index in range(6):
+    expect(charts).to_have_count(7)
+    for index in range(7):
         label = charts.nth(index).get_attribute("aria-label")
         assert label
         assert "undefined" not in label
@@ -438,3 +439,44 @@ def test_what_is_open_stays_open_while_the_page_lives_on(idle: GatewayProcess, s
     expect(page.locator("#recent details[open] .id")).to_have_text("first")
     expect(page.locator("#recent details[open] tbody tr").nth(2)).to_contain_text("reset, after the race")
     expect(page.locator("#recent details[open] summary")).to_be_focused()
+
+
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])
+def test_two_handles_choose_a_plan(
+    serve: Serve, simulate: Simulate, show: Show, scheme: str, viewport: ViewportSize
+) -> None:
+    """By keyboard: what is shown of a plan is what `/status.json?plan=hour` predicts of it."""
+    upstream = simulate("--latency-ms=5-60", *FAULTLESS, "--seed=5")
+    served = serve("--upstream", upstream.url, "--hedge-after-ms=30", "--hedges=1")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(served.status_of, ["?timeout=5000"] * 240))
+    with urlopen(f"{served.admin}/status.json?plan=hour", timeout=5) as answer:
+        plan = json.load(answer)
+    shown = show(served.admin, scheme=scheme, viewport=viewport)
+    page = shown.open()
+    expect(page.locator("#plan-body")).to_be_visible()
+    expect(page.locator("#plan-delay-value")).to_have_text("30 ms")
+    expect(page.locator("#plan-hedges-value")).to_have_text("1 hedge")
+    page.locator("#plan-hedges").press("ArrowRight")
+    page.locator("#plan-delay").press("ArrowRight")
+    delays = sorted({row["hedge_after_ms"] for row in plan["report"]["plans"]})
+    delay = delays[delays.index(30) + 1]
+    expect(page.locator("#plan-delay")).to_have_attribute("aria-valuetext", written(delay, "ms"))
+    expect(page.locator("#plan-hedges")).to_have_attribute("aria-valuetext", "2 hedges")
+    (row,) = (row for row in plan["report"]["plans"] if (row["hedge_after_ms"], row["hedges"]) == (delay, 2))
+    chosen = page.locator("#plan-figures tbody td:nth-child(2)").all_inner_texts()
+    assert chosen == [
+        written(row["attempts"], "plain"),
+        written(row["curve"][-1], "percent"),
+        *(written(row[name], "ms") for name in ("p50_ms", "p90_ms", "p99_ms")),
+    ]
+    real = page.locator("#plan-figures tbody td:nth-child(5)").all_inner_texts()
+    assert real[1] == "100.0 %"
+    page.locator("#plan-hedges").press("Home")
+    expect(page.locator("#plan-hedges-value")).to_have_text("no hedge")
+    page.get_by_role("button", name="As set").click()
+    expect(page.locator("#plan-hedges-value")).to_have_text("1 hedge")
+    page.locator("#plan-window").select_option("minute")
+    expect(page.locator("#plan-verdict")).to_contain_text("edging")
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert shown.complaints == []

@@ -119,7 +119,7 @@ class Client:
 class Bench(AttemptSender):
     """A gateway and all that is around it."""
 
-    def __init__(self, tracer: OneTrace | None = None, room: int = 2) -> None:
+    def __init__(self, tracer: OneTrace | None = None, room: int = 2, sample: float = 1.0) -> None:
         self.virtual = VirtualLoop()
         self.facts = Facts()
         self.sent: list[SentAttempt] = []
@@ -129,7 +129,7 @@ class Bench(AttemptSender):
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
             self,
-            Policy(HedgePlan(0.3, 2), 10_000, 60_000),
+            Policy(HedgePlan(0.3, 2), 10_000, 60_000, sample),
             admission=self.admission,
             loop=self.virtual.loop,
             observer=self.facts,
@@ -766,3 +766,22 @@ def test_without_a_tracer_the_clients_own_trace_counts(bench: Bench) -> None:
     assert bench.sent[0].attempt.span is CLIENTS_TRACE
     bench.finish(1, Success(b"{}"))
     assert bench.facts.finished[-1][0].trace is CLIENTS_TRACE
+
+
+@pytest.mark.parametrize(("sample", "hedged"), [(1.0, 100), (0.25, 25), (0.01, 1), (0.0, 0)])
+def test_a_sample_of_the_requests_is_hedged(sample: float, hedged: int) -> None:
+    """R09: where `--hedge-mode` is `observe`, only a sample has hedges, evenly spread."""
+    bench = Bench(sample=sample)
+    plans = [bench.gateway.next_plan() for _ in range(100)]
+    assert sum(plan.hedges == 2 for plan in plans) == hedged
+    assert {plan.hedge_after_s for plan in plans} == {0.3}
+
+
+def test_a_request_that_is_no_sample_has_one_attempt() -> None:
+    bench = Bench(sample=0.5)
+    for expected in (1, 3):
+        bench.sent.clear()
+        bench.ask(b"timeout=900")
+        bench.virtual.advance_to(bench.virtual.now + 0.4)
+        assert len(bench.sent) == expected
+        bench.virtual.advance_to(bench.virtual.now + 1.0)

@@ -4,12 +4,20 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
-from hedgerow.processes.control_channel import GetRecent, GetSnapshot, RecentReply, SnapshotReply
+from hedgerow.processes.control_channel import (
+    GetObservations,
+    GetRecent,
+    GetSnapshot,
+    ObservationsReply,
+    RecentReply,
+    SnapshotReply,
+)
 from hedgerow.processes.worker import Worker, _Signals
 from hedgerow.settings import AccessLog, Settings, parse_target
 
@@ -20,12 +28,12 @@ POLL_S = 0.01
 class Running:
     """A worker whose loop the test iterates, and the socket of its upstream, which accepts and never answers."""
 
-    def __init__(self, drain_ms: int) -> None:
+    def __init__(self, **given: Any) -> None:
         self.upstream = socket.create_server(("127.0.0.1", 0))
         port = self.upstream.getsockname()[1]
         self.counts = ConnectionCounts.create(2)
         self.counts.set_count(1, 0)
-        settings = Settings(access_log=AccessLog.OFF, drain_ms=drain_ms, shedding="off")
+        settings = Settings(access_log=AccessLog.OFF, shedding="off", **given)
         balancer = AcceptBalancer(self.counts, 0)
         self.worker = Worker(settings, parse_target(f"http://127.0.0.1:{port}/work"), balancer)
         sock = socket.socket()
@@ -76,8 +84,8 @@ class Running:
 def run() -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
-    def start(drain_ms: int = 60_000) -> Running:
-        started.append(Running(drain_ms))
+    def start(**given: Any) -> Running:
+        started.append(Running(**{"drain_ms": 60_000, **given}))
         return started[-1]
 
     yield start
@@ -147,6 +155,22 @@ def test_the_supervisor_gets_counts_and_requests(run: Run) -> None:
         recent = running.worker.answer(request)
         assert isinstance(recent, RecentReply)
         assert len(recent.requests) == number, request
+
+
+@pytest.mark.parametrize(("mode", "hedged"), [("on", 1), ("observe", 0)])
+def test_the_supervisor_gets_what_was_observed(run: Run, mode: Any, hedged: int) -> None:
+    """A first attempt is observed whether its request was hedged or not."""
+    running = run(hedge_mode=mode, hedge_sample=0.0, hedge_after_ms=10, loser_grace_ms=10)
+    client = running.connect()
+    client.send(REQUEST % b"?timeout=50")
+    assert running.received(client).startswith(b"HTTP/1.1 504")
+    reply: Any = None
+    while reply is None or not reply.observations.count:
+        running.worker.loop.run_once(0.01)
+        reply = running.worker.answer(GetObservations("minute"))
+        assert isinstance(reply, ObservationsReply)
+    assert sum(reply.observations.cuts) == reply.observations.count == 1
+    running.until(lambda: len(running.worker.observations("minute").samples) == hedged)
 
 
 @pytest.fixture

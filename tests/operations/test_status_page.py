@@ -399,6 +399,8 @@ def test_it_can_be_used_by_keyboard_alone(idle: GatewayProcess, show: Show) -> N
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Pause")).to_be_focused()
     page.keyboard.press("Tab")
+    expect(page.locator("#plan-window")).to_be_focused()
+    page.keyboard.press("Tab")
     search = page.get_by_label("Find by X-Request-Id")
     expect(search).to_be_focused()
     page.keyboard.type("nobody")
@@ -471,7 +473,8 @@ def test_two_handles_choose_a_plan(
         *(written(row[name], "ms") for name in ("p50_ms", "p90_ms", "p99_ms")),
     ]
     real = page.locator("#plan-figures tbody td:nth-child(5)").all_inner_texts()
-    assert real[1] == "100.0 %"
+    assert len(real) == 5
+    assert written(None, "ms") not in real
     page.locator("#plan-hedges").press("Home")
     expect(page.locator("#plan-hedges-value")).to_have_text("no hedge")
     page.get_by_role("button", name="As set").click()

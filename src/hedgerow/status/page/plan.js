@@ -134,9 +134,9 @@ function likeness() {
 
 function show() {
   const { report } = plan;
-  const enough = report.observed > 0 && report.plans.length > 0;
+  const enough = report.without.curve.some((share) => share > 0); // without a success there is nothing to plan
   byId("plan-body").hidden = !enough;
-  set(byId("plan-verdict"), enough ? `${HEADLINES[report.verdict] || report.verdict}: ${report.reason}.` : "No request was observed in this time.");
+  set(byId("plan-verdict"), enough ? `${HEADLINES[report.verdict] || report.verdict}: ${report.reason}.` : "No success was observed in this time.");
   if (!enough) return;
   if (!chosen) chosen = { delay: nearest(plan.hedge_after_ms), hedges: plan.hedges || 1 };
   chosen.delay = nearest(chosen.delay);

@@ -1,5 +1,9 @@
-"""The curves of a few plans as SVG: the share of requests with a success, by the time waited."""
+"""The curves of a few plans as SVG: the share of requests with a success, by the time waited.
 
+The scale of shares is one of nines, for the tail is what hedging is about: 90 %, 99 % and 99.9 % are equally far apart.
+"""
+
+from math import log10
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -9,8 +13,10 @@ from hedgerow.planning.plan_report import longest_shown_s, round_step_s
 from hedgerow.planning.what_if import Plan, WhatIf
 
 WIDTH, HEIGHT = 720, 380
-LEFT, RIGHT, TOP, BOTTOM = 56, 20, 44, 76
+LEFT, RIGHT, TOP, BOTTOM = 60, 36, 44, 76
 POINTS: Final = 240
+NINES: Final = 3.0
+"""The top of the plot: 99.9 %."""
 _STYLE: Final = """\
 svg{background:#fff;font:13px system-ui,sans-serif}text{fill:#222}.soft{fill:#666}.rule{stroke:#ddd}
 .curve{fill:none;stroke-width:2.5}.without{stroke:#b4532a;stroke-dasharray:7 5}.with{stroke:#1f5fa8}.used{stroke:#777;\
@@ -60,11 +66,11 @@ def _named(plan: Plan) -> str:
 
 def _axes(longest_s: float) -> list[str]:
     parts = []
-    for share in (0.0, 0.25, 0.5, 0.75, 0.9, 1.0):
+    for share in (0.0, 0.5, 0.9, 0.99, 0.999):
         y = _y(share)
         parts += [
             f'<path class="rule" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>',
-            f'<text class="soft" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{share * 100:.0f} %</text>',
+            f'<text class="soft" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{share * 100:g} %</text>',
         ]
     step_s = round_step_s(longest_s)
     for number in range(round(longest_s / step_s) + 1):
@@ -81,4 +87,5 @@ def _x(at_s: float, longest_s: float) -> float:
 
 
 def _y(share: float) -> float:
-    return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
+    nines = min(-log10(max(1 - share, 1e-9)), NINES)
+    return TOP + (HEIGHT - TOP - BOTTOM) * (1 - nines / NINES)

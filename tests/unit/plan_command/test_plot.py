@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 from random import Random
 
-from hedgerow.plan_command.plot import BOTTOM, HEIGHT, TOP, svg
+from hedgerow.plan_command.plot import BOTTOM, HEIGHT, NINES, TOP, svg
 from hedgerow.planning.advice import advise
 from hedgerow.planning.aim import Aim
 from hedgerow.planning.observations import Observations
@@ -15,7 +15,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def shares(curve: ET.Element) -> list[float]:
     ys = [float(point.split(",")[1]) for point in str(curve.get("points")).split()]
-    return [1 - (y - TOP) / (HEIGHT - TOP - BOTTOM) for y in ys]
+    nines = [NINES * (1 - (y - TOP) / (HEIGHT - TOP - BOTTOM)) for y in ys]
+    return [1 - 10**-one for one in nines]
 
 
 def test_each_curve_ends_at_its_share_of_successes() -> None:

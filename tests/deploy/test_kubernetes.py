@@ -17,20 +17,20 @@ import yaml
 
 from deploy.prometheus_rule import RULES, groups
 from deploy.settings_of import settings_of
-from deploy.tools import missing
 from docs.markdown import DOCUMENTS
 from hedgerow import __version__
 from hedgerow.processes.cpu_count import usable_cpus
 from hedgerow.processes.supervision import KILL_AFTER_S
 from hedgerow.settings import EMBEDDED, parse_target
 from hedgerow.settings.schema import all_settings
+from support.tools import missing
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ["demo", "production"]
 KUBERNETES = ["1.30", "1.33", "1.37"]
 """1.30 is the first with a preStop that sleeps."""
 OF_THE_OPERATOR = "monitoring.coreos.com/v1"
-WORDS = (ROOT / "docs/operations-kubernetes.md").read_text()
+WORDS = (ROOT / "docs/guides/kubernetes.md").read_text()
 LABELS = {"app.kubernetes.io/name": "hedgerow"}
 
 Manifest = dict[str, Any]
@@ -259,7 +259,7 @@ def test_no_document_says_that_auto_does_not_see_a_quota() -> None:
         for sentence in re.findall(r"auto\b[^.|;]*(?:CPU|quota)[^.|;]*", words):
             assert not re.search(r"node's|does not|not see|ignores|all CPUs", sentence), document
     assert "by quota" in all_settings()["workers"].description
-    assert "not more than a quota" in (ROOT / "docs/operations-container.md").read_text()
+    assert "not more than a quota" in (ROOT / "docs/guides/container.md").read_text()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

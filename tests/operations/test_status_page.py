@@ -15,14 +15,14 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, expect, sync_playwright
 
-from deploy.tools import tool
 from hedgerow.status.health import HealthState, Workers
 from hedgerow.status.history import History
 from hedgerow.status.report import About
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
-from operations.conftest import Serve, Simulate
-from operations.processes import FAULTLESS, Served
+from support.process_fixtures import Serve, Simulate
+from support.processes import FAULTLESS, GatewayProcess
+from support.tools import tool
 
 DESKTOP: ViewportSize = {"width": 1240, "height": 900}
 STATUS_JSON = "**/status.json"
@@ -90,20 +90,22 @@ Show = Callable[..., Shown]
 
 
 @pytest.fixture
-def busy(serve: Serve, simulate: Simulate) -> Served:
+def busy(serve: Serve, simulate: Simulate) -> GatewayProcess:
     """A gateway that has had requests of all kinds."""
     upstream = simulate(
         "--latency-ms=5-60", "--error-rate=0.2", "--malformed-rate=0.1", "--hang-rate=0.05", "--seed=5"
     )
     served = serve("--upstream", upstream.url, "--hedge-after-ms=30", "--loser-grace-ms=100")
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(served.ask, ["?timeout=200", "?timeout=400", "?timeout=20", "?timeout=soon"] * 30))
+        list(
+            pool.map(served.status_of, ["?timeout=200", "?timeout=400", "?timeout=20", "?timeout=soon"] * 30)
+        )
     served.status_when(lambda status: status["requests"]["total"] == 120)
     return served
 
 
 @pytest.fixture
-def idle(serve: Serve) -> Served:
+def idle(serve: Serve) -> GatewayProcess:
     return serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
 
 
@@ -144,7 +146,7 @@ def bars(page: Page, name: str) -> dict[str, int]:
     }
 
 
-def test_each_value_shown_is_the_one_of_status_json(busy: Served, show: Show) -> None:
+def test_each_value_shown_is_the_one_of_status_json(busy: GatewayProcess, show: Show) -> None:
     shown = show(busy.admin)
     page = shown.open()
     page.get_by_role("button", name="Pause").click()
@@ -188,11 +190,11 @@ def test_each_value_shown_is_the_one_of_status_json(busy: Served, show: Show) ->
     assert shown.complaints == []
 
 
-def test_it_is_live_and_says_so_when_it_is_not(idle: Served, show: Show) -> None:
+def test_it_is_live_and_says_so_when_it_is_not(idle: GatewayProcess, show: Show) -> None:
     shown = show(idle.admin)
     page = shown.open()
     expect(page.locator("#live")).to_have_text("live, each second")
-    assert idle.ask() == 502
+    assert idle.status_of() == 502
     expect(page.locator("#outcomes tr[data-name=all_failed] .times")).to_have_text("1")
     expect(page.locator("#recent > li")).to_have_count(1)
     page.unroute(STATUS_JSON)
@@ -201,7 +203,7 @@ def test_it_is_live_and_says_so_when_it_is_not(idle: Served, show: Show) -> None
     assert "asked" not in page.title()
 
 
-def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: Served, show: Show) -> None:
+def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: GatewayProcess, show: Show) -> None:
     shown = show(idle.admin)
     page = shown.open()
     assert {urlsplit(url).netloc for url in shown.asked} == {urlsplit(idle.admin).netloc}
@@ -262,7 +264,7 @@ STATES = {
 }
 
 
-def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: Served, show: Show) -> None:
+def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: GatewayProcess, show: Show) -> None:
     seen: dict[str, set[str]] = {"word": set(), "sign": set(), "title": set(), "colour": set()}
     for state, (counts, started_s) in STATES.items():
         page = show(idle.admin).open(a_status(counts, started_s=started_s))
@@ -277,7 +279,7 @@ def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: Served, show
 
 
 def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong(
-    idle: Served, show: Show
+    idle: GatewayProcess, show: Show
 ) -> None:
     counts = Snapshot(
         attempts={"1": {"success": 95, "reset": 5}},
@@ -315,7 +317,7 @@ def test_f10_a_status_of_the_upstream_is_shown_by_its_number(serve: Serve, show:
         server.daemon_threads = True
         Thread(target=server.serve_forever, daemon=True).start()
         served = serve("--upstream", f"http://127.0.0.1:{server.server_port}/", "--hedge-after-ms=1")
-        assert {served.ask(request_id="mine") for _ in range(10)} == {502}
+        assert {served.status_of(request_id="mine") for _ in range(10)} == {502}
         page = show(served.admin).open()
         expect(page.locator("#verdict h2")).to_have_text("failing")
         expect(page.locator("#verdict")).to_contain_text("most by status_401")
@@ -331,7 +333,7 @@ def test_f9_clients_with_short_timeouts_do_not_make_the_upstream_degraded(
     upstream = simulate("--latency-ms=100-300", *FAULTLESS)
     served = serve("--upstream", upstream.url, "--hedges=0")
     with ThreadPoolExecutor(20) as pool:
-        assert 504 in set(pool.map(served.ask, ["?timeout=150"] * 60))
+        assert 504 in set(pool.map(served.status_of, ["?timeout=150"] * 60))
     served.status_when(lambda status: status["attempts"]["total"] == 60)
     page = show(served.admin).open()
     expect(page.locator("#verdict h2")).to_have_text("healthy")
@@ -356,7 +358,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_it_is_legible_in_light_and_dark_at_any_width(
-    idle: Served, show: Show, scheme: str, viewport: ViewportSize
+    idle: GatewayProcess, show: Show, scheme: str, viewport: ViewportSize
 ) -> None:
     for counts, started_s in STATES.values():
         assert_legible(
@@ -388,8 +390,8 @@ def assert_legible(shown: Shown, counts: Snapshot, started_s: float, *, dark: bo
     assert shown.complaints == []
 
 
-def test_it_can_be_used_by_keyboard_alone(idle: Served, show: Show) -> None:
-    assert idle.ask(request_id="mine") == 502
+def test_it_can_be_used_by_keyboard_alone(idle: GatewayProcess, show: Show) -> None:
+    assert idle.status_of(request_id="mine") == 502
     shown = show(idle.admin)
     page = shown.open()
     expect(page.locator("#recent > li")).to_have_count(1)
@@ -424,7 +426,7 @@ def test_it_can_be_used_by_keyboard_alone(idle: Served, show: Show) -> None:
     assert outline == "solid", "the focus is seen"
 
 
-def test_what_is_open_stays_open_while_the_page_lives_on(idle: Served, show: Show) -> None:
+def test_what_is_open_stays_open_while_the_page_lives_on(idle: GatewayProcess, show: Show) -> None:
     first, second = a_request("first"), a_request("second")
     status = a_status(STATES[HealthState.HEALTHY][0], first)
     shown = show(idle.admin)

@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from hedgerow_simulator.listen import listen, work_url
-from simulator.processes import FAULTLESS, command, run_to_end
+from simulator.commands import run_to_end
+from support.processes import FAULTLESS, simulate_command
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -41,7 +42,7 @@ def test_it_takes_over_the_socket_of_a_parent_and_serves_who_was_queued() -> Non
         waiting = socket.create_connection(sock.getsockname())
         (port, descriptor) = sock.getsockname()[1], sock.fileno()
         process = subprocess.Popen(
-            command("--descriptor", str(descriptor), "--latency-ms=0", *FAULTLESS),
+            simulate_command("--descriptor", str(descriptor), "--latency-ms=0", *FAULTLESS),
             pass_fds=(descriptor,), stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
     with process, waiting:

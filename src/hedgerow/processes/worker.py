@@ -78,7 +78,7 @@ class NameResolver(NameLookup, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What a worker uses of the operating system. A simulation has its own (prove/simulation)."""
+    """What a worker uses of the operating system. A simulation has its own (verification/simulation)."""
 
     clock: Callable[[], float] = CLOCK
     make_poller: Callable[[], Poller] = select.epoll

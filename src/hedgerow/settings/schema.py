@@ -1,6 +1,6 @@
 """Every setting: its type, its bounds, its default and its meaning.
 
-Flags, variables, the file, `--help` and the table in the README are all made from `Settings`.
+Flags, variables, the file, `--help` and the table of docs/reference/configuration.md are all made from `Settings`.
 """
 
 import re

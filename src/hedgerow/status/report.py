@@ -1,4 +1,7 @@
-"""Builds `/status.json` from what was counted. Pure: instants come from the supervisor."""
+"""Builds `/status.json` from what was counted. Pure: instants come from the supervisor.
+
+The fields and their units are documented in docs/reference/status-json.md.
+"""
 
 from collections.abc import Sequence
 from itertools import accumulate

@@ -12,9 +12,9 @@ from hedgerow.core.outcomes import Attempt, RequestTrace, Success, Won
 from hedgerow.core.request import Request
 from hedgerow.core.trace_context import parse_trace_context
 from hedgerow.settings import parse_target
-from hedgerow.tracing.exporter import SpanFactory
 from hedgerow.tracing.request_spans import RecordedTrace, upstream_attributes
 from hedgerow.tracing.sampler import Sampler
+from hedgerow.tracing.span_factory import SpanFactory
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 TRACESTATE = b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
@@ -59,10 +59,10 @@ def main() -> None:
         context.request_finished("success", 0.0, Won(one, b"", (one,)))
 
     off = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("bench")
-    maker = SpanFactory(SpanProcessor(), Resource.get_empty(), admit=lambda: True)
+    factory = SpanFactory(SpanProcessor(), Resource.get_empty(), admit=lambda: True)
 
     def recorded() -> None:
-        recording = RecordedTrace(plain, maker=maker, upstream=UPSTREAM, clock=time.monotonic)
+        recording = RecordedTrace(plain, factory=factory, upstream=UPSTREAM, clock=time.monotonic)
         one = attempt()
         one.span = recording.attempt_started(one)
         one.finish(Success(b""), 1.0)

@@ -1,6 +1,6 @@
 """Three gateways behind HAProxy, and what clients lose when one of them goes: `python -m verification.replicas`.
 
-Each gateway has a loopback address of its own. HAProxy asks the operations ports as the Kubernetes manifests' readiness
+Each gateway has a loopback address of its own. HAProxy asks the admin ports as the Kubernetes manifests' readiness
 probe does. Clients come in an open loop, each with a connection of its own, and want an answer within `TIMEOUT_MS`.
 The upstream is the simulator without faults, so whatever is lost is lost by the gateways or on the way to them.
 """

@@ -1,4 +1,4 @@
-"""All open connections of one worker: how many there may be, and for how long."""
+"""The open connections of one worker, with limits on their number and duration."""
 
 import asyncio
 from typing import Protocol
@@ -7,22 +7,22 @@ from hedgerow_simulator.limits import IDLE_TIMEOUT_S, MAX_CONNECTIONS, MAX_RESPO
 
 
 class TrackedConnection(Protocol):
-    """What is asked of a connection: since when it has been in its state (the loop's clock), and to end."""
+    """What the registry uses of a connection; `since` is the start of its state, by the loop's clock."""
 
     since: float
 
     @property
     def is_busy(self) -> bool:
-        """A request is being answered."""
+        """Return whether a request is being answered."""
         ...
 
     def abort(self) -> None:
-        """End at once."""
+        """Close at once."""
         ...
 
 
 class ConnectionRegistry:
-    """Keeps the connections, and cuts off those idle or unanswered for longer than the limits."""
+    """Keeps the connections, and aborts those idle or unanswered for longer than the limits."""
 
     def __init__(self) -> None:
         self._members: set[TrackedConnection] = set()
@@ -32,30 +32,30 @@ class ConnectionRegistry:
 
     @property
     def all_gone(self) -> bool:
-        """No connection is left."""
+        """Return whether no connection is left."""
         return not self._members
 
     def add(self, connection: TrackedConnection) -> None:
-        """Keep the connection; one too many, or one that comes after the end, is cut off at once."""
+        """Add a connection; abort it if it exceeds the limit or arrives after `close`."""
         self._members.add(connection)
         if self._closed or len(self._members) > MAX_CONNECTIONS:
             connection.abort()
 
     def discard(self, connection: TrackedConnection) -> None:
-        """Forget one that is gone."""
+        """Remove a closed connection."""
         self._members.discard(connection)
 
     def abort_all(self) -> None:
-        """Cut off every one. They are gone a turn of the loop later."""
+        """Abort all connections. They are closed one event loop iteration later."""
         for connection in tuple(self._members):
             connection.abort()
 
     def start_reaping(self) -> None:
-        """Look for connections past their limits from time to time, until `close`."""
+        """Check the limits periodically, until `close`."""
         self._timer = self._loop.call_later(REAP_INTERVAL_S, self._reap)
 
     def close(self) -> None:
-        """Cut off every one, and each that still comes; the sweeping ends."""
+        """Abort all connections, and later ones when they are added; stop checking."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

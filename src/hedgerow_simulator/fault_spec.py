@@ -1,5 +1,5 @@
-"""How one request asks for its own behaviour: `NAME[@LATENCY_MS]`, or a script of those, one for each
-attempt.
+"""The grammar by which a request selects its behaviour: `NAME[@LATENCY_MS]`, or a script of those, one for
+each attempt.
 """
 
 import re
@@ -18,7 +18,7 @@ from hedgerow_simulator.limits import (
 )
 
 _QUOTED_CHARACTERS = 64
-"""How much of a bad value is repeated in the answer."""
+"""Of an invalid value that the response quotes."""
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -27,12 +27,12 @@ FIRST_ATTEMPT = 1
 
 @dataclass(frozen=True, slots=True)
 class RandomLatency:
-    """No latency was asked for: the drawn one holds."""
+    """No latency was given: a random one is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultSpec:
-    """A behaviour that was asked for."""
+    """A behaviour that a request has selected."""
 
     fault: Fault
     latency_ms: int | RandomLatency
@@ -40,13 +40,13 @@ class FaultSpec:
 
 @dataclass(frozen=True, slots=True)
 class InvalidSpec:
-    """A value that cannot be understood, and what would be right: the text of a 400."""
+    """An invalid value; `text` is the body of a 400, and names what is accepted."""
 
     text: str
 
 
 Script: TypeAlias = tuple[FaultSpec, ...]
-"""What each attempt gets, in order; the last entry holds for all further ones. Empty: nothing was asked."""
+"""What each attempt gets, in order; the last entry holds for all further ones. Empty: none was given."""
 
 
 def parse_spec(text: str) -> FaultSpec | InvalidSpec:
@@ -72,10 +72,10 @@ def parse_script(text: str) -> Script | InvalidSpec:
         return InvalidSpec(f"a script has at most {SCRIPT_ENTRIES} entries")
     script: list[FaultSpec] = []
     for entry in entries:
-        asked = parse_spec(entry)
-        if isinstance(asked, InvalidSpec):
-            return asked
-        script.append(asked)
+        spec = parse_spec(entry)
+        if isinstance(spec, InvalidSpec):
+            return spec
+        script.append(spec)
     return tuple(script)
 
 
@@ -86,7 +86,7 @@ def read_script(header: bytes, query: bytes) -> Script | InvalidSpec:
     return _read_script(header, query)
 
 
-@lru_cache(maxsize=SPEC_CACHE_ENTRIES)  # a load test asks for the same thing with each request
+@lru_cache(maxsize=SPEC_CACHE_ENTRIES)  # a load test sends the same one with each request
 def _read_script(header: bytes, query: bytes) -> Script | InvalidSpec:
     if header:
         return _script_of_one(header.decode("latin-1"))
@@ -94,8 +94,8 @@ def _read_script(header: bytes, query: bytes) -> Script | InvalidSpec:
         fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_FIELDS)
     except ValueError:
         return InvalidSpec(f"the query has more than {QUERY_FIELDS} parameters")
-    asking = [(name, value) for name, value in fields if name in ("fault", "script")]
-    match asking:
+    given = [(name, value) for name, value in fields if name in ("fault", "script")]
+    match given:
         case []:
             return ()
         case [("fault", value)]:
@@ -103,7 +103,7 @@ def _read_script(header: bytes, query: bytes) -> Script | InvalidSpec:
         case [("script", value)]:
             return parse_script(value)
         case _:
-            return InvalidSpec("ask once: either fault=NAME[@LATENCY_MS] or script=NAME[@LATENCY_MS],...")
+            return InvalidSpec("give one: either fault=NAME[@LATENCY_MS] or script=NAME[@LATENCY_MS],...")
 
 
 def read_attempt(header: bytes) -> int | InvalidSpec:
@@ -122,8 +122,8 @@ def entry_for(script: Script, attempt: int) -> FaultSpec:
 
 
 def _script_of_one(text: str) -> Script | InvalidSpec:
-    asked = parse_spec(text)
-    return asked if isinstance(asked, InvalidSpec) else (asked,)
+    spec = parse_spec(text)
+    return spec if isinstance(spec, InvalidSpec) else (spec,)
 
 
 def _quoted(text: str) -> str:

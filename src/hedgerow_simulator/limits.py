@@ -1,7 +1,7 @@
-"""Every limit of the testing server: its name, its unit and its reason. Nothing here can be set by a flag."""
+"""All limits of the simulator, with units and reasons. None can be set by a flag."""
 
 MAX_LATENCY_MS = 120_000
-"""Longest latency that may be asked for: twice the gateway's longest timeout."""
+"""Longest latency that a request may select: twice the gateway's longest timeout."""
 
 MAX_RESPONSE_S = 600
 """An answer not done by then is cut off: a client that vanished without a FIN must not stay for good."""

@@ -1,4 +1,4 @@
-"""Where the server listens: its sockets, and the URL that leads to them."""
+"""The listening sockets of the server, and their URL."""
 
 import os
 import socket
@@ -7,11 +7,11 @@ from hedgerow_simulator.limits import LISTEN_BACKLOG
 
 
 def listen(host: str, port: int, *, count: int) -> list[socket.socket]:
-    """Open so many listening sockets on one address; port 0 chooses a free one. Raises OSError.
+    """Open `count` listening sockets on one address; port 0 chooses a free one. Raises OSError.
 
     Several share the port by SO_REUSEPORT, and the kernel spreads connections over them. With that option
-    alone a second server would silently share the port of a first one; so the port is first taken without
-    it, which fails if anyone has it, and only then taken anew.
+    alone a second server would silently share the port of a first one, so the port is first bound without
+    it, which fails if it is in use, and then bound again.
     """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -31,7 +31,7 @@ def listen(host: str, port: int, *, count: int) -> list[socket.socket]:
     return _listen_shared(family, taken, count)
 
 
-def adopt(descriptor: int) -> socket.socket:
+def inherit_listener(descriptor: int) -> socket.socket:
     """Return the listening socket that the parent process has opened. Raises OSError."""
     os.set_inheritable(descriptor, False)
     inherited = socket.socket(fileno=descriptor)
@@ -57,6 +57,6 @@ def _listen_shared(family: int, address: tuple[str, int], count: int) -> list[so
 
 
 def work_url(listener: socket.socket) -> str:
-    """Tell the address of the work behind this socket."""
+    """Return the URL of `/api/work` on this socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/api/work" if ":" in host else f"http://{host}:{port}/api/work"

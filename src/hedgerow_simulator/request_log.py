@@ -1,4 +1,4 @@
-"""The newest requests, each as one row, so that a test can join what a gateway sent with what arrived."""
+"""The newest requests, so that a test can join what a gateway sent with what arrived."""
 
 from collections import deque
 from itertools import islice
@@ -8,10 +8,10 @@ from hedgerow_simulator.limits import LOG_ENTRIES
 
 
 class LogEntry(NamedTuple):
-    """One request for work, written as it arrived. Absent headers and bodies are None, `null` in JSON.
+    """One request for work, recorded on arrival. Absent headers and bodies are None, `null` in JSON.
 
-    `body` is the good body, for a fault that delivers one in a valid 200; it is what a client may take for
-    a success.
+    `body` is the good body, for a fault that delivers one in a valid 200; a client may accept it as a
+    success.
     """
 
     n: int
@@ -28,11 +28,11 @@ class RequestLog:
         self._entries: deque[LogEntry] = deque(maxlen=LOG_ENTRIES)
 
     def add(self, entry: LogEntry) -> None:
-        """Keep the entry; `entry.n` is one more than that of the entry before it."""
+        """Add an entry; `entry.n` is one more than that of the entry before it."""
         self._entries.append(entry)
 
     def after(self, n: int) -> list[LogEntry]:
-        """Give the entries whose number is above `n`, as far as they are still kept."""
+        """Return the entries numbered above `n` that are still kept."""
         if not self._entries:
             return []
         skipped = max(0, n + 1 - self._entries[0].n)

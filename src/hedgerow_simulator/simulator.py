@@ -16,7 +16,7 @@ from hedgerow_simulator.upstream import Upstream
 
 
 class Simulator:
-    """A running testing server: where it is, and what it has seen."""
+    """A running simulator: its URL, its counts and its log."""
 
     def __init__(self, upstream: Upstream, url: str, connections: ConnectionRegistry) -> None:
         self.url = url
@@ -25,11 +25,11 @@ class Simulator:
 
     @property
     def stats(self) -> Stats:
-        """The numbers now, as `/stats` tells them."""
+        """Return the current counts, as `/stats` does."""
         return self._upstream.counts.stats()
 
     def log(self, *, after: int = 0) -> list[LogEntry]:
-        """Give the requests numbered above `after`, as `/log` tells them; none unless started with `log`."""
+        """Return the requests numbered above `after`, as `/log` does; none unless started with `log`."""
         return self._upstream.log.after(after)
 
     async def until(self, condition: Callable[[Stats], bool]) -> Stats:
@@ -48,7 +48,7 @@ class Simulator:
 async def running_simulator(
     behaviour: Behaviour | None = None, *, host: str = "127.0.0.1", port: int = 0, log: bool = False
 ) -> AsyncIterator[Simulator]:
-    """Run a testing server in this event loop for the length of the block.
+    """Run a simulator in this event loop for the duration of the block.
 
     By default it makes no faults and answers at once. At the end, also when cancelled, it stops listening and
     cuts off every connection. Raises OSError if it cannot listen, e.g. on a port that is taken.

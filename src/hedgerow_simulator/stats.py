@@ -1,8 +1,6 @@
-"""What the server has seen, as numbers: one row of counters for each worker, in memory that all workers
-share.
+"""Counts of the server: one row of counters for each worker, in shared memory.
 
-Each worker writes its own row only, so no lock is needed, and whichever worker answers `/stats` adds up all
-rows.
+Each worker writes its own row only, so no lock is needed. The worker that answers `/stats` adds up all rows.
 """
 
 import asyncio
@@ -24,7 +22,7 @@ _COLUMNS = len(KINDS) + 4
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The numbers of one moment. `total` counts requests for work from their arrival, and is the sum of
+    """The counts at one moment. `total` counts requests for work from their arrival, and is the sum of
     `by_fault`.
 
     `clients_left` counts the clients whose connection ended (a FIN counts as leaving) before their answer
@@ -39,7 +37,7 @@ class Stats:
     clients_left: int
 
     def as_json(self) -> dict[str, object]:
-        """Give the same, ready for `json.dumps`."""
+        """Return the counts for `json.dumps`."""
         return asdict(self)
 
 
@@ -51,17 +49,17 @@ class SharedCounters:
         self._cells = memoryview(mmap.mmap(-1, workers * _COLUMNS * _CELL_BYTES)).cast("Q")
 
     def row(self, index: int) -> "memoryview[int]":
-        """Give the counters of one worker, for that worker to write."""
+        """Return the counters of one worker, for that worker to write."""
         return self._cells[index * _COLUMNS : (index + 1) * _COLUMNS]
 
     def sums(self) -> list[int]:
-        """Each column, added up over the workers."""
+        """Return each column, summed over the workers."""
         cells = self._cells.tolist()
         return [sum(cells[column::_COLUMNS]) for column in range(_COLUMNS)]
 
 
 class StatsCounter:
-    """The events of one worker, counted; and a way to wait for a count."""
+    """Counts the events of one worker, and waits for counts."""
 
     def __init__(self, rows: SharedCounters, index: int) -> None:
         self._rows = rows
@@ -69,35 +67,35 @@ class StatsCounter:
         self._waiting: list[tuple[Callable[[Stats], bool], asyncio.Future[None]]] = []
 
     def connected(self) -> None:
-        """Note that a connection was accepted."""
+        """Count an accepted connection."""
         self._row[_ACCEPTED] += 1
         self._row[_OPEN] += 1
         self._changed()
 
     def disconnected(self) -> None:
-        """Note that a connection is gone."""
+        """Count a closed connection."""
         self._row[_OPEN] -= 1
         self._changed()
 
     def begun(self, kind: str) -> None:
-        """Note that a request for work arrived and will be answered in this way."""
+        """Count a request for work, by its fault."""
         self._row[_COLUMN[kind]] += 1
         self._row[_IN_FLIGHT] += 1
         self._changed()
 
     def ended(self) -> None:
-        """Note that a request for work has got all that it will get."""
+        """Count the end of a request for work."""
         self._row[_IN_FLIGHT] -= 1
         self._changed()
 
     def client_left(self) -> None:
-        """Note that the client of a request for work went away before that."""
+        """Count a client that disconnected before that."""
         self._row[_IN_FLIGHT] -= 1
         self._row[_CLIENTS_LEFT] += 1
         self._changed()
 
     def stats(self) -> Stats:
-        """Give the numbers of all workers now."""
+        """Return the current counts of all workers."""
         sums = self._rows.sums()
         by_fault = {kind: count for kind, count in zip(KINDS, sums, strict=False) if count}
         return Stats(
@@ -110,10 +108,9 @@ class StatsCounter:
         )
 
     async def until(self, condition: Callable[[Stats], bool]) -> Stats:
-        """Wait, without a limit of its own, for the first event of this worker after which the condition
-        holds.
+        """Wait, without a timeout, for the first event of this worker after which the condition holds.
 
-        Cancelling leaves nothing behind. An exception of the condition is the waiter's.
+        Cancelling leaves nothing behind. An exception of the condition is raised here.
         """
         while not condition(stats := self.stats()):
             event: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -48,7 +48,7 @@ def _text(status: int, text: str, *fields: str) -> bytes:
     return complete_response(status, TEXT, f"{text}\n".encode(), *fields)
 
 
-NOT_HTTP = _text(400, "this is not a request that the testing server can read", "Connection: close")
+NOT_HTTP = _text(400, "this is not a request that the simulator can parse", "Connection: close")
 
 
 class Upstream:
@@ -66,7 +66,7 @@ class Upstream:
         self._requests = 0
 
     def answer(self, request: Request) -> Answer:
-        """Decide. Never fails: what is wrong with a request is told in the answer."""
+        """Return the response to a request. Never raises: errors are responses."""
         path, _, query = request.target.partition(b"?")
         if path not in (WORK_PATH, STATS_PATH, LOG_PATH):
             return _at_once(_text(404, "here are GET /api/work, GET /stats and GET /log"))
@@ -87,10 +87,10 @@ class Upstream:
             return _at_once(_text(400, attempt.text))
         latency_ms, fault = self._draws.next()
         if script:
-            asked = entry_for(script, attempt)
-            fault = asked.fault
-            if isinstance(asked.latency_ms, int):
-                latency_ms = asked.latency_ms
+            spec = entry_for(script, attempt)
+            fault = spec.fault
+            if isinstance(spec.latency_ms, int):
+                latency_ms = spec.latency_ms
         self._requests += 1
         body = self._body(latency_ms)
         self.counts.begun(fault.kind)
@@ -113,8 +113,8 @@ class Upstream:
     def _log_after(self, query: bytes) -> bytes:
         if not self._keeps_log:
             return _text(404, "no log is kept; start the server with --log")
-        asked = _LOG_QUERY.fullmatch(query)
-        if asked is None:
-            return _text(400, "ask for /log or /log?after=N, N a whole number")
-        entries = self.log.after(int(asked[1] or 0))
+        match = _LOG_QUERY.fullmatch(query)
+        if match is None:
+            return _text(400, "use /log or /log?after=N, N a whole number")
+        entries = self.log.after(int(match[1] or 0))
         return complete_response(200, JSON, json.dumps([entry._asdict() for entry in entries]).encode())

@@ -1,4 +1,4 @@
-"""What a fault may do on a connection, as data: bytes to write, pauses, and the ways to end.
+"""What a fault does on a connection, as data: bytes to write, pauses, and ways to end.
 
 A fault is a function from the body of a good answer to a `WireScript`. It touches no socket and no clock, so each
 one can be read, and tested, as the list of the steps that it takes.
@@ -17,7 +17,7 @@ HTML = "text/html; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing is sent for so long."""
+    """Nothing is sent for this time."""
 
     seconds: float
 
@@ -31,11 +31,11 @@ class End(Enum):
 
 Step: TypeAlias = bytes | Pause | End
 WireScript: TypeAlias = bytes | Iterator[Step]
-"""Bytes are a whole answer: one write, and the connection stays open. Anything else takes steps."""
+"""Bytes are a complete response, written at once; the connection stays open. Else a sequence of steps."""
 
 
 def reason_phrase(status: int) -> str:
-    """Find the phrase of the status line, also for numbers that nobody has registered."""
+    """Return the phrase of the status line, also for unregistered statuses."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -43,16 +43,16 @@ def reason_phrase(status: int) -> str:
 
 
 def head(status: int, *fields: str) -> bytes:
-    """Write a status line, the header fields as given (`Name: value`) and the empty line."""
+    """Return a status line, the header fields as given (`Name: value`) and the empty line."""
     lines = (f"HTTP/1.1 {status} {reason_phrase(status)}", *fields, "", "")
     return "\r\n".join(lines).encode("latin-1")
 
 
 def complete_response(status: int, content_type: str, body: bytes, *fields: str) -> bytes:
-    """Write an answer with a length, ready to be written at once."""
+    """Return a complete response with a length."""
     return head(status, f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *fields) + body
 
 
 def with_connection_close(answer: bytes) -> bytes:
-    """Add `Connection: close`, as owed to a client that asked for it (RFC 9112, 9.6)."""
+    """Add `Connection: close`, which a client that sent it expects (RFC 9112, 9.6)."""
     return answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)

@@ -154,7 +154,7 @@ def test_every_selector_selects_the_pods_and_nothing_else(overlay: str) -> None:
     selectors = [
         the("Deployment", overlay)["spec"]["selector"]["matchLabels"],
         the("Service", overlay, "hedgerow")["spec"]["selector"],
-        the("Service", overlay, "hedgerow-operations")["spec"]["selector"],
+        the("Service", overlay, "hedgerow-admin")["spec"]["selector"],
         the("PodDisruptionBudget", overlay)["spec"]["selector"]["matchLabels"],
         the("NetworkPolicy", overlay)["spec"]["podSelector"]["matchLabels"],
         *(spread["labelSelector"]["matchLabels"] for spread in spec["topologySpreadConstraints"]),
@@ -177,18 +177,18 @@ def test_all_of_it_is_in_the_overlays_namespace(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_ports_are_named_as_the_container_names_them(overlay: str) -> None:
     ports = {port["name"]: port["containerPort"] for port in container(overlay)["ports"]}
-    assert ports == {"http": 8080, "operations": 8081}
-    for name in ("hedgerow", "hedgerow-operations"):
+    assert ports == {"http": 8080, "admin": 8081}
+    for name in ("hedgerow", "hedgerow-admin"):
         for port in the("Service", overlay, name)["spec"]["ports"]:
             assert port["targetPort"] in ports
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert container(overlay)[probe]["httpGet"]["port"] == "operations"
+        assert container(overlay)[probe]["httpGet"]["port"] == "admin"
     assert container(overlay)["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert container(overlay)["livenessProbe"]["httpGet"]["path"] == "/livez"
 
 
 def test_the_monitor_finds_the_service_of_the_operations_port() -> None:
-    monitor, service = the("ServiceMonitor"), the("Service", name="hedgerow-operations")
+    monitor, service = the("ServiceMonitor"), the("Service", name="hedgerow-admin")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert (
         not monitor["spec"]["selector"]["matchLabels"].items()
@@ -233,7 +233,7 @@ def test_the_words_on_the_network_policy_name_its_ports() -> None:
     (row,) = (line for line in WORDS.splitlines() if line.startswith("| network |"))
     named = {int(port) for port in re.findall(r"\((\d+)\)", row.split("|")[2])}
     assert named == let_out(the("NetworkPolicy"))
-    served = the("Service", name="hedgerow-operations")["spec"]["ports"][0]["port"]
+    served = the("Service", name="hedgerow-admin")["spec"]["ports"][0]["port"]
     assert f"port {served} from `monitoring` only" in row
 
 
@@ -321,5 +321,5 @@ def test_the_rules_are_ours_and_go_by_the_monitors_job() -> None:
     ours = yaml.safe_load((ROOT / "deploy/prometheus/rules/hedgerow.yml").read_text())
     assert the("PrometheusRule")["spec"] == ours
     label = the("ServiceMonitor")["spec"]["jobLabel"]
-    assert the("Service", name="hedgerow-operations")["metadata"]["labels"][label] == "hedgerow"
+    assert the("Service", name="hedgerow-admin")["metadata"]["labels"][label] == "hedgerow"
     assert 'up{job="hedgerow"}' in str(ours)

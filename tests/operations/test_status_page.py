@@ -68,7 +68,7 @@ class Shown:
 
         self.page.route(STATUS_JSON, pass_on)
         self.page.goto(self.url + "/status")
-        expect(self.page.locator("#verdict")).not_to_have_attribute("data-state", "unknown")
+        expect(self.page.locator("#verdict")).not_to_have_attribute("data-state", "loading")
         return self.page
 
 
@@ -170,7 +170,9 @@ def test_each_value_shown_is_the_one_of_status_json(busy: GatewayProcess, show: 
         assert "undefined" not in label
     success_by = page.locator("#success-by").get_attribute("aria-label") or ""
     assert written(status["hedging"]["without_hedging"]["success_rate"], "percent") in success_by
-    drawn = page.evaluate("[charts['success-by'].data, charts.rates.data]")
+    drawn = page.evaluate(
+        "import('/status/charts.js').then(({ charts }) => [charts['success-by'].data, charts.rates.data])"
+    )
     assert drawn[0][1][1:] == status["hedging"]["with_hedging"]["success_by"][: len(drawn[0][1]) - 1]
     assert drawn[0][2][1:] == status["hedging"]["without_hedging"]["success_by"][: len(drawn[0][2]) - 1]
     assert drawn[1][1:] == [
@@ -213,7 +215,7 @@ def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: GatewayProcess,
     )
     assert page.evaluate(blocked + "document.head.append(s); window.ran") is False
     assert "Content Security Policy" in " ".join(shown.complaints)
-    for name in ("status.js", "status.css", "index.html"):
+    for name in ("main.js", "format.js", "charts.js", "requests.js", "status.css", "index.html"):
         source = (Path(__file__).parents[2] / "src/hedgerow/status/page" / name).read_text()
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", source)
         assert "style=" not in source

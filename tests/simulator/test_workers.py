@@ -81,7 +81,7 @@ def test_a_worker_that_dies_ends_the_server_and_says_so() -> None:
         assert server.process.stderr
         assert (
             server.process.stderr.read()
-            == "Error: a worker has ended by itself; so the others were ended too\n"
+            == "Error: a worker has ended unexpectedly, so the others were stopped\n"
         )
 
 

@@ -1,4 +1,4 @@
-"""`hedgerow healthcheck` against an operations port that says one thing or another."""
+"""`hedgerow healthcheck` against an admin port that says one thing or another."""
 
 import socket
 import threading

@@ -21,7 +21,7 @@ SMART = "/api/smart"
 SMART_EXAMPLES = 6_000
 """For each way to ask (GET, HEAD), of valid data and of other data together."""
 OPERATIONS_EXAMPLES = 100
-"""The same; most paths of the operations port have no parameters, so there is little to vary."""
+"""The same; most paths of the admin port have no parameters, so there is little to vary."""
 UPSTREAM = (
     "--latency-ms=0-20", "--error-rate=0.2", "--malformed-rate=0.1", "--reset-rate=0.05", "--hang-rate=0.005",
 )  # fmt: skip
@@ -102,7 +102,7 @@ def run(seed: int, share: float) -> Findings:
             metrics["hedgerow_internal_errors_total"],
         )
         findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[-500:])
-    for name, statuses in (("main port", of_smart), ("operations port", of_others)):
+    for name, statuses in (("main port", of_smart), ("admin port", of_others)):
         findings.figures[name] = ", ".join(f"{status} {times}" for status, times in sorted(statuses.items()))
     return findings
 

@@ -206,7 +206,7 @@ class Simulation:
         elif process.fate == "hangs":
             self._at(later, lambda: self._hang(process))
         elif process.fate == "sends junk":
-            self._at(later, lambda: self._close(process, "it sent what is no reply"))
+            self._at(later, lambda: self._close(process, "it sent an invalid reply"))
         elif process.fate == "closes its channel":
             self._at(later, lambda: self._close(process, ""))
 
@@ -270,7 +270,7 @@ class Simulation:
             for process in list(self._processes.values()):
                 if self._planned(process.slot).state is State.SERVING and not process.is_asked:
                     process.is_asked = True
-                    self._do(self.plan.asked(process.slot, self.now))
+                    self._do(self.plan.request_sent(process.slot, self.now))
                     self._at(self.now + self.draw.random() * 2, lambda process=process: self._answer(process))  # type: ignore[misc]
         self._at(max(self.now, self._stalled_until) + ASK_EVERY_S, self._ask)
 
@@ -279,7 +279,7 @@ class Simulation:
             process.is_asked = False
             self._tell(
                 lambda: self._if_alive(
-                    process, lambda: self.plan.answered(process.slot, self.now, all_requests=True)
+                    process, lambda: self.plan.reply_received(process.slot, self.now, all_requests=True)
                 )
             )
 

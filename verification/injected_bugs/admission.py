@@ -72,8 +72,8 @@ ADMISSION = (
     ),
     Bug(
         "A8 a stall is taken for saturation",
-        "admission/rate.py", "            self._saturated = 0  # silence or a stall",
-        "            self._saturated = 4\n            self._needed_at = now  # silence or a stall",
+        "admission/rate.py", "            self._saturated = 0  # idle time or a stall",
+        "            self._saturated = 4\n            self._needed_at = now  # idle time or a stall",
         RATE,
     ),
     Bug(

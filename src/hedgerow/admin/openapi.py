@@ -1,7 +1,7 @@
-"""`/openapi.json`: what both ports answer, as an OpenAPI 3.1 document.
+"""`/openapi.json`: the OpenAPI 3.1 document of both ports.
 
-Bodies are described from the types that make them, codes and reasons from the names that are told. What is written
-here by hand is held by tests: each status, code and header of it comes, and none comes that is not in it.
+Schemas are generated from the types of the bodies, codes and reasons from their enumerations. Tests compare the
+hand-written rest with real responses: each status, code and header in it occurs, and no other does.
 """
 
 from collections.abc import Iterable
@@ -13,31 +13,31 @@ from hedgerow.admin.openapi_schemas import (
     HEADERS,
     JSON,
     SCHEMAS,
-    SCHEMAS_OF_OURS,
+    SCHEMAS_BY_HAND,
     Node,
     answer,
-    either,
-    exactly,
+    const_object,
+    merge_responses,
     problem_response,
-    refusals,
+    rejections,
     with_constants,
 )
 from hedgerow.admin.router import Readiness
 from hedgerow.gateway import SMART_PATH
 from hedgerow.settings import Settings
-from hedgerow.status.report import Status
+from hedgerow.status.report_schema import Status
 from hedgerow.telemetry.prometheus import CONTENT_TYPE as METRICS
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.request_record import RequestRecord
 
 PATH = b"/openapi.json"
 
-_ABOUT = """A hedging HTTP gateway: it asks a slow, unreliable service again in time, and passes on the first success.
+_ABOUT = """A hedging HTTP gateway: it retries a slow, unreliable upstream in parallel, and returns the first success.
 
-Two ports: `/api/smart` on the main port, everything else on the operations port. On both, any other path is a 404
+Two ports: `/api/smart` on the main port, everything else on the admin port. On both, any other path is a 404
 `not_found` and any other method a 405 `method_not_allowed` with `Allow: GET, HEAD`. Errors are problems by RFC 9457;
-`code` is for programs, and stable. A head that is unsound is answered (400 `bad_request`, 408, 414, 417, 431, 505) and
-its connection closed."""
+`code` is for programs, and stable. A malformed request head is answered (400 `bad_request`, 408, 414, 417, 431, 505),
+and its connection closed."""
 
 
 def document(settings: Settings, port: int) -> bytes:
@@ -46,14 +46,14 @@ def document(settings: Settings, port: int) -> bytes:
 
 
 def _document(settings: Settings, port: int) -> Node:
-    told, schemas = msgspec.json.schema_components(
+    types, schemas = msgspec.json.schema_components(
         [Status, RequestRecord, Readiness], ref_template=SCHEMAS + "{name}"
     )
     for schema in schemas.values():
-        if "properties" in schema:  # all of what a type has is told, and nothing else
+        if "properties" in schema:  # a body has all fields of its type, and no others
             schema["required"] = list(schema["properties"])
             schema["additionalProperties"] = False
-    status, request, readiness = told
+    status, request, readiness = types
     return {
         "openapi": "3.1.0",
         "info": {
@@ -64,14 +64,16 @@ def _document(settings: Settings, port: int) -> Node:
         },
         "servers": [_main_port(settings, port)],
         "tags": [
-            {"name": "main", "description": "The port of the callers."},
-            {"name": "operations", "description": "The port of those who run it. It is never shed."},
+            {"name": "main", "description": "The port for clients."},
+            {"name": "admin", "description": "The port for operators. It never rejects for overload."},
         ],
         "paths": {
             SMART_PATH.decode(): _smart(settings),
-            "/livez": _operation("Is it alive?", "liveness", {"200": answer(JSON, exactly(live=True))}),
+            "/livez": _operation(
+                "Is the gateway alive?", "liveness", {"200": answer(JSON, const_object(live=True))}
+            ),
             "/readyz": _operation(
-                "Should new work be sent here, and if not, why?",
+                "Should new requests be sent here, and if not, why?",
                 "readiness",
                 {
                     "200": answer(JSON, with_constants(readiness, ready=True), "A worker serves."),
@@ -84,7 +86,7 @@ def _document(settings: Settings, port: int) -> Node:
                 },
             ),
             "/metrics": _operation(
-                "All counts, for Prometheus",
+                "All metrics, for Prometheus",
                 "metrics",
                 {"200": answer(METRICS.decode()), "500": problem_response(500)},
             ),
@@ -94,11 +96,11 @@ def _document(settings: Settings, port: int) -> Node:
                 {"200": answer("text/html; charset=utf-8", headers=("page",))},
             ),
             "/status.json": _operation(
-                "The same as data, or one request of late",
+                "The same as data, or one recent request",
                 "status",
                 {
                     "200": answer(JSON, {"anyOf": [status, _found(request)]}),
-                    "404": problem_response(404, "not_found", description="No request of late has this id."),
+                    "404": problem_response(404, "not_found", description="No recent request has this id."),
                     "500": problem_response(500),
                 },
                 parameters=[_REQUEST_ID_WANTED],
@@ -109,7 +111,7 @@ def _document(settings: Settings, port: int) -> Node:
                 {"200": answer(JSON, {"type": "object"}), "500": problem_response(500)},
             ),
         },
-        "components": {"schemas": {**schemas, **SCHEMAS_OF_OURS}, "headers": HEADERS},
+        "components": {"schemas": {**schemas, **SCHEMAS_BY_HAND}, "headers": HEADERS},
     }
 
 
@@ -118,7 +120,7 @@ def _main_port(settings: Settings, port: int) -> Node:
     host = "127.0.0.1" if anywhere else f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
         "url": "http://{host}:{port}",
-        "description": "The main port, as it is bound; callers may know it by another name.",
+        "description": "The main port, as it is bound; clients may use another name.",
         "variables": {"host": {"default": host}, "port": {"default": str(port)}},
     }
 
@@ -141,26 +143,26 @@ def _smart(settings: Settings) -> Node:
             502, "all_failed", headers=race, schema="Attempted", description="Every attempt has failed."
         ),
         "503": problem_response(
-            503, "overloaded", headers=("retry",), description="Too much at once: nothing was asked."
+            503, "overloaded", headers=("retry",), description="Overloaded: the upstream was not requested."
         ),
         "504": problem_response(
             504, "out_of_time", headers=race, schema="Attempted", description="No success within `timeout`."
         ),
-        **refusals(),
+        **rejections(),
     }
     timeout: Node = {
         "name": "timeout",
         "in": "query",
-        "description": "Milliseconds until the answer, at the latest, in ASCII digits."
+        "description": "The deadline of the response in milliseconds, in ASCII digits."
         f" {settings.default_timeout_ms} if it is left out; above {settings.max_timeout_ms} it counts as that."
-        " Given twice it is refused.",
+        " Given twice it is rejected.",
         "schema": {"type": "integer", "minimum": 1},
         "example": 900,
     }
     request_id: Node = {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "Kept if it has 1 to 128 letters, digits, dots, underscores and hyphens;"
+        "description": "Used if it has 1 to 128 letters, digits, dots, underscores and hyphens;"
         " else the gateway makes one.",
         "schema": {"type": "string"},
     }
@@ -171,8 +173,8 @@ def _smart(settings: Settings) -> Node:
         "schema": {"type": "string"},
     }
     text = (
-        f"Asks the upstream once, {settings.hedges} more times if there is no success within"
-        f" {settings.hedge_after_ms} ms, and passes on the first success. Other parameters are ignored."
+        f"Sends one request to the upstream, {settings.hedges} more if there is no success within"
+        f" {settings.hedge_after_ms} ms, and returns the first success. Other parameters are ignored."
     )
     return _methods(
         "The first success of up to " + str(1 + settings.hedges) + " attempts",
@@ -187,20 +189,23 @@ def _smart(settings: Settings) -> Node:
 _REQUEST_ID_WANTED: Node = {
     "name": "request_id",
     "in": "query",
-    "description": f"Tell only the requests with this id, of the last {KEPT_REQUESTS} of each worker.",
+    "description": f"Return only the requests with this id, of the last {KEPT_REQUESTS} of each worker.",
     "schema": {"type": "string"},
 }
 
 
 def _operation(summary: str, name: str, responses: Node, parameters: Iterable[Node] = ()) -> Node:
-    """Describe a path of the operations port. Relative: it is where this document was found."""
-    refused = refusals()
-    responses = {"400": problem_response(400, "bad_request", headers=("closed",)), **responses, **refused}
-    if "500" in responses:  # what is computed may take too long
-        overloaded = problem_response(503, "overloaded", description="No answer in time.")
-        responses["503"] = either(responses["503"], overloaded) if "503" in responses else overloaded
-    path = _methods(summary, name, responses, tag="operations", parameters=list(parameters))
-    return {"servers": [{"url": "/", "description": "The operations port"}], **path}
+    """Describe a path of the admin port, relative to the URL of this document."""
+    responses = {
+        "400": problem_response(400, "bad_request", headers=("closed",)),
+        **responses,
+        **rejections(),
+    }
+    if "500" in responses:  # a computed response may take too long
+        overloaded = problem_response(503, "overloaded", description="No response in time.")
+        responses["503"] = merge_responses(responses["503"], overloaded) if "503" in responses else overloaded
+    path = _methods(summary, name, responses, tag="admin", parameters=list(parameters))
+    return {"servers": [{"url": "/", "description": "The admin port"}], **path}
 
 
 def _found(request: Node) -> Node:

@@ -1,4 +1,4 @@
-"""What the document is made of: answers, bodies and headers."""
+"""Parts of the OpenAPI document: responses, bodies and headers."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -14,11 +14,11 @@ PROBLEM = "application/problem+json"
 SCHEMAS = "#/components/schemas/"
 
 
-# -- the answers
+# -- the responses
 
 
-def refusals() -> Node:
-    """Describe what a head gets that is unsound, on whatever path; its connection is closed."""
+def rejections() -> Node:
+    """Describe the responses to a malformed request head, on any path; its connection is closed."""
     codes = {408: "bad_request", 414: "too_large", 417: "bad_request", 431: "too_large", 505: "bad_request"}
     return {
         str(status): problem_response(status, code, headers=("closed",)) for status, code in codes.items()
@@ -26,9 +26,9 @@ def refusals() -> Node:
 
 
 def answer(
-    media_type: str, schema: Node | None = None, description: str = "As asked.", headers: Iterable[str] = ()
+    media_type: str, schema: Node | None = None, description: str = "Success.", headers: Iterable[str] = ()
 ) -> Node:
-    """Describe an answer whose body is of this type; `headers` are names of groups of `_HEADERS_OF`."""
+    """Describe a response whose body has this type; `headers` are names of groups of `_HEADERS_OF`."""
     names = [name for group in ("common", *headers) for name in _HEADERS_OF[group]]
     return {
         "description": description,
@@ -54,8 +54,8 @@ def problem_response(
     return answer(PROBLEM, body, description or f"{phrase}.", headers)
 
 
-def either(one: Node, other: Node) -> Node:
-    """Join two answers of one status. A header that only one of them has may be absent."""
+def merge_responses(one: Node, other: Node) -> Node:
+    """Merge two responses of one status. A header that only one of them has is optional."""
     perhaps = {
         name: {**HEADERS[ref["$ref"].rpartition("/")[2]], "required": False}
         for name, ref in {**one["headers"], **other["headers"]}.items()
@@ -71,8 +71,8 @@ def either(one: Node, other: Node) -> Node:
 # -- the bodies
 
 
-def exactly(**constants: object) -> Node:
-    """Describe an object that has these members and no others."""
+def const_object(**constants: object) -> Node:
+    """Describe an object that has exactly these members."""
     return {
         "type": "object",
         "properties": {name: {"const": value} for name, value in constants.items()},
@@ -82,11 +82,11 @@ def exactly(**constants: object) -> Node:
 
 
 def with_constants(schema: Mapping[str, Any], **constants: object) -> Node:
-    """Describe an object by a schema, some of its members by what they are here."""
+    """Describe an object by a schema, with constants as its members."""
     return {**schema, "properties": {name: {"const": value} for name, value in constants.items()}}
 
 
-SCHEMAS_OF_OURS: Node = {
+SCHEMAS_BY_HAND: Node = {
     "Success": {
         "type": "object",
         "description": "The upstream's own JSON object; further members pass.",
@@ -136,8 +136,10 @@ def _header(description: str, *, required: bool = True, **schema: object) -> Nod
 _TOTAL = r"^total;dur=[0-9]+\.[0-9]"
 _HEDGES = r', hedges;desc="[0-9]+"'
 HEADERS: Node = {
-    "RequestId": _header("The caller's where it is sound, else ours.", pattern="^[A-Za-z0-9._-]{1,128}$"),
-    "CacheControl": _header("No answer may be kept.", const="no-store"),
+    "RequestId": _header(
+        "The client's if it is valid, else one of the gateway's.", pattern="^[A-Za-z0-9._-]{1,128}$"
+    ),
+    "CacheControl": _header("No response may be cached.", const="no-store"),
     "Date": _header("RFC 9110 section 6.6.1.", pattern=r"^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$"),
     "Timing": _header("Milliseconds since the request arrived.", pattern=_TOTAL + "$"),
     "TimingHedges": _header("And the hedges that were sent.", pattern=_TOTAL + _HEDGES + "$"),
@@ -150,8 +152,8 @@ HEADERS: Node = {
     "ContentSecurityPolicy": _header(
         "The page loads nothing from elsewhere.", pattern="^default-src 'none';"
     ),
-    "ContentTypeOptions": _header("No guessing.", const="nosniff"),
-    "ReferrerPolicy": _header("Nobody is told of the page.", const="no-referrer"),
+    "ContentTypeOptions": _header("No MIME sniffing.", const="nosniff"),
+    "ReferrerPolicy": _header("No referrer is sent.", const="no-referrer"),
 }
 _HEADERS_OF: dict[str, list[tuple[str, str]]] = {
     "common": [

@@ -1,4 +1,4 @@
-"""The paths of the admin port. Each request gets an answer, whatever its endpoint does."""
+"""Routes requests of the admin port. Each request gets a response, whatever its endpoint does."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,22 +12,22 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import JSON, Response, problem_response
 
 ANSWER_TIMEOUT_S: Final = 0.9
-"""An endpoint that takes longer is answered for, by 503: probes of Kubernetes wait for 1 s by default."""
+"""After this time the response is a 503: probes of Kubernetes wait for 1 s by default."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-"""Answers one path; raising is an internal error, which is answered 500."""
+"""Handles one path; an exception is an internal error, which is answered with 500."""
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether new work should be sent here, and why not."""
+    """Whether new requests should be sent here, and why not."""
 
     ready: bool
     reason: str
 
 
 class AdminRouter:
-    """Finds the endpoint of a path."""
+    """Calls the endpoint of a path."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class AdminRouter:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            return self._internal_error(request)  # what the endpoint waited for was cancelled
-        except Exception:  # noqa: BLE001 (a border: one request pays for an internal error)
+            return self._internal_error(request)  # a task that the endpoint awaited was cancelled
+        except Exception:  # noqa: BLE001 (a boundary: an internal error costs one request)
             return self._internal_error(request)
 
     def _internal_error(self, request: Request) -> Response:

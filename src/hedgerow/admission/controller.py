@@ -22,7 +22,7 @@ class AdmissionController:
         """What the descriptors are enough for."""
         self.in_flight = 0
         self.holds_back = False
-        """Set in each iteration: answers of the upstream are left unread, so under a limit nothing new starts."""
+        """Set in each iteration: upstream responses are left unread, so under a limit nothing new starts."""
         self._adapts = adapts
         self._rate = RateController()
         self._queue = WaitingQueue()

@@ -120,7 +120,7 @@ def _directories_problem(paths: str) -> str:
 def _append_problem(path: str) -> str:
     """Return what is accepted in place of a file that cannot be written to; Python's `ssl` fails on one.
 
-    It is not made here: a check leaves nothing behind.
+    It is not created here: a check leaves nothing behind.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116

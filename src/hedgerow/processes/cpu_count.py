@@ -1,4 +1,4 @@
-"""How many CPUs this process may keep busy: `--workers auto`."""
+"""The number of CPUs that this process may use, for `--workers auto`."""
 
 import os
 from contextlib import suppress
@@ -10,16 +10,16 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cpus(own_cgroup: Path = OWN_CGROUP, cgroups: Path = CGROUPS) -> int:
-    """Tell the CPUs that we may run on, or fewer if a quota allows less time: of containers, or `CPUQuota=` of systemd.
+    """Return the number of usable CPUs: by affinity, or fewer by the quota of a container or of systemd's `CPUQuota=`.
 
-    A part of a CPU counts as one. Quotas are read as Linux' control groups of version 2 have them (`cpu.max` in
-    Documentation/admin-guide/cgroup-v2.rst: microseconds in each period); where there are none, none is known.
+    A fraction of a CPU counts as one. Quotas are read from control groups v2 (`cpu.max` in
+    Documentation/admin-guide/cgroup-v2.rst: microseconds in each period); without these there is no quota.
     """
     cpus = len(os.sched_getaffinity(0))
     with suppress(OSError, ValueError, ZeroDivisionError):
         (path,) = (line[3:] for line in own_cgroup.read_text().splitlines() if line.startswith("0::"))
         folder = cgroups / path.lstrip("/")
-        while folder != cgroups.parent:  # each group is bound by those around it
+        while folder != cgroups.parent:  # each group is limited by its ancestors
             cpus = min(cpus, _quota(folder / "cpu.max", cpus))
             folder = folder.parent
     return cpus

@@ -1,7 +1,7 @@
-"""Telling the service manager how we are doing, by systemd's notification protocol (sd_notify(3)).
+"""State notifications to systemd (sd_notify(3)).
 
-A datagram of `KEY=value` lines to the Unix socket that `NOTIFY_SOCKET` names. A name that begins with `@` is of the
-abstract namespace. Without the variable nobody wants to know, and nothing is sent.
+A notification is a datagram of `KEY=value` lines to the Unix socket in `NOTIFY_SOCKET`. A name that begins with `@` is
+in the abstract namespace. Without the variable nothing is sent.
 """
 
 import os
@@ -14,7 +14,7 @@ STOPPING = "STOPPING=1\nSTATUS=answering what is in flight"
 
 
 def notify(state: str) -> None:
-    """Send a state; a service manager that cannot be reached is no reason to stop serving."""
+    """Send a state. Errors are ignored: the gateway serves without a service manager, too."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return

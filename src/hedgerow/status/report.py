@@ -1,178 +1,39 @@
-"""What `/status.json` says. Pure: instants come from the supervisor.
+"""Builds `/status.json` from what was counted. Pure: instants come from the supervisor.
 
 The fields and their units are documented in docs/reference/status-json.md.
 """
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Final
 
 import msgspec
 
 from hedgerow import __version__
-from hedgerow.status.health import (
-    ErrorRates,
-    HealthState,
-    Window,
-    Workers,
-    assess_gateway,
-    assess_upstream,
-    attempts_by_outcome,
+from hedgerow.status.error_rates import ErrorRates, attempts_by_outcome
+from hedgerow.status.health import Window, Workers, assess_gateway, assess_upstream
+from hedgerow.status.report_schema import (
+    AttemptsStatus,
+    ClientsStatus,
+    HedgingStatus,
+    LatencyStatus,
+    LoadStatus,
+    RequestsStatus,
+    SeriesStatus,
+    Status,
+    VerdictStatus,
+    WorkersStatus,
 )
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.snapshot import (
-    BUCKETS_S,
-    LAG_BUCKETS_S,
-    UNKNOWN,
-    Histogram,
-    Snapshot,
-    quantile_s,
-)
+from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, Snapshot, quantile_s
 
-RECENT = 25
-"""Requests that are shown."""
-
-
-class WorkersStatus(msgspec.Struct):
-    """How many workers there should be, serve, and do not tell their counts."""
-
-    wanted: int
-    ready: int
-    unresponsive: int
-
-
-class VerdictStatus(msgspec.Struct):
-    """How the upstream behaves, or the gateway, and why in words."""
-
-    state: HealthState
-    reason: str
-
-
-class RequestsStatus(msgspec.Struct):
-    """Requests in the window. The success rate is of those that were answered after a race."""
-
-    total: int
-    per_s: float
-    success_rate: float | None
-    by_outcome: dict[str, int]
-
-
-class LatencyStatus(msgspec.Struct):
-    """How fast the upstream's successes are."""
-
-    p50_ms: float | None
-    p90_ms: float | None
-    p99_ms: float | None
-    le_ms: list[float]
-    counts: list[int]
-    """One for each of `le_ms`, and one for what is above all of them."""
-
-
-class AttemptsStatus(msgspec.Struct):
-    """Attempts that ended in the window, losers too."""
-
-    total: int
-    per_s: float
-    success_rate: float | None
-    per_request: float | None
-    failures: dict[str, int]
-    """By reason; statuses without a reason of their own by number, as `status_401`."""
-    cut_off: int
-    """Of those, attempts that we ended so early that they say nothing about the upstream; in no success rate."""
-    latency: LatencyStatus
-
-
-class ClientsStatus(msgspec.Struct):
-    """What callers got, or would have got; quantiles are of the successes alone."""
-
-    requests: int
-    success_rate: float | None
-    success_rate_at_most: float | None
-    """If every one whose end is unknown had succeeded."""
-    p50_ms: float | None
-    p99_ms: float | None
-    success_by: list[float]
-    """Share of all requests with a success by each of `le_ms`."""
-
-
-class HedgingStatus(msgspec.Struct):
-    """What hedging brought, and what it cost."""
-
-    le_ms: list[float]
-    with_hedging: ClientsStatus
-    without_hedging: ClientsStatus
-    unknown: int
-    """First attempts that were cut off before it could be known."""
-    fired: int
-    won: int
-    rescued: int
-    suppressed: int
-    wasted: int
-    """Fired and not won."""
-    wasted_s: float
-
-
-class LoadStatus(msgspec.Struct):
-    """How the gateway itself is."""
-
-    in_flight: int
-    in_flight_limit: int
-    client_connections: int
-    upstream_connections: dict[str, int]
-    shed: dict[str, int]
-    shed_rate: float | None
-    rate_limited_workers: int
-    """Short of CPU, or lately so."""
-    admission_rate_limit: float | None
-    """Requests a second that those let in at the most; none if there is none."""
-    overloaded_workers: int
-    loop_iteration_p50_ms: float | None
-    loop_iteration_p99_ms: float | None
-    answers: int
-    late: int
-    """Answers after the end of their timeout."""
-
-
-class SeriesStatus(msgspec.Struct):
-    """One value for each second, oldest first; null where nothing happened."""
-
-    at: list[int] = []
-    """Seconds since 1970, UTC."""
-    requests_per_s: list[float] = []
-    hedges_per_s: list[float] = []
-    shed_per_s: list[float] = []
-    request_success_rate: list[float | None] = []
-    attempt_success_rate: list[float | None] = []
-    attempt_p50_ms: list[float | None] = []
-    attempt_p99_ms: list[float | None] = []
-    loop_iteration_p99_ms: list[float | None] = []
-    in_flight: list[int] = []
-
-
-class Status(msgspec.Struct):
-    """All of `/status.json`."""
-
-    at: float
-    version: str
-    upstream: str
-    hedge_after_ms: int
-    hedges_wanted: int
-    window_s: float
-    """How long the figures reach back."""
-    verdict: VerdictStatus
-    """On the upstream alone."""
-    gateway: VerdictStatus
-    """On the gateway itself: overload, workers, internal errors."""
-    workers: WorkersStatus
-    requests: RequestsStatus
-    attempts: AttemptsStatus
-    hedging: HedgingStatus
-    load: LoadStatus
-    series: SeriesStatus
-    recent: list[RequestRecord]
+RECENT: Final = 25
+"""Recent requests in the report."""
+_LE_MS: Final = [round(bound_s * 1000, 1) for bound_s in BUCKETS_S]
 
 
 class About(msgspec.Struct, frozen=True):
-    """What does not change while the gateway runs."""
+    """What is constant while the gateway runs."""
 
     upstream: str
     hedge_after_ms: int
@@ -188,9 +49,9 @@ def build_report(
     recent: list[RequestRecord],
     at: float,
 ) -> Status:
-    """Describe everything, from what was counted in the window."""
+    """Build the report from what was counted in the window; `at` is in seconds since 1970."""
     counts, span_s = window.counts, window.span_s
-    shares = ErrorRates.of(counts)
+    rates = ErrorRates.of(counts)
     upstream, gateway = assess_upstream(window), assess_gateway(window, workers)
     requests = sum(counts.requests.values())
     return Status(
@@ -206,28 +67,28 @@ def build_report(
         requests=RequestsStatus(
             total=requests,
             per_s=per_s(requests, span_s),
-            success_rate=rate(shares.requests - shares.unserved, shares.requests),
+            success_rate=rate(rates.requests - rates.unserved, rates.requests),
             by_outcome={code: times for code, times in counts.requests.items() if times},
         ),
-        attempts=_attempts(counts, shares, span_s),
+        attempts=_attempts(counts, rates, span_s),
         hedging=_hedging(counts),
-        load=_load(counts, shares),
+        load=_load(counts, rates),
         series=series,
         recent=recent,
     )
 
 
-def _attempts(counts: Snapshot, shares: ErrorRates, span_s: float) -> AttemptsStatus:
+def _attempts(counts: Snapshot, rates: ErrorRates, span_s: float) -> AttemptsStatus:
     outcomes = attempts_by_outcome(counts)
     total = sum(outcomes.values())
     successes = counts.attempt_duration.get("success", Histogram()).counts
     return AttemptsStatus(
         total=total,
         per_s=per_s(total, span_s),
-        success_rate=rate(shares.attempts - shares.failed, shares.attempts),
+        success_rate=rate(rates.attempts - rates.failed, rates.attempts),
         per_request=_ratio(total, sum(counts.attempts.get("1", {}).values())),
         failures={reason: times for reason, times in sorted(outcomes.items()) if reason != "success"},
-        cut_off=shares.cut_off,
+        cut_off=rates.cut_off,
         latency=LatencyStatus(
             p50_ms=quantile_ms(0.5, BUCKETS_S, successes),
             p90_ms=quantile_ms(0.9, BUCKETS_S, successes),
@@ -244,25 +105,25 @@ def _hedging(counts: Snapshot) -> HedgingStatus:
     unknown = counts.first_attempt_duration.get(UNKNOWN, Histogram()).count
     return HedgingStatus(
         le_ms=_LE_MS,
-        with_hedging=_callers(
+        with_hedging=_clients(
             {
                 code: histogram
                 for code, histogram in counts.request_duration.items()
                 if code in {"success", "all_failed", "out_of_time", "internal"}
             }
         ),
-        without_hedging=_callers(counts.first_attempt_duration),
+        without_hedging=_clients(counts.first_attempt_duration),
         unknown=unknown,
         fired=fired,
         won=won,
         rescued=hedges.get("rescued", 0),
         suppressed=hedges.get("suppressed", 0),
-        wasted=max(fired - won, 0),  # one that has won is counted as fired when it ends, so never before
+        wasted=max(fired - won, 0),  # a hedge counts as fired when it ends, a winner before
         wasted_s=round(counts.wasted_s, 3),
     )
 
 
-def _callers(durations: dict[str, Histogram]) -> ClientsStatus:
+def _clients(durations: dict[str, Histogram]) -> ClientsStatus:
     requests = sum(histogram.count for histogram in durations.values())
     successes = durations.get("success", Histogram())
     unknown = durations.get(UNKNOWN, Histogram()).count
@@ -278,7 +139,7 @@ def _callers(durations: dict[str, Histogram]) -> ClientsStatus:
     )
 
 
-def _load(counts: Snapshot, shares: ErrorRates) -> LoadStatus:
+def _load(counts: Snapshot, rates: ErrorRates) -> LoadStatus:
     answers = sum(counts.overshoot.counts)
     return LoadStatus(
         in_flight=counts.in_flight,
@@ -286,7 +147,7 @@ def _load(counts: Snapshot, shares: ErrorRates) -> LoadStatus:
         client_connections=counts.client_connections,
         upstream_connections=counts.upstream_connections,
         shed={reason: times for reason, times in counts.shed.items() if times},
-        shed_rate=round(shares.requests_shed, 4) if shares.requests + shares.shed else None,
+        shed_rate=round(rates.requests_shed, 4) if rates.requests + rates.shed else None,
         rate_limited_workers=counts.rate_limited_workers,
         admission_rate_limit=round(counts.admission_rate_limit, 1) if counts.rate_limited_workers else None,
         overloaded_workers=counts.overloaded_workers,
@@ -304,7 +165,7 @@ def quantile_ms(share: float, bounds_s: Sequence[float], counts: Sequence[int]) 
 
 
 def rate(part: int, whole: int) -> float | None:
-    """Tell a share to four digits; None of nothing."""
+    """Return a share to four digits; None of nothing."""
     return round(part / whole, 4) if whole else None
 
 
@@ -313,8 +174,5 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def per_s(number: int, span_s: float) -> float:
-    """Tell a rate to one digit."""
+    """Return a rate per second to one digit."""
     return round(number / span_s, 1) if span_s else 0.0
-
-
-_LE_MS = [round(bound_s * 1000, 1) for bound_s in BUCKETS_S]

@@ -95,7 +95,7 @@ GAUGES: Final = (
 
 
 class Snapshot(msgspec.Struct):
-    """All counts of a worker. Counters only grow; what is a gauge says so."""
+    """All counts of a worker: counters, and gauges where noted."""
 
     requests: dict[str, int] = {}
     """Answered, rejected and abandoned requests by outcome."""

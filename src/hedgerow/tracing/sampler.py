@@ -1,4 +1,4 @@
-"""Which requests are recorded. Apart from what records them: this is asked for each request, and can be compiled."""
+"""Which requests are recorded. A module of its own: it runs for each request, and is compiled."""
 
 from collections.abc import Callable
 from random import random
@@ -11,7 +11,7 @@ from hedgerow.core.trace_context import TraceContext
 class Sampler:
     """Decides which requests are recorded, before any work is done for it (`gateway.Tracer`).
 
-    A caller who records its part of a trace, or does not, has decided for us too.
+    The sampled flag of a client's trace context decides for its requests.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ FAILURES: tuple[Callable[[bytes], WireScript], ...] = (
     connections.long_head,
     connections.endless_1xx,
 )
-"""Everything that a client that asked for `{"time": ...}` must not take for a success."""
+"""The faults that a client must not accept as a success."""
 
 
 @dataclass(frozen=True, slots=True)

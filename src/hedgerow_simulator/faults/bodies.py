@@ -1,4 +1,4 @@
-"""Failures behind a 200: the status promises a good body, and the body is something else."""
+"""Failures in the body of a 200."""
 
 from collections.abc import Iterator
 from gzip import compress
@@ -28,7 +28,7 @@ def wrong_type(body: bytes) -> bytes:  # noqa: ARG001 - every fault is given the
 
 
 def gzip(body: bytes) -> bytes:
-    """Send the good body, compressed, whatever `Accept-Encoding` said."""
+    """Send the good body, compressed, regardless of `Accept-Encoding`."""
     return complete_response(200, JSON, compress(body, mtime=0), "Content-Encoding: gzip")
 
 

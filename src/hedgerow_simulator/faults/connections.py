@@ -1,4 +1,4 @@
-"""Failures of the connection or of the head: the client never gets as far as a whole answer."""
+"""Failures of the connection or of the response head: the client never gets a complete response."""
 
 from collections.abc import Iterator
 
@@ -43,7 +43,7 @@ def half_head(body: bytes) -> Iterator[Step]:
 
 
 def long_head(body: bytes) -> bytes:
-    """Send a valid answer behind 256 KiB of header fields."""
+    """Send a valid response after 256 KiB of header fields."""
     filler = (f"X-Filler-{number}: {'x' * LONG_HEAD_LINE_BYTES}" for number in range(LONG_HEAD_LINES))
     return complete_response(200, JSON, body, *filler)
 

@@ -1,4 +1,4 @@
-"""Successes: the good body, and the different ways HTTP lets it travel."""
+"""Successes: the good body, in the different framings of HTTP."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def chunked(body: bytes) -> bytes:
 
 
 def read_to_close(body: bytes) -> Iterator[Step]:
-    """Send a 200 without any length, the body, then a FIN that alone says that it is whole."""
+    """Send a 200 without any length, the body, then a FIN, which alone marks its end."""
     yield head(200, f"Content-Type: {JSON}", "Connection: close") + body
     yield End.CLOSE
 

@@ -39,10 +39,10 @@ class FakeWorker:
         self.overloaded_until = 0.0
         self.counts = Snapshot()
         self.stopped = False
-        self.asked: list[ControlRequest] = []
+        self.requested: list[ControlRequest] = []
 
-    def ask(self, request: ControlRequest) -> asyncio.Future[ControlReply]:
-        self.asked.append(request)
+    def request(self, request: ControlRequest) -> asyncio.Future[ControlReply]:
+        self.requested.append(request)
         reply: asyncio.Future[ControlReply] = self.loop.create_future()
         self.loop.call_later(REPLY_S, self._reply, request, reply)
         return reply
@@ -208,10 +208,10 @@ def test_clients_that_ask_at_the_same_time_share_one_question() -> None:
     async def play(port: Port) -> None:
         for path in ("/status.json", "/metrics", "/readyz"):
             (worker, _) = port.workers.channels
-            before = len(worker.asked)
+            before = len(worker.requested)
             answers = await asyncio.gather(*(port.get(path) for _ in range(500)))
             assert {status for status, _ in answers} == {200}
-            assert len(worker.asked) - before <= 2
+            assert len(worker.requested) - before <= 2
 
     played(play)
 

@@ -21,7 +21,6 @@ def restored() -> Iterator[None]:
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     gc.set_threshold(*thresholds)
-    gc.unfreeze()
 
 
 def open_descriptors() -> set[str]:
@@ -45,6 +44,9 @@ def test_preallocating_the_descriptor_table_leaves_no_descriptor(number: int) ->
 
 @pytest.mark.usefixtures("restored")
 def test_what_exists_at_the_start_is_never_collected_and_collections_are_rare() -> None:
+    before = gc.get_freeze_count()
+    new: list[object] = [[]]
     configure_gc()
-    assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() > before
+    assert not any(each is new for each in gc.get_objects())
     assert gc.get_threshold()[0] == GC_THRESHOLD

@@ -4,18 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hedgerow.status.error_rates import HUNG_S, ErrorRates, attempts_by_outcome
 from hedgerow.status.health import (
-    HUNG_S,
     MIN_ATTEMPTS,
     MIN_FOR_DEGRADED,
-    ErrorRates,
     HealthState,
     HealthTransitions,
     Window,
     Workers,
     assess_gateway,
     assess_upstream,
-    attempts_by_outcome,
 )
 from hedgerow.telemetry.histogram import HistogramCounter
 from hedgerow.telemetry.snapshot import BUCKET_STEP_S, BUCKETS_S, Histogram, Snapshot
@@ -72,7 +70,7 @@ def upstream(counted: Snapshot, *, is_first: bool = False) -> tuple[HealthState,
         (
             counts(),
             HealthState.UNKNOWN,
-            "No client asked in the last 30 s, so nothing is known about the upstream.",
+            "No requests in the last 30 s, so nothing is known about the upstream.",
         ),
         (
             counts(0, 4),
@@ -137,7 +135,7 @@ def test_f9_attempts_that_we_cut_off_early_say_nothing() -> None:
     assert upstream(cut_off(*[0.4] * 60, successes=(0.2,) * 40))[0] is HealthState.HEALTHY
     state, reason = upstream(cut_off(*[0.4] * 60))
     assert state is HealthState.UNKNOWN
-    assert "60 more cut off too early to know" in reason
+    assert "60 more were cancelled too early to know" in reason
 
 
 def test_an_upstream_that_hangs_fails() -> None:
@@ -226,14 +224,14 @@ def test_what_clients_got_never_changes_the_upstreams_verdict(
     assert upstream(with_clients)[0] is upstream(alone)[0]
 
 
-def shares(failed: int, of: int) -> ErrorRates:
+def rates(failed: int, of: int) -> ErrorRates:
     return ErrorRates(attempts=of, failed=failed, cut_off=0, requests=0, unserved=0, out_of_time=0, shed=0)
 
 
 def test_the_watch_reports_each_change_once() -> None:
     watch = HealthTransitions()
     reported = [
-        watch.update(shares(*seen), now)
+        watch.update(rates(*seen), now)
         for now, seen in enumerate(
             [(10, 100), (40, 100), (50, 100), (90, 100), (40, 100), (26, 100), (24, 100), (20, 100), (60, 100)]
         )
@@ -243,7 +241,7 @@ def test_the_watch_reports_each_change_once() -> None:
 
 def test_the_watch_says_nothing_of_too_few() -> None:
     watch = HealthTransitions()
-    assert watch.update(shares(4, 4), 0.0) is None
-    assert watch.update(shares(5, 5), 1.0) == "unhealthy"
-    assert watch.update(shares(0, 4), 2.0) is None, "hardly anything was asked: that is no recovery"
-    assert watch.update(shares(0, 5), 3.0) == "recovered"
+    assert watch.update(rates(4, 4), 0.0) is None
+    assert watch.update(rates(5, 5), 1.0) == "unhealthy"
+    assert watch.update(rates(0, 4), 2.0) is None, "hardly anything was asked: that is no recovery"
+    assert watch.update(rates(0, 5), 3.0) == "recovered"

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from hedgerow.status.health import HealthState, Workers
 from hedgerow.status.history import SAMPLE_S, SERIES_S, WINDOW_S, History
-from hedgerow.status.report import About, Status
+from hedgerow.status.report import About
+from hedgerow.status.report_schema import Status
 from hedgerow.telemetry.snapshot import Snapshot
 
 ABOUT = About(upstream="embedded", hedge_after_ms=300, hedges=2)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from hedgerow.status.health import HealthState, Workers
 from hedgerow.status.history import SERIES_S, WINDOW_S, History
-from hedgerow.status.report import About, Status, quantile_ms
+from hedgerow.status.report import About, quantile_ms
+from hedgerow.status.report_schema import Status
 from hedgerow.telemetry.histogram import HistogramCounter
 from hedgerow.telemetry.snapshot import (
     BUCKET_STEP_S,

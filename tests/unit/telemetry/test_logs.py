@@ -130,7 +130,7 @@ def admitted(limiter: RateLimiter, event: str, times: int = 1) -> int:
     return passed
 
 
-def test_the_gate_opens_each_second_also_if_it_is_never_asked_what_it_held_back() -> None:
+def test_the_gate_opens_each_second_also_if_it_is_never_asked_what_it_suppressed() -> None:
     """A supervisor that is stopped asks for no summaries, and its workers fell silent after ten lines."""
     now = 10.0
     limiter = RateLimiter(lambda: now)
@@ -138,8 +138,8 @@ def test_the_gate_opens_each_second_also_if_it_is_never_asked_what_it_held_back(
         now = 10.0 + second
         assert admitted(limiter, "request", ALIKE_PER_S + 7) == ALIKE_PER_S
     now = 20.0
-    ((_, _, window),) = limiter.over()
-    assert window.held_back == 5 * 7, "what was held back is reported all the same"
+    ((_, _, window),) = limiter.pop_ended()
+    assert window.suppressed == 5 * 7, "what was held back is reported all the same"
 
 
 def test_the_gate_keeps_a_bounded_number_of_kinds() -> None:
@@ -148,8 +148,8 @@ def test_the_gate_keeps_a_bounded_number_of_kinds() -> None:
     assert passed == MAX_KINDS + ALIKE_PER_S
     assert len(limiter._windows) == MAX_KINDS + 1
     assert max(len(event) for event, _ in limiter._windows) <= MAX_KIND_CHARACTERS
-    held_back = {event: window.held_back for event, _, window in limiter.over(at_the_end=True)}
-    assert held_back == {OTHER_KINDS: 5_000 - passed}
+    suppressed = {event: window.suppressed for event, _, window in limiter.pop_ended(at_the_end=True)}
+    assert suppressed == {OTHER_KINDS: 5_000 - passed}
 
 
 def test_the_gate_holds_back_by_event_and_code_and_second() -> None:
@@ -165,9 +165,9 @@ def test_the_gate_holds_back_by_event_and_code_and_second() -> None:
 
     assert [passes("a") for _ in range(ALIKE_PER_S + 3)] == [True] * ALIKE_PER_S + [False] * 3
     assert passes("b")
-    assert limiter.over() == []
+    assert limiter.pop_ended() == []
     now = 11.0
-    ((event, code, window),) = limiter.over()
-    assert (event, code, window.level, window.held_back) == ("request", "a", "warning", 3)
-    assert limiter.over() == []
+    ((event, code, window),) = limiter.pop_ended()
+    assert (event, code, window.level, window.suppressed) == ("request", "a", "warning", 3)
+    assert limiter.pop_ended() == []
     assert passes("a"), "another second"

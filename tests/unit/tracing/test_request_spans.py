@@ -30,8 +30,8 @@ from hedgerow.core.request import Request
 from hedgerow.core.trace_context import TraceContext
 from hedgerow.settings import LogFormat, parse_target
 from hedgerow.telemetry.logs import Logs
-from hedgerow.tracing.exporter import SpanFactory
-from hedgerow.tracing.request_spans import RecordedTrace, begin, upstream_attributes
+from hedgerow.tracing.request_spans import RecordedTrace, start_tracing, upstream_attributes
+from hedgerow.tracing.span_factory import SpanFactory
 from support.attempts import make_attempt, make_request
 
 NOW = 100.0
@@ -48,7 +48,7 @@ class Traced:
         self.exporter = InMemorySpanExporter()
         self.recording = RecordedTrace(
             request(trace),
-            maker=SpanFactory(SimpleSpanProcessor(self.exporter), Resource.get_empty(), admit=lambda: True),
+            factory=SpanFactory(SimpleSpanProcessor(self.exporter), Resource.get_empty(), admit=lambda: True),
             upstream=upstream_attributes(parse_target("http://example.org/work")),
             clock=lambda: NOW,
         )
@@ -227,7 +227,7 @@ class Broken(SimpleSpanProcessor):
 def test_an_error_of_the_sdk_costs_the_span_and_raises_nothing() -> None:
     errors: list[None] = []
     traced = Traced(1)
-    traced.recording._maker = SpanFactory(
+    traced.recording._factory = SpanFactory(
         Broken(traced.exporter), Resource.get_empty(), admit=lambda: True, on_error=lambda: errors.append(None)
     )  # fmt: skip
     traced.recording.request_finished("out_of_time", NOW + 1, OutOfTime(tuple(traced.attempts)))
@@ -241,9 +241,9 @@ def test_traces_that_cannot_be_recorded_cost_no_request(monkeypatch: pytest.Monk
     log = Logs(LogFormat.JSON, "critical").log
     target = parse_target("http://example.org/work")
     monkeypatch.setattr(Thread, "start", fails)
-    assert begin(1.0, target, lambda: NOW, log) is None, "a worker serves without"
+    assert start_tracing(1.0, target, lambda: NOW, log) is None, "a worker serves without"
     monkeypatch.undo()
-    tracing = begin(1.0, target, lambda: NOW, log)
+    tracing = start_tracing(1.0, target, lambda: NOW, log)
     assert tracing is not None
     monkeypatch.setattr(hedgerow.tracing.request_spans, "RecordedTrace", fails)
     assert tracing.sampler.start(request()) is None
@@ -281,7 +281,7 @@ def test_a_receiver_that_answers_without_end_costs_no_memory(
     endless = Endless(status)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endless.url)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
-    tracing = begin(
+    tracing = start_tracing(
         1.0, parse_target("http://example.org/"), lambda: NOW, Logs(LogFormat.JSON, "critical").log
     )
     assert tracing is not None

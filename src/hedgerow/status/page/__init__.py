@@ -1,7 +1,7 @@
-"""The page `/status`: its files, as answers of the operations port. What it shows comes from `/status.json`.
+"""The page `/status`: its files, as responses of the admin port. Its data come from `/status.json`.
 
-The page loads nothing from elsewhere, and says so to the browser (Content-Security-Policy). Charts are drawn by
-uPlot, which lies here as npm ships it, with its licence.
+The page loads nothing from other origins; its Content-Security-Policy forbids it. Charts are drawn by uPlot, which is
+included here as npm ships it, with its licence.
 """
 
 from importlib.resources import files
@@ -16,7 +16,10 @@ _POLICY = (
 _FILES = {
     b"/status": ("index.html", b"text/html; charset=utf-8"),
     b"/status/status.css": ("status.css", b"text/css; charset=utf-8"),
-    b"/status/status.js": ("status.js", b"text/javascript; charset=utf-8"),
+    b"/status/main.js": ("main.js", b"text/javascript; charset=utf-8"),
+    b"/status/format.js": ("format.js", b"text/javascript; charset=utf-8"),
+    b"/status/charts.js": ("charts.js", b"text/javascript; charset=utf-8"),
+    b"/status/requests.js": ("requests.js", b"text/javascript; charset=utf-8"),
     b"/status/icon.svg": ("icon.svg", b"image/svg+xml"),
     b"/status/uPlot.js": ("uPlot.iife.min.js", b"text/javascript; charset=utf-8"),
     b"/status/uPlot.css": ("uPlot.min.css", b"text/css; charset=utf-8"),
@@ -25,7 +28,7 @@ _FILES = {
 
 
 def pages() -> dict[bytes, Response]:
-    """Read the files once, by the path that each has on the operations port."""
+    """Read the files; return the response of each, by its path on the admin port."""
     here = files(__name__)
     return {
         path: Response(200, (here / name).read_bytes(), content_type=content_type, headers=_POLICY)

@@ -2,7 +2,9 @@
 #   make run       the gateway on http://127.0.0.1:8080 before the embedded simulator
 #   make install   bin/hedgerow
 #   make test      every test            make check   format, lint, types, layers
+#   make test-all  the same, and a test whose tool is missing fails
 #   make bench     the benchmarks        make verify  the long campaigns, at full size
+#   make docs      generated parts of the documents, and the site in site/; ARGS=--check writes nothing but the site
 # PYTHON=... chooses the interpreter (3.11 or newer), VENV=... where it is installed, ARGS=... adds arguments.
 # `run` and `install` compile the hot path to C where a C compiler and Python's headers are there: once, half a minute.
 # COMPILED=0 has them use the sources as they are. COMPILED=1 has every target use the compiled build, or fail.
@@ -15,11 +17,12 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 BUILT := $(VENV)/.$(if $(IS_COMPILED),compiled,plain)-$(VERSION)
 INSTALLED_DEV := $(VENV)/.dev-$(VERSION)
 INSTALLED_FUZZ := $(VENV)/.fuzz-$(VERSION)
+INSTALLED_DOCS := $(VENV)/.docs-$(VERSION)
 COMPILED_FROM := $(if $(IS_COMPILED),deploy/compiled-wheel.sh $(shell find src -name '*.py'))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run install build test check bench verify
+.PHONY: run install build test test-all check docs bench verify
 
 ifneq ($(COMPILED),)
 run: install
@@ -42,11 +45,20 @@ build: $(BUILT)
 test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest $(ARGS)
 
+test-all: export TESTS_NEED_ALL_TOOLS := 1
+test-all: test
+
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=tests $(BIN)/lint-imports
+
+docs: $(INSTALLED_DOCS)
+	$(BIN)/python -m tools.reference $(ARGS)
+	$(BIN)/python -m tools.capacity_chart $(ARGS)
+	$(BIN)/codespell
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(INSTALLED_DEV)
 	@if test -z "$$($(PYTHON) deploy/missing-for-compiling)"; then $(MAKE) --no-print-directory build COMPILED=1 VENV=.venv-compiled; fi
@@ -75,6 +87,10 @@ $(VENV)/.python-$(VERSION):
 
 $(INSTALLED_DEV): $(BUILT) requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED_DEV) requirements/docs.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/docs.txt
 	@touch $@
 
 $(INSTALLED_FUZZ): $(INSTALLED_DEV) requirements/fuzz.txt

@@ -5,7 +5,7 @@ from jsonschema import Draft202012Validator
 from hedgerow.admin.openapi_schemas import (
     HEADERS,
     JSON,
-    SCHEMAS_OF_OURS,
+    SCHEMAS_BY_HAND,
     answer,
     const_object,
     merge_responses,
@@ -47,5 +47,5 @@ def test_an_exact_object_has_nothing_else() -> None:
 
 
 def test_attempts_are_described_with_every_reason() -> None:
-    outcomes = SCHEMAS_OF_OURS["Attempt"]["properties"]["outcome"]["enum"]
+    outcomes = SCHEMAS_BY_HAND["Attempt"]["properties"]["outcome"]["enum"]
     assert set(outcomes) == {"pending", *(reason.value for reason in FailureReason)}

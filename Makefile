@@ -1,10 +1,4 @@
-# The whole interface of the repository. Each target does its own set-up.
-#   make run       the gateway on http://127.0.0.1:8080 before the embedded simulator
-#   make install   bin/hedgerow
-#   make test      every test            make check   format, lint, types, layers
-#   make test-all  the same, and a test whose tool is missing fails
-#   make bench     the benchmarks        make verify  the long campaigns, at full size
-#   make docs      generated parts of the documents, and the site in site/; ARGS=--check writes nothing but the site
+# The whole interface of the repository; `make help` lists it. Each target does its own set-up.
 # PYTHON=... chooses the interpreter (3.11 or newer), VENV=... where it is installed, ARGS=... adds arguments.
 # `run` and `install` compile the hot path to C where a C compiler and Python's headers are there: once, half a minute.
 # COMPILED=0 has them use the sources as they are. COMPILED=1 has every target use the compiled build, or fail.
@@ -22,13 +16,18 @@ COMPILED_FROM := $(if $(IS_COMPILED),deploy/compiled-wheel.sh $(shell find src -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run install build test test-all check docs bench verify
+.DEFAULT_GOAL := help
+.PHONY: help run install build format check test-fast test test-all coverage bench verify docs
+
+help: # this list
+	@awk -F ':.*# ' '/^[a-z-]+:.*# / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "PYTHON=... chooses the interpreter, VENV=... where it is installed, ARGS=... adds arguments, COMPILED=0 or 1 the build."
 
 ifneq ($(COMPILED),)
-run: install
+run: install # the gateway on http://127.0.0.1:8080, with the simulator as its upstream
 	bin/hedgerow serve $(ARGS)
 
-install: build
+install: build # bin/hedgerow
 	@mkdir -p bin && ln -sf "$$(readlink -f $(BIN))/hedgerow" bin/hedgerow
 	@echo "hedgerow: $(if $(IS_COMPILED),compiled build,plain build$(if $(BECAUSE), ($(BECAUSE))))"
 else
@@ -42,30 +41,45 @@ endif
 build: $(BUILT)
 	@:
 
-test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest $(ARGS)
+PYTEST := $(BIN)/python -m pytest
+# A worker for each core; the tests of one file share its servers.
+PARALLEL := --numprocesses=auto --dist=loadfile
 
-test-all: export TESTS_NEED_ALL_TOOLS := 1
-test-all: test
+test-fast: $(INSTALLED_DEV) # the unit tests, in seconds
+	$(PYTEST) $(PARALLEL) -m "not slow and not exhaustive" $(if $(ARGS),$(ARGS),tests/unit)
 
-check: $(INSTALLED_DEV)
+test: $(INSTALLED_DEV) # the tests that need nothing but Python, in minutes
+	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
+
+test-all: test # every test, as CI: also packages, images, browser and a share of each campaign; these one by one
+	$(PYTEST) -m slow $(ARGS)
+
+coverage: $(INSTALLED_DEV) # the share of branches that unit and integration tests reach
+	$(BIN)/python -m coverage run -m pytest -m "not slow" tests/unit tests/integration $(ARGS)
+	$(BIN)/python -m coverage report
+
+format: $(INSTALLED_DEV) # rewrite the sources in the one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: $(INSTALLED_DEV) # format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=tests $(BIN)/lint-imports
 
-docs: $(INSTALLED_DOCS)
-	$(BIN)/python -m tools.reference $(ARGS)
-	$(BIN)/python -m tools.capacity_chart $(ARGS)
-	$(BIN)/codespell
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-
-bench: $(INSTALLED_DEV)
+bench: $(INSTALLED_DEV) # the benchmarks, beside other gateways
 	@if test -z "$$($(PYTHON) deploy/missing-for-compiling)"; then $(MAKE) --no-print-directory build COMPILED=1 VENV=.venv-compiled; fi
 	$(BIN)/python -m bench $(ARGS)
 
-verify: $(INSTALLED_FUZZ)
+verify: $(INSTALLED_FUZZ) # the long campaigns, at full size
 	$(BIN)/python -m verification $(ARGS)
+
+docs: $(INSTALLED_DOCS) # the site, from docs/; ARGS=--check only compares what is generated
+	$(BIN)/python -m tools.reference $(ARGS)
+	$(BIN)/python -m tools.capacity_chart $(ARGS)
+	$(BIN)/codespell
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
 
 $(BUILT): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml $(COMPILED_FROM)
 	@rm -f $(VENV)/.compiled-* $(VENV)/.plain-*
@@ -89,10 +103,10 @@ $(INSTALLED_DEV): $(BUILT) requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@
 
-$(INSTALLED_DOCS): $(INSTALLED_DEV) requirements/docs.txt
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/docs.txt
-	@touch $@
-
 $(INSTALLED_FUZZ): $(INSTALLED_DEV) requirements/fuzz.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED_DEV) requirements/docs.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/docs.txt
 	@touch $@

@@ -82,9 +82,16 @@ class UpstreamConnection(EventHandler):
         """Send the attempt's request; this connection is idle, or has just been opened."""
         self.attempt = attempt
         self.state = ACTIVE
-        self._response.begin()
+        request = attempt.request
+        route = request.route
+        if route is None:
+            self._response.begin()
+        else:
+            passes_on = request.forwarded is not None
+            is_head = passes_on and request.method == b"HEAD"
+            self._response.begin(route.max_response_body, passes_on=passes_on, is_head=is_head)
         if self._stream is not None:
-            self._stream.write(self._pool.request_bytes(attempt))
+            self._stream.write(self._pool.request_writer.serialize(attempt, self._pool.loop.clock()))
 
     def abandon(self) -> None:
         """Called when the race is over and our attempt is still running: it is a loser."""
@@ -206,7 +213,7 @@ class UpstreamConnection(EventHandler):
     # -- how a response ends
 
     def _finish(self, *, reusable: bool) -> None:
-        outcome = self._pool.classify(self._response.status, self._response.take_body())
+        outcome = self._classify()
         if reusable:
             self.state = IDLE
             if not self.reused:
@@ -214,6 +221,14 @@ class UpstreamConnection(EventHandler):
         else:
             self.close()
         self._finish_attempt(outcome)
+
+    def _classify(self) -> Outcome:
+        response, attempt = self._response, self.attempt
+        route = attempt.request.route if attempt is not None else None
+        if route is None or route.rules is None:
+            return self._pool.classify(response.status, response.take_body())
+        section = response.take_header_section()
+        return route.rules.classify(response.status, section, response.take_body(), is_head=response.is_head)
 
     def _keep_tls_session(self) -> None:
         """Keep the session for new connections. The server has sent its ticket by the first response."""

@@ -22,6 +22,7 @@ from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
 from hedgerow.upstream.connection import CONNECTING, IDLE, STATE_NAMES, UpstreamConnection
 from hedgerow.upstream.connector import Connector
 from hedgerow.upstream.idle_connections import IdleConnections
+from hedgerow.upstream.request_writer import RequestWriter
 
 MAX_HANDSHAKES_LOOKED_AT: Final = 16
 """Connects of losers that are looked at for one that is in its handshake."""
@@ -64,13 +65,7 @@ class ConnectionPool(AttemptSender):
         self._reaps_losers = False
         self._unneeded: dict[UpstreamConnection, None] = {}
         """Connections that are being opened, and whose attempt has lost or ended."""
-        self._head = (
-            f"GET {target.path} HTTP/1.1\r\n"
-            f"Host: {target.authority}\r\n"
-            f"User-Agent: {user_agent}\r\n"
-            "Accept: application/json\r\n"
-            "Accept-Encoding: identity\r\n"  # a compressed body could be a bomb (urllib3 CVE-2025-66471)
-        ).encode("ascii")
+        self.request_writer = RequestWriter(target, user_agent)
 
     # -- called by the gateway
 
@@ -111,15 +106,6 @@ class ConnectionPool(AttemptSender):
 
     # -- called by a connection
 
-    def request_bytes(self, attempt: Attempt) -> bytes:
-        """Return the request message; the ids let the upstream's log and traces be joined with ours."""
-        return b"%bX-Request-Id: %b\r\nHedgerow-Attempt: %d\r\n%b\r\n" % (
-            self._head,
-            attempt.request.request_id,
-            attempt.number,
-            attempt.span.headers if attempt.span is not None else b"",
-        )
-
     def attempt_finished(self, connection: UpstreamConnection, attempt: Attempt, at: float) -> None:
         """Count the attempt, and take its connection back if it can be used again."""
         if attempt.is_loser:
@@ -133,7 +119,12 @@ class ConnectionPool(AttemptSender):
         """Let the loser run on for its grace, or close its connection."""
         if connection.state == CONNECTING:
             self._unneeded[connection] = None
-        if not self._drains_losers:
+        attempt = connection.attempt
+        # What a client asked for is not asked once more in vain: a loser that was not sent stays unsent.
+        is_unsent = (
+            connection.state == CONNECTING and attempt is not None and attempt.request.head is not None
+        )
+        if is_unsent or not self._drains_losers:
             self._end_loser(connection, CANCELLED)
             return
         now = self.loop.clock()

@@ -4,14 +4,14 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.core.forwarding import Forwarding, RequestHead
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.request import Handler, Request, Responder
 from hedgerow.core.request_path import path_problem
 from hedgerow.core.response import Response, problem_response
 from hedgerow.core.route import Route, RouteTable
-from hedgerow.core.timeout_param import InvalidTimeout
+from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.request_task import RequestTask, internal_error
 
@@ -82,37 +82,45 @@ class Gateway(Handler):
             return problem_response(
                 "method_not_allowed", detail, request.request_id, headers=b"Allow: %b\r\n" % matched.allow
             )
-        if request.has_refused_body:
-            return problem_response(
-                "bad_request", "a request with a body is not accepted", request.request_id
-            )
         request.route = route
-        head = request.head
-        if head is not None and route.forwarding is not None:
-            return self._forward(request, route, route.forwarding, head)
-        timeout_ms = route.timeouts.timeout_ms(request.query, head)
+        message = request.message
+        if message is not None:
+            return self._forward(request, route, message)
+        timeout_ms = parse_timeout_ms(
+            request.query,
+            default_ms=route.default_timeout_ms,
+            max_ms=route.max_timeout_ms,
+            prefix=route.timeout_prefix,
+        )
         if isinstance(timeout_ms, InvalidTimeout):
             return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
         request.timeout_ms = timeout_ms
         return None
 
-    def _forward(
-        self, request: Request, route: Route, forwarding: Forwarding, head: RequestHead
-    ) -> Response | None:
+    def _forward(self, request: Request, route: Route, message: ClientMessage) -> Response | None:
         """Decide what is passed on, once for all requests of the same bytes."""
+        if message.has_refused_body:
+            return problem_response(
+                "bad_request", "a request with a body is not accepted", request.request_id
+            )
+        head = message.head
+        assert head is not None  # noqa: S101 (for mypy: it is dropped when the request is over)
         forwarded = head.forwarded
         if forwarded is None:
             problem = path_problem(request.path)
-            if problem:
+            if problem and route.forwarding is not None:
                 return problem_response("bad_request", problem, request.request_id)
-            timeout_ms = route.timeouts.timeout_ms(request.query, head)
+            timeout_ms = route.timeout_ms(request.query, head)
             if isinstance(timeout_ms, InvalidTimeout):
                 return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
-            forwarded = forwarding.forward(request.path, request.query, head, timeout_ms)
+            request.timeout_ms = timeout_ms
+            if route.forwarding is None:
+                return None
+            forwarded = route.forwarding.forward(request.path, request.query, head, timeout_ms)
             head.forwarded = forwarded
-        request.forwarded = forwarded
+        message.forwarded = forwarded
         request.timeout_ms = forwarded.timeout_ms
-        if request.body_arrived_at - request.arrived_at >= request.timeout_ms / 1000:
+        if message.body_arrived_at - request.arrived_at >= request.timeout_ms / 1000:
             detail = f"the body has not come whole within the timeout of {request.timeout_ms} ms"
             return problem_response(
                 "bad_request", detail, request.request_id, status=HTTPStatus.REQUEST_TIMEOUT

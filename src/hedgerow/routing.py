@@ -9,7 +9,7 @@ from hedgerow.core.answer_rules import AnswerRules
 from hedgerow.core.forwarding import Forwarding
 from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.outcomes import AttemptSender, Failure, FailureReason
-from hedgerow.core.route import ClientTimeouts, HedgeDelay, Route, RouteTable
+from hedgerow.core.route import HedgeDelay, Route, RouteTable
 from hedgerow.settings.effective_routing import SMART_SUCCESS
 from hedgerow.settings.routes import QuantileDelay, RouteRule
 
@@ -63,12 +63,10 @@ def make_route(
             rule.hedge.max_hedges if rule.hedge.mode == "on" else 0,
             EarlyFailure(rule.hedge.retry_on_failure),
         ),
-        ClientTimeouts(
-            rule.timeout.default_ms,
-            rule.timeout.max_ms,
-            parameter=(rule.timeout.query or "").encode("ascii"),
-            headers=tuple(name.lower().encode("ascii") for name in rule.timeout.headers),
-        ),
+        default_timeout_ms=rule.timeout.default_ms,
+        max_timeout_ms=rule.timeout.max_ms,
+        timeout_prefix=f"{rule.timeout.query}=".encode("ascii") if rule.timeout.query else b"",
+        timeout_headers=frozenset(name.lower().encode("ascii") for name in rule.timeout.headers),
         methods=tuple(
             method.encode("ascii") for method in rule.methods if rule.idempotent or method in _SAFE
         ),

@@ -2,14 +2,14 @@
 
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import AttemptSender
-from hedgerow.core.route import ClientTimeouts, Route, RouteTable
+from hedgerow.core.route import Route, RouteTable
 
 
 def smart_route(
     upstream: AttemptSender, plan: HedgePlan, default_ms: int = 10_000, max_ms: int = 60_000
 ) -> Route:
     """Return the default route."""
-    return Route("/api/smart", upstream, plan, ClientTimeouts(default_ms, max_ms))
+    return Route("/api/smart", upstream, plan, default_timeout_ms=default_ms, max_timeout_ms=max_ms)
 
 
 def smart_routes(

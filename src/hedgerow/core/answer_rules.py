@@ -71,10 +71,10 @@ class AnswerRules:
         if failure is not None and not self._keeps_failures:
             return failure
         headers = passed_response_headers(section, keeps_length=is_head or status == NOT_MODIFIED)
-        answer = Answer(status, headers, body)
+        answer = Answer(status, headers, body, is_final=kind == _FINAL)
         if failure is not None:
             return Failure(failure.reason, failure.detail, answer)
-        return Success(body, answer, kind == _FINAL)
+        return Success(body, answer)
 
     def _body_problem(self, section: bytes, body: bytes) -> Failure | None:
         coding = header_value(section, b"content-encoding").lower()

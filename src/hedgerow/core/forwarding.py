@@ -43,6 +43,31 @@ class RequestHead:
         """What its route makes of it; made once."""
 
 
+class ClientMessage:
+    """A request as its client sent it, on a server whose routes pass requests on."""
+
+    __slots__ = ("address", "body", "body_arrived_at", "body_bytes", "forwarded", "has_refused_body", "head")
+
+    def __init__(self, head: RequestHead) -> None:
+        self.head: RequestHead | None = head
+        self.forwarded: ForwardedRequest | None = None
+        """What the upstream gets of it; None where the route has a request of its own."""
+        self.address = b""
+        """The client's."""
+        self.body = b""
+        self.body_bytes = 0
+        """The length of the body, also after it was dropped."""
+        self.body_arrived_at = 0.0
+        """When the last byte of the body came, if there is one."""
+        self.has_refused_body = False
+        """It has a body that was not read, for its route accepts none."""
+
+    def drop(self) -> None:
+        """Keep neither headers nor body: records of requests keep them for a while. No attempt is sent any more."""
+        self.head = self.forwarded = None
+        self.body = b""
+
+
 class Forwarding:
     """How the requests of one route are passed on."""
 

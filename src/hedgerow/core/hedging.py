@@ -73,7 +73,7 @@ class Race:
                 if outcome is None:
                     all_failed = False
                 elif isinstance(outcome, Success):
-                    return Won(attempt, outcome.body, tuple(self.attempts), outcome.answer)
+                    return Won(attempt, outcome.body, tuple(self.attempts))
 
             if all_failed and self._hedges_at < inf and plan.early_failure is EarlyFailure.IMMEDIATE:
                 self._hedges_at = min(self._hedges_at, now)

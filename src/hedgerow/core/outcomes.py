@@ -46,12 +46,18 @@ class FailureReason(StrEnum):
 class Answer:
     """A response of the upstream as it is passed on: status, whole header lines, and the body byte for byte."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "is_final", "status")
 
-    def __init__(self, status: int, headers: bytes, body: bytes) -> None:
+    def __init__(self, status: int, headers: bytes, body: bytes, *, is_final: bool = False) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.is_final = is_final
+        """It is no success by the route's rule, but asking again cannot change it (R05)."""
+
+    def drop(self) -> None:
+        """Keep neither headers nor body."""
+        self.headers = self.body = b""
 
 
 # Each request makes one of these and one `Won`: frozen costs 0.2 µs each time, and mypyc compiles neither the slots nor
@@ -60,18 +66,20 @@ class Answer:
 class Success:
     """A valid answer; `body` is the upstream's, byte for byte.
 
-    `answer` is there where it is passed on. A *final* one is no success by the route's rule, but asking again cannot
-    change it (R05): it ends the race, too.
+    `answer` is there where it is passed on. A final one ends the race, too.
     """
 
     body: bytes
     answer: Answer | None = field(default=None, repr=False)
-    is_final: bool = field(default=False, repr=False)
 
-    def __init__(self, body: bytes, answer: Answer | None = None, is_final: bool = False) -> None:
+    def __init__(self, body: bytes, answer: Answer | None = None) -> None:
         self.body = body
         self.answer = answer
-        self.is_final = is_final
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether it is a final answer, not a success by the route's rule."""
+        return self.answer is not None and self.answer.is_final
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,8 @@ class Attempt:
         outcome = self.outcome
         if isinstance(outcome, Success):
             outcome.body = b""
-            outcome.answer = None
+            if outcome.answer is not None:
+                outcome.answer.drop()
         elif outcome is not None and outcome.answer is not None:
             self.outcome = Failure(outcome.reason, outcome.detail)
 
@@ -174,15 +183,11 @@ class Won:
     winner: Attempt
     body: bytes
     attempts: tuple[Attempt, ...]
-    answer: Answer | None
 
-    def __init__(
-        self, winner: Attempt, body: bytes, attempts: tuple[Attempt, ...], answer: Answer | None = None
-    ) -> None:
+    def __init__(self, winner: Attempt, body: bytes, attempts: tuple[Attempt, ...]) -> None:
         self.winner = winner
         self.body = body
         self.attempts = attempts
-        self.answer = answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from mypy_extensions import mypyc_attr
 
-from hedgerow.core.forwarding import ForwardedRequest, RequestHead
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.route import Route
 
@@ -17,10 +17,12 @@ class Request:
     so: to clients of HTTP/1.0 it must (RFC 9112 section 9.3).
     """
 
+    route: Route
+    """Set when the request is found valid; not there before."""
+
     __slots__ = (
-        "announce_keep_alive", "arrived_at", "body", "body_arrived_at", "body_bytes", "client", "deadline_at",
-        "forwarded", "has_refused_body", "head", "keep_alive", "method", "path", "query", "request_id", "route",
-        "started_at", "timeout_ms", "trace", "tried",
+        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "message", "method", "path", "query",
+        "request_id", "route", "started_at", "timeout_ms", "trace", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -34,7 +36,7 @@ class Request:
         keep_alive: bool = True,
         announce_keep_alive: bool = False,
         trace: RequestTrace | None = None,
-        head: RequestHead | None = None,
+        message: ClientMessage | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -45,21 +47,8 @@ class Request:
         self.announce_keep_alive = announce_keep_alive
         self.trace = trace
         """The trace that it is part of: as the client sent it, then as it is recorded, if it is."""
-        self.head = head
-        """Where headers are passed on; None where no route does so."""
-        self.route: Route | None = None
-        """Set when the request is found valid."""
-        self.forwarded: ForwardedRequest | None = None
-        """What the upstream gets of it; None where the route has a request of its own."""
-        self.client = b""
-        """The client's address; set where headers are passed on."""
-        self.body = b""
-        self.body_bytes = 0
-        """The length of the body, also after it was dropped."""
-        self.body_arrived_at = 0.0
-        """When the last byte of the body came, if there is one."""
-        self.has_refused_body = False
-        """It has a body that was not read, for its route accepts none."""
+        self.message = message
+        """As its client sent it, where requests are passed on; else None."""
         self.timeout_ms = 0
         """What the client gives us, clamped; set when the request is found valid."""
         self.started_at = 0.0
@@ -68,11 +57,6 @@ class Request:
         """When it is answered at the latest; set when it is admitted."""
         self.tried: list[Any] | None = None
         """Addresses of the upstream that its attempts went to, where there are several."""
-
-    def drop_content(self) -> None:
-        """Keep neither headers nor body: records of requests keep them for a while. No attempt is sent any more."""
-        self.head = self.forwarded = None
-        self.body = b""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -16,10 +16,11 @@ PROBLEM: Final = b"application/problem+json"
 class Response:
     """One response, before it is serialized.
 
-    `headers` are whole header lines. `code` names the outcome: `success`, or the stable code of a problem.
+    `headers` are whole header lines. Where `content_type` is empty, they are the upstream's, passed on.
+    `code` names the outcome: `success`, or the stable code of a problem.
     """
 
-    __slots__ = ("body", "code", "content_type", "headers", "is_passed_on", "status", "timing")
+    __slots__ = ("body", "code", "content_type", "headers", "status", "timing")
 
     def __init__(
         self,
@@ -30,10 +31,7 @@ class Response:
         headers: bytes = b"",
         code: str = "success",
         timing: bytes = b"",
-        is_passed_on: bool = False,
     ) -> None:
-        """`is_passed_on`: `headers` are the upstream's, the media type among them, and no others are added but ours."""
-        self.is_passed_on = is_passed_on
         self.status = status
         self.body = body
         self.content_type = content_type
@@ -108,11 +106,11 @@ def response_for(verdict: Verdict, request: Request) -> Response:
     match verdict:
         case Won():
             timing = b', hedges;desc="%d", winner;desc="%d"' % (hedges, verdict.winner.number)
-            answer = verdict.answer
-            if answer is not None and request.forwarded is not None:
+            if request.message is not None and request.message.forwarded is not None:
                 outcome = verdict.winner.outcome
-                is_final = isinstance(outcome, Success) and outcome.is_final
-                return _passed_on(answer, FINAL if is_final else "success", timing)
+                answer = outcome.answer if isinstance(outcome, Success) else None
+                if answer is not None:
+                    return _passed_on(answer, FINAL if answer.is_final else "success", timing)
             return Response(200, verdict.body, content_type=JSON, headers=headers, timing=timing)
         case AllFailed(attempts):
             last = _last_answer(attempts)
@@ -129,7 +127,7 @@ def response_for(verdict: Verdict, request: Request) -> Response:
 
 def _passed_on(answer: Answer, code: str, timing: bytes) -> Response:
     return Response(
-        answer.status, answer.body, headers=answer.headers, code=code, timing=timing, is_passed_on=True
+        answer.status, answer.body, headers=answer.headers, code=code, timing=timing, content_type=b""
     )
 
 

@@ -1,6 +1,6 @@
 """Routes at run time: which request has which, and what holds for it. Made by `hedgerow.routing` from the settings."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hedgerow.core.answer_rules import AnswerRules
@@ -8,7 +8,7 @@ from hedgerow.core.forwarding import Forwarding, RequestHead
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import AttemptSender
 from hedgerow.core.timeout_param import (
-    DEFAULT_PARAMETER,
+    DEFAULT_PREFIX,
     InvalidTimeout,
     Timeout,
     parse_timeout_header,
@@ -26,50 +26,13 @@ class HedgeDelay(Protocol):
         """Return the hedge delay at an instant of the gateway's clock, in seconds."""
 
 
-class ClientTimeouts:
-    """How long the clients of one route wait: the smallest of what they say, within bounds."""
-
-    __slots__ = ("_default_ms", "_headers", "_max_ms", "_parameter")
-
-    def __init__(
-        self,
-        default_ms: int,
-        max_ms: int,
-        *,
-        parameter: bytes = DEFAULT_PARAMETER,
-        headers: tuple[bytes, ...] = (),
-    ) -> None:
-        """`parameter` is that of the query, or empty; `headers` are names in lower case."""
-        self._default_ms = default_ms
-        self._max_ms = max_ms
-        self._parameter = parameter
-        self._headers = headers
-
-    def timeout_ms(self, query: bytes, head: RequestHead | None) -> Timeout:
-        """Return a request's timeout in milliseconds, or what is wrong with it."""
-        if head is None or not self._headers:
-            return self._of_query(query, self._default_ms)
-        least = self._of_query(query, 0)
-        for name, value in head.headers:
-            lower = name.lower()
-            if lower in self._headers and not isinstance(least, InvalidTimeout):
-                timeout = parse_timeout_header(lower, value, self._max_ms)
-                if isinstance(timeout, InvalidTimeout) or not least or timeout < least:
-                    least = timeout
-        return least or self._default_ms
-
-    def _of_query(self, query: bytes, absent_ms: int) -> Timeout:
-        if not self._parameter:
-            return absent_ms
-        return parse_timeout_ms(query, default_ms=absent_ms, max_ms=self._max_ms, parameter=self._parameter)
-
-
 class Route:
     """One route: where its requests go, how long they may take, and what is passed on."""
 
     __slots__ = (
-        "_delay", "_plan", "accepts_bodies", "deadline_header", "forwarding", "max_request_body", "max_response_body",
-        "methods", "name", "passes_last_response", "rules", "timeouts", "upstream",
+        "accepts_bodies", "deadline_header", "default_timeout_ms", "delay", "forwarding", "max_request_body",
+        "max_response_body", "max_timeout_ms", "methods", "name", "passes_last_response", "plan", "rules",
+        "timeout_headers", "timeout_prefix", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -77,8 +40,11 @@ class Route:
         name: str,
         upstream: AttemptSender,
         plan: HedgePlan,
-        timeouts: ClientTimeouts,
         *,
+        default_timeout_ms: int,
+        max_timeout_ms: int,
+        timeout_prefix: bytes = DEFAULT_PREFIX,
+        timeout_headers: frozenset[bytes] = frozenset(),
         methods: tuple[bytes, ...] = (b"GET", b"HEAD"),
         forwarding: Forwarding | None = None,
         rules: AnswerRules | None = None,
@@ -91,7 +57,13 @@ class Route:
     ) -> None:
         self.name = name
         self.upstream = upstream
-        self.timeouts = timeouts
+        self.default_timeout_ms = default_timeout_ms
+        """Of clients that do not say how long they wait."""
+        self.max_timeout_ms = max_timeout_ms
+        self.timeout_prefix = timeout_prefix
+        """The query parameter that says it, in milliseconds, and `=`; empty: none does."""
+        self.timeout_headers = timeout_headers
+        """Headers that say it, in lower case; the smallest value counts."""
         self.methods = methods
         self.forwarding = forwarding
         """How requests are passed on; None: the upstream gets a request of its own, the assignment's."""
@@ -105,24 +77,32 @@ class Route:
         """In bytes; 0: `UpstreamLimits.max_body_bytes`."""
         self.passes_last_response = passes_last_response
         """Where every attempt has failed, the client gets the last answer that came."""
-        self._plan = plan
-        self._delay = delay
+        self.plan = plan
+        """When to ask again; `plan_at` where there is a `delay`."""
+        self.delay = delay
+
+    def timeout_ms(self, query: bytes, head: RequestHead) -> Timeout:
+        """Return the timeout of a request in milliseconds, or what is wrong with it: the smallest that it says."""
+        least = parse_timeout_ms(query, default_ms=0, max_ms=self.max_timeout_ms, prefix=self.timeout_prefix)
+        for name, value in head.headers:
+            lower = name.lower()
+            if lower in self.timeout_headers and not isinstance(least, InvalidTimeout):
+                timeout = parse_timeout_header(lower, value, self.max_timeout_ms)
+                if isinstance(timeout, InvalidTimeout) or not least or timeout < least:
+                    least = timeout
+        return least or self.default_timeout_ms
 
     def plan_at(self, now: float) -> HedgePlan:
         """Return when to ask again, for a race that begins now."""
-        if self._delay is None:
-            return self._plan
-        plan = self._plan
-        return HedgePlan(self._delay.delay_s(now), plan.hedges, plan.early_failure)
+        plan = self.plan
+        return HedgePlan(self.hedge_after_s(now), plan.hedges, plan.early_failure)
 
     def hedge_after_s(self, now: float) -> float:
         """Return the hedge delay at an instant of the gateway's clock, in seconds."""
-        return self._plan.hedge_after_s if self._delay is None else self._delay.delay_s(now)
+        return self.plan.hedge_after_s if self.delay is None else self.delay.delay_s(now)
 
     def deadline_line(self, request: "Request", now: float) -> bytes:
-        """Return the header line that has what is left for an attempt, or nothing."""
-        if not self.deadline_header:
-            return b""
+        """Return the header line that has what is left for an attempt. There is a `deadline_header`."""
         left_ms = max(int((request.deadline_at - now) * 1000), 1)
         unit = b"m" if self.deadline_header == GRPC_TIMEOUT else b""
         return b"%b: %d%b\r\n" % (self.deadline_header, left_ms, unit)
@@ -151,7 +131,7 @@ class RoutesOfPath:
 class RouteTable:
     """All routes of a worker. `match` takes as long for 64 of them as for one."""
 
-    __slots__ = ("_deepest", "_exact", "_prefixes", "passes_headers", "routes", "unmatched_detail")
+    __slots__ = ("_deepest", "_exact", "_prefixes", "match", "passes_headers", "routes", "unmatched_detail")
 
     def __init__(self, routes: Iterable[Route], paths: Iterable[bytes], prefixes: Iterable[bytes]) -> None:
         """`paths` and `prefixes` are those of the routes, in their order; each route has one, the other is empty."""
@@ -165,17 +145,22 @@ class RouteTable:
                 self._prefixes.setdefault(prefix.rstrip(b"/"), RoutesOfPath()).add(route)
         self._deepest = max((prefix.count(b"/") for prefix in self._prefixes), default=-1)
         """The most segments of a prefix; -1 if there is none."""
-        self.passes_headers = any(route.forwarding is not None for route in self.routes)
+        self.match: Callable[[bytes], RoutesOfPath | None] = self._exact.get
+        """Return the routes of exactly a path, else of its longest prefix on a border of segments (R01), or None."""
+        if self._prefixes:
+            self.match = self._match
+        self.passes_headers = any(
+            route.forwarding is not None or route.rules is not None for route in self.routes
+        )
         self.unmatched_detail = "no route has this path"
         """Of a 404."""
         if len(self._exact) == 1 and not self._prefixes:
             (path,) = self._exact
             self.unmatched_detail = f"the only path here is {path.decode('ascii')}"
 
-    def match(self, path: bytes) -> RoutesOfPath | None:
-        """Return the routes of exactly this path, else of its longest prefix on a border of segments (R01)."""
+    def _match(self, path: bytes) -> RoutesOfPath | None:
         found = self._exact.get(path)
-        if found is not None or self._deepest < 0:
+        if found is not None:
             return found
         if not path.startswith(b"/"):  # `*`, or the authority of a CONNECT
             return None

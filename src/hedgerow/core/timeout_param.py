@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-DEFAULT_PARAMETER: Final = b"timeout"
-_EQUALS: Final = ord("=")
+DEFAULT_PREFIX: Final = b"timeout="
 _GRPC_DIGITS: Final = 8
 _GRPC_UNITS: Final = {
     b"H": 3_600_000_000_000,
@@ -32,19 +31,20 @@ Timeout: TypeAlias = int | InvalidTimeout
 
 
 def parse_timeout_ms(
-    query: bytes, *, default_ms: int, max_ms: int, parameter: bytes = DEFAULT_PARAMETER
+    query: bytes, *, default_ms: int, max_ms: int, prefix: bytes = DEFAULT_PREFIX
 ) -> Timeout:
-    """Return the timeout from a raw query string; other parameters are ignored.
+    """Return the timeout from a raw query string; `prefix` is its parameter and `=`. Other parameters are ignored.
 
     Decimal ASCII digits only, after percent-decoding; `int()` alone would accept ` 5 `, `1_000` and `٣`.
     Absent means `default_ms`; anything above `max_ms`, however long, means `max_ms`.
     """
-    if not query:
+    if not query or not prefix:
         return default_ms
-    if query.startswith(parameter):  # the usual query has nothing else
-        digits = query[len(parameter) + 1 :]
-        if digits.isdigit() and query[len(parameter)] == _EQUALS:  # of bytes: ASCII alone
-            return _milliseconds(digits, max_ms, parameter)
+    if query.startswith(prefix):  # the usual query has nothing else
+        digits = query[len(prefix) :]
+        if digits.isdigit():  # of bytes: ASCII alone
+            return _milliseconds(digits, max_ms, prefix)
+    parameter = prefix[:-1]
     pairs = (pair.partition(b"=") for pair in query.split(b"&"))
     given = [_decoded(value) for name, _, value in pairs if _decoded(name) == parameter]
     if not given:
@@ -56,7 +56,7 @@ def parse_timeout_ms(
         return InvalidTimeout(
             f"{name} is {_quoted(given[0])}; it must be a whole number of milliseconds, like 900"
         )
-    return _milliseconds(given[0], max_ms, parameter)
+    return _milliseconds(given[0], max_ms, prefix)
 
 
 def parse_timeout_header(name: bytes, value: bytes, max_ms: int) -> Timeout:
@@ -67,7 +67,7 @@ def parse_timeout_header(name: bytes, value: bytes, max_ms: int) -> Timeout:
     """
     if name != b"grpc-timeout":
         if value.isdigit():
-            return _milliseconds(value, max_ms, name)
+            return _milliseconds(value, max_ms, name + b"=")
         accepted = "a whole number of milliseconds, like 900"
     else:
         digits, nanoseconds = value[:-1], _GRPC_UNITS.get(value[-1:], 0)
@@ -90,14 +90,14 @@ def _decoded(part: bytes) -> bytes:
     return unquote_to_bytes(part.replace(b"+", b" "))
 
 
-def _milliseconds(digits: bytes, max_ms: int, name: bytes) -> Timeout:
+def _milliseconds(digits: bytes, max_ms: int, prefix: bytes) -> Timeout:
     if len(digits) > _CLAMPED_FROM_DIGITS:
         digits = digits.lstrip(b"0")
         if len(digits) > _CLAMPED_FROM_DIGITS:
             return max_ms
     timeout_ms = int(digits or b"0")
     if timeout_ms == 0:
-        return _zero(name)
+        return _zero(prefix[:-1])
     return min(timeout_ms, max_ms)
 
 

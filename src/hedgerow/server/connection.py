@@ -6,6 +6,7 @@ from http import HTTPStatus
 from math import inf
 from typing import Final
 
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.request import Cancellable, Request
 from hedgerow.core.response import Response
 from hedgerow.eventloop.event_handler import EventHandler
@@ -36,13 +37,15 @@ class ClientConnection(EventHandler):
     """
 
     __slots__ = (
-        "_address", "_answering", "_backing_off", "_backs_off_until", "_closing", "_context", "_eof", "_fd", "_paused",
-        "_processing", "_reader", "_reading_body", "_reading_head", "_request", "_stream", "_yielding", "idle_since",
+        "_address", "_answering", "_backing_off", "_backs_off_until", "_closing", "_context", "_eof", "_fd",
+        "_passes_headers", "_paused", "_processing", "_reader", "_reading_body", "_reading_head", "_request",
+        "_stream", "_yielding", "idle_since",
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, sock: socket.socket) -> None:
         """Raises OSError if the socket, which is the caller's then, cannot be watched."""
         self._context = context
+        self._passes_headers = context.passes_headers
         self._stream = Stream(context.loop, sock)
         self._stream.owner = self
         self._fd = sock.fileno()
@@ -241,7 +244,7 @@ class ClientConnection(EventHandler):
                 self._reject(reader.rejected, reader.rejected_bytes_arrived_at)
             elif reader.has_unparsed:
                 reader.parse()
-                if self._context.passes_headers and reader.take_continue():
+                if self._passes_headers and reader.take_continue():
                     self._stream.write(_CONTINUE)
             else:
                 self._become_idle()
@@ -261,35 +264,38 @@ class ClientConnection(EventHandler):
         if self._reading_head:  # this head is whole; the next one has a timeout of its own
             self._reading_head = False
             self._context.timeouts.head_finished(self)
-        if self._context.passes_headers:
-            self._prepare(request)
+        if request.message is not None:
+            self._prepare(request.message)
         self._request = request
         answering = self._context.handler.handle(request, self)
         # Not `self._request is not None`: mypy takes it for what it was set to above, and compiled it raises TypeError.
         if self.is_answering:
             self._answering = answering
 
-    def _prepare(self, request: Request) -> None:
+    def _prepare(self, message: ClientMessage) -> None:
         """Add what is passed on of the connection to the request."""
         if self._reading_body:
             self._reading_body = False
             self._context.timeouts.body_finished(self)
         if not self._address:
             self._address = peer_address(self._stream.sock)
-        request.client = self._address
+        message.address = self._address
 
     def _become_idle(self) -> None:
         """Called when no request is under way; a part of one may be."""
+        if not self._reader.has_partial_request:
+            return
+        timeouts = self._context.timeouts
         if self._reader.has_partial_body:
             if not self._reading_body:
                 self._reading_body = True
-                self._context.timeouts.body_started(self, self._context.loop.clock())
+                timeouts.body_started(self, self._context.loop.clock())
             if self._reading_head:
                 self._reading_head = False
-                self._context.timeouts.head_finished(self)
-        elif self._reader.has_partial_head and not self._reading_head:
+                timeouts.head_finished(self)
+        elif not self._reading_head:
             self._reading_head = True
-            self._context.timeouts.head_started(self, self._context.loop.clock())
+            timeouts.head_started(self, self._context.loop.clock())
 
     def _update_reading(self) -> None:
         self._pause(
@@ -316,8 +322,8 @@ class ClientConnection(EventHandler):
         if request is None or self._stream.closed:
             return
         self._request = self._answering = None
-        if request.body_bytes:
-            self._reader.release_body(request.body_bytes)
+        if request.message is not None and request.message.body_bytes:
+            self._reader.release_body(request.message.body_bytes)
         keep_alive = request.keep_alive and not self._context.draining
         connection = b"" if keep_alive else _CLOSE
         if keep_alive and request.announce_keep_alive:

@@ -33,4 +33,5 @@ class ParsedRequestCache:
         """Add a parsed request. A full cache is emptied first: requests that recur come back at once."""
         if len(self._parsed) >= MAX_CACHED_REQUESTS:
             self._parsed.clear()
-        self._parsed[data] = (request.method, request.path, request.query, request.head)
+        head = request.message.head if request.message is not None else None
+        self._parsed[data] = (request.method, request.path, request.query, head)

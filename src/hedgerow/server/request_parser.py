@@ -11,7 +11,7 @@ from typing import Final
 
 import httptools
 
-from hedgerow.core.forwarding import RequestHead
+from hedgerow.core.forwarding import ClientMessage, RequestHead
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response, problem_response
 from hedgerow.core.trace_context import parse_trace_context
@@ -117,15 +117,16 @@ class RequestParser:
         if parsed is not None:
             method, path, query, head = parsed
             self._request_id = self._next_id()
-            self._on_request(
-                Request(method, path, query, request_id=self._request_id, arrived_at=arrived_at, head=head)
-            )
+            request = Request(method, path, query, request_id=self._request_id, arrived_at=arrived_at)
+            if head is not None:
+                request.message = ClientMessage(head)
+            self._on_request(request)
             return
         self._requests = 0
         self._parse(data, arrived_at)
-        request, self._cacheable = self._cacheable, None
-        if self._requests == 1 and request is not None and not self.partial:
-            self._cache.put(data, request)
+        found, self._cacheable = self._cacheable, None
+        if self._requests == 1 and found is not None and not self.partial:
+            self._cache.put(data, found)
 
     def _parse(self, data: bytes, arrived_at: float) -> None:
         self._fed_at = arrived_at
@@ -245,7 +246,7 @@ class RequestParser:
             keep_alive=keep_alive,
             announce_keep_alive=version == "1.0",
             trace=parse_trace_context(self._traceparent, self._tracestate) if self._traceparent else None,
-            head=self._kept_head() if self._max_body_bytes is not None else None,
+            message=ClientMessage(self._kept_head()) if self._max_body_bytes is not None else None,
         )
         self._requests += 1
         self._cacheable = None if is_unique or self._has_body else request
@@ -265,9 +266,11 @@ class RequestParser:
         if request is not None and body is not None:
             self._body = None
             self.partial = self.wants_continue = False
-            request.body = body.whole()
-            request.body_bytes = body.size
-            request.body_arrived_at = self._fed_at
+            message = request.message
+            assert message is not None  # noqa: S101 (for mypy: there are bodies only where messages are kept)
+            message.body = body.whole()
+            message.body_bytes = body.size
+            message.body_arrived_at = self._fed_at
             self._on_request(request)
 
     def _kept_head(self) -> RequestHead:
@@ -281,7 +284,8 @@ class RequestParser:
         """Read the body before the request is handled; or, where its route accepts none, have that answered."""
         self._request = request
         if limit < 0:
-            request.has_refused_body = True
+            assert request.message is not None  # noqa: S101 (for mypy)
+            request.message.has_refused_body = True
             request.keep_alive = False
             self._on_request(request)
             return

@@ -53,8 +53,8 @@ class RequestReader:
         return len(self.pipeline) > 0 or len(self._unparsed) > 0
 
     @property
-    def has_partial_head(self) -> bool:
-        """Return whether a part of a request head was parsed, and not all of it."""
+    def has_partial_request(self) -> bool:
+        """Return whether a part of a request was parsed, and not all of it: of its head, or of its body."""
         return self._parser.partial
 
     @property

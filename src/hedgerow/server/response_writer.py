@@ -39,7 +39,7 @@ def serialize_response(
     Server-Timing: no caller has to compute a duration. A connection rejected before anything was read arrived when
     it was accepted. A response to HEAD has no body, but the length that GET would have.
     """
-    if response.is_passed_on:
+    if not response.content_type:
         return _serialize_passed_on(
             response,
             request_id,

@@ -7,7 +7,9 @@ import ssl
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
+from hedgerow.core.request import Request
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
@@ -82,22 +84,42 @@ class UpstreamConnection(EventHandler):
         """Send the attempt's request; this connection is idle, or has just been opened."""
         self.attempt = attempt
         self.state = ACTIVE
-        request = attempt.request
-        route = request.route
-        if route is None:
+        if attempt.request.message is None:
             self._response.begin()
         else:
-            passes_on = request.forwarded is not None
-            is_head = passes_on and request.method == b"HEAD"
-            self._response.begin(route.max_response_body, passes_on=passes_on, is_head=is_head)
+            self._begin_by_route(attempt.request, attempt.request.message)
         if self._stream is not None:
-            self._stream.write(self._pool.request_writer.serialize(attempt, self._pool.loop.clock()))
+            self._stream.write(self._pool.request_writer.serialize(attempt))
+
+    def _begin_by_route(self, request: Request, message: ClientMessage) -> None:
+        route = request.route
+        if route.rules is None:
+            self._response.begin()
+            return
+        passes_on = message.forwarded is not None
+        self._response.begin_by_rules(
+            route.rules,
+            route.max_response_body,
+            passes_on=passes_on,
+            is_head=passes_on and request.method == b"HEAD",
+        )
 
     def abandon(self) -> None:
         """Called when the race is over and our attempt is still running: it is a loser."""
         if self.attempt is not None:
             self.attempt.is_loser = True
             self._pool.attempt_abandoned(self)
+
+    @property
+    def has_unsent_message(self) -> bool:
+        """Return whether it has an attempt that passes a client's request on, and has not sent it yet.
+
+        What a client asks for is not done once more in vain: such a loser stays unsent.
+        """
+        if self.state != CONNECTING or self.attempt is None:
+            return False
+        message = self.attempt.request.message
+        return message is not None and message.forwarded is not None
 
     @property
     def is_handshaking(self) -> bool:
@@ -213,7 +235,13 @@ class UpstreamConnection(EventHandler):
     # -- how a response ends
 
     def _finish(self, *, reusable: bool) -> None:
-        outcome = self._classify()
+        response = self._response
+        rules = response.rules
+        if rules is None:
+            outcome = self._pool.classify(response.status, response.take_body())
+        else:
+            section = response.take_header_section()
+            outcome = rules.classify(response.status, section, response.take_body(), is_head=response.is_head)
         if reusable:
             self.state = IDLE
             if not self.reused:
@@ -221,14 +249,6 @@ class UpstreamConnection(EventHandler):
         else:
             self.close()
         self._finish_attempt(outcome)
-
-    def _classify(self) -> Outcome:
-        response, attempt = self._response, self.attempt
-        route = attempt.request.route if attempt is not None else None
-        if route is None or route.rules is None:
-            return self._pool.classify(response.status, response.take_body())
-        section = response.take_header_section()
-        return route.rules.classify(response.status, section, response.take_body(), is_head=response.is_head)
 
     def _keep_tls_session(self) -> None:
         """Keep the session for new connections. The server has sent its ticket by the first response."""

@@ -65,7 +65,7 @@ class ConnectionPool(AttemptSender):
         self._reaps_losers = False
         self._unneeded: dict[UpstreamConnection, None] = {}
         """Connections that are being opened, and whose attempt has lost or ended."""
-        self.request_writer = RequestWriter(target, user_agent)
+        self.request_writer = RequestWriter(target, user_agent, loop.clock)
 
     # -- called by the gateway
 
@@ -119,12 +119,7 @@ class ConnectionPool(AttemptSender):
         """Let the loser run on for its grace, or close its connection."""
         if connection.state == CONNECTING:
             self._unneeded[connection] = None
-        attempt = connection.attempt
-        # What a client asked for is not asked once more in vain: a loser that was not sent stays unsent.
-        is_unsent = (
-            connection.state == CONNECTING and attempt is not None and attempt.request.head is not None
-        )
-        if is_unsent or not self._drains_losers:
+        if not self._drains_losers or connection.has_unsent_message:
             self._end_loser(connection, CANCELLED)
             return
         now = self.loop.clock()

@@ -7,6 +7,7 @@ from typing import Final
 
 import httptools
 
+from hedgerow.core.answer_rules import AnswerRules
 from hedgerow.core.header_fields import header_value
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.settings import UpstreamLimits
@@ -22,31 +23,27 @@ class ResponseReader:
 
     __slots__ = (
         "_body", "_head", "_keep_alive", "_limits", "_max_body_bytes", "_max_wire_bytes", "_parser", "_passes_on",
-        "_refused", "is_complete", "is_head", "status", "wire_bytes",
+        "_refused", "is_complete", "is_head", "rules", "status", "wire_bytes",
     )  # fmt: skip
 
     def __init__(self, limits: UpstreamLimits) -> None:
         self._limits = limits
         self._parser = httptools.HttpResponseParser(self)
         self._refused: Failure | None = None
+        self.rules: AnswerRules | None = None
+        """Those of the route; None: the pool's."""
         self.is_head = False
         """The response is one to HEAD."""
         self._passes_on = False
+        """The client gets it as it is."""
+        self._max_body_bytes = limits.max_body_bytes
+        self._max_wire_bytes = limits.max_wire_bytes
         self.begin()
 
-    def begin(self, max_body_bytes: int = 0, *, passes_on: bool = False, is_head: bool = False) -> None:
-        """Expect a response: a request is about to be sent.
-
-        `max_body_bytes` is the route's limit, 0 where it has none of its own. `passes_on`: the client gets the
-        answer as it is. A response to HEAD has no body, whatever its headers say (RFC 9112 section 6.3).
-        """
-        if self.is_head:  # llhttp still waits for the body
-            self.restart()
-        self.is_head = is_head
-        self._passes_on = passes_on
-        limits = self._limits
-        self._max_body_bytes = max_body_bytes or limits.max_body_bytes
-        self._max_wire_bytes = limits.max_wire_bytes + max_body_bytes
+    def begin(self) -> None:
+        """Expect a response: a request is about to be sent."""
+        if self.rules is not None:
+            self._set_rules(None, self._limits.max_body_bytes, passes_on=False, is_head=False)
         self.status = 0
         """Of the final response; 0 until its header section is whole."""
         self.wire_bytes = 0
@@ -55,6 +52,27 @@ class ResponseReader:
         self._head = b""
         self._body: bytes | bytearray = b""
         self._keep_alive = False
+
+    def begin_by_rules(
+        self, rules: AnswerRules, max_body_bytes: int, *, passes_on: bool, is_head: bool
+    ) -> None:
+        """Expect a response whose body has at most this many bytes. `passes_on`: the client gets it as it is.
+
+        A response to HEAD has no body, whatever its headers say (RFC 9112 section 6.3).
+        """
+        self.begin()
+        self._set_rules(rules, max_body_bytes, passes_on=passes_on, is_head=is_head)
+
+    def _set_rules(
+        self, rules: AnswerRules | None, max_body_bytes: int, *, passes_on: bool, is_head: bool
+    ) -> None:
+        self.rules = rules
+        if self.is_head:  # llhttp still waits for the body
+            self.restart()
+        self.is_head = is_head
+        self._passes_on = passes_on
+        self._max_body_bytes = max_body_bytes
+        self._max_wire_bytes = self._limits.max_wire_bytes + (max_body_bytes if passes_on else 0)
 
     def restart(self) -> None:
         """Forget what came before: the request is sent again, on a new connection."""

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from integration.conftest import Serve
 
 from hedgerow.settings.routes import HeaderRule, HedgeRule, RouteRule, SuccessRule, TimeoutRule
+from integration.conftest import Serve
 from support.passing import ONCE, exchange, passing_upstream, routing
 from support.raw_http import ok
 

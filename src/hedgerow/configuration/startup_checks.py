@@ -59,12 +59,12 @@ def check_named_files(environment: Mapping[str, str], *, is_tls: bool, is_traced
     Certificates are parsed where the upstream needs them (`is_tls`); it takes 20 ms for all that the web uses.
     """
     checks: dict[str, Callable[[str], str]] = {
-        "SSL_CERT_FILE": _certificates_problem if is_tls else _file_problem,
+        "SSL_CERT_FILE": _certificates_problem if is_tls else file_problem,
         "SSL_CERT_DIR": _directories_problem,
         "SSLKEYLOGFILE": _append_problem,
     }
     if is_traced:
-        checks |= dict.fromkeys(_EXPORTER_FILES, _file_problem)
+        checks |= dict.fromkeys(_EXPORTER_FILES, file_problem)
     for variable, problem_of in checks.items():
         path = environment.get(variable)
         problem = problem_of(path) if path is not None else ""
@@ -87,7 +87,7 @@ def check_tracing(share: float, source: str) -> None:
 
 
 def _certificates_problem(path: str) -> str:
-    problem = _file_problem(path)
+    problem = file_problem(path)
     if not problem:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
@@ -96,7 +96,7 @@ def _certificates_problem(path: str) -> str:
     return problem
 
 
-def _file_problem(path: str) -> str:
+def file_problem(path: str) -> str:
     """Return what is accepted in place of a file that cannot be read, or nothing if it can."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (a path of any text)

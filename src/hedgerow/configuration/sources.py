@@ -7,8 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from hedgerow.configuration.file import Document, Given, Place, read_document, read_settings
+from hedgerow.settings.effective_routing import effective_routing
 from hedgerow.settings.errors import InvalidSetting, UnknownSetting, quoted
 from hedgerow.settings.schema import AUTO, Setting, Settings, all_settings, convert
+from hedgerow.settings.upstream_url import EMBEDDED_TARGET
 
 PREFIX: Final = "HEDGEROW_"
 SIMULATE_PREFIX: Final = "HEDGEROW_SIMULATE_"
@@ -25,12 +27,26 @@ _SERVICE_NAME: Final = (
 _SERVICE_PORT_VALUE: Final = r"(tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+"
 
 
+DEFAULT_ROUTE_SETTINGS: Final = {
+    "upstream": "endpoints of [upstreams.NAME]",
+    "hedge_after_ms": "hedge.after of each route",
+    "hedges": "hedge.max_hedges of each route",
+    "hedge_on_failure": "hedge.retry_on_failure of each route",
+    "default_timeout_ms": "timeout.default of each route",
+    "max_timeout_ms": "timeout.max of each route",
+    "losers": "losers of [upstreams.NAME]",
+    "loser_grace_ms": "loser_grace of [upstreams.NAME]",
+}
+"""Settings that describe the default route, and what has their part where a file has routes."""
+
+
 class Effective(msgspec.Struct, frozen=True):
     """The settings in effect, and where each came from."""
 
     settings: Settings
     sources: dict[str, str]
-    """By the name of the field, for those that are not the default: `--port`, `HEDGEROW_PORT`, or a file and line."""
+    """By the name of the field, for those that are not the default: `--port`, `HEDGEROW_PORT`, or a file and line.
+    Endpoints of an upstream by `upstreams.NAME`."""
     ignored: list[str]
     """Variables that an orchestrator has set (`is_service_variable`)."""
 
@@ -40,7 +56,14 @@ class Effective(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         """Return all settings as lines of TOML, redacted, each with where it comes from."""
-        lines = [self._line(setting) for setting in all_settings().values()]
+        hidden = DEFAULT_ROUTE_SETTINGS if self.settings.routes else {}
+        lines = [self._line(setting) for setting in all_settings().values() if setting.name not in hidden]
+        if self.settings.routes:
+            from hedgerow.configuration.summary import describe_routing  # noqa: PLC0415 (for files that have routes)
+
+            lines += [
+                f"# {line}" for line in describe_routing(effective_routing(self.settings, EMBEDDED_TARGET))
+            ]
         lines += [f"# {quoted(name)} is ignored: it is a Service's" for name in self.ignored]
         return "\n".join(lines)
 
@@ -83,9 +106,13 @@ def effective_settings(
     if document is not None and not document.values.keys().isdisjoint(TABLES):
         from hedgerow.configuration.routing import read_routing  # noqa: PLC0415 (30 ms, for files that have routes)
 
-        chosen |= read_routing(document)._asdict()
-        if chosen["routes"]:
+        routing = read_routing(document)
+        chosen |= routing._asdict()
+        if routing.routes:
             _check_no_default_route(values, document.place.at("routes", 0))
+        for upstream in routing.upstreams:
+            place = document.place.at("upstreams", upstream.name, "endpoints")
+            sources[f"upstreams.{upstream.name}"] = place.source
     effective = Effective(Settings(**chosen), sources, ignored)
     _check_together(effective)
     return effective
@@ -160,19 +187,6 @@ def _given_values(
         and not is_service_variable(setting.variable, environment[setting.variable])
     }
     return [file, variables, {name: Given(text, settings[name].flag) for name, text in flags.items()}]
-
-
-DEFAULT_ROUTE_SETTINGS: Final = {
-    "upstream": "endpoints of [upstreams.NAME]",
-    "hedge_after_ms": "hedge.after of each route",
-    "hedges": "hedge.max_hedges of each route",
-    "hedge_on_failure": "hedge.retry_on_failure of each route",
-    "default_timeout_ms": "timeout.default of each route",
-    "max_timeout_ms": "timeout.max of each route",
-    "losers": "losers of [upstreams.NAME]",
-    "loser_grace_ms": "loser_grace of [upstreams.NAME]",
-}
-"""Settings that describe the default route, and what has their part where a file has routes."""
 
 
 def _check_no_default_route(values: list[dict[str, Given]], first_route: Place) -> None:

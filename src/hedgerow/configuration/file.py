@@ -5,10 +5,12 @@ import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hedgerow.configuration.toml_lines import KeyPath, line_of, lines_of
 from hedgerow.settings.errors import InvalidSetting, SettingsError, UnknownSetting, quoted
+
+if TYPE_CHECKING:
+    from hedgerow.configuration.toml_lines import KeyPath
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """A longer file was not written for this, and parsing it would hold up the start for a second or more."""
@@ -28,7 +30,7 @@ class Given(NamedTuple):
 class Place:
     """Where in a file a value is, for messages."""
 
-    def __init__(self, file: str, lines: Callable[[], dict[KeyPath, int]], path: KeyPath = ()) -> None:
+    def __init__(self, file: str, lines: "Callable[[], dict[KeyPath, int]]", path: "KeyPath" = ()) -> None:
         """`lines` is called where a line is named: most files are right, and need none."""
         self._file = file
         self._lines = lines
@@ -41,6 +43,8 @@ class Place:
     @property
     def line(self) -> str:
         """`'/etc/h.toml', line 3`."""
+        from hedgerow.configuration.toml_lines import line_of  # noqa: PLC0415 (as for tomllib, below)
+
         line = line_of(self.path, self._lines())
         return quoted(self._file) if line is None else f"{quoted(self._file)}, line {line}"
 
@@ -85,6 +89,8 @@ class Document(NamedTuple):
 
 def read_document(path: str, named_by: str) -> Document:
     """Return what a file holds; `named_by` is the flag or the variable that named it. Raises InvalidSetting."""
+    from hedgerow.configuration.toml_lines import lines_of  # noqa: PLC0415 (as for tomllib, below)
+
     text = _read(path, named_by)
     return Document(_parse(text, path, named_by), Place(path, cache(lambda: lines_of(text))))
 

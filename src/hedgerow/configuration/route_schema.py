@@ -5,6 +5,8 @@ The defaults are those of `settings.routes`. docs/reference/routes.md is made fr
 
 from typing import Final
 
+import msgspec
+
 from hedgerow.configuration.file import Place
 from hedgerow.configuration.hedge_schema import HEDGE
 from hedgerow.configuration.route_values import (
@@ -17,10 +19,11 @@ from hedgerow.configuration.route_values import (
     PREFIX,
     HeaderValues,
 )
-from hedgerow.configuration.table import Key, Table
+from hedgerow.configuration.table import Key, OneKey, Table
 from hedgerow.configuration.units import Milliseconds, Size, Statuses
 from hedgerow.configuration.values import Flag, JsonDocument, ListOf, Renamed, Word
 from hedgerow.settings.routes import (
+    FINAL_STATUS,
     MAX_BODY_BYTES,
     HeaderRule,
     RouteRule,
@@ -91,7 +94,7 @@ HEADERS: Final = Table(
             "set",
             HeaderValues(),
             "put in place of the client's; values are shown nowhere",
-            example='{ authorization = "Bearer …" }',
+            example='{ authorization = "Bearer ..." }',
         ),
         Key("remove", ListOf(HEADER_NAME), "not passed on", example='["cookie"]'),
     ),
@@ -99,28 +102,17 @@ HEADERS: Final = Table(
 )
 
 
-class _Final:
-    """`{ status = […] }`: a table with one key, so that there is room for others."""
-
-    accepted: Final = 'a table like { status = ["400-407"] }'
-    statuses: Final = Statuses()
-    description: Final = "statuses that end the race at once, and are passed on"
-
-    def read(self, value: object, place: Place) -> StatusRanges:
-        if not isinstance(value, dict):
-            raise place.reject(value, self.accepted)
-        for key in value:
-            if key != "status":
-                raise place.reject_key(key, ["status"])
-        if "status" not in value:
-            raise place.at("status").missing(self.statuses.accepted)
-        return self.statuses.read(value["status"], place.at("status"))
-
-    def show(self, value: StatusRanges) -> str:
-        return f"{{ status = {self.statuses.show(value)} }}"
+class _FinalRule(msgspec.Struct, frozen=True, kw_only=True):
+    status: StatusRanges = FINAL_STATUS
 
 
-FINAL: Final = _Final()
+FINAL: Final = OneKey(
+    Table(
+        _FinalRule,
+        (Key("status", Statuses(), "statuses that end the race at once, and are passed on"),),
+        'a table like { status = ["400-407"] }',
+    )
+)
 
 ROUTE: Final = Table(
     RouteRule,

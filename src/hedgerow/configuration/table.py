@@ -1,7 +1,8 @@
 """Tables of the file, described key by key: reading and the reference documentation are made from the same rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -81,10 +82,7 @@ class Table(Generic[Rule]):
 
     def default_of(self, key: Key) -> Any:
         """Return the default of a key, or `msgspec.NODEFAULT`."""
-        field = next(one for one in msgspec.structs.fields(self.struct) if one.name == key.target)
-        if field.default_factory is not msgspec.NODEFAULT:
-            return field.default_factory()
-        return field.default
+        return _defaults(self.struct)[key.target]
 
     def show(self, value: Rule) -> str:
         """Return what was said, without what is the default anyway, as an inline table."""
@@ -95,27 +93,35 @@ class Table(Generic[Rule]):
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
 
 
+@cache
+def _defaults(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return {
+        field.name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        for field in msgspec.structs.fields(struct)
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class OrWord:
-    """A word that stands for a value of the settings, or what another reader reads."""
+    """A word that stands for a value of the settings, or a table."""
 
     word: str
     meaning: Any
-    reader: Reader
+    table: Table[Any]
 
     @property
     def accepted(self) -> str:
-        return f"{self.reader.accepted}, or {shown_text(self.word)}"
+        return f"{self.table.accepted}, or {shown_text(self.word)}"
 
     def read(self, value: object, place: Place) -> Any:
         if value == self.word:
             return self.meaning
         if isinstance(value, str):
             raise place.reject(value, self.accepted)
-        return self.reader.read(value, place)
+        return self.table.read(value, place)
 
     def show(self, value: Any) -> str:
-        return shown_text(self.word) if value == self.meaning else self.reader.show(value)
+        return shown_text(self.word) if value == self.meaning else self.table.show(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +144,40 @@ class OrTable:
 
     def show(self, value: Any) -> str:
         return self.table.show(value) if isinstance(value, self.table.struct) else self.single.show(value)
+
+
+@dataclass(frozen=True, slots=True)
+class OneKey:
+    """A table with one key, of which the value is all there is to it; so there is room for others."""
+
+    table: Table[Any]
+
+    @property
+    def accepted(self) -> str:
+        return self.table.accepted
+
+    @property
+    def _key(self) -> Key:
+        return self.table.keys[0]
+
+    def read(self, value: object, place: Place) -> Any:
+        return getattr(self.table.read(value, place), self._key.target)
+
+    def show(self, value: Any) -> str:
+        return f"{{ {self._key.name} = {self._key.show(value)} }}"
+
+
+def nested_table(reader: Reader) -> Table[Any] | None:
+    """Return the table that a reader may read, if there is one."""
+    if isinstance(reader, Table):
+        return reader
+    return reader.table if isinstance(reader, OrWord | OrTable | OneKey) else None
+
+
+def walk(table: Table[Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Table[Any], Key]]:
+    """Yield each key of a table and of those within it: where it is, its table and itself."""
+    for key in table.keys:
+        yield (*path, key.name), table, key
+        inner = nested_table(key.reader)
+        if inner is not None:
+            yield from walk(inner, (*path, key.name))

@@ -15,6 +15,8 @@ def check_tls(rule: TlsRule, place: Place) -> None:
         accepted = file_problem(path) if path is not None else ""
         if accepted:
             raise place.at(name).reject(path, accepted)
+    if rule.ca_file is None and rule.cert_file is None:
+        return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ca_file, cert_file, key_file = rule.ca_file, rule.cert_file, rule.key_file
     if ca_file is not None:

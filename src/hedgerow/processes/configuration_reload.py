@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from time import time
+from typing import TYPE_CHECKING, TypeAlias
 
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.configuration.reload import Reloaded
 from hedgerow.settings import Settings, SettingsError
 from hedgerow.telemetry.status import ConfigurationStatus
 
-Reload = Callable[[Settings], Reloaded]
+if TYPE_CHECKING:
+    from hedgerow.configuration.reload import Reloaded
+
+Reload: TypeAlias = Callable[[Settings], "Reloaded"]
 """Reads the configuration again, beside the settings that are in effect. Raises SettingsError."""
 
 

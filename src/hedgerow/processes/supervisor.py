@@ -12,7 +12,6 @@ import socket
 from typing import Final
 
 from hedgerow.admin.server import AdminServer
-from hedgerow.configuration.summary import first_routes, in_matching_order
 from hedgerow.processes.admin_endpoints import AdminEndpoints
 from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.configuration_reload import ConfigurationReload, Reload
@@ -153,6 +152,9 @@ class Supervisor:
         settings = self._settings
         operations = f"{_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json"
         if settings.routes:
+            # Few need it, and all would load it.
+            from hedgerow.configuration.summary import first_routes, in_matching_order  # noqa: PLC0415
+
             first = in_matching_order(settings.routes)[0]
             self._output.write(
                 f"hedgerow: answering on {_url(sock)}\n"

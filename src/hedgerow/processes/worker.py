@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
+from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -29,7 +30,6 @@ from hedgerow.eventloop.poller import READABLE, Poller
 from hedgerow.gateway import Gateway, Policy
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
-from hedgerow.net.tls import client_context
 from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
 from hedgerow.processes.control_channel import (
     ControlEndpoint,
@@ -49,11 +49,13 @@ from hedgerow.processes.process_tuning import (
 )
 from hedgerow.server.server import IDLE_GRACE_S, HttpServer
 from hedgerow.settings import DescriptorBudget, Settings, Target
+from hedgerow.settings.routes import UpstreamRule
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
-from hedgerow.upstream.connector import Connector, NameLookup
-from hedgerow.upstream.pool import ConnectionPool
+from hedgerow.upstream.connection_budget import ConnectionBudget
+from hedgerow.upstream.names import NameLookup
+from hedgerow.upstream.opening import open_upstream
 
 if TYPE_CHECKING:
     from hedgerow.telemetry.tracing import Tracing
@@ -84,6 +86,8 @@ class System:
     make_poller: Callable[[], Poller] = select.epoll
     make_resolver: Callable[[EventLoop], NameResolver] = Resolver
     open_socket: OpenSocket = open_outgoing_socket
+    make_random: Callable[[], Random] = Random
+    """Decides among endpoints; no secret depends on it."""
     max_descriptors: Callable[[], int] = raise_descriptor_limit
 
 
@@ -112,26 +116,24 @@ class Worker:
         self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
         self.tracing = start_tracing(settings, target, self.logs.log)
         self.resolver = system.make_resolver(self.loop)
-        connector = Connector(
-            target,
-            settings.upstream_limits,
-            self.loop,
-            self.resolver,
-            client_context() if target.tls else None,
-            open_socket=system.open_socket,
-        )
-        self.pool = ConnectionPool(
-            target,
-            settings.upstream_limits,
-            max_connections=budget.max_upstream_connections,
-            attempts_per_request=1 + settings.hedges,
-            losers=settings.losers,
+        rule = UpstreamRule(
+            name="default",
+            endpoints=(target,),
+            losers=settings.losers.value,
             loser_grace_s=settings.loser_grace_ms / 1000,
+        )
+        self.pool = open_upstream(
+            rule,
+            settings.upstream_limits,
+            ConnectionBudget(budget.max_upstream_connections),
+            attempts_per_request=1 + settings.hedges,
             classify=classify_response,
             loop=self.loop,
-            connector=connector,
+            resolver=self.resolver,
             observer=self.recorder,
             user_agent=f"hedgerow/{__version__}",
+            open_socket=system.open_socket,
+            random=system.make_random(),
         )
         plan = HedgePlan(
             settings.hedge_after_ms / 1000, settings.hedges, EarlyFailure(settings.hedge_on_failure)
@@ -154,7 +156,6 @@ class Worker:
             on_rejected=self.recorder.request_rejected,
             balancer=balancer,
         )
-        connector.start()
 
     def start(self, sock: socket.socket) -> None:
         """Answer clients that connect to `sock`, which belongs to the worker from now on; raises OSError."""

@@ -6,6 +6,7 @@ import pytest
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.net.tls import client_context, error_text, read_failure, server_name
+from hedgerow.settings.routes import TlsRule
 
 
 def ssl_error(reason: str) -> ssl.SSLError:
@@ -21,7 +22,7 @@ def certificate_error() -> ssl.SSLCertVerificationError:
 
 
 def test_u05_the_context_verifies_and_speaks_tls_1_2_or_later() -> None:
-    context = client_context()
+    context = client_context(TlsRule())
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import ssl
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +25,13 @@ def client_context(rule: TlsRule, setting: str = "tls") -> ssl.SSLContext:
     Without `ca_file` the trust store is the system's, or that of `SSL_CERT_FILE` and `SSL_CERT_DIR`, which OpenSSL
     reads itself. Raises InvalidSetting, with `setting` as the name of the table, where a file cannot be used.
     """
+    for name, path in (("ca_file", rule.ca_file), ("cert_file", rule.cert_file), ("key_file", rule.key_file)):
+        if path is not None:
+            _check_readable(path, f"{setting}.{name}")
     try:
         context = ssl.create_default_context(cafile=rule.ca_file)
     except OSError as error:
-        accepted = f"a readable PEM file with certificates of authorities ({_file_problem(error)})"
+        accepted = f"a PEM file with certificates of authorities ({_file_problem(error)})"
         raise InvalidSetting(f"{setting}.ca_file", rule.ca_file, accepted) from None
     context.minimum_version = _VERSIONS[rule.min_version]
     context.set_alpn_protocols(["http/1.1"])
@@ -43,17 +47,20 @@ def check_tls(rule: TlsRule, setting: str) -> None:
     client_context(rule, setting)
 
 
+def _check_readable(path: str, setting: str) -> None:
+    """Raise InvalidSetting for what is no file or cannot be read: OpenSSL's errors do not say which of two it was."""
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # reading a pipe would wait for its other end
+            raise InvalidSetting(setting, path, "a PEM file (it is not a regular file)")
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise InvalidSetting(setting, path, f"a PEM file that can be read ({error_text(error)})") from None
+
+
 def _load_client_certificate(
     context: ssl.SSLContext, cert_file: str, key_file: str | None, setting: str
 ) -> None:
-    for name, path in (("cert_file", cert_file), ("key_file", key_file)):
-        try:
-            if path is not None:  # OpenSSL's error does not say which of the two it could not read
-                with Path(path).open("rb"):
-                    pass
-        except OSError as error:
-            accepted = f"a readable PEM file ({_file_problem(error)})"
-            raise InvalidSetting(f"{setting}.{name}", path, accepted) from None
     try:
         # Without a function for the password OpenSSL would ask for it on the terminal, and wait.
         context.load_cert_chain(cert_file, key_file, password=lambda: "")

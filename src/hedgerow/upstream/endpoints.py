@@ -42,8 +42,8 @@ class Endpoint:
     """One address of one name, and what is known of it."""
 
     __slots__ = (
-        "address", "ejected_until", "ejections", "failures", "idle", "in_flight", "is_current", "request_head",
-        "target", "tls_session", "unreachable_until",
+        "address", "ejected_until", "ejections", "failures", "has_failed", "idle", "in_flight", "is_current",
+        "request_head", "target", "tls_session", "unreachable_until",
     )  # fmt: skip
 
     def __init__(self, target: Target, address: Address) -> None:
@@ -59,6 +59,8 @@ class Endpoint:
         self.tls_session = TlsSession()
         self.request_head = b""
         """The head of each request that is sent there, but for its own header fields; empty until it is first used."""
+        self.has_failed = False
+        """Since the last answer that was none of `FAULTS`."""
         self.failures = 0
         """In a row."""
         self.ejections = 0
@@ -183,16 +185,19 @@ class Endpoints:
     # -- what came of it
 
     def finished(self, endpoint: Endpoint, outcome: Outcome, now: float) -> None:
-        """Called when an attempt that was sent to `endpoint` has its outcome."""
+        """Called when an attempt that was sent to `endpoint` has its outcome.
+
+        It may be left out for a success, unless `has_failed`.
+        """
         if isinstance(outcome, Failure):
             if outcome.reason in FAULTS:
                 self._failed(endpoint, now)
                 return
             if outcome.reason in (FailureReason.TIMEOUT, FailureReason.CONNECT):
                 return
+        endpoint.has_failed = False
         endpoint.failures = 0
-        if endpoint.unreachable_until:
-            self.connected(endpoint)
+        self.connected(endpoint)
 
     def connected(self, endpoint: Endpoint) -> None:
         """Called when a connect has succeeded. It ends no row of failures: that is for an answer to do."""
@@ -208,6 +213,7 @@ class Endpoints:
 
     def _failed(self, endpoint: Endpoint, now: float) -> None:
         rule = self._detection
+        endpoint.has_failed = True
         if now < endpoint.ejected_until:  # sent before, or for want of another
             return
         endpoint.failures += 1

@@ -124,8 +124,9 @@ class ConnectionPool(AttemptSender):
         endpoint = connection.endpoint
         if endpoint is not None:
             endpoint.in_flight -= 1
-            if attempt.outcome is not None:
-                self.endpoints.finished(endpoint, attempt.outcome, at)
+            outcome = attempt.outcome
+            if outcome is not None and (endpoint.has_failed or isinstance(outcome, Failure)):
+                self.endpoints.finished(endpoint, outcome, at)
         self._observer.attempt_finished(attempt)
         connection.retried = False
         if endpoint is not None and connection.state == IDLE:

@@ -60,8 +60,8 @@ UPSTREAM = (
     ),
     Bug(
         "D2 the last hedge takes any pooled connection",
-        "upstream/pool.py", "        is_last_hedge = 1 < attempt.number >= self._attempts_per_request\n",
-        "        is_last_hedge = False\n",
+        "upstream/pool.py", "            if attempt.number > request.route.plan.hedges and",
+        "            if attempt.number < 0 and",
         "C02", 0.003,
     ),
     Bug(
@@ -94,8 +94,8 @@ UPSTREAM = (
     Bug(
         "D4 addresses are forgotten when a lookup fails",
         "upstream/connector.py",
-        "        elif any(name.is_pending for name in self._names.values()):  # another may find some\n            return\n",
-        "        else:\n            self.endpoints.replace(target, ())\n",
+        "        elif any(name.is_pending for name in self._names.values()):  # another may find some\n",
+        "        else:\n            self.endpoints.replace(target, ())\n        if False:\n",
         "C02", 0.01,
     ),
     Bug(

@@ -104,7 +104,6 @@ class OneConnection(Observer):
             rule,
             self.limits,
             ConnectionBudget(1),
-            attempts_per_request=3,
             classify=self._note,
             loop=self.loop,
             resolver=Unanswered(self.loop),

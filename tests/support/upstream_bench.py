@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Literal
 
+from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, Failure, RaceEnd, Success
 from hedgerow.core.request import Request
@@ -21,6 +22,7 @@ from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.endpoints import Endpoint
 from hedgerow.upstream.opening import open_upstream
 from support.attempts import make_attempt, make_request
+from support.routes import smart_route
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"time":1}'
 GRACE_S = 1.0
@@ -155,12 +157,12 @@ class UpstreamBench:
             losers="drain" if losers is LoserPolicy.DRAIN else "cancel",
             loser_grace_s=GRACE_S,
         )
+        self.hedges = hedges
         self.budget = budget or ConnectionBudget(max_connections)
         self.pool = open_upstream(
             rule,
             self.limits,
             self.budget,
-            attempts_per_request=1 + hedges,
             classify=classify_response,
             loop=self.loop,
             resolver=self.names,
@@ -199,7 +201,9 @@ class UpstreamBench:
 
     def request(self) -> Request:
         """Return a request that starts now."""
-        return make_request(b"r", self.now)
+        request = make_request(b"r", self.now)
+        request.route = smart_route(self.pool, HedgePlan(0.3, self.hedges))
+        return request
 
     def send_to(self, address: int) -> Attempt:
         """Send an attempt to one of several addresses: its request has tried the others."""

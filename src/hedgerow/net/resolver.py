@@ -100,7 +100,10 @@ class Resolver(EventHandler):
     def _start(self, lookup: Lookup) -> None:
         try:
             threading.Thread(target=self._run, args=(lookup,), name="name lookup", daemon=True).start()
-        except (RuntimeError, MemoryError) as error:  # RuntimeError: the limit of threads, or of memory, is reached
+        except (
+            RuntimeError,
+            MemoryError,
+        ) as error:  # RuntimeError: the limit of threads, or of memory, is reached
             lookup.result = _failure(str(error) or "no memory for a thread")
             self._loop.wake(lookup)
         else:

@@ -49,3 +49,14 @@ def open_outgoing_socket(address: Address) -> socket.socket:
     with suppress(OSError):  # an older Linux, or none
         sock.setsockopt(socket.IPPROTO_IP, _IP_LOCAL_PORT_RANGE, _EVERY_PORT)
     return sock
+
+
+def peer_address(sock: socket.socket) -> bytes:
+    """Return the peer's IP address, as `X-Forwarded-For` has it; `unknown` where there is none."""
+    try:
+        name = sock.getpeername()
+    except OSError:  # it has gone
+        return b"unknown"
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return b"unknown"
+    return str(name[0]).partition("%")[0].removeprefix("::ffff:").encode("ascii")

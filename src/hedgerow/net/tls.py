@@ -66,7 +66,9 @@ def _load_client_certificate(
         context.load_cert_chain(cert_file, key_file, password=lambda: "")
     except OSError as error:
         accepted = "a PEM certificate with its key, which is not encrypted: here, or in key_file"
-        raise InvalidSetting(f"{setting}.cert_file", cert_file, f"{accepted} ({_file_problem(error)})") from None
+        raise InvalidSetting(
+            f"{setting}.cert_file", cert_file, f"{accepted} ({_file_problem(error)})"
+        ) from None
 
 
 def _file_problem(error: OSError) -> str:

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
@@ -22,12 +23,11 @@ from structlog.typing import FilteringBoundLogger
 
 from hedgerow import __version__
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import READABLE, Poller
-from hedgerow.gateway import Gateway, Policy
+from hedgerow.gateway import Gateway
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
 from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
@@ -47,9 +47,10 @@ from hedgerow.processes.process_tuning import (
     preallocate_descriptor_table,
     raise_descriptor_limit,
 )
+from hedgerow.routing import make_route_table
 from hedgerow.server.server import IDLE_GRACE_S, HttpServer
 from hedgerow.settings import DescriptorBudget, Settings, Target
-from hedgerow.settings.routes import UpstreamRule
+from hedgerow.settings.effective_routing import effective_routing
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
@@ -106,41 +107,39 @@ class Worker:
         system: System = LINUX,
         log_descriptor: int = 2,
     ) -> None:
-        budget = DescriptorBudget.of(system.max_descriptors(), settings.hedges, settings.max_in_flight)
+        routing = effective_routing(settings, target)
+        hedges = max(rule.hedge.max_hedges for rule in routing.routes)
+        budget = DescriptorBudget.of(system.max_descriptors(), hedges, settings.max_in_flight)
         self._drain_s = settings.drain_ms / 1000
         self.logs = Logs(settings.log_format, settings.log_level, log_descriptor)
-        self.recorder = Recorder(self.logs.log, settings.access_log, settings.hedges)
+        self.recorder = Recorder(self.logs.log, settings.access_log, hedges)
         self.loop = EventLoop(
             system.clock, on_internal_error=self._on_internal_error, make_poller=system.make_poller
         )
         self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
         self.tracing = start_tracing(settings, target, self.logs.log)
         self.resolver = system.make_resolver(self.loop)
-        rule = UpstreamRule(
-            name="default",
-            endpoints=(target,),
-            losers=settings.losers.value,
-            loser_grace_s=settings.loser_grace_ms / 1000,
-        )
-        self.pool = open_upstream(
-            rule,
-            settings.upstream_limits,
-            ConnectionBudget(budget.max_upstream_connections),
-            attempts_per_request=1 + settings.hedges,
-            classify=classify_response,
-            loop=self.loop,
-            resolver=self.resolver,
-            observer=self.recorder,
-            user_agent=f"hedgerow/{__version__}",
-            open_socket=system.open_socket,
-            random=system.make_random(),
-        )
-        plan = HedgePlan(
-            settings.hedge_after_ms / 1000, settings.hedges, EarlyFailure(settings.hedge_on_failure)
-        )
+        connections = ConnectionBudget(budget.max_upstream_connections)
+        self.pools = {
+            rule.name: open_upstream(
+                rule,
+                settings.upstream_limits,
+                connections,
+                classify=classify_response,
+                loop=self.loop,
+                resolver=self.resolver,
+                observer=self.recorder,
+                user_agent=f"hedgerow/{__version__}",
+                open_socket=system.open_socket,
+                random=system.make_random(),
+            )
+            for rule in routing.upstreams
+        }
+        self.pool = next(iter(self.pools.values()))
+        """The first upstream's."""
+        routes = make_route_table(routing.routes, self.pools)
         gateway = Gateway(
-            self.pool,
-            Policy(plan, settings.default_timeout_ms, settings.max_timeout_ms),
+            routes,
             admission=self.admission,
             loop=self.loop,
             observer=self.recorder,
@@ -155,6 +154,7 @@ class Worker:
             max_clients=budget.max_clients,
             on_rejected=self.recorder.request_rejected,
             balancer=balancer,
+            passes_headers=routes.passes_headers,
         )
 
     def start(self, sock: socket.socket) -> None:
@@ -169,7 +169,8 @@ class Worker:
     def close(self) -> None:
         """Close what is left: connections, lookups, spans. Blocks for at most half a second."""
         self.server.close()
-        self.pool.close()
+        for pool in self.pools.values():
+            pool.close()
         self.resolver.close()
         if self.tracing is not None:
             self.tracing.close()
@@ -178,8 +179,11 @@ class Worker:
     def snapshot(self) -> Snapshot:
         """Return this worker's counts."""
         now = self.loop.clock()
+        connections: Counter[str] = Counter()
+        for pool in self.pools.values():
+            connections.update(pool.connection_counts())
         snapshot = self.recorder.snapshot(
-            self.pool.connection_counts(), self.server.connections, self.admission.in_flight
+            dict(connections), self.server.connections, self.admission.in_flight
         )
         snapshot.max_in_flight = self.admission.max_in_flight
         rate = self.admission.rate_limit(now)

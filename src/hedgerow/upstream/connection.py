@@ -6,13 +6,16 @@ Unrequested bytes close a pooled connection (aio-libs/aiohttp#12953: they poison
 import ssl
 from typing import TYPE_CHECKING, Final
 
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
+from hedgerow.core.request import Request
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
 from hedgerow.net.tls import read_failure
 from hedgerow.upstream.connecting import Connecting
 from hedgerow.upstream.endpoints import Endpoint
+from hedgerow.upstream.request_writer import RequestWriter
 from hedgerow.upstream.response_reader import ResponseReader
 
 if TYPE_CHECKING:
@@ -38,14 +41,15 @@ class UpstreamConnection(EventHandler):
     """
 
     __slots__ = (
-        "_pool", "_response", "_stream", "attempt", "connecting", "endpoint", "fd", "idle_since", "opened_at",
-        "retried", "reused", "state",
+        "_pool", "_response", "_stream", "_writer", "attempt", "connecting", "endpoint", "fd", "idle_since",
+        "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
     def __init__(self, pool: "ConnectionPool", attempt: Attempt, endpoint: Endpoint | None) -> None:
         self._pool = pool
         self._response = ResponseReader(pool.limits)
         self._stream: Stream | None = None
+        self._writer: RequestWriter | None = None
         self.fd = -1
         self.state = CONNECTING
         self.attempt: Attempt | None = attempt
@@ -67,6 +71,7 @@ class UpstreamConnection(EventHandler):
         stream.owner = self
         self.fd = stream.sock.fileno()
         self.endpoint = endpoint
+        self._writer = self._pool.writer_for(endpoint)
         self.opened_at = self._pool.loop.clock()
         self._pool.loop.replace_source(self.fd, self)
         if self.attempt is None:
@@ -79,15 +84,42 @@ class UpstreamConnection(EventHandler):
         """Send the attempt's request; this connection is idle, or has just been opened."""
         self.attempt = attempt
         self.state = ACTIVE
-        self._response.begin()
-        if self._stream is not None and self.endpoint is not None:
-            self._stream.write(self._pool.request_bytes(attempt, self.endpoint))
+        if attempt.request.message is None:
+            self._response.begin()
+        else:
+            self._begin_by_route(attempt.request, attempt.request.message)
+        if self._stream is not None and self._writer is not None:
+            self._stream.write(self._writer.serialize(attempt))
+
+    def _begin_by_route(self, request: Request, message: ClientMessage) -> None:
+        route = request.route
+        if route.rules is None:
+            self._response.begin()
+            return
+        passes_on = message.forwarded is not None
+        self._response.begin_by_rules(
+            route.rules,
+            route.max_response_body,
+            passes_on=passes_on,
+            is_head=passes_on and request.method == b"HEAD",
+        )
 
     def abandon(self) -> None:
         """Called when the race is over and our attempt is still running: it is a loser."""
         if self.attempt is not None:
             self.attempt.is_loser = True
             self._pool.attempt_abandoned(self)
+
+    @property
+    def has_unsent_message(self) -> bool:
+        """Return whether it has an attempt that passes a client's request on, and has not sent it yet.
+
+        What a client asks for is not done once more in vain: such a loser stays unsent.
+        """
+        if self.state != CONNECTING or self.attempt is None:
+            return False
+        message = self.attempt.request.message
+        return message is not None and message.forwarded is not None
 
     @property
     def is_handshaking(self) -> bool:
@@ -204,7 +236,13 @@ class UpstreamConnection(EventHandler):
     # -- how a response ends
 
     def _finish(self, *, reusable: bool) -> None:
-        outcome = self._pool.classify(self._response.status, self._response.take_body())
+        response = self._response
+        rules = response.rules
+        if rules is None:
+            outcome = self._pool.classify(response.status, response.take_body())
+        else:
+            section = response.take_header_section()
+            outcome = rules.classify(response.status, section, response.take_body(), is_head=response.is_head)
         if reusable:
             self.state = IDLE
             if not self.reused:

@@ -14,6 +14,7 @@ from hedgerow.upstream.endpoints import Endpoint, Endpoints
 from hedgerow.upstream.handshakes import Handshakes
 from hedgerow.upstream.names import Name, NameLookup
 
+
 class Connector:
     """Opens connections to one upstream, and keeps its endpoints up to date."""
 

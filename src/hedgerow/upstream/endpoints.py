@@ -29,7 +29,7 @@ MAX_DOUBLINGS: Final = 16
 
 FAULTS: Final = frozenset((
     FailureReason.TLS, FailureReason.RESET, FailureReason.PROTOCOL, FailureReason.STATUS_5XX,
-    FailureReason.BAD_JSON, FailureReason.BAD_PAYLOAD,
+    FailureReason.BAD_JSON, FailureReason.BAD_PAYLOAD, FailureReason.SCHEMA,
 ))  # fmt: skip
 """What an attempt came to that speaks against its endpoint. Other failures that are answers (4xx, too large) say
 something of the request, and end a row of faults as a success does. `timeout` is an attempt that was cut: neither.
@@ -43,7 +43,7 @@ class Endpoint:
 
     __slots__ = (
         "address", "ejected_until", "ejections", "failures", "has_failed", "idle", "in_flight", "is_current",
-        "request_head", "target", "tls_session", "unreachable_until",
+        "target", "tls_session", "unreachable_until",
     )  # fmt: skip
 
     def __init__(self, target: Target, address: Address) -> None:
@@ -57,8 +57,6 @@ class Endpoint:
         self.idle: list[UpstreamConnection] = []
         """Connections without an attempt, the one used last at the end; see `IdleConnections`."""
         self.tls_session = TlsSession()
-        self.request_head = b""
-        """The head of each request that is sent there, but for its own header fields; empty until it is first used."""
         self.has_failed = False
         """Since the last answer that was none of `FAULTS`."""
         self.failures = 0
@@ -107,9 +105,12 @@ class Endpoints:
     def replace(self, target: Target, addresses: Sequence[Address]) -> None:
         """Set the addresses of `target`'s name. What is known of those that stay is kept."""
         before = {endpoint.address: endpoint for endpoint in self._by_target[target]}
-        found = [before[address] if address in before else Endpoint(target, address) for address in dict.fromkeys(addresses)]
-        for endpoint in before.values():
-            endpoint.is_current = endpoint in found
+        found: list[Endpoint] = []
+        for address in dict.fromkeys(addresses):
+            known = before.pop(address, None)
+            found.append(Endpoint(target, address) if known is None else known)
+        for gone in before.values():
+            gone.is_current = False
         self._by_target[target] = found
         self.all = [endpoint for endpoints in self._by_target.values() for endpoint in endpoints]
         self.only = self.all[0] if len(self.all) == 1 else None
@@ -144,7 +145,9 @@ class Endpoints:
         number = len(candidates)
         if number == 1:
             return candidates[0]
-        if self._is_round_robin:  # hedges have turns of their own, or two endpoints would be first and hedge for ever
+        if (
+            self._is_round_robin
+        ):  # hedges have turns of their own, or two endpoints would be first and hedge for ever
             turn = self._hedge_turn if is_hedge else self._first_turn
             if is_hedge:
                 self._hedge_turn = turn + 1

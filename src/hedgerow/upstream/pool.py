@@ -14,7 +14,7 @@ from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender, Failure, FailureReason, Outcome
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.stream import Stream
-from hedgerow.settings import Target, UpstreamLimits
+from hedgerow.settings import UpstreamLimits
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connection import CONNECTING, IDLE, STATE_NAMES, UpstreamConnection
 from hedgerow.upstream.connection_budget import ConnectionBudget
@@ -22,6 +22,7 @@ from hedgerow.upstream.connector import Connector
 from hedgerow.upstream.endpoints import Endpoint
 from hedgerow.upstream.idle_connections import IdleConnections
 from hedgerow.upstream.losers import CANCELLED, NEEDED, Losers
+from hedgerow.upstream.request_writer import RequestWriter
 
 MAX_HANDSHAKES_LOOKED_AT: Final = 16
 """Connects of losers that are looked at for one that is in its handshake."""
@@ -36,7 +37,6 @@ class ConnectionPool(AttemptSender):
         limits: UpstreamLimits,
         budget: ConnectionBudget,
         *,
-        attempts_per_request: int,
         classify: Callable[[int, bytes], Outcome],
         loop: EventLoop,
         connector: Connector,
@@ -52,12 +52,11 @@ class ConnectionPool(AttemptSender):
         self.losers = Losers(rule.loser_grace_s, loop, self._end_loser)
         self.endpoints = connector.endpoints
         self._drains_losers = rule.losers == "drain"
-        self._attempts_per_request = attempts_per_request
         self._observer = observer
         self._connector = connector
         self._unneeded: dict[UpstreamConnection, None] = {}
         """Connections that are being opened, and whose attempt has lost or ended."""
-        self._user_agent = user_agent
+        self._writers = {target: RequestWriter(target, user_agent, loop.clock) for target in rule.endpoints}
         budget.add_pool(self)
 
     # -- called by the gateway
@@ -106,16 +105,9 @@ class ConnectionPool(AttemptSender):
 
     # -- called by a connection
 
-    def request_bytes(self, attempt: Attempt, endpoint: Endpoint) -> bytes:
-        """Return the request message; the ids let the upstream's log and traces be joined with ours."""
-        if not endpoint.request_head:
-            endpoint.request_head = _request_head(endpoint.target, self._user_agent)
-        return b"%bX-Request-Id: %b\r\nHedgerow-Attempt: %d\r\n%b\r\n" % (
-            endpoint.request_head,
-            attempt.request.request_id,
-            attempt.number,
-            attempt.span.headers if attempt.span is not None else b"",
-        )
+    def writer_for(self, endpoint: Endpoint) -> RequestWriter:
+        """Return what writes the requests to `endpoint`: for each connection once."""
+        return self._writers[endpoint.target]
 
     def attempt_finished(self, connection: UpstreamConnection, attempt: Attempt, at: float) -> None:
         """Count the attempt, and take its connection back if it can be used again."""
@@ -136,7 +128,7 @@ class ConnectionPool(AttemptSender):
         """Let the loser run on for its grace, or close its connection."""
         if connection.state == CONNECTING:
             self._unneeded[connection] = None
-        if self._drains_losers:
+        if self._drains_losers and not connection.has_unsent_message:
             self.losers.add(connection)
         else:
             self._end_loser(connection, CANCELLED)
@@ -175,9 +167,10 @@ class ConnectionPool(AttemptSender):
 
     def _take_idle(self, attempt: Attempt, endpoint: Endpoint) -> UpstreamConnection | None:
         """Return a pooled connection that the attempt may have."""
-        is_last_hedge = 1 < attempt.number >= self._attempts_per_request
-        if is_last_hedge and not self.budget.is_full:
-            return self.idle.take_for_last_hedge(endpoint, attempt.request.started_at)
+        if attempt.number > 1:
+            request = attempt.request
+            if attempt.number > request.route.plan.hedges and not self.budget.is_full:
+                return self.idle.take_for_last_hedge(endpoint, request.started_at)
         return self.idle.take(endpoint)
 
     def _take_handshake(self, endpoint: Endpoint) -> UpstreamConnection | None:
@@ -229,13 +222,3 @@ def _tried(attempt: Attempt) -> list[Endpoint]:
     if request.tried is None:
         request.tried = []
     return request.tried
-
-
-def _request_head(target: Target, user_agent: str) -> bytes:
-    return (
-        f"GET {target.path} HTTP/1.1\r\n"
-        f"Host: {target.authority}\r\n"
-        f"User-Agent: {user_agent}\r\n"
-        "Accept: application/json\r\n"
-        "Accept-Encoding: identity\r\n"  # a compressed body could be a bomb (urllib3 CVE-2025-66471)
-    ).encode("ascii")

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from msgspec import convert
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.net.tls import check_tls, client_context, error_text, read_failure, server_name
@@ -115,6 +116,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def rule_of(files: Path, names: dict[str, str]) -> TlsRule:
+    return convert({name: str(files / file) for name, file in names.items()}, TlsRule)
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -125,7 +130,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_u05_files_that_can_be_used(files: Path, names: dict[str, str]) -> None:
-    check_tls(TlsRule(**{name: str(files / file) for name, file in names.items()}), "upstreams.a.tls")
+    check_tls(rule_of(files, names), "upstreams.a.tls")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +154,7 @@ def test_u05_files_that_can_be_used(files: Path, names: dict[str, str]) -> None:
 def test_u05_files_that_cannot_be_used_are_named(
     files: Path, names: dict[str, str], key: str, problem: str
 ) -> None:
-    rule = TlsRule(**{name: str(files / file) for name, file in names.items()})
+    rule = rule_of(files, names)
     with pytest.raises(InvalidSetting) as raised:
         check_tls(rule, "hedgerow.toml: upstreams.a.tls")
     text = str(raised.value)

@@ -290,7 +290,10 @@ def test_u01_an_address_that_is_slow_once_is_used_again(bench: Bench) -> None:
     bench.connect(connector)
     bench.world.run_for(1.0)
     bench.world.run_for(UNREACHABLE_S)
-    assert {connector.endpoints.choose([], bench.world.clock.now).address[4][0] for _ in range(2)} == {"a", "b"}
+    assert {connector.endpoints.choose([], bench.world.clock.now).address[4][0] for _ in range(2)} == {
+        "a",
+        "b",
+    }
 
 
 def test_d1_an_attempt_goes_to_an_address_that_the_others_have_not_tried(bench: Bench) -> None:

@@ -266,8 +266,11 @@ def test_u03_an_ejected_endpoint_is_back_after_its_time_without_any_event() -> N
 
 @pytest.mark.parametrize(
     "outcome",
-    [ANSWER, *(Failure(reason) for reason in FailureReason if reason not in FAULTS and reason not in ("timeout", "connect"))],
-)  # fmt: skip
+    [
+        ANSWER,
+        *map(Failure, sorted(set(FailureReason) - FAULTS - {FailureReason.TIMEOUT, FailureReason.CONNECT})),
+    ],
+)
 def test_u03_an_answer_ends_a_row(outcome: Success | Failure) -> None:
     """Also a 4xx or one that is too large: these say something of the request."""
     endpoints = of("abc")

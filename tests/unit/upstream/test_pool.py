@@ -383,7 +383,9 @@ def test_m17_without_a_loser_it_fails_at_once_and_nothing_queues(make_bench: Mak
     bench.exchange(attempt=first)
 
 
-def test_u01_with_every_connection_in_use_an_idle_one_to_another_endpoint_makes_way(make_bench: MakeBench) -> None:
+def test_u01_with_every_connection_in_use_an_idle_one_to_another_endpoint_makes_way(
+    make_bench: MakeBench,
+) -> None:
     """An admitted request is never short of its hedges; the idle connection goes before the loser."""
     bench = make_bench(addresses=2, max_connections=3)
     attempts = [bench.send_to(0) for _ in range(3)]

@@ -151,11 +151,12 @@ class Replay:
     def _connect(self, fd: int) -> None:
         pool = self.worker.pool
         request = Request(b"GET", b"/", b"", request_id=b"x", arrived_at=self.now)
-        connection = UpstreamConnection(pool, Attempt(1, self.now, request, Owner()))
+        endpoint = pool.endpoints.all[0]
+        connection = UpstreamConnection(pool, Attempt(1, self.now, request, Owner()), endpoint)
         sock = FakeSocket(fd)
         pool.connections.add(connection)
         self.loop.register(fd, connection, READABLE)
-        connection.open(Stream(self.loop, cast("Any", sock)), (2, 1, 6, "", ("127.0.0.1", 1)))
+        connection.open(Stream(self.loop, cast("Any", sock)), endpoint)
         self.upstream[fd] = connection, sock
 
     def _client(self, fd: int) -> FakeSocket:

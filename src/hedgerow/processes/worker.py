@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
+from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -29,7 +30,6 @@ from hedgerow.eventloop.poller import READABLE, Poller
 from hedgerow.gateway import Gateway
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
-from hedgerow.net.tls import client_context
 from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
 from hedgerow.processes.control_channel import (
     ControlEndpoint,
@@ -49,14 +49,14 @@ from hedgerow.processes.process_tuning import (
 )
 from hedgerow.routing import make_route_table
 from hedgerow.server.server import IDLE_GRACE_S, HttpServer
-from hedgerow.settings import DescriptorBudget, LoserPolicy, Settings, Target, UpstreamLimits
+from hedgerow.settings import DescriptorBudget, Settings, Target
 from hedgerow.settings.effective_routing import effective_routing
-from hedgerow.settings.routes import UpstreamRule
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
-from hedgerow.upstream.connector import Connector, NameLookup
-from hedgerow.upstream.pool import ConnectionPool
+from hedgerow.upstream.connection_budget import ConnectionBudget
+from hedgerow.upstream.names import NameLookup
+from hedgerow.upstream.opening import open_upstream
 
 if TYPE_CHECKING:
     from hedgerow.telemetry.tracing import Tracing
@@ -87,6 +87,8 @@ class System:
     make_poller: Callable[[], Poller] = select.epoll
     make_resolver: Callable[[EventLoop], NameResolver] = Resolver
     open_socket: OpenSocket = open_outgoing_socket
+    make_random: Callable[[], Random] = Random
+    """Decides among endpoints; no secret depends on it."""
     max_descriptors: Callable[[], int] = raise_descriptor_limit
 
 
@@ -117,14 +119,19 @@ class Worker:
         self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
         self.tracing = start_tracing(settings, target, self.logs.log)
         self.resolver = system.make_resolver(self.loop)
+        connections = ConnectionBudget(budget.max_upstream_connections)
         self.pools = {
-            rule.name: self._make_pool(
+            rule.name: open_upstream(
                 rule,
                 settings.upstream_limits,
-                # A request has one upstream; each gets what all may need where they are few, and its share else.
-                max_connections=max(budget.max_upstream_connections // len(routing.upstreams), 1 + hedges),
-                attempts_per_request=1 + hedges,
+                connections,
+                classify=classify_response,
+                loop=self.loop,
+                resolver=self.resolver,
+                observer=self.recorder,
+                user_agent=f"hedgerow/{__version__}",
                 open_socket=system.open_socket,
+                random=system.make_random(),
             )
             for rule in routing.upstreams
         }
@@ -148,39 +155,6 @@ class Worker:
             on_rejected=self.recorder.request_rejected,
             balancer=balancer,
             passes_headers=routes.passes_headers,
-        )
-
-    def _make_pool(
-        self,
-        rule: UpstreamRule,
-        limits: UpstreamLimits,
-        *,
-        max_connections: int,
-        attempts_per_request: int,
-        open_socket: OpenSocket,
-    ) -> ConnectionPool:
-        target = rule.endpoints[0]
-        connector = Connector(
-            target,
-            limits,
-            self.loop,
-            self.resolver,
-            client_context() if target.tls else None,
-            open_socket=open_socket,
-        )
-        connector.start()
-        return ConnectionPool(
-            target,
-            limits,
-            max_connections=max_connections,
-            attempts_per_request=attempts_per_request,
-            losers=LoserPolicy(rule.losers),
-            loser_grace_s=rule.loser_grace_s,
-            classify=classify_response,
-            loop=self.loop,
-            connector=connector,
-            observer=self.recorder,
-            user_agent=f"hedgerow/{__version__}",
         )
 
     def start(self, sock: socket.socket) -> None:

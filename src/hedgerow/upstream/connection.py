@@ -4,7 +4,6 @@ Unrequested bytes close a pooled connection (aio-libs/aiohttp#12953: they poison
 """
 
 import ssl
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from hedgerow.core.forwarding import ClientMessage
@@ -13,9 +12,10 @@ from hedgerow.core.request import Request
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import Address
 from hedgerow.net.tls import read_failure
 from hedgerow.upstream.connecting import Connecting
+from hedgerow.upstream.endpoints import Endpoint
+from hedgerow.upstream.request_writer import RequestWriter
 from hedgerow.upstream.response_reader import ResponseReader
 
 if TYPE_CHECKING:
@@ -41,21 +41,20 @@ class UpstreamConnection(EventHandler):
     """
 
     __slots__ = (
-        "_pool", "_response", "_stream", "address", "attempt", "connecting", "fd", "generation", "idle_since",
+        "_pool", "_response", "_stream", "_writer", "attempt", "connecting", "endpoint", "fd", "idle_since",
         "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
-    def __init__(self, pool: "ConnectionPool", attempt: Attempt) -> None:
+    def __init__(self, pool: "ConnectionPool", attempt: Attempt, endpoint: Endpoint | None) -> None:
         self._pool = pool
         self._response = ResponseReader(pool.limits)
         self._stream: Stream | None = None
+        self._writer: RequestWriter | None = None
         self.fd = -1
         self.state = CONNECTING
         self.attempt: Attempt | None = attempt
-        self.address: Address | None = None
-        """Where it leads, once it is open."""
-        self.generation = -1
-        """Of the upstream's addresses, when this one was known to be among them."""
+        self.endpoint = endpoint
+        """Where it leads, or shall lead; None while the name is looked up, and after a connect that failed."""
         self.connecting: Connecting | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
@@ -66,17 +65,18 @@ class UpstreamConnection(EventHandler):
 
     # -- called by the pool and the race
 
-    def open(self, stream: Stream, address: Address) -> None:
+    def open(self, stream: Stream, endpoint: Endpoint) -> None:
         """Take over a connected stream, which is registered with the event loop, and send the attempt."""
         self._stream = stream
         stream.owner = self
         self.fd = stream.sock.fileno()
-        self.address = address
+        self.endpoint = endpoint
+        self._writer = self._pool.writer_for(endpoint)
         self.opened_at = self._pool.loop.clock()
         self._pool.loop.replace_source(self.fd, self)
         if self.attempt is None:
             self.state = IDLE
-            self._pool.idle.add(self, self.opened_at)
+            self._pool.idle.add(self, endpoint, self.opened_at)
         else:
             self.send(self.attempt)
 
@@ -88,8 +88,8 @@ class UpstreamConnection(EventHandler):
             self._response.begin()
         else:
             self._begin_by_route(attempt.request, attempt.request.message)
-        if self._stream is not None:
-            self._stream.write(self._pool.request_writer.serialize(attempt))
+        if self._stream is not None and self._writer is not None:
+            self._stream.write(self._writer.serialize(attempt))
 
     def _begin_by_route(self, request: Request, message: ClientMessage) -> None:
         route = request.route
@@ -126,10 +126,10 @@ class UpstreamConnection(EventHandler):
         """Return whether it is connected but for the TLS handshake."""
         return self.connecting is not None and self.connecting.is_handshaking
 
-    def is_handshaking_with_other_than(self, tried: Sequence[Address]) -> bool:
-        """Return whether it is, with an address that is not among `tried`."""
+    def is_handshaking_with(self, endpoint: Endpoint) -> bool:
+        """Return whether it is, and leads to `endpoint`."""
         connecting = self.connecting
-        return connecting is not None and connecting.is_handshaking and connecting.address not in tried
+        return connecting is not None and connecting.is_handshaking and connecting.endpoint is endpoint
 
     def take_over(self, attempt: Attempt | None, failure: Failure) -> None:
         """Finish the loser that this connection was opened for, if it still has it; it is opened for `attempt` now."""
@@ -222,13 +222,14 @@ class UpstreamConnection(EventHandler):
             self._on_broken(Failure(FailureReason.RESET, f"connection lost {where} the answer"))
 
     def _on_broken(self, failure: Failure) -> None:
-        if self._was_stale():
+        attempt = self.attempt
+        if attempt is not None and self._was_stale(attempt):
             self.state = CONNECTING
             self.reused = False
             self.retried = True
             self._drop_stream()
             self._response.restart()
-            self._pool.retry(self)
+            self._pool.retry(self, attempt)
         else:
             self.fail(failure)
 
@@ -252,17 +253,15 @@ class UpstreamConnection(EventHandler):
 
     def _keep_tls_session(self) -> None:
         """Keep the session for new connections. The server has sent its ticket by the first response."""
-        if self._stream is not None and self.address is not None:
+        if self._stream is not None and self.endpoint is not None:
             sock = self._stream.sock
             if isinstance(sock, ssl.SSLSocket):
-                self._pool.tls_sessions.keep(self.address, sock, self.opened_at)
+                self.endpoint.tls_session.keep(sock, self.opened_at)
 
-    def _was_stale(self) -> bool:
+    def _was_stale(self, attempt: Attempt) -> bool:
         """Return whether a pooled connection met the upstream's idle close; see `UpstreamLimits`."""
-        attempt = self.attempt
         return (
-            attempt is not None
-            and self.state == ACTIVE
+            self.state == ACTIVE
             and self.reused
             and not self._response.wire_bytes
             and not self.retried

@@ -1,11 +1,23 @@
 import errno
+import os
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from msgspec import convert
 
 from hedgerow.core.outcomes import Failure, FailureReason
-from hedgerow.net.tls import client_context, error_text, read_failure, server_name
+from hedgerow.net.tls import check_tls, client_context, error_text, read_failure, server_name
+from hedgerow.settings import InvalidSetting
+from hedgerow.settings.routes import TlsRule
 
 
 def ssl_error(reason: str) -> ssl.SSLError:
@@ -21,7 +33,7 @@ def certificate_error() -> ssl.SSLCertVerificationError:
 
 
 def test_u05_the_context_verifies_and_speaks_tls_1_2_or_later() -> None:
-    context = client_context()
+    context = client_context(TlsRule())
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
@@ -79,3 +91,83 @@ def test_c9_a_read_that_fails_is_tls_or_reset(error: OSError, failure: Failure) 
 
 def test_an_absolute_name_is_verified_without_its_dot() -> None:
     assert (server_name("example.org."), server_name("example.org")) == (b"example.org", b"example.org")
+
+
+# -- what an upstream's rule says of TLS (U05)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority, a client certificate and its key, in one file and in two, and what is none."""
+    folder = tmp_path_factory.mktemp("tls")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    for name in ("client", "other"):
+        issued = ca.issue_cert(f"{name}.example")
+        issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
+        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+        issued.private_key_and_cert_chain_pem.write_to_path(str(folder / f"{name}-both.pem"))
+    key = load_pem_private_key((folder / "client.key").read_bytes(), None)
+    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    (folder / "encrypted.key").write_bytes(encrypted)
+    os.mkfifo(folder / "pipe")
+    (folder / "empty.pem").write_bytes(b"")
+    (folder / "text.pem").write_text("hello\n")
+    return folder
+
+
+def rule_of(files: Path, names: dict[str, str]) -> TlsRule:
+    return convert({name: str(files / file) for name, file in names.items()}, TlsRule)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {},
+        {"ca_file": "ca.pem"},
+        {"cert_file": "client.pem", "key_file": "client.key"},
+        {"cert_file": "client-both.pem"},
+    ],
+)
+def test_u05_files_that_can_be_used(files: Path, names: dict[str, str]) -> None:
+    check_tls(rule_of(files, names), "upstreams.a.tls")
+
+
+@pytest.mark.parametrize(
+    ("names", "key", "problem"),
+    [
+        ({"ca_file": "none.pem"}, "ca_file", "No such file or directory"),
+        ({"ca_file": "."}, "ca_file", "not a regular file"),
+        ({"key_file": "pipe", "cert_file": "client.pem"}, "key_file", "not a regular file"),
+        ({"ca_file": "empty.pem"}, "ca_file", "no certificate or crl found"),
+        ({"ca_file": "text.pem"}, "ca_file", "no certificate or crl found"),
+        ({"ca_file": "client.key"}, "ca_file", "no certificate or crl found"),
+        ({"cert_file": "none.pem"}, "cert_file", "No such file or directory"),
+        ({"cert_file": "client.pem", "key_file": "none.key"}, "key_file", "No such file or directory"),
+        ({"cert_file": "client.pem"}, "cert_file", "which is not encrypted"),
+        ({"cert_file": "text.pem", "key_file": "client.key"}, "cert_file", "which is not encrypted"),
+        ({"cert_file": "client.pem", "key_file": "other.key"}, "cert_file", "key values mismatch"),
+        ({"cert_file": "client.pem", "key_file": "encrypted.key"}, "cert_file", "which is not encrypted"),
+        ({"key_file": "client.key"}, "key_file", "together with cert_file"),
+    ],
+)
+def test_u05_files_that_cannot_be_used_are_named(
+    files: Path, names: dict[str, str], key: str, problem: str
+) -> None:
+    rule = rule_of(files, names)
+    with pytest.raises(InvalidSetting) as raised:
+        check_tls(rule, "hedgerow.toml: upstreams.a.tls")
+    text = str(raised.value)
+    assert text.startswith(f"hedgerow.toml: upstreams.a.tls.{key}: ")
+    assert Path(names[key]).name in text
+    assert problem in text
+    assert "\n" not in text
+    assert "_ssl.c" not in text
+
+
+def test_u05_a_context_trusts_the_given_authorities_alone(files: Path) -> None:
+    context = client_context(TlsRule(ca_file=str(files / "ca.pem"), min_version="1.3"))
+    assert len(context.get_ca_certs()) == 1
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_3
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname

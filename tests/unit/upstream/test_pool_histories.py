@@ -113,7 +113,7 @@ class History:
     def check(self) -> None:
         bench = self.bench
         assert bench.internal_errors == []
-        assert len(bench.pool.connections) <= bench.pool.max_connections
+        assert len(bench.pool.connections) <= bench.budget.max_connections
         finished = [attempt for attempt in self.sent if attempt.outcome is not None]
         assert len(bench.facts.finished) == len(finished), "each that has finished was reported once"
         assert set(map(id, bench.facts.finished)) == set(map(id, finished))

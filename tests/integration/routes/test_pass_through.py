@@ -1,6 +1,7 @@
 """Requests and answers that are passed on, by real sockets on both sides."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -162,7 +163,7 @@ async def test_r03_answers_without_a_body(serve: Serve) -> None:
     ],
 )
 async def test_r03_r04_answers_that_do_not_pass(
-    serve: Serve, answer: bytes, rule: dict[str, object], status: int, detail: str
+    serve: Serve, answer: bytes, rule: dict[str, Any], status: int, detail: str
 ) -> None:
     async with passing_upstream(answer) as upstream:
         served = await serve(upstream.url, **routing(upstream.url, **rule))

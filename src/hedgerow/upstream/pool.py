@@ -19,8 +19,8 @@ from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connection import CONNECTING, IDLE, STATE_NAMES, UpstreamConnection
 from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.endpoint_states import EndpointState, endpoint_states
-from hedgerow.upstream.endpoints import Endpoint
 from hedgerow.upstream.idle_connections import IdleConnections
 from hedgerow.upstream.losers import CANCELLED, NEEDED, Losers
 from hedgerow.upstream.request_writer import RequestWriter

@@ -9,13 +9,14 @@ import pytest
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.poller import READABLE
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import Address
+from hedgerow.net.tcp import LOCAL_ERRORS, Address
 from hedgerow.settings import UpstreamLimits, parse_target
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream import connecting
 from hedgerow.upstream.connecting import MAX_SOCKETS, Connecting
 from hedgerow.upstream.connector import Connector
-from hedgerow.upstream.endpoints import OUR_OWN, UNREACHABLE_S, Endpoint, Endpoints
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoints import UNREACHABLE_S, Endpoints
 from support.fake_network import Network, VirtualLoop
 
 TARGET = parse_target("http://upstream.test/")
@@ -330,7 +331,7 @@ def test_u01_what_stands_in_for_an_endpoint_is_one_that_no_other_attempt_has_tri
     assert [endpoint.address[4][0] for endpoint in tried] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("number", sorted(OUR_OWN))
+@pytest.mark.parametrize("number", sorted(LOCAL_ERRORS))
 def test_u03_an_error_of_our_own_speaks_against_no_endpoint(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

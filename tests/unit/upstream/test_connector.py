@@ -25,7 +25,8 @@ from hedgerow.settings import UpstreamLimits, parse_target
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connecting import Connecting
 from hedgerow.upstream.connector import Connector
-from hedgerow.upstream.endpoints import Endpoint, Endpoints
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoints import Endpoints
 from hedgerow.upstream.handshakes import HANDSHAKES_PER_ITERATION
 from hedgerow.upstream.names import LOOKUP_PAUSE_S
 from support.fake_network import Network, VirtualLoop

@@ -11,6 +11,7 @@ from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.outcomes import AttemptSender, Failure, FailureReason
 from hedgerow.core.route import HedgeDelay, Route, RouteTable
 from hedgerow.settings.effective_routing import SMART_SUCCESS
+from hedgerow.settings.json_schema import compile_schema
 from hedgerow.settings.routes import QuantileDelay, RouteRule
 
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -104,16 +105,16 @@ def _answer_rules(rule: RouteRule) -> AnswerRules:
         success.status,
         () if rule.answers == "assignment" else rule.final,
         json=success.json or "",
-        schema_problem=None if success.json_schema is None else _schema_problem(success.json_schema),
+        schema_problem=None
+        if success.json_schema is None
+        else _schema_problem(success.json_schema, f"success.json_schema of route {rule.name}"),
         keeps_failures=rule.on_all_failed == "last_response" and rule.answers != "assignment",
     )
 
 
-def _schema_problem(schema: dict[str, Any]) -> Callable[[bytes], Failure | None]:
-    """Return what checks bodies by a JSON Schema. The library is loaded only where a route has one."""
-    import jsonschema_rs  # noqa: PLC0415
-
-    validator = jsonschema_rs.validator_for(schema)
+def _schema_problem(schema: dict[str, Any], setting: str) -> Callable[[bytes], Failure | None]:
+    """Return what checks bodies by a JSON Schema."""
+    validator = compile_schema(schema, setting)
     decode = msgspec.json.Decoder().decode
 
     def problem(body: bytes) -> Failure | None:

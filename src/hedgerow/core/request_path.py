@@ -10,7 +10,7 @@ from typing import Final
 _PROBLEM: Final = re.compile(
     rb"(?P<start>\A(?!/))"
     rb"|(?P<empty>//)"
-    rb"|(?P<dots>/(?:\.|%2[Ee]){1,2}(?=/|\Z))"
+    rb"|(?P<dots>/(?:\.|%2[Ee]){1,2}(?=[/;]|\Z))"
     rb"|(?P<escape>%(?![0-9A-Fa-f]{2}))"
     rb"|(?P<hidden>%(?:2[Ff]|5[Cc]|[01][0-9A-Fa-f]|7[Ff]))"
     rb"|(?P<character>[^!$%&-;=@-Z_a-z~])"
@@ -20,7 +20,7 @@ _PROBLEM: Final = re.compile(
 _DETAILS: Final = {
     "start": "a path begins with /",
     "empty": "a path has no // in it",
-    "dots": "a path has no . or .. as a segment, percent-encoded or not",
+    "dots": "a path has no . or .. as a segment, percent-encoded or not, nor before a ;",
     "escape": "a % in a path is followed by two hexadecimal digits",
     "hidden": "a path has no percent-encoded /, \\ or control character",
     "character": "percent-encode all characters of a path but those of RFC 3986 section 3.3",

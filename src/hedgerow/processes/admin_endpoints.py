@@ -25,7 +25,7 @@ from hedgerow.processes.control_channel import (
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
-from hedgerow.settings.redaction import redacted_url
+from hedgerow.settings.effective_routing import max_hedges, redacted_endpoints
 from hedgerow.status_page import pages
 from hedgerow.telemetry.health import UNRESPONSIVE_S, Shares, Watch, Workers, assess_upstream, what_succeeded
 from hedgerow.telemetry.history import SAMPLE_S, History
@@ -33,7 +33,7 @@ from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot, add
-from hedgerow.telemetry.status import RECENT, About
+from hedgerow.telemetry.status import RECENT, About, ConfigurationStatus
 
 REPLY_WAIT_S: Final = 0.1
 """How long an answer waits for a worker; one that is stalled is counted as it last was."""
@@ -67,6 +67,15 @@ class _Shared(Generic[T]):
             await asyncio.wait([self._task])
 
 
+def _about(settings: Settings, configuration: ConfigurationStatus) -> About:
+    return About(
+        upstream=redacted_endpoints(settings),
+        hedge_after_ms=settings.hedge_after_ms,
+        hedges=max_hedges(settings),
+        configuration=configuration,
+    )
+
+
 class AdminEndpoints:
     """Answers by what the workers report, and keeps the history of it."""
 
@@ -95,12 +104,12 @@ class AdminEndpoints:
         self._metrics_page = _Shared(self._render_metrics)
         self._lookups = asyncio.Semaphore(LOOKUPS)
         self._upstream_watch = Watch()
-        about = About(
-            upstream=redacted_url(settings.upstream),
-            hedge_after_ms=settings.hedge_after_ms,
-            hedges=settings.hedges,
-        )
-        self._history = History(about)
+        self._history = History(_about(settings, ConfigurationStatus()))
+
+    def configured(self, settings: Settings, configuration: ConfigurationStatus) -> None:
+        """Called when the configuration was read, or was rejected."""
+        self._settings = settings
+        self._history.about = _about(settings, configuration)
 
     def routes(self, port: int) -> AdminRoutes:
         """Return what answers the admin port of a gateway whose main port is `port`."""

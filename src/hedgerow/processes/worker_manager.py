@@ -137,8 +137,9 @@ class WorkerManager:
         self._target = target
         self.do(self.plan.start(monotonic()))
 
-    def replace(self) -> None:
-        """SIGHUP: put a new process in the place of each worker, one after the other."""
+    def replace(self, settings: Settings, target: Target) -> None:
+        """SIGHUP: put a new process in the place of each worker, one after the other, by these settings."""
+        self._settings, self._target = settings, target
         self.do(self.plan.hangup(monotonic()))
 
     def terminate(self) -> None:

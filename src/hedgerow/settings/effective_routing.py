@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from hedgerow.settings.redaction import redacted_url
 from hedgerow.settings.routes import (
     HedgeRule,
     RouteRule,
@@ -12,7 +13,7 @@ from hedgerow.settings.routes import (
     UpstreamRule,
 )
 from hedgerow.settings.schema import Settings
-from hedgerow.settings.upstream_url import EMBEDDED_TARGET, Target
+from hedgerow.settings.upstream_url import EMBEDDED, EMBEDDED_TARGET, Target
 
 DEFAULT_PATH: Final = "/api/smart"
 DEFAULT_UPSTREAM: Final = "default"
@@ -38,6 +39,28 @@ def effective_routing(settings: Settings, target: Target) -> Routing:
     if settings.routes:
         return Routing(settings.routes, tuple(_with_simulator(rule, target) for rule in settings.upstreams))
     return Routing((_default_route(settings),), (_default_upstream(settings, target),))
+
+
+def max_hedges(settings: Settings) -> int:
+    """Return how many hedges a request may have, on the route that has the most."""
+    if not settings.routes:
+        return settings.hedges
+    return max(0 if route.hedge.mode == "off" else route.hedge.max_hedges for route in settings.routes)
+
+
+def needs_simulator(settings: Settings) -> bool:
+    """Return whether an endpoint is `embedded`."""
+    if not settings.routes:
+        return settings.upstream == EMBEDDED
+    return any(EMBEDDED_TARGET in rule.endpoints for rule in settings.upstreams)
+
+
+def redacted_endpoints(settings: Settings) -> str:
+    """Return the upstreams' URLs as they may be shown, on one line."""
+    if not settings.routes:
+        return redacted_url(settings.upstream)
+    endpoints = (endpoint for rule in settings.upstreams for endpoint in rule.endpoints)
+    return ", ".join(EMBEDDED if one == EMBEDDED_TARGET else one.redacted_url for one in endpoints)
 
 
 def _default_route(settings: Settings) -> RouteRule:

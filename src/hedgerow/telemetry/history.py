@@ -25,7 +25,7 @@ class History:
     """The counts of the last seconds, and what they come to."""
 
     def __init__(self, about: About) -> None:
-        self._about = about
+        self.about = about
         self._samples: deque[tuple[float, Snapshot]] = deque(maxlen=int(WINDOW_S / SAMPLE_S) + 1)
         self._rows: deque[tuple[float, tuple[object, ...]]] = deque(maxlen=int(SERIES_S / SAMPLE_S))
         self._began_at: float | None = None
@@ -62,7 +62,7 @@ class History:
         columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
         series = SeriesTold(*columns) if columns else SeriesTold()
         window, at = self.window(counts, now), now + utc_offset_s
-        return describe(self._about, window, workers=workers, series=series, recent=recent, at=at)
+        return describe(self.about, window, workers=workers, series=series, recent=recent, at=at)
 
 
 def _row(counts: Snapshot, span_s: float) -> tuple[object, ...]:

@@ -47,6 +47,17 @@ class VerdictTold(msgspec.Struct):
     reason: str
 
 
+class ConfigurationStatus(msgspec.Struct, frozen=True):
+    """Since when the settings are in effect, and what of the file is not."""
+
+    loaded_at: float = 0.0
+    """In seconds since 1970, UTC."""
+    error: str | None = None
+    """Why the file was rejected when it was last read again; None if it was not."""
+    needs_restart: list[str] = []
+    """Settings that were changed and take effect with the next start, by file and line."""
+
+
 class RequestsTold(msgspec.Struct):
     """Requests in the window. The success rate is of those that were answered after a race."""
 
@@ -163,6 +174,7 @@ class Status(msgspec.Struct):
     gateway: VerdictTold
     """On the gateway itself: overload, workers, internal errors."""
     workers: WorkersTold
+    configuration: ConfigurationStatus
     requests: RequestsTold
     attempts: AttemptsTold
     hedging: HedgingTold
@@ -172,11 +184,12 @@ class Status(msgspec.Struct):
 
 
 class About(msgspec.Struct, frozen=True):
-    """What does not change while the gateway runs."""
+    """What changes with the configuration only."""
 
     upstream: str
     hedge_after_ms: int
     hedges: int
+    configuration: ConfigurationStatus = ConfigurationStatus()
 
 
 def describe(
@@ -203,6 +216,7 @@ def describe(
         verdict=VerdictTold(upstream.state, upstream.reason),
         gateway=VerdictTold(gateway.state, gateway.reason),
         workers=WorkersTold(workers.wanted, workers.ready, workers.untold),
+        configuration=about.configuration,
         requests=RequestsTold(
             total=requests,
             per_s=per_s(requests, span_s),

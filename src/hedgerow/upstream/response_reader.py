@@ -105,8 +105,7 @@ class ResponseReader:
 
     def take_header_section(self) -> bytes:
         """Return the header lines of the complete response; call it before `take_body`."""
-        head = self._final_head()
-        return head[head.find(b"\r\n") + 2 :]
+        return self._final_head().partition(b"\r\n")[2]
 
     @property
     def keeps_connection(self) -> bool:
@@ -154,7 +153,7 @@ class ResponseReader:
         if self.is_head:
             self.is_complete = True
             self._keep_alive = self._parser.should_keep_alive()
-        elif self._head.find(b"event-stream") >= 0:
+        elif self._head.lower().find(b"event-stream") >= 0:
             media_type = header_value(self.take_header_section(), b"content-type").partition(b";")[0]
             if media_type.strip().lower() == b"text/event-stream":
                 self._refused = _EVENT_STREAM

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 import trustme
 
-from hedgerow.configuration.startup_checks import check_addresses, check_named_files, check_tracing
+from hedgerow.configuration.startup_checks import (
+    check_addresses,
+    check_named_files,
+    check_tracing,
+    look_up_hosts,
+)
 from hedgerow.settings import InvalidSetting, Settings
 
 OTEL = "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY"
@@ -21,7 +26,8 @@ def certificates(tmp_path: Path) -> str:
 
 
 def check(**settings: Any) -> None:
-    check_addresses(Settings(**settings), "--{}".format)
+    found = Settings(**settings)
+    check_addresses(found, "--{}".format, look_up_hosts(found, "--{}".format))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::", "localhost"])

@@ -28,6 +28,7 @@ def test_paths_that_are_read_in_one_way_are_accepted(path: str) -> None:
         ("//", "//"), ("/a//b", "//"), ("/a//", "//"),
         ("/.", "segment"), ("/..", "segment"), ("/a/../b", "segment"), ("/a/./", "segment"), ("/%2e", "segment"),
         ("/.%2E/a", "segment"), ("/a/%2e%2e", "segment"),
+        ("/a/..;/b", "segment"), ("/.;x", "segment"), ("/%2e%2e;", "segment"),
         ("/%", "two hexadecimal"), ("/%4", "two hexadecimal"), ("/%zz", "two hexadecimal"),
         ("/a%2fb", "percent-encoded /"), ("/a%2Fb", "percent-encoded /"), ("/%5c", "percent-encoded /"),
         ("/%00", "control"), ("/%1f", "control"), ("/%7F", "control"), ("/%0a", "control"),

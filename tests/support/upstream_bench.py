@@ -19,7 +19,7 @@ from hedgerow.net.tcp import Address
 from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
 from hedgerow.settings.routes import OutlierDetection, UpstreamRule
 from hedgerow.upstream.connection_budget import ConnectionBudget
-from hedgerow.upstream.endpoints import Endpoint
+from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.opening import open_upstream
 from support.attempts import make_attempt, make_request
 from support.routes import smart_route

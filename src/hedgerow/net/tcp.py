@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from struct import Struct
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ Address = tuple[int, int, int, str, tuple[Any, ...]]
 """An entry of `getaddrinfo`: family, type, protocol, canonical name, socket address."""
 OpenSocket = Callable[[Address], socket.socket]
 """`open_outgoing_socket`, or what stands for it in a simulation."""
+
+LOCAL_ERRORS: Final = frozenset((EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL))
+"""Errors of a connect that say nothing of the other end: no descriptor, no memory, no local port left."""
 
 
 def receive_queue_age_s(sock: socket.socket) -> float:

@@ -15,9 +15,11 @@ from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
+from hedgerow.net.tcp import LOCAL_ERRORS
 from hedgerow.net.tls import error_text
-from hedgerow.upstream.endpoints import OUR_OWN, Endpoint
+from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.handshakes import Handshake
+from hedgerow.upstream.tcp_socket import TcpSocket
 
 if TYPE_CHECKING:
     from hedgerow.upstream.connector import Connector
@@ -119,7 +121,7 @@ class Connecting(EventHandler):
             try:
                 sock = self._connector.open_socket(endpoint.address)
             except OSError as error:  # no descriptor, or a family that this machine does not have
-                self._note_failure(endpoint, error_text(error), is_ours=error.errno in OUR_OWN)
+                self._note_failure(endpoint, error_text(error), is_ours=error.errno in LOCAL_ERRORS)
                 continue
             error_number = sock.connect_ex(endpoint.address[4])
             if error_number in (0, EINPROGRESS):
@@ -131,7 +133,7 @@ class Connecting(EventHandler):
                 self._set_due(min(loop.clock() + head_start_s, self._ends_at) if has_next else self._ends_at)
                 return True
             sock.close()
-            self._note_failure(endpoint, os.strerror(error_number), is_ours=error_number in OUR_OWN)
+            self._note_failure(endpoint, os.strerror(error_number), is_ours=error_number in LOCAL_ERRORS)
         return False
 
     def _take_next(self) -> Endpoint:
@@ -149,7 +151,7 @@ class Connecting(EventHandler):
         tried.append(endpoint)
         return endpoint
 
-    def tcp_ended(self, tcp: "TcpSocket", error: int) -> None:
+    def tcp_ended(self, tcp: TcpSocket, error: int) -> None:
         """Called when a socket has connected or failed.
 
         After a failure the next endpoint is tried at once, unless another socket still has its head start.
@@ -168,7 +170,7 @@ class Connecting(EventHandler):
             else:
                 self._fail(self.failure)
 
-    def _tcp_connected(self, tcp: "TcpSocket") -> None:
+    def _tcp_connected(self, tcp: TcpSocket) -> None:
         self._sockets.remove(tcp)
         self._close_sockets()
         self._sockets = [tcp]
@@ -241,22 +243,3 @@ class Connecting(EventHandler):
     def _timeout_text(self) -> str:
         stage = "name lookup" if self.endpoint is None else "TLS handshake" if self.is_handshaking else "TCP"
         return f"no connection within {self._connector.limits.connect_timeout_s:g} s ({stage})"
-
-
-class TcpSocket(EventHandler):
-    """One socket of a `Connecting`, until TCP is established."""
-
-    __slots__ = ("_connecting", "endpoint", "sock")
-
-    def __init__(self, connecting: Connecting, sock: socket.socket, endpoint: Endpoint) -> None:
-        self._connecting = connecting
-        self.sock = sock
-        self.endpoint = endpoint
-
-    def on_ready(self, _mask: int) -> None:
-        """Called when it has connected or failed."""
-        self._connecting.tcp_ended(self, self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-
-    def abort(self) -> None:
-        """Called when `on_ready` has raised."""
-        self._connecting.abort()

@@ -14,7 +14,7 @@ from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
 from hedgerow.net.tls import read_failure
 from hedgerow.upstream.connecting import Connecting
-from hedgerow.upstream.endpoints import Endpoint
+from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.request_writer import RequestWriter
 from hedgerow.upstream.response_reader import ResponseReader
 

@@ -10,7 +10,8 @@ from hedgerow.net.tls import client_context, server_name
 from hedgerow.settings import Target, UpstreamLimits
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connecting import Connecting, OnDone
-from hedgerow.upstream.endpoints import Endpoint, Endpoints
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoints import Endpoints
 from hedgerow.upstream.handshakes import Handshakes
 from hedgerow.upstream.names import Name, NameLookup
 

@@ -5,19 +5,15 @@ has to happen for an endpoint to come back.
 """
 
 from collections.abc import Sequence
-from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hedgerow.core.outcomes import Failure, FailureReason, Outcome
 from hedgerow.net.tcp import Address
-from hedgerow.net.tls_sessions import TlsSession
 from hedgerow.settings import Target
 from hedgerow.settings.routes import OutlierDetection
-
-if TYPE_CHECKING:
-    from hedgerow.upstream.connection import UpstreamConnection
+from hedgerow.upstream.endpoint import Endpoint
 
 UNREACHABLE_S: Final = 1.0
 """After a connect has failed the others are used for this long, then one connect tries it again: each such try can take
@@ -34,42 +30,6 @@ FAULTS: Final = frozenset((
 """What an attempt came to that speaks against its endpoint. Other failures that are answers (4xx, too large) say
 something of the request, and end a row of faults as a success does. `timeout` is an attempt that was cut: neither.
 `connect` is counted by the connects themselves, of which one attempt may make several."""
-OUR_OWN: Final = frozenset((EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL))
-"""Errors of opening a socket that say nothing of the endpoint: no descriptor, no memory, no local port left."""
-
-
-class Endpoint:
-    """One address of one name, and what is known of it."""
-
-    __slots__ = (
-        "address", "ejected_until", "ejections", "failures", "has_failed", "idle", "in_flight", "is_current",
-        "target", "tls_session", "unreachable_until",
-    )  # fmt: skip
-
-    def __init__(self, target: Target, address: Address) -> None:
-        self.target = target
-        """What was configured: its path is the base path."""
-        self.address = address
-        self.is_current = True
-        """The last lookup that succeeded has returned it."""
-        self.in_flight = 0
-        """Attempts that are sent to it or run there, losers included."""
-        self.idle: list[UpstreamConnection] = []
-        """Connections without an attempt, the one used last at the end; see `IdleConnections`."""
-        self.tls_session = TlsSession()
-        self.has_failed = False
-        """Since the last answer that was none of `FAULTS`."""
-        self.failures = 0
-        """In a row."""
-        self.ejections = 0
-        """Of which one is forgotten for each `ejection_time_s` in service."""
-        self.ejected_until = 0.0
-        self.unreachable_until = 0.0
-        """Other than 0 after a connect has failed, until one succeeds."""
-
-    def is_usable(self, now: float) -> bool:
-        """Return whether it is not left out."""
-        return self.ejected_until <= now and self.unreachable_until <= now
 
 
 class Endpoints:

@@ -9,7 +9,7 @@ from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import READABLE
 from hedgerow.net.tls import continue_handshake, start_tls
-from hedgerow.upstream.endpoints import Endpoint
+from hedgerow.upstream.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from hedgerow.upstream.connecting import Connecting

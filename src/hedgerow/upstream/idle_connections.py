@@ -9,7 +9,7 @@ from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.connection import IDLE, UpstreamConnection
 
 if TYPE_CHECKING:
-    from hedgerow.upstream.endpoints import Endpoint
+    from hedgerow.upstream.endpoint import Endpoint
 
 REAP_INTERVAL_S: Final = 1.0
 """How often idle connections are looked at; they may outlive `idle_timeout_s` by this much."""

@@ -19,7 +19,8 @@ from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connection import CONNECTING, IDLE, STATE_NAMES, UpstreamConnection
 from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.connector import Connector
-from hedgerow.upstream.endpoints import Endpoint
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoint_states import EndpointState, endpoint_states
 from hedgerow.upstream.idle_connections import IdleConnections
 from hedgerow.upstream.losers import CANCELLED, NEEDED, Losers
 from hedgerow.upstream.request_writer import RequestWriter
@@ -102,6 +103,10 @@ class ConnectionPool(AttemptSender):
         states = [connection.state for connection in self.connections]
         counts = {name: states.count(state) for state, name in enumerate(STATE_NAMES)}
         return {**counts, "loser": len(self.losers)}
+
+    def endpoint_states(self) -> list[EndpointState]:
+        """Return what is known of each endpoint, where they are few. For telemetry."""
+        return endpoint_states(self.endpoints, self.loop.clock())
 
     # -- called by a connection
 

@@ -9,13 +9,14 @@ import pytest
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.poller import READABLE
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import Address
+from hedgerow.net.tcp import LOCAL_ERRORS, Address
 from hedgerow.settings import UpstreamLimits, parse_target
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream import connecting
 from hedgerow.upstream.connecting import MAX_SOCKETS, Connecting
 from hedgerow.upstream.connector import Connector
-from hedgerow.upstream.endpoints import UNREACHABLE_S, Endpoint, Endpoints
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoints import UNREACHABLE_S, Endpoints
 from support.fake_network import Network, VirtualLoop
 
 TARGET = parse_target("http://upstream.test/")
@@ -315,6 +316,37 @@ def test_d1_a_connect_says_which_address_it_tries(bench: Bench) -> None:
     bench.world.run_for(0.3)
     assert started.endpoint.address == address("b")
     started.cancel()
+
+
+def test_u01_what_stands_in_for_an_endpoint_is_one_that_no_other_attempt_has_tried(bench: Bench) -> None:
+    """A hedge has gone to b meanwhile, so this attempt goes to c."""
+    bench.network.hangs("a")
+    bench.network.connects("c")
+    connector = bench.connector("abc")
+    tried: list[Endpoint] = []
+    connector.connect(None, tried, bench.on_done)
+    bench.world.run_for(0.2)
+    tried.append(connector.endpoints.all[1])
+    assert bench.finish()[1:] == ("c", 0.251)
+    assert [endpoint.address[4][0] for endpoint in tried] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("number", sorted(LOCAL_ERRORS))
+def test_u03_an_error_of_our_own_speaks_against_no_endpoint(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Without a descriptor, memory or local port, all endpoints would soon be left out."""
+    connector = bench.connector("ab")
+
+    def fail(_: object) -> Any:
+        raise OSError(number, "x")
+
+    monkeypatch.setattr(connector, "open_socket", fail)
+    for _ in range(9):
+        bench.connect(connector)
+    bench.world.run_for(0.1)
+    assert len(bench.results) == 9
+    assert not any(endpoint.has_failed for endpoint in connector.endpoints.all)
 
 
 # -- cancelling

@@ -25,7 +25,8 @@ from hedgerow.settings import UpstreamLimits, parse_target
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connecting import Connecting
 from hedgerow.upstream.connector import Connector
-from hedgerow.upstream.endpoints import Endpoint, Endpoints
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoints import Endpoints
 from hedgerow.upstream.handshakes import HANDSHAKES_PER_ITERATION
 from hedgerow.upstream.names import LOOKUP_PAUSE_S
 from support.fake_network import Network, VirtualLoop
@@ -59,11 +60,19 @@ class FakeResolver(EventHandler):
         self.answer: str | Failure | None = None
         self.began_at: list[float] = []
         self.pending: PendingLookup | None = None
+        self.names: tuple[str, ...] = ("upstream.test",)
+        self._pending: dict[str, PendingLookup] = {}
+        """Where there are several names."""
         self._world = world
         self._began_at = world.clock.now
 
     def look_up(self, host: str, port: int, on_result: OnResult) -> Any:
-        assert (host, port) == ("upstream.test", 80)
+        assert host in self.names
+        assert port == 80
+        if len(self.names) > 1:
+            assert host not in self._pending, "two lookups at a time"
+            self._pending[host] = PendingLookup(self, on_result)
+            return self._pending[host]
         assert self.pending is None, "two lookups at a time"
         self.began_at.append(round(self._world.clock.now - self._began_at, 2))
         self.pending = PendingLookup(self, on_result)
@@ -74,6 +83,15 @@ class FakeResolver(EventHandler):
     def on_deadline(self) -> None:
         if self.pending is not None:
             self.end(self.answer)
+
+    @property
+    def pending_names(self) -> list[str]:
+        return list(self._pending)
+
+    def end_of(self, name: str, answer: str | Failure) -> None:
+        """End the lookup of one of several names."""
+        found = answer if isinstance(answer, Failure) else [address(host) for host in answer]
+        self._pending.pop(name).end(found)
 
     def end(self, answer: str | Failure | None) -> None:
         assert self.pending is not None
@@ -350,6 +368,73 @@ def test_a_connector_that_is_closed_between_lookups_leaves_no_deadline(bench: Be
     bench.world.run_for(1.0)
     bench.connector.close()
     assert len(bench.world.loop.deadlines) == 0
+
+
+# -- several names
+
+
+@pytest.fixture
+def two(bench: Bench) -> Bench:
+    """An upstream of two names; each lookup ends when the test says so."""
+    bench.resolver.names = ("one.test", "two.test")
+    bench.connector = bench.make("http://one.test/", "http://two.test/")
+    bench.connector.start()
+    return bench
+
+
+def test_u04_each_name_is_looked_up_for_itself(two: Bench) -> None:
+    two.network.connects("a")
+    two.resolver.end_of("one.test", "ab")
+    two.resolver.end_of("two.test", "c")
+    assert two.addresses == "abc"
+    two.world.run_for(30.5)
+    two.resolver.end_of("two.test", "de")
+    assert two.addresses == "abde"
+    two.resolver.end_of("one.test", UNKNOWN)
+    assert two.addresses == "abde"
+
+
+def test_u04_connects_wait_for_the_first_name_that_has_an_address(two: Bench) -> None:
+    two.network.connects("c")
+    two.connect()
+    two.resolver.end_of("one.test", UNKNOWN)
+    two.world.run_for(0.1)
+    assert two.results == [], "the other may have one"
+    two.resolver.end_of("two.test", "c")
+    two.world.run_for(0.1)
+    assert two.results == ["c"]
+
+
+def test_u04_connects_fail_once_no_name_has_an_address(two: Bench) -> None:
+    two.connect()
+    two.resolver.end_of("two.test", UNKNOWN)
+    two.resolver.end_of("one.test", UNKNOWN)
+    two.world.run_for(0.1)
+    assert two.results == [UNKNOWN]
+
+
+def test_u04_only_the_name_whose_endpoint_refuses_is_looked_up_soon(two: Bench) -> None:
+    two.network.refuses("a")
+    two.network.connects("b")
+    two.resolver.end_of("one.test", "a")
+    two.resolver.end_of("two.test", "b")
+    two.world.run_for(10.0)
+    assert two.outcome() == "b", "in the same connect"
+    assert two.resolver.pending_names == ["one.test"]
+
+
+def test_u05_endpoints_with_and_without_tls(bench: Bench) -> None:
+    bench.connector = bench.make("https://127.0.0.8/", "http://127.0.0.9/")
+    context = HangingHandshake()
+    bench.connector.tls = cast("ssl.SSLContext", context)
+    bench.network.connects("127.0.0.8", 0.001)
+    bench.network.connects("127.0.0.9", 0.001)
+    started = bench.connect()
+    bench.connect()
+    bench.world.run_for(0.1)
+    assert bench.results == ["127.0.0.9"]
+    assert context.started == 1
+    started.cancel()
 
 
 # -- TLS, on real sockets

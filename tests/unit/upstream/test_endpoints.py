@@ -11,7 +11,8 @@ from hedgerow.core.outcomes import Failure, FailureReason, Success
 from hedgerow.net.tcp import Address
 from hedgerow.settings import parse_target
 from hedgerow.settings.routes import OutlierDetection
-from hedgerow.upstream.endpoints import FAULTS, MAX_EJECTION_S, UNREACHABLE_S, Endpoint, Endpoints
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoints import FAULTS, MAX_EJECTION_S, UNREACHABLE_S, Endpoints
 
 TARGET = parse_target("http://upstream.test/base")
 OTHER = parse_target("http://other.test/")

@@ -52,7 +52,8 @@ class Effective(msgspec.Struct, frozen=True):
 
     def source_of(self, name: str) -> str:
         """Return where a setting comes from, as messages name it."""
-        return self.sources.get(name, f"{all_settings()[name].flag} (its default)")
+        found = self.sources.get(name)
+        return f"{all_settings()[name].flag} (its default)" if found is None else found
 
     def describe(self) -> str:
         """Return all settings as lines of TOML, redacted, each with where it comes from."""

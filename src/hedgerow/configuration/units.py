@@ -91,7 +91,7 @@ class Size:
     @property
     def accepted(self) -> str:
         most = shown_size(self.most)
-        return f'a size like "64KiB", "1MiB" or 1000, from {self.least} bytes to {most}'
+        return f'a size like "64KiB", "1MiB" or 1000, of {self.least} bytes to {most}'
 
     def read(self, value: object, place: Place) -> int:
         size = value

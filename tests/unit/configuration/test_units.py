@@ -80,7 +80,7 @@ def test_a_size_is_a_number_of_bytes_or_has_a_unit(value: object, size: int) -> 
 )
 def test_what_is_no_size_is_rejected(value: object) -> None:
     with pytest.raises(
-        InvalidSetting, match=r'give a size like "64KiB", "1MiB" or 1000, from 0 bytes to 1MiB$'
+        InvalidSetting, match=r'give a size like "64KiB", "1MiB" or 1000, of 0 bytes to 1MiB$'
     ):
         Size(0, 2**20).read(value, PLACE)
 

@@ -7,16 +7,11 @@ from pathlib import Path
 import pytest
 
 from docs.markdown import ROOT
-from docs.routes_reference import page_part, tables
 from support.routing_files import KEYS, read_text
+from tools.routes_reference import tables
 
 PAGE = ROOT / "docs" / "reference" / "routes.md"
 BLOCKS = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-
-
-def test_the_tables_of_the_page_are_those_of_the_schema() -> None:
-    """After a change: `python -m docs.routes_reference`, in `tests`, prints them."""
-    assert page_part().rstrip() in PAGE.read_text()
 
 
 def test_every_key_is_in_a_table() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from end_to_end.conftest import READ_TIMEOUT_S, Command, Serve, ask
+from support.process_fixtures import Serve
+from support.processes import READ_TIMEOUT_S, GatewayProcess
 
 NOWHERE = "upstream = 'http://127.0.0.1:1/'\naccess-log = 'off'\n"
 
@@ -23,26 +24,24 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def attempts(command: Command) -> int:
+def attempts(command: GatewayProcess) -> int:
     """Return how many attempts a request has now: its upstream refuses each."""
-    found = ask(f"{command.url}?timeout=2000")[1]["attempts"]
-    assert isinstance(found, list)
-    return len(found)
+    return len(command.get("?timeout=2000")[1]["attempts"])
 
 
-def configuration(command: Command) -> Any:
-    return ask(f"{command.admin}/status.json")[1]["configuration"]
+def configuration(command: GatewayProcess) -> Any:
+    return command.status()["configuration"]
 
 
-def hang_up(command: Command) -> None:
+def hang_up(command: GatewayProcess) -> None:
     """Send SIGHUP and wait until each worker has been replaced."""
     before = command.children()
     command.process.send_signal(signal.SIGHUP)
     assert not psutil.wait_procs(before, timeout=READ_TIMEOUT_S)[1]
-    command.all_ready()
+    command.until_all_ready()
 
 
-def logged(command: Command, event: str) -> list[dict[str, Any]]:
+def logged(command: GatewayProcess, event: str) -> list[dict[str, Any]]:
     """Stop the gateway, and return its log lines of an event."""
     command.process.send_signal(signal.SIGTERM)
     _, errors = command.process.communicate(timeout=READ_TIMEOUT_S)
@@ -125,7 +124,7 @@ def clients() -> Iterator[list[Client]]:
 
 def test_reloads_lose_no_request(serve: Serve, file: Path, clients: list[Client]) -> None:
     command = serve("--config", str(file), "--workers=2", "--hedge-after-ms=0")
-    command.all_ready()
+    command.until_all_ready()
     clients.extend(Client(command.authority) for _ in range(4))
     for hedges in (1, 0, 1):
         file.write_text(f"{NOWHERE}hedges = {hedges}\n")

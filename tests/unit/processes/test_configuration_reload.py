@@ -4,7 +4,7 @@ from structlog.testing import CapturingLogger
 from hedgerow.configuration.reload import Reloaded
 from hedgerow.processes.configuration_reload import ConfigurationReload
 from hedgerow.settings import Settings, SettingsError
-from hedgerow.telemetry.status import ConfigurationStatus
+from hedgerow.status.report_schema import ConfigurationStatus
 
 FIRST, SECOND = Settings(hedges=1), Settings(hedges=2)
 

@@ -44,7 +44,7 @@ class RequestHead:
         """There is a `?` in the target, perhaps with nothing behind it."""
         self.forwarded: ForwardedRequest | None = None
         """What its route makes of it; made once."""
-        self.route: "Route | None" = None
+        self.route: Route | None = None
         """There where `forwarded` is."""
 
 

@@ -30,7 +30,9 @@ def compile_schema(schema: dict[str, Any], setting: str) -> Validator:
         validator: Validator = jsonschema_rs.validator_for(schema, retriever=_fetch_nothing)
     except (ValueError, TypeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InvalidSetting(setting, schema, f"a JSON Schema without references elsewhere ({reason})") from None
+        raise InvalidSetting(
+            setting, schema, f"a JSON Schema without references elsewhere ({reason})"
+        ) from None
     return validator
 
 

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.core.forwarding import ClientMessage
+from hedgerow.core.forwarding import ClientMessage, RequestHead
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.request import Handler, Request, Responder
@@ -73,6 +73,9 @@ class Gateway(Handler):
 
     def _validate(self, request: Request) -> Response | None:
         """Set the request's route and timeout, or return the rejection of what needs no upstream."""
+        message = request.message
+        if message is not None and message.head is not None and message.head.forwarded is not None:
+            return self._forward_again(request, message, message.head)
         matched = self.routes.match(request.path)
         if matched is None:
             return problem_response("not_found", self.routes.unmatched_detail, request.request_id)
@@ -83,7 +86,6 @@ class Gateway(Handler):
                 "method_not_allowed", detail, request.request_id, headers=b"Allow: %b\r\n" % matched.allow
             )
         request.route = route
-        message = request.message
         if message is not None:
             return self._forward(request, route, message)
         timeout_ms = parse_timeout_ms(
@@ -105,23 +107,29 @@ class Gateway(Handler):
             )
         head = message.head
         assert head is not None  # noqa: S101 (for mypy: it is dropped when the request is over)
-        forwarded = head.forwarded
-        if forwarded is None:
-            problem = path_problem(request.path)
-            if problem and route.forwarding is not None:
-                return problem_response("bad_request", problem, request.request_id)
-            timeout_ms = route.timeout_ms(request.query, head)
-            if isinstance(timeout_ms, InvalidTimeout):
-                return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
-            request.timeout_ms = timeout_ms
-            if route.forwarding is None:
-                return None
-            forwarded = route.forwarding.forward(request.path, request.query, head, timeout_ms)
-            head.forwarded = forwarded
+        problem = path_problem(request.path)
+        if problem and route.forwarding is not None:
+            return problem_response("bad_request", problem, request.request_id)
+        timeout_ms = route.timeout_ms(request.query, head)
+        if isinstance(timeout_ms, InvalidTimeout):
+            return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
+        request.timeout_ms = timeout_ms
+        if route.forwarding is None:
+            return None
+        head.forwarded = route.forwarding.forward(request.path, request.query, head, timeout_ms)
+        head.route = route
+        return self._forward_again(request, message, head)
+
+    def _forward_again(self, request: Request, message: ClientMessage, head: RequestHead) -> Response | None:
+        """Pass on what was decided for the same bytes before."""
+        forwarded, route = head.forwarded, head.route
+        assert forwarded is not None  # noqa: S101 (for mypy)
+        assert route is not None  # noqa: S101 (for mypy)
+        request.route = route
         message.forwarded = forwarded
-        request.timeout_ms = forwarded.timeout_ms
-        if message.body_arrived_at - request.arrived_at >= request.timeout_ms / 1000:
-            detail = f"the body has not come whole within the timeout of {request.timeout_ms} ms"
+        request.timeout_ms = timeout_ms = forwarded.timeout_ms
+        if message.body_bytes and message.body_arrived_at - request.arrived_at >= timeout_ms / 1000:
+            detail = f"the body has not come whole within the timeout of {timeout_ms} ms"
             return problem_response(
                 "bad_request", detail, request.request_id, status=HTTPStatus.REQUEST_TIMEOUT
             )

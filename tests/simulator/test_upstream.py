@@ -3,13 +3,16 @@ import json
 import pytest
 
 from hedgerow_simulator import Behaviour
-from hedgerow_simulator.counts import Counts, SharedRows
+from hedgerow_simulator.stats import SharedCounters, StatsCounter
 from hedgerow_simulator.upstream import Answer, Request, Upstream
 
 
 def upstream(behaviour: Behaviour | None = None, *, index: int = 0, log: bool = False) -> Upstream:
     return Upstream(
-        behaviour or Behaviour.faultless(), Counts(SharedRows(index + 1), index), index=index, log=log
+        behaviour or Behaviour.faultless(),
+        StatsCounter(SharedCounters(index + 1), index),
+        index=index,
+        log=log,
     )
 
 

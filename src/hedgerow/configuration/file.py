@@ -77,7 +77,7 @@ class Place:
         where, names = self.at(key).line, list(known)
         if not self.path:
             return UnknownSetting(key, where, names)
-        return UnknownSetting(key, f"{where}: {self.key}", names, f"its keys are {', '.join(names)}")
+        return UnknownSetting(key, f"{where}: {self.key}", names, f"they are {', '.join(names)}", "key of it")
 
 
 class Document(NamedTuple):

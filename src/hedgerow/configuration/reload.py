@@ -8,6 +8,7 @@ from hedgerow.configuration.sources import Effective
 from hedgerow.settings.effective_routing import needs_simulator
 from hedgerow.settings.errors import InvalidSetting
 from hedgerow.settings.schema import Settings, all_settings
+from hedgerow.settings.upstream_url import EMBEDDED, EMBEDDED_TARGET
 
 NEEDS_RESTART: Final = (
     "host", "port", "admin_host", "admin_port",  # bound at the start
@@ -28,8 +29,10 @@ class Reloaded(NamedTuple):
 def applicable(running: Settings, read: Effective) -> Reloaded:
     """Return what of `read` can take effect; raises InvalidSetting if nothing can."""
     if needs_simulator(read.settings) and not needs_simulator(running):
+        rules = (rule.name for rule in read.settings.upstreams if EMBEDDED_TARGET in rule.endpoints)
+        source = next((f"upstreams.{name}" for name in rules), "upstream")
         accepted = "a URL, or start the gateway again: the simulator is started with it only"
-        raise InvalidSetting(read.source_of("upstream"), "embedded", accepted)
+        raise InvalidSetting(read.source_of(source), EMBEDDED, accepted)
     changed = [name for name in NEEDS_RESTART if getattr(read.settings, name) != getattr(running, name)]
     kept = {name: getattr(running, name) for name in changed}
     return Reloaded(

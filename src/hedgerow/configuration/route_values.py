@@ -22,11 +22,13 @@ _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"  # noqa: S105
 
 OWN_HEADERS: Final = frozenset(
     {
-        "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-        "proxy-authenticate", "proxy-authorization", "content-length", "expect", "host",
+        "connection", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authentication-info",
+        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+        "content-length", "expect", "hedgerow-attempt", "host", "traceparent", "tracestate", "x-forwarded-for",
+        "x-request-id",
     }
 )  # fmt: skip
-"""Of one connection only (RFC 9110 section 7.6.1), or of a message's framing and routing: the gateway makes them."""
+"""Of one connection only (RFC 9110 section 7.6.1), or made by the gateway for each attempt."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """They may be sent several times whatever they ask for (RFC 9110 section 9.2.1). TRACE would be, too."""

@@ -168,6 +168,5 @@ def _check_against(rule: RouteRule, earlier: Iterable[RouteRule], place: Place) 
 
 
 def _unknown_upstream(name: str, place: Place, known: list[str]) -> UnknownSetting:
-    return UnknownSetting(
-        name, place.source, known, f"the upstreams are {', '.join(known)}" if known else "there is none"
-    )
+    hint = f"they are {', '.join(known)}" if known else "there is none: [upstreams.NAME] makes one"
+    return UnknownSetting(name, place.source, known, hint, "upstream")

@@ -52,7 +52,8 @@ class Effective(msgspec.Struct, frozen=True):
 
     def source_of(self, name: str) -> str:
         """Return where a setting comes from, as messages name it."""
-        return self.sources.get(name, f"{all_settings()[name].flag} (its default)")
+        found = self.sources.get(name)
+        return f"{all_settings()[name].flag} (its default)" if found is None else found
 
     def describe(self) -> str:
         """Return all settings as lines of TOML, redacted, each with where it comes from."""
@@ -136,11 +137,11 @@ def admin_address(
 def check_variable_names(
     environment: Mapping[str, str], simulator_variables: Callable[[], Collection[str]]
 ) -> None:
-    """Raise InvalidSetting for the first variable that begins as ours do, and is none."""
+    """Raise InvalidSetting for the first variable with the prefix that is no setting."""
     known = {setting.variable for setting in all_settings().values()} | {CONFIG_VARIABLE}
-    ours = sorted(name for name in environment if name.upper().startswith(PREFIX))
+    prefixed = sorted(name for name in environment if name.upper().startswith(PREFIX))
     unknown = [
-        name for name in ours if name not in known and not is_service_variable(name, environment[name])
+        name for name in prefixed if name not in known and not is_service_variable(name, environment[name])
     ]
     if any(name.startswith(SIMULATE_PREFIX) for name in unknown):
         known.update(simulator_variables())
@@ -153,7 +154,7 @@ def is_service_variable(name: str, value: str) -> bool:
     """Return whether Kubernetes has set a variable for a Service named `hedgerow`, or `hedgerow-…`.
 
     It sets seven for each Service of the namespace, unless `enableServiceLinks` is false; and so did Docker's links.
-    `HEDGEROW_PORT=tcp://10.0.0.1:80` is one: no value of ours looks like it.
+    `HEDGEROW_PORT=tcp://10.0.0.1:80` is one: no value of a setting looks like it.
     https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """
     if not name.startswith(PREFIX):

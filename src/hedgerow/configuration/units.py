@@ -28,7 +28,7 @@ def shown_duration(microseconds: int) -> str:
     for unit in ("h", "m"):
         if microseconds and microseconds % _UNITS_US[unit] == 0:
             return f"{microseconds // _UNITS_US[unit]}{unit}"
-    unit = "s" if microseconds % 100_000 == 0 and microseconds else "ms"
+    unit = "s" if microseconds >= 1_000_000 and microseconds % 100_000 == 0 else "ms"
     whole, rest = divmod(microseconds, _UNITS_US[unit])
     digits = len(str(_UNITS_US[unit])) - 1
     return f"{whole}{f'.{rest:0{digits}d}'.rstrip('0') if rest else ''}{unit}"
@@ -91,7 +91,7 @@ class Size:
     @property
     def accepted(self) -> str:
         most = shown_size(self.most)
-        return f'a size like "64KiB", "1MiB" or 1000, from {self.least} bytes to {most}'
+        return f'a size like "64KiB", "1MiB" or 1000, of {self.least} bytes to {most}'
 
     def read(self, value: object, place: Place) -> int:
         size = value

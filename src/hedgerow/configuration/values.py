@@ -37,6 +37,11 @@ def _shown_character(character: str) -> str:
     return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
+def _one_of(words: tuple[str, ...]) -> str:
+    *first, last = map(shown_text, words)
+    return f"{', '.join(first)} or {last}"
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text of a pattern."""
@@ -71,7 +76,7 @@ class Word:
 
     @property
     def accepted(self) -> str:
-        return " or ".join(shown_text(word) for word in self.words)
+        return _one_of(self.words)
 
     def read(self, value: object, place: Place) -> str:
         if isinstance(value, str) and value in self.words:
@@ -90,7 +95,7 @@ class Renamed:
 
     @property
     def accepted(self) -> str:
-        return " or ".join(map(shown_text, self.names))
+        return _one_of(tuple(self.names))
 
     def read(self, value: object, place: Place) -> str:
         if isinstance(value, str) and value in self.names:
@@ -147,8 +152,8 @@ class Number:
     @property
     def accepted(self) -> str:
         if self.excludes_ends:
-            return f"a number between {self.least:g} and {self.most:g}"
-        return f"a number from {self.least:g} to {self.most:g}"
+            return f"a number between {self.least:.9g} and {self.most:.9g}"
+        return f"a number from {self.least:.9g} to {self.most:.9g}"
 
     def read(self, value: object, place: Place) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool) and self._is_within(value):

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from hedgerow.core.header_fields import header_value, passed_response_headers
+from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Answer, Failure, FailureReason, Outcome, Success
 from hedgerow.core.payload import check_syntax
 from hedgerow.core.response_validation import classify_response, reason_for_status
@@ -56,10 +56,10 @@ class AnswerRules:
         self.reads_body = bool(json) or schema_problem is not None
         """Whether bodies must be there as they are meant, without a coding."""
 
-    def classify(self, status: int, section: bytes, body: bytes, *, is_head: bool) -> Outcome:
+    def classify(self, status: int, section: HeaderSection, body: bytes, *, is_head: bool) -> Outcome:
         """Return what an answer is. Never raises, whatever the bytes.
 
-        `section` are the header lines of the answer. An answer to HEAD has no body, and is judged by its status alone.
+        An answer to HEAD has no body, and is judged by its status alone.
         """
         kind = self._kinds[status] if status < _STATUSES else _FAILURE
         if kind == _SUCCESS and self.reads_body and not is_head:
@@ -70,16 +70,17 @@ class AnswerRules:
             failure = None
         if failure is not None and not self._keeps_failures:
             return failure
-        headers = passed_response_headers(section, keeps_length=is_head or status == NOT_MODIFIED)
-        answer = Answer(status, headers, body, is_final=kind == _FINAL)
+        headers = section.passed
+        if (is_head or status == NOT_MODIFIED) and section.length_line:  # of a body that is not there
+            headers += section.length_line  # RFC 9110 section 8.6
+        answer = Answer(status, headers, body, has_date=section.has_date, is_final=kind == _FINAL)
         if failure is not None:
             return Failure(failure.reason, failure.detail, answer)
         return Success(body, answer)
 
-    def _body_problem(self, section: bytes, body: bytes) -> Failure | None:
-        coding = header_value(section, b"content-encoding").lower()
-        if coding not in (b"", b"identity"):
-            return Failure(FailureReason.BAD_JSON, f"the body has the coding {coding[:40]!r}")
+    def _body_problem(self, section: HeaderSection, body: bytes) -> Failure | None:
+        if section.coding and section.coding != b"identity":
+            return Failure(FailureReason.BAD_JSON, f"the body has the coding {section.coding[:40]!r}")
         if self._json == JSON_TIME:
             outcome = classify_response(200, body)
             if isinstance(outcome, Failure):

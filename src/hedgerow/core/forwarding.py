@@ -1,9 +1,12 @@
 """What of a client's request goes to the upstream: target, host and end-to-end headers (R02 of the behaviour)."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hedgerow.core.header_fields import NOT_PASSED_OF_REQUESTS, connection_named, is_written_by_us
 from hedgerow.core.timeout_param import without_parameter
+
+if TYPE_CHECKING:
+    from hedgerow.core.route import Route
 
 _OURS: Final = b"Via: 1.1 hedgerow\r\n"
 """A gateway must add itself to requests, and may leave itself out of responses (RFC 9110 section 7.6.3)."""
@@ -31,7 +34,7 @@ class ForwardedRequest:
 class RequestHead:
     """The head of a request as the client sent it; requests of the same bytes share it."""
 
-    __slots__ = ("forwarded", "has_query", "headers", "host")
+    __slots__ = ("forwarded", "has_query", "headers", "host", "route")
 
     def __init__(self, headers: list[tuple[bytes, bytes]], host: bytes, *, has_query: bool) -> None:
         self.headers = headers
@@ -41,6 +44,8 @@ class RequestHead:
         """There is a `?` in the target, perhaps with nothing behind it."""
         self.forwarded: ForwardedRequest | None = None
         """What its route makes of it; made once."""
+        self.route: Route | None = None
+        """There where `forwarded` is."""
 
 
 class ClientMessage:

@@ -1,5 +1,6 @@
 """Which headers are passed on: those for the other end, not those for the connection (RFC 9110 section 7.6.1)."""
 
+import re
 from typing import Final
 
 _HOP_BY_HOP: Final = frozenset(
@@ -35,37 +36,72 @@ def is_written_by_us(name: bytes) -> bool:
 _FORGEABLE: Final = NOT_PASSED_OF_REQUESTS | {b"x-forwarded-proto", b"x-forwarded-host", b"via"}
 
 
-def passed_response_headers(section: bytes, *, keeps_length: bool = False) -> bytes:
-    """Return the header lines of a response that are passed on, in their order, whole and unchanged.
+class HeaderSection:
+    """The header section of a response: what is passed on of it, and what is looked at here."""
 
-    `keeps_length`: it says the length of a body that is not there (RFC 9110 section 8.6).
+    __slots__ = ("coding", "has_date", "length_line", "media_type", "passed")
 
-    `section` is what llhttp has accepted, from behind the status line to before the empty line: no folded lines, each
-    line ends with CRLF.
-    """
-    lines = section.split(b"\r\n")
-    kept: list[bytes] = []
-    connection: list[bytes] = []
-    for line in lines:
-        name = line[: line.find(b":")].lower()
-        if name in NOT_PASSED_OF_RESPONSES:
-            if name == b"connection":
-                connection.append(line[11:])
-            elif keeps_length and name == b"content-length":
-                kept.append(line)
-        else:
-            kept.append(line)
-    if connection:
-        named = connection_named(connection)
-        kept = [line for line in kept if line[: line.find(b":")].lower() not in named]
-    if not kept or kept == [b""]:
+    def __init__(self, section: bytes) -> None:
+        """`section` is what llhttp has accepted, from the end of the status line to before the empty line.
+
+        Each line begins with CRLF in it, and none is folded.
+        """
+        self.coding = b""
+        """The value of Content-Encoding, in lower case."""
+        self.media_type = b""
+        """That of Content-Type, in lower case, without parameters."""
+        self.has_date = False
+        self.length_line = b""
+        """The line of Content-Length."""
+        kept: list[bytes] = []
+        end = 0
+        connection: list[bytes] = []
+        # 3.6 µs for 20 headers; a lookup of each name takes 25.
+        for match in _NOTED.finditer(section.lower()):
+            name = match[1]
+            if name == b"date":
+                self.has_date = True
+            elif name == b"content-type":
+                self.media_type = match[2].partition(b";")[0].rstrip(b" \t")
+            elif name == b"content-encoding":
+                self.coding = match[2].rstrip(b" \t")
+            else:
+                if name == b"content-length":
+                    self.length_line = section[match.start() + 2 : match.end()] + b"\r\n"
+                elif name == b"connection":
+                    connection.append(match[2])
+                kept.append(section[end : match.start()])
+                end = match.end()
+        if not end and not section:
+            self.passed = b""
+            """Whole header lines in their order, unchanged."""
+            return
+        kept.append(section[end:])
+        passed = b"".join(kept)
+        if connection:
+            passed = _without(passed, connection_named(connection))
+        self.passed = passed[2:] + b"\r\n" if passed else b""
+
+
+def _without(section: bytes, names: frozenset[bytes]) -> bytes:
+    lines = section.split(b"\r\n")[1:]
+    return b"".join([b"\r\n" + line for line in lines if line[: line.find(b":")].lower() not in names])
+
+
+def _any_of(names: list[bytes]) -> bytes:
+    """Return a pattern for one of several names that branches as they do: a third of the time of a plain list."""
+    if names == [b""]:
         return b""
-    return b"\r\n".join(kept) + b"\r\n"
+    by_first: dict[bytes, list[bytes]] = {}
+    for name in names:
+        by_first.setdefault(name[:1], []).append(name[1:])
+    branches = [
+        re.escape(first) + (_any_of(rest) if first else b"") for first, rest in sorted(by_first.items())
+    ]
+    return branches[0] if len(branches) == 1 else b"(?:%b)" % b"|".join(branches)
 
 
-def header_value(section: bytes, name: bytes) -> bytes:
-    """Return the value of the first header `name`, which is in lower case, or nothing. `section` is as above."""
-    for line in section.split(b"\r\n"):
-        if line[: len(name) + 1].lower() == name + b":":
-            return line[len(name) + 1 :].strip(b" \t")
-    return b""
+_NOTED: Final = re.compile(
+    rb"\r\n(%b):[ \t]*([^\r]*)"
+    % _any_of(sorted(NOT_PASSED_OF_RESPONSES | {b"content-encoding", b"content-type", b"date"}))
+)

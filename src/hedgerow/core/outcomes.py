@@ -18,7 +18,7 @@ class FailureReason(StrEnum):
     """Why an attempt failed. The names are part of the contract: clients and metric labels see them."""
 
     CONNECT = "connect"
-    """No connection: refused, unreachable, no such host, not in time, or no socket left for it."""
+    """No connection: refused, unreachable, unknown host, timed out, or no socket left for it."""
     TLS = "tls"
     """TCP connected, but TLS failed: a bad certificate, or an alert of the upstream's."""
     RESET = "reset"
@@ -46,12 +46,16 @@ class FailureReason(StrEnum):
 class Answer:
     """A response of the upstream as it is passed on: status, whole header lines, and the body byte for byte."""
 
-    __slots__ = ("body", "headers", "is_final", "status")
+    __slots__ = ("body", "has_date", "headers", "is_final", "status")
 
-    def __init__(self, status: int, headers: bytes, body: bytes, *, is_final: bool = False) -> None:
+    def __init__(
+        self, status: int, headers: bytes, body: bytes, *, has_date: bool = True, is_final: bool = False
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.has_date = has_date
+        """There is a Date among the headers."""
         self.is_final = is_final
         """It is no success by the route's rule, but asking again cannot change it (R05)."""
 

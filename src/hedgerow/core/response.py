@@ -16,8 +16,8 @@ PROBLEM: Final = b"application/problem+json"
 class Response:
     """One response, before it is serialized.
 
-    `headers` are whole header lines. Where `content_type` is empty, they are the upstream's, passed on.
-    `code` names the outcome: `success`, or the stable code of a problem.
+    `headers` are whole header lines. `code` names the outcome: `success`, or the stable code of a problem.
+    `content_type` is empty in a `PassedOnResponse`.
     """
 
     __slots__ = ("body", "code", "content_type", "headers", "status", "timing")
@@ -38,6 +38,18 @@ class Response:
         self.headers = headers
         self.code = code
         self.timing = timing
+
+
+class PassedOnResponse(Response):
+    """An answer of the upstream's as it goes to the client: `headers` are the upstream's."""
+
+    __slots__ = ("has_date",)
+
+    def __init__(self, answer: Answer, code: str, timing: bytes) -> None:
+        super().__init__(
+            answer.status, answer.body, content_type=b"", headers=answer.headers, code=code, timing=timing
+        )
+        self.has_date = answer.has_date
 
 
 _STATUS_OF: Final = {
@@ -110,12 +122,12 @@ def response_for(verdict: Verdict, request: Request) -> Response:
                 outcome = verdict.winner.outcome
                 answer = outcome.answer if isinstance(outcome, Success) else None
                 if answer is not None:
-                    return _passed_on(answer, FINAL if answer.is_final else "success", timing)
+                    return PassedOnResponse(answer, FINAL if answer.is_final else "success", timing)
             return Response(200, verdict.body, content_type=JSON, headers=headers, timing=timing)
         case AllFailed(attempts):
             last = _last_answer(attempts)
             if last is not None:
-                return _passed_on(last, LAST_RESPONSE, b', hedges;desc="%d"' % hedges)
+                return PassedOnResponse(last, LAST_RESPONSE, b', hedges;desc="%d"' % hedges)
             code, detail = "all_failed", f"{_counted(len(attempts))} to the upstream failed"
         case OutOfTime(attempts):
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
@@ -123,12 +135,6 @@ def response_for(verdict: Verdict, request: Request) -> Response:
     response = problem_response(code, detail, request.request_id, headers=headers, attempts=summaries)
     response.timing = b', hedges;desc="%d"' % hedges
     return response
-
-
-def _passed_on(answer: Answer, code: str, timing: bytes) -> Response:
-    return Response(
-        answer.status, answer.body, headers=answer.headers, code=code, timing=timing, content_type=b""
-    )
 
 
 def _last_answer(attempts: Sequence[Attempt]) -> Answer | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from structlog.typing import FilteringBoundLogger
 
 from hedgerow.settings import Settings, SettingsError
-from hedgerow.telemetry.status import ConfigurationStatus
+from hedgerow.status.report_schema import ConfigurationStatus
 
 if TYPE_CHECKING:
     from hedgerow.configuration.reload import Reloaded

@@ -1,6 +1,5 @@
 """Writes responses as they go over the wire."""
 
-import re
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -8,7 +7,7 @@ from http import HTTPStatus
 from math import inf
 from typing import Final
 
-from hedgerow.core.response import Response
+from hedgerow.core.response import PassedOnResponse, Response
 
 DATE_REFRESH_S: Final = 1.0
 """The Date header has whole seconds; making it takes 2 µs, too much for each response."""
@@ -19,8 +18,6 @@ _STATUS_LINES: Final = {
 
 _WITHOUT_BODY: Final = (204, 304)
 """RFC 9110 section 6.4.1; a 1xx is never passed on."""
-_DATE: Final = re.compile(rb"(?:\A|\n)[Dd][Aa][Tt][Ee]:")
-"""An answer without it gets one (RFC 9110 section 6.6.1)."""
 
 
 def serialize_response(
@@ -36,10 +33,10 @@ def serialize_response(
     """Return a whole response message. `connection` is the Connection header line, or empty.
 
     `arrived_at` and `now` are both instants of the gateway's clock, and their difference is the `total` of
-    Server-Timing: no caller has to compute a duration. A connection rejected before anything was read arrived when
+    Server-Timing: no handler has to compute a duration. A connection rejected before anything was read arrived when
     it was accepted. A response to HEAD has no body, but the length that GET would have.
     """
-    if not response.content_type:
+    if isinstance(response, PassedOnResponse):
         return _serialize_passed_on(
             response,
             request_id,
@@ -72,7 +69,7 @@ def serialize_response(
 
 
 def _serialize_passed_on(
-    response: Response,
+    response: PassedOnResponse,
     request_id: bytes,
     *,
     arrived_at: float,
@@ -90,7 +87,7 @@ def _serialize_passed_on(
     return b"%b%b%b%bX-Request-Id: %b\r\nServer-Timing: total;dur=%d.%d%b\r\n%b\r\n%b" % (
         _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
         headers,
-        b"" if _DATE.search(headers) else b"Date: %b\r\n" % date,
+        b"" if response.has_date else b"Date: %b\r\n" % date,  # RFC 9110 section 6.6.1
         length,
         request_id,
         tenths // 10,

@@ -32,7 +32,7 @@ class HttpServer(EventHandler):
         balancer: AcceptBalancer | None = None,
         passes_headers: bool = False,
     ) -> None:
-        """`on_rejected` is called with code and reason of each response that the handler was not asked for.
+        """`on_rejected` is called with code and reason of each response that did not come from the handler.
 
         `passes_headers`: the handler needs the headers of requests, and may want their bodies.
         """

@@ -241,8 +241,8 @@ class UpstreamConnection(EventHandler):
         if rules is None:
             outcome = self._pool.classify(response.status, response.take_body())
         else:
-            section = response.take_header_section()
-            outcome = rules.classify(response.status, section, response.take_body(), is_head=response.is_head)
+            body = response.take_body()
+            outcome = rules.classify(response.status, response.section, body, is_head=response.is_head)
         if reusable:
             self.state = IDLE
             if not self.reused:

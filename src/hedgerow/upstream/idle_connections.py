@@ -52,7 +52,7 @@ class IdleConnections(EventHandler):
             self._loop.call_at(now + REAP_INTERVAL_S, self)
 
     def take(self, endpoint: "Endpoint", used_since: float = -inf) -> UpstreamConnection | None:
-        """Take the connection to `endpoint` that was used last, of those from which nothing is unread.
+        """Take the connection to `endpoint` that was used last, of those without unread data.
 
         One that was not used since `used_since` is left.
         """
@@ -65,7 +65,7 @@ class IdleConnections(EventHandler):
                 if connection.idle_since < used_since:  # the others were used before it
                     kept.append(connection)
                     break
-                if connection.fd in unread:  # bytes that were not asked for, or the upstream has closed it
+                if connection.fd in unread:  # unsolicited bytes, or the upstream has closed it
                     kept.append(connection)
                 else:
                     taken = connection

@@ -130,7 +130,7 @@ class ConnectionPool(AttemptSender):
             self.idle.add(connection, endpoint, at)
 
     def attempt_abandoned(self, connection: UpstreamConnection) -> None:
-        """Let the loser run on for its grace, or close its connection."""
+        """Drain the loser for its grace period, or close its connection."""
         if connection.state == CONNECTING:
             self._unneeded[connection] = None
         if self._drains_losers and not connection.has_unsent_message:
@@ -191,7 +191,7 @@ class ConnectionPool(AttemptSender):
         return None
 
     def _end_loser(self, connection: UpstreamConnection, failure: Failure) -> None:
-        """Close the connection of a loser; but a TLS handshake goes on, for the pool."""
+        """Close the connection of a loser; but let a TLS handshake continue, for the pool."""
         if connection.is_handshaking:
             connection.take_over(None, failure)
         else:

@@ -8,11 +8,12 @@ from typing import Final
 import httptools
 
 from hedgerow.core.answer_rules import AnswerRules
-from hedgerow.core.header_fields import header_value
+from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.settings import UpstreamLimits
 
 _HEAD_END: Final = b"\r\n\r\n"
+_NO_SECTION: Final = HeaderSection(b"")
 _EVENT_STREAM: Final = Failure(
     FailureReason.STREAM, "text/event-stream: streaming is not supported, only whole responses are passed on"
 )
@@ -23,7 +24,7 @@ class ResponseReader:
 
     __slots__ = (
         "_body", "_head", "_keep_alive", "_limits", "_max_body_bytes", "_max_wire_bytes", "_parser", "_passes_on",
-        "_refused", "is_complete", "is_head", "rules", "status", "wire_bytes",
+        "_refused", "is_complete", "is_head", "rules", "section", "status", "wire_bytes",
     )  # fmt: skip
 
     def __init__(self, limits: UpstreamLimits) -> None:
@@ -32,6 +33,8 @@ class ResponseReader:
         self._refused: Failure | None = None
         self.rules: AnswerRules | None = None
         """Those of the route; None: the pool's."""
+        self.section = _NO_SECTION
+        """Of the response, where it has rules."""
         self.is_head = False
         """The response is one to HEAD."""
         self._passes_on = False
@@ -44,14 +47,7 @@ class ResponseReader:
         """Expect a response: a request is about to be sent."""
         if self.rules is not None:
             self._set_rules(None, self._limits.max_body_bytes, passes_on=False, is_head=False)
-        self.status = 0
-        """Of the final response; 0 until its header section is whole."""
-        self.wire_bytes = 0
-        """What has come of it."""
-        self.is_complete = False
-        self._head = b""
-        self._body: bytes | bytearray = b""
-        self._keep_alive = False
+        self._begin()
 
     def begin_by_rules(
         self, rules: AnswerRules, max_body_bytes: int, *, passes_on: bool, is_head: bool
@@ -60,8 +56,19 @@ class ResponseReader:
 
         A response to HEAD has no body, whatever its headers say (RFC 9112 section 6.3).
         """
-        self.begin()
-        self._set_rules(rules, max_body_bytes, passes_on=passes_on, is_head=is_head)
+        if rules is not self.rules or is_head or self.is_head:
+            self._set_rules(rules, max_body_bytes, passes_on=passes_on, is_head=is_head)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.status = 0
+        """Of the final response; 0 until its header section is whole."""
+        self.wire_bytes = 0
+        """What has come of it."""
+        self.is_complete = False
+        self._head = b""
+        self._body: bytes | bytearray = b""
+        self._keep_alive = False
 
     def _set_rules(
         self, rules: AnswerRules | None, max_body_bytes: int, *, passes_on: bool, is_head: bool
@@ -98,14 +105,10 @@ class ResponseReader:
         return None
 
     def take_body(self) -> bytes:
-        """Return the body of the complete response, and keep nothing of it."""
+        """Return the body of the complete response, and reset."""
         body = self._body
         self._body = self._head = b""
         return bytes(body) if isinstance(body, bytearray) else body
-
-    def take_header_section(self) -> bytes:
-        """Return the header lines of the complete response; call it before `take_body`."""
-        return self._final_head().partition(b"\r\n")[2]
 
     @property
     def keeps_connection(self) -> bool:
@@ -145,19 +148,19 @@ class ResponseReader:
             self.status = status
         if status == 101:  # what follows is not HTTP any more
             raise httptools.HttpParserError("a switch of protocols")
-        if self._passes_on and self.status:
-            self._check_passed_on()
+        if self.rules is not None and self.status:
+            self._read_section()
 
-    def _check_passed_on(self) -> None:
-        """Look at the header section of a response that is passed on."""
+    def _read_section(self) -> None:
+        """Look at the header section of a response that has rules."""
+        head = self._final_head()
+        self.section = section = HeaderSection(head[len(head.partition(b"\r\n")[0]) :])
         if self.is_head:
             self.is_complete = True
             self._keep_alive = self._parser.should_keep_alive()
-        elif self._head.lower().find(b"event-stream") >= 0:
-            media_type = header_value(self.take_header_section(), b"content-type").partition(b";")[0]
-            if media_type.strip().lower() == b"text/event-stream":
-                self._refused = _EVENT_STREAM
-                raise httptools.HttpParserError(_EVENT_STREAM.detail)
+        elif self._passes_on and section.media_type == b"text/event-stream":
+            self._refused = _EVENT_STREAM
+            raise httptools.HttpParserError(_EVENT_STREAM.detail)
 
     def on_body(self, data: bytes) -> None:
         if self.is_complete:  # a body behind a response to HEAD
@@ -180,7 +183,7 @@ class ResponseReader:
     def _parse_failure(self, error: Exception) -> Failure:
         if self._refused is not None:
             return self._refused
-        if self.status == 101:  # not asked for: we offer no upgrade (RFC 9110 section 7.8)
+        if self.status == 101:  # unsolicited: no upgrade is offered (RFC 9110 section 7.8)
             return Failure(FailureReason.STATUS_OTHER, "status 101")
         return Failure(FailureReason.PROTOCOL, str(error.__context__ or error))
 

@@ -96,13 +96,13 @@ def test_a_key_that_is_written_wrong_is_rejected_with_the_right_one(
     lines[line - 1] = lines[line - 1].replace(".".join(path), ".".join(wrong), 1)
     message = message_of(tmp_path, "\n".join(lines))
     assert message.startswith(f"line {line}: ")
-    assert f"'{wrong[-1]}' is no setting; did you mean {path[-1]}?" in message
+    assert f"'{wrong[-1]}' is no key of it; did you mean {path[-1]}?" in message
 
 
 def test_a_key_that_is_like_no_other_is_rejected_with_all_of_its_table(tmp_path: Path) -> None:
     text = '[upstreams.u]\nendpoints = ["http://h"]\ntls = { zzz = 1 }'
     assert message_of(tmp_path, text).endswith(
-        "'zzz' is no setting; its keys are ca_file, cert_file, key_file, server_name, min_version"
+        "'zzz' is no key of it; they are ca_file, cert_file, key_file, server_name, min_version"
     )
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from hedgerow.core.answer_rules import AnswerRules
+from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Answer, Failure, FailureReason, Outcome, Success
 
 OK = ((200, 299),)
@@ -14,7 +15,7 @@ def kind(outcome: Outcome) -> str:
 def classify(
     rules: AnswerRules, status: int, body: bytes = b"", section: bytes = b"", *, is_head: bool = False
 ) -> str:
-    return kind(rules.classify(status, section, body, is_head=is_head))
+    return kind(rules.classify(status, HeaderSection(section), body, is_head=is_head))
 
 
 @pytest.mark.parametrize(
@@ -59,13 +60,15 @@ def test_r04_a_schema_judges_bodies_that_are_json() -> None:
 
 def test_r04_a_coded_body_cannot_be_judged_and_one_of_head_is_not_there() -> None:
     rules = AnswerRules(OK, json="any")
-    assert classify(rules, 200, b"{}", b"Content-Encoding: gzip") == "bad_json"
-    assert classify(rules, 200, b"{}", b"Content-Encoding: Identity") == "success"
+    assert classify(rules, 200, b"{}", b"\r\nContent-Encoding: gzip") == "bad_json"
+    assert classify(rules, 200, b"{}", b"\r\nContent-Encoding: Identity") == "success"
     assert classify(rules, 200, b"", is_head=True) == "success"
 
 
 def test_r03_the_answer_passes_with_its_end_to_end_headers() -> None:
-    outcome = AnswerRules(OK).classify(201, b"ETag: x\r\nConnection: close", b"body", is_head=False)
+    outcome = AnswerRules(OK).classify(
+        201, HeaderSection(b"\r\nETag: x\r\nConnection: close"), b"body", is_head=False
+    )
     assert isinstance(outcome, Success)
     assert isinstance(outcome.answer, Answer)
     assert (outcome.answer.status, outcome.answer.headers, outcome.answer.body) == (
@@ -79,6 +82,6 @@ def test_r06_a_failure_keeps_its_answer_only_where_it_may_pass() -> None:
     for keeps in (False, True):
         rules = AnswerRules(OK, json="any", keeps_failures=keeps)
         for status, body in ((500, b"x"), (200, b"{")):
-            outcome = rules.classify(status, b"A: b", body, is_head=False)
+            outcome = rules.classify(status, HeaderSection(b"\r\nA: b"), body, is_head=False)
             assert isinstance(outcome, Failure)
             assert (outcome.answer is not None) == keeps

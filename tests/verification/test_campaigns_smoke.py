@@ -26,8 +26,8 @@ SHARES = {
     "C21": 0.03,
 }
 """Of the full size. C01 has its own test (tests/unit/core), C03 injects bugs and is too long. C04 to C06, C22, and C17
-but for its smallest part, need a machine of their own and a load generator in Go; their invariants are tested in virtual
-time by tests/unit/admission/test_rate_invariants.py."""
+but for its smallest part, need a machine of their own; the invariants of the first are tested in virtual time by
+tests/unit/admission/test_rate_invariants.py."""
 
 SEED = 1
 

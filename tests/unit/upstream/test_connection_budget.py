@@ -1,80 +1,76 @@
-"""Which connection makes way; through whole pools: test_pool.py."""
+"""Which connection makes way when there are as many as may be; of one pool alone: test_pool.py."""
 
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.upstream.connection_budget import ConnectionBudget
+from support.upstream_bench import UpstreamBench
+
+MakeBench = Callable[..., UpstreamBench]
 
 
-class FakeConnection:
-    def __init__(self, name: str, idle_since: float, closed: list[str]) -> None:
-        self.idle_since = idle_since
-        self._name = name
-        self._closed = closed
+@pytest.fixture
+def make_bench() -> Iterator[MakeBench]:
+    made: list[UpstreamBench] = []
 
-    def close(self) -> None:
-        self._closed.append(self._name)
+    def make(**options: object) -> UpstreamBench:
+        made.append(UpstreamBench(**options))  # type: ignore[arg-type]
+        return made[-1]
 
-
-class FakePool:
-    """A pool as the budget sees it: one idle connection, losers and handshakes, or none of them."""
-
-    def __init__(
-        self,
-        name: str,
-        closed: list[str],
-        *,
-        idle_since: float | None = None,
-        loser_since: float = float("inf"),
-        handshake: bool = False,
-    ) -> None:
-        self.idle = self.losers = self
-        self.oldest_since = loser_since
-        self._name = name
-        self._closed = closed
-        self._idle = None if idle_since is None else FakeConnection(f"{name} idle", idle_since, closed)
-        self._handshake = handshake
-
-    def oldest(self) -> FakeConnection | None:
-        return self._idle
-
-    def evict_loser(self) -> bool:
-        self._closed.append(f"{self._name} loser")
-        return True
-
-    def evict_handshake(self) -> bool:
-        if self._handshake:
-            self._closed.append(f"{self._name} handshake")
-        return self._handshake
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        ({"idle_since": 2.0}, {"idle_since": 1.0, "loser_since": 0.0}, ["b idle"]),
-        ({"loser_since": 1.0}, {"idle_since": 5.0}, ["b idle"]),
-        ({"loser_since": 1.0}, {"loser_since": 2.0}, ["a loser"]),
-        ({"handshake": True}, {"loser_since": 2.0}, ["b loser"]),
-        ({}, {"handshake": True}, ["b handshake"]),
-        ({}, {}, []),
-    ],
-)
-def test_m14_what_is_missed_least_makes_way(
-    one: dict[str, Any], other: dict[str, Any], expected: list[str]
-) -> None:
-    closed: list[str] = []
-    budget = ConnectionBudget(2)
-    for name, has in (("a", one), ("b", other)):
-        pool: Any = FakePool(name, closed, **has)
-        budget.add_pool(pool)
-    assert budget.make_room() is bool(expected)
-    assert closed == expected
+    yield make
+    for bench in made:
+        bench.close()
 
 
 def test_it_is_full_with_as_many_as_there_may_be() -> None:
-    budget = ConnectionBudget(2)
-    budget.in_use = 1
-    assert not budget.is_full
-    budget.in_use = 2
-    assert budget.is_full
+    seen: list[bool] = []
+    for in_use in (1, 2, 3):
+        budget = ConnectionBudget(2)
+        budget.in_use = in_use
+        seen += [budget.is_full, budget.make_room()]
+    assert seen == [False, False, True, False, True, False]
+
+
+def test_u01_with_every_connection_in_use_an_idle_one_to_another_endpoint_makes_way(
+    make_bench: MakeBench,
+) -> None:
+    """An admitted request is never short of its hedges; the idle connection goes before the loser."""
+    bench = make_bench(addresses=2, max_connections=3)
+    attempts = [bench.send_to(0) for _ in range(3)]
+    peers = [bench.accept(0) for _ in range(3)]
+    assert [peer.request() for peer in peers] == [1, 1, 1]
+    peers[2].answer()
+    bench.until(lambda: bench.counts == {"active": 2, "idle": 1})
+    first, loser = (attempt for attempt in attempts if attempt.outcome is None)
+    bench.abandon(loser)
+    first.request.tried = [bench.endpoint(0)]
+    hedge = bench.send(2, first.request)
+    assert bench.counts == {"active": 2, "connecting": 1, "loser": 1}
+    bench.exchange(bench.accept(1), hedge)
+
+
+def test_m14_pools_of_one_worker_share_their_bound(make_bench: MakeBench) -> None:
+    """What is missed least makes way, whichever pool has it: an idle connection, then the oldest loser."""
+    one = make_bench(max_connections=3)
+    other = make_bench(budget=one.budget)
+    (idle,) = one.idle_connections(1)
+    loser, later = one.send(), one.send()
+    idle.request()
+    assert one.budget.in_use == 2
+    first = other.send()
+    assert one.budget.in_use == 3
+    one.abandon(loser)
+    one.now += 0.1
+    one.abandon(later)
+    idle.answer()
+    one.until(lambda: one.counts == {"idle": 1, "active": 1, "loser": 1})
+    other.send()
+    one.until(lambda: idle.is_left)
+    assert (later.outcome, one.budget.in_use) == (None, 3)
+    third = other.send()
+    assert later.outcome == Failure(FailureReason.TIMEOUT, "closed: its connection was needed")
+    assert (one.counts, first.outcome, third.outcome) == ({}, None, None)
+    failed = other.send()
+    assert failed.outcome == Failure(FailureReason.CONNECT, "all 3 connections are in use")

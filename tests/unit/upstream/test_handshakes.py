@@ -3,45 +3,51 @@
 import ssl
 from typing import Any, cast
 
-from hedgerow.upstream.handshakes import HANDSHAKES_PER_ITERATION, Handshakes
-from support.fake_network import VirtualLoop
+from hedgerow.settings import UpstreamLimits, parse_target
+from hedgerow.settings.routes import UpstreamRule
+from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.endpoints import Endpoints
+from support.fake_network import Network, VirtualLoop
 
-CONTEXT = cast("ssl.SSLContext", object())
+TARGET = parse_target("https://192.0.2.1/")
 
 
-class FakeHandshake:
-    def __init__(self, started: list[int], number: int, *, fails: bool = False) -> None:
-        self._started = started
-        self._number = number
-        self._fails = fails
+class Context:
+    """Stands for an `ssl.SSLContext`: the first handshake meets an internal error, the others wait for the server."""
 
-    def start(self, context: ssl.SSLContext) -> None:
-        assert context is CONTEXT
-        self._started.append(self._number)
-        if self._fails:
+    def __init__(self) -> None:
+        self.started = 0
+
+    def wrap_socket(self, sock: Any, **_: object) -> Any:
+        self.started += 1
+        if self.started == 1:
             raise ZeroDivisionError
+        sock.do_handshake = self._wait
+        return sock
 
-
-def test_a_bounded_number_is_started_in_each_iteration_oldest_first() -> None:
-    world, started = VirtualLoop(), list[int]()
-    queue = Handshakes(world.loop)
-    for number in range(HANDSHAKES_PER_ITERATION + 3):
-        handshake: Any = FakeHandshake(started, number)
-        queue.add(handshake, CONTEXT)
-    world.loop.run_once(0)
-    assert started == list(range(HANDSHAKES_PER_ITERATION))
-    world.loop.run_once(0)
-    assert started == list(range(HANDSHAKES_PER_ITERATION + 3))
+    def _wait(self) -> None:
+        raise ssl.SSLWantReadError
 
 
 def test_an_internal_error_on_the_way_of_one_does_not_keep_the_others() -> None:
     """They would wait for good: the queue wakes only when it was empty."""
-    world, started = VirtualLoop(), list[int]()
-    queue = Handshakes(world.loop)
-    for number in range(3):
-        handshake: Any = FakeHandshake(started, number, fails=number == 0)
-        queue.add(handshake, CONTEXT)
-    world.loop.run_once(0)
-    world.loop.run_once(0)
-    assert started == [0, 1, 2]
+    world, context = VirtualLoop(), Context()
+    network = Network(world)
+    network.connects("192.0.2.1", 0.0)
+    rule = UpstreamRule(name="test", endpoints=(TARGET,))
+    resolver: Any = None
+    connector = Connector(
+        rule,
+        Endpoints(rule.endpoints, rule.lb_policy, None),
+        UpstreamLimits(),
+        world.loop,
+        resolver,
+        open_socket=network.open_socket,
+    )
+    connector.tls = cast("ssl.SSLContext", context)
+    connects = [connector.connect(None, [], lambda *_: None) for _ in range(3)]
+    world.run_for(0.1)
+    assert context.started == 3
     assert world.internal_errors == 1
+    for each in connects:
+        each.cancel()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.net.resolver import OnResult
 from hedgerow.net.tcp import Address
 from hedgerow.settings import Target, parse_target
@@ -17,7 +18,7 @@ FOUND: Sequence[Address] = [(2, 1, 6, "", ("192.0.2.1", 80))]
 UNKNOWN = Failure(FailureReason.CONNECT, "name lookup: no such name")
 
 
-class Bench:
+class Bench(EventHandler):
     """A name, and a resolver that answers in the same iteration."""
 
     def __init__(self, url: str = "http://upstream.test/", ttl_s: float = TTL_S) -> None:
@@ -33,7 +34,7 @@ class Bench:
         assert (host, port) == ("upstream.test", 80)
         self.asked_at.append(round(self.world.clock.now - self.began_at, 2))
         self._on_result = on_result
-        self.world.loop.wake(self)  # type: ignore[arg-type]
+        self.world.loop.wake(self)
         return self
 
     def resume(self) -> None:

@@ -11,6 +11,7 @@ from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.opening import open_upstream
 from hedgerow.upstream.pool import ConnectionPool
 from support.fake_network import VirtualLoop
+from support.upstream_bench import Facts
 
 ONE, OTHER = parse_target("http://192.0.2.1/a"), parse_target("http://upstream.test/b")
 
@@ -27,7 +28,6 @@ class Names:
 
 
 def opened(names: Names, **rule: Any) -> ConnectionPool:
-    observer: Any = None
     return open_upstream(
         UpstreamRule(name="shop", **rule),
         UpstreamLimits(),
@@ -35,7 +35,7 @@ def opened(names: Names, **rule: Any) -> ConnectionPool:
         classify=lambda _, body: Success(body),
         loop=VirtualLoop().loop,
         resolver=names,
-        observer=observer,
+        observer=Facts(),
         user_agent="test",
     )
 

@@ -383,24 +383,6 @@ def test_m17_without_a_loser_it_fails_at_once_and_nothing_queues(make_bench: Mak
     bench.exchange(attempt=first)
 
 
-def test_u01_with_every_connection_in_use_an_idle_one_to_another_endpoint_makes_way(
-    make_bench: MakeBench,
-) -> None:
-    """An admitted request is never short of its hedges; the idle connection goes before the loser."""
-    bench = make_bench(addresses=2, max_connections=3)
-    attempts = [bench.send_to(0) for _ in range(3)]
-    peers = [bench.accept(0) for _ in range(3)]
-    assert [peer.request() for peer in peers] == [1, 1, 1]
-    peers[2].answer()
-    bench.until(lambda: bench.counts == {"active": 2, "idle": 1})
-    first, loser = (attempt for attempt in attempts if attempt.outcome is None)
-    bench.abandon(loser)
-    first.request.tried = [bench.endpoint(0)]
-    hedge = bench.send(2, first.request)
-    assert bench.counts == {"active": 2, "connecting": 1, "loser": 1}
-    bench.exchange(bench.accept(1), hedge)
-
-
 def test_m14_a_handshake_that_no_attempt_waits_for_makes_way(make_bench: MakeBench) -> None:
     """Otherwise a hedge fails for want of a connection, and it looks as if the upstream had refused it."""
     bench = make_bench(max_connections=2)
@@ -417,31 +399,6 @@ def test_m14_a_handshake_that_no_attempt_waits_for_makes_way(make_bench: MakeBen
     assert [attempt.outcome for attempt in attempts] == [None, None]
     assert bench.counts == {"connecting": 2}
     assert connection not in bench.pool.connections
-
-
-def test_m14_pools_of_one_worker_share_their_bound(make_bench: MakeBench) -> None:
-    """What is missed least makes way, whichever pool has it: an idle connection, then the oldest loser."""
-    one = make_bench(max_connections=3)
-    other = make_bench(budget=one.budget)
-    (idle,) = one.idle_connections(1)
-    loser, later = one.send(), one.send()
-    idle.request()
-    assert one.budget.in_use == 2
-    first = other.send()
-    assert one.budget.in_use == 3
-    one.abandon(loser)
-    one.now += 0.1
-    one.abandon(later)
-    idle.answer()
-    one.until(lambda: one.counts == {"idle": 1, "active": 1, "loser": 1})
-    other.send()
-    one.until(lambda: idle.is_left)
-    assert (later.outcome, one.budget.in_use) == (None, 3)
-    third = other.send()
-    assert later.outcome == Failure(FailureReason.TIMEOUT, "closed: its connection was needed")
-    assert (one.counts, first.outcome, third.outcome) == ({}, None, None)
-    failed = other.send()
-    assert failed.outcome == Failure(FailureReason.CONNECT, "all 3 connections are in use")
 
 
 # -- D1: attempts of one request go to different addresses

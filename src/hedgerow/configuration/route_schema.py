@@ -22,6 +22,7 @@ from hedgerow.configuration.route_values import (
 from hedgerow.configuration.table import Key, OneKey, Table
 from hedgerow.configuration.units import Milliseconds, Size, Statuses
 from hedgerow.configuration.values import Flag, JsonDocument, ListOf, Renamed, Word
+from hedgerow.settings.json_schema import compile_schema
 from hedgerow.settings.routes import (
     FINAL_STATUS,
     MAX_BODY_BYTES,
@@ -78,7 +79,7 @@ SUCCESS: Final = Table(
         ),
         Key(
             "json_schema",
-            JsonDocument(),
+            JsonDocument("a JSON Schema as a table", compile_schema),
             "the whole body is JSON that this JSON Schema accepts",
             default="not looked at",
             example='{ type = "object", required = ["hits"] }',

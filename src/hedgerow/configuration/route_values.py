@@ -6,6 +6,7 @@ from typing import Final
 
 from hedgerow.configuration.file import Place
 from hedgerow.configuration.values import ListOf, Text, shown_text
+from hedgerow.core.header_fields import NOT_PASSED_OF_REQUESTS
 from hedgerow.core.request_path import path_problem
 from hedgerow.settings.hosts import HOST, is_host, is_ipv6
 from hedgerow.settings.routes import MAX_ENDPOINTS, MAX_NAME_CHARACTERS
@@ -20,15 +21,7 @@ MAX_HEADER_VALUE: Final = 4_096
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"  # noqa: S105
 """RFC 9110 section 5.6.2; bounded, for names are written by hand."""
 
-OWN_HEADERS: Final = frozenset(
-    {
-        "connection", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authentication-info",
-        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-        "content-length", "expect", "hedgerow-attempt", "host", "traceparent", "tracestate", "x-forwarded-for",
-        "x-request-id",
-    }
-)  # fmt: skip
-"""Of one connection only (RFC 9110 section 7.6.1), or made by the gateway for each attempt."""
+OWN_HEADERS: Final = frozenset(name.decode() for name in NOT_PASSED_OF_REQUESTS)
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """They may be sent several times whatever they ask for (RFC 9110 section 9.2.1). TRACE would be, too."""

@@ -204,25 +204,24 @@ class ListOf:
 class JsonDocument:
     """A table that can be written as JSON."""
 
-    accepted: str = "a JSON Schema as a table"
-    problem: Callable[[dict[str, Any]], str] = lambda _: ""
+    accepted: str
+    check: Callable[[dict[str, Any], str], object]
+    """Raises InvalidSetting, by the source that it is given."""
 
     def read(self, value: object, place: Place) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise place.reject(value, self.accepted)
-        self._check(value, place)
-        problem = self.problem(value)
-        if problem:
-            raise place.reject(value, self.accepted, problem)
+        self._check_values(value, place)
+        self.check(value, place.source)
         return value
 
-    def _check(self, value: object, place: Place) -> None:
+    def _check_values(self, value: object, place: Place) -> None:
         if isinstance(value, dict):
             for key, inner in value.items():
-                self._check(inner, place.at(key))
+                self._check_values(inner, place.at(key))
         elif isinstance(value, list):
             for position, inner in enumerate(value):
-                self._check(inner, place.at(position))
+                self._check_values(inner, place.at(position))
         elif isinstance(value, float) and not math.isfinite(value):
             raise place.reject(value, "a number that JSON has")
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:

@@ -166,7 +166,9 @@ def routes(draw: st.DrawFn, number: int, upstreams: list[str]) -> RouteRule:
         success=SuccessRule(
             status=draw(RANGES.filter(bool)),
             json=draw(st.none() | st.sampled_from(["any", "object", "time"])),
-            json_schema=draw(st.none() | st.dictionaries(st.text(max_size=5), JSON, max_size=3)),
+            json_schema=draw(
+                st.none() | st.dictionaries(st.text(max_size=5).map("x-{}".format), JSON, max_size=3)
+            ),
         ),
         final=draw(RANGES),
         on_all_failed=draw(st.sampled_from(["problem", "last_response"])),
@@ -327,6 +329,14 @@ SMART = 'contract = "smart"'
         (
             UPSTREAM + route("path_prefix = '/a'", SMART),
             "line 4: routes[0].path_prefix: '/a' is not accepted; give no such key: contract = \"smart\" says it",
+        ),
+        (
+            UPSTREAM + route("path = '/a'", "success.json_schema = { type = 'objekt' }"),
+            "line 5: routes[0].success.json_schema: a table is not accepted; give a JSON Schema",
+        ),
+        (
+            UPSTREAM + route("path = '/a'", "success.json_schema = { '$ref' = 'http://s/' }"),
+            "line 5: routes[0].success.json_schema: a table is not accepted; give a JSON Schema without references",
         ),
         (
             UPSTREAM + route(f"path = '/{'a' * 200}'"),

@@ -5,7 +5,9 @@ from verification.injected_bugs.bug import Bug
 UPSTREAM = (
     Bug(
         "each attempt says that it is the first",
-        "upstream/pool.py", "            attempt.number,\n", "            1,\n",
+        "upstream/request_writer.py",
+        "            request.request_id,\n            attempt.number,\n            trace,\n",
+        "            request.request_id,\n            1,\n            trace,\n",
         "C14", 0.001,
     ),
     Bug(

@@ -4,8 +4,6 @@ import os
 import re
 import socket
 import ssl
-import stat
-from pathlib import Path
 from typing import Final
 
 from hedgerow.core.outcomes import Failure, FailureReason
@@ -19,63 +17,25 @@ _ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)")
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def client_context(rule: TlsRule, setting: str = "tls") -> ssl.SSLContext:
+def client_context(rule: TlsRule) -> ssl.SSLContext:
     """Return the context of all connections to an upstream: HTTP/1.1, certificate and name verified.
 
     Without `ca_file` the trust store is the system's, or that of `SSL_CERT_FILE` and `SSL_CERT_DIR`, which OpenSSL
-    reads itself. Raises InvalidSetting, with `setting` as the name of the table, where a file cannot be used.
+    reads itself. Raises InvalidSetting where a file cannot be used: `configuration` has checked each by itself, but it
+    may have been replaced since.
     """
-    for name, path in (("ca_file", rule.ca_file), ("cert_file", rule.cert_file), ("key_file", rule.key_file)):
-        if path is not None:
-            _check_readable(path, f"{setting}.{name}")
     try:
         context = ssl.create_default_context(cafile=rule.ca_file)
+        if (
+            rule.cert_file is not None
+        ):  # without a password OpenSSL would ask for it on the terminal, and wait
+            context.load_cert_chain(rule.cert_file, rule.key_file, password=lambda: "")
     except OSError as error:
-        accepted = f"a PEM file with certificates of authorities ({_file_problem(error)})"
-        raise InvalidSetting(f"{setting}.ca_file", rule.ca_file, accepted) from None
+        files = ", ".join(path for path in (rule.ca_file, rule.cert_file, rule.key_file) if path is not None)
+        raise InvalidSetting("tls", files, f"PEM files that can be used ({error_text(error)})") from None
     context.minimum_version = _VERSIONS[rule.min_version]
     context.set_alpn_protocols(["http/1.1"])
-    if rule.cert_file is not None:
-        _load_client_certificate(context, rule.cert_file, rule.key_file, setting)
-    elif rule.key_file is not None:
-        raise InvalidSetting(f"{setting}.key_file", rule.key_file, "it together with cert_file")
     return context
-
-
-def check_tls(rule: TlsRule, setting: str) -> None:
-    """Raise InvalidSetting if the files of `rule` cannot be used; `setting` names its table in the message."""
-    client_context(rule, setting)
-
-
-def _check_readable(path: str, setting: str) -> None:
-    """Raise InvalidSetting for what is no file or cannot be read: OpenSSL's errors do not say which of two it was."""
-    try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):  # reading a pipe would wait for its other end
-            raise InvalidSetting(setting, path, "a PEM file (it is not a regular file)")
-        with Path(path).open("rb"):
-            pass
-    except OSError as error:
-        raise InvalidSetting(setting, path, f"a PEM file that can be read ({error_text(error)})") from None
-
-
-def _load_client_certificate(
-    context: ssl.SSLContext, cert_file: str, key_file: str | None, setting: str
-) -> None:
-    try:
-        # Without a function for the password OpenSSL would ask for it on the terminal, and wait.
-        context.load_cert_chain(cert_file, key_file, password=lambda: "")
-    except OSError as error:
-        accepted = "a PEM certificate with its key, which is not encrypted: here, or in key_file"
-        raise InvalidSetting(
-            f"{setting}.cert_file", cert_file, f"{accepted} ({_file_problem(error)})"
-        ) from None
-
-
-def _file_problem(error: OSError) -> str:
-    """Return why a file cannot be used, in words."""
-    if isinstance(error, ssl.SSLError):
-        return _words(error.reason) if error.reason else "no PEM"
-    return error_text(error)
 
 
 def server_name(host: str) -> bytes:

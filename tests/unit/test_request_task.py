@@ -83,6 +83,7 @@ class Bench(AttemptSender):
     def start(self, timeout_ms: int = 1_000) -> RequestTask:
         request = Request(b"GET", b"/api/smart", b"", request_id=b"r1", arrived_at=self.virtual.now)
         request.timeout_ms = timeout_ms
+        request.route = self.gateway.routes.routes[0]
         task = RequestTask(self.gateway, request, self)
         task.start()
         return task

@@ -120,10 +120,12 @@ class RequestTask(EventHandler):
     def _run(self, now: float) -> None:
         """Begin the race."""
         gateway, request = self._gateway, self.request
+        route = request.route
+        plan = route.plan_at(now) if route.plan_varies else route.plan
         request.deadline_at = response_deadline(
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
-        self._race = race = Race(self._start_attempt, gateway.next_plan(), deadline_at=request.deadline_at)
+        self._race = race = Race(self._start_attempt, plan, deadline_at=request.deadline_at)
         self._proceed(race, now)
 
     def _start_attempt(self, number: int, now: float) -> Attempt:
@@ -135,7 +137,7 @@ class RequestTask(EventHandler):
         attempt = Attempt(number, now, request, self)
         if request.trace is not None:
             attempt.span = request.trace.attempt_started(attempt)
-        handle = gateway.upstream.send(attempt)
+        handle = request.route.upstream.send(attempt)
         if attempt.outcome is None:  # else it has finished on the spot
             attempt.handle = handle
         return attempt
@@ -151,6 +153,8 @@ class RequestTask(EventHandler):
         """Abandon attempts, cancel the deadline and release admission."""
         self._race = None
         race.end()
+        if self.request.message is not None:
+            self.request.message.drop()
         self._forget_deadline()
         gateway = self._gateway
         gateway.admission.release()

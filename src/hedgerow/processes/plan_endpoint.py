@@ -19,6 +19,7 @@ from hedgerow.processes.control_channel import (
 )
 from hedgerow.processes.shared_computation import Shared
 from hedgerow.settings import Settings
+from hedgerow.settings.routes import QuantileDelay
 from hedgerow.status.plan_status import HedgingInUse, PlanStatus, Real, plan_status
 from hedgerow.telemetry.snapshot import Snapshot
 
@@ -40,18 +41,17 @@ class PlanEndpoint:
         clock: Callable[[], float],
     ) -> None:
         """`ask` returns the replies of all workers; `real` what was counted in the last seconds."""
-        self._in_use = HedgingInUse(
-            settings.hedge_mode,
-            settings.hedge_sample,
-            settings.hedge_after_ms,
-            settings.hedges,
-            settings.hedge_on_failure,
-        )
+        self._in_use = _in_use(settings)
         self._ask = ask
         self._real = real
         self._clock = clock
         self._shared = {window: Shared(partial(self._calculate, window)) for window in WINDOWS}
         self._kept: dict[str, tuple[float, PlanStatus]] = {}
+
+    def configured(self, settings: Settings) -> None:
+        """Called when the configuration was read again."""
+        self._in_use = _in_use(settings)
+        self._kept.clear()
 
     async def respond(self, window: str, request: Request) -> Response:
         """Return the response to `/status.json?plan=WINDOW`."""
@@ -82,3 +82,19 @@ class PlanEndpoint:
         )
         self._kept[window] = self._clock(), status
         return status
+
+
+def _in_use(settings: Settings) -> HedgingInUse:
+    """Return how requests are hedged: by the flags, or by the first route of the file."""
+    if not settings.routes:
+        return HedgingInUse(
+            settings.hedge_mode,
+            settings.hedge_sample,
+            settings.hedge_after_ms,
+            settings.hedges,
+            settings.hedge_on_failure,
+        )
+    hedge = settings.routes[0].hedge
+    after_s = hedge.after.max_s if isinstance(hedge.after, QuantileDelay) else hedge.after
+    hedges = 0 if hedge.mode == "off" else hedge.max_hedges
+    return HedgingInUse(hedge.mode, hedge.sample, round(after_s * 1000), hedges, hedge.retry_on_failure)

@@ -32,10 +32,11 @@ class FirstAttempts:
 
     def request_finished(self, attempts: tuple[Attempt, ...], now: float) -> None:
         """Called when a request is over that was hedged; its losers run on."""
-        if now >= self._next_sample_at and len(self._pending) < MAX_PENDING:
+        if now >= self._next_sample_at:  # most are no sample, and cost no more than this
             self._next_sample_at = now + SAMPLE_EVERY_S
-            self._pending.append(attempts)
-        self.collect(now)
+            self.collect(now)
+            if len(self._pending) < MAX_PENDING:
+                self._pending.append(attempts)
 
     def collect(self, now: float) -> None:
         """Keep the samples whose attempts have all ended."""

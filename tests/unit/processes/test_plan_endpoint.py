@@ -18,6 +18,7 @@ from hedgerow.processes.control_channel import (
 )
 from hedgerow.processes.plan_endpoint import FRESH_S, PlanEndpoint
 from hedgerow.settings import Settings
+from hedgerow.settings.routes import HedgeRule, QuantileDelay, RouteRule
 from hedgerow.status.plan_status import PlanStatus, Real
 from hedgerow.telemetry.snapshot import Snapshot
 
@@ -90,6 +91,22 @@ def test_it_is_kept_for_a_while_by_window() -> None:
         now[0] += FRESH_S
         await got(endpoint, "hour")
         assert len(workers.asked) == 3
+
+    played(workers, play)
+
+
+def test_a_configuration_that_was_read_again_is_shown_at_once() -> None:
+    workers = Workers(seen(300))
+    hedge = HedgeRule(
+        mode="observe", after=QuantileDelay(quantile=0.9, min_s=0.1, max_s=0.4), max_hedges=1, sample=0.05
+    )
+    route = RouteRule(name="a", path="/a", upstream="u", hedge=hedge)
+
+    async def play(endpoint: PlanEndpoint, _: list[float]) -> None:
+        assert (await got(endpoint, "hour")).hedge_after_ms == 250
+        endpoint.configured(Settings(routes=(route,)))
+        status = await got(endpoint, "hour")
+        assert (status.mode, status.sample, status.hedge_after_ms, status.hedges) == ("observe", 0.05, 400, 1)
 
     played(workers, play)
 

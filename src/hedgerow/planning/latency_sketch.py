@@ -94,14 +94,16 @@ class _Ring:
         self._numbers = [-1] * slots
         self._counts = [_no_counts() for _ in range(slots)]
 
-    def add(self, counts: "array[int]", slot: int) -> None:
-        """Add a shortest slot, which is over."""
+    def add(self, observed: list[tuple[int, int]], slot: int) -> None:
+        """Add a shortest slot, which is over: numbers by bucket, of those that have any."""
         number = slot // self._width
         place = number % len(self._numbers)
         if self._numbers[place] != number:
             self._numbers[place] = number
             self._counts[place] = _no_counts()
-        self._counts[place] = array("I", map(int.__add__, self._counts[place], counts))
+        counts = self._counts[place]
+        for index, times in observed:
+            counts[index] += times
 
     def within(self, slot: int) -> "list[array[int]]":
         """Return the slots that are not too old at the shortest slot `slot`."""
@@ -179,7 +181,11 @@ class LatencySketch:
         if self._open_until == -inf:
             self._began_at = now
         else:
-            observed = array("I", map(int.__add__, self._open, self._few))
+            observed: list[tuple[int, int]] = []
+            for index in range(_COUNTS):
+                times = self._open[index] + self._few[index]
+                if times:
+                    observed.append((index, times))
             for ring in self._rings:
                 ring.add(observed, self._slot)
             self._open = _no_counts()

@@ -18,7 +18,7 @@ _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 """Methods that may be sent several times whatever the route says (RFC 9110 section 9.2.1)."""
 
 
-class _Longest(HedgeDelay):
+class _Longest:
     """The delay of a quantile until latencies are known: its longest."""
 
     def __init__(self, rule: QuantileDelay) -> None:

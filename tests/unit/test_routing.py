@@ -2,7 +2,7 @@ from typing import Any
 
 from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender, Failure, FailureReason
-from hedgerow.core.route import HedgeDelay, RouteTable
+from hedgerow.core.route import RouteTable
 from hedgerow.routing import make_route, make_route_table
 from hedgerow.settings import Settings, parse_target
 from hedgerow.settings.effective_routing import effective_routing
@@ -56,7 +56,7 @@ def test_hedging_that_is_off_sends_no_hedges() -> None:
     assert make_route(rule(hedge=HedgeRule(mode="off", max_hedges=3)), UPSTREAM).plan.hedges == 0
 
 
-class Delay(HedgeDelay):
+class Delay:
     def delay_s(self, now: float) -> float:
         return 0.125
 

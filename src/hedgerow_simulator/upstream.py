@@ -9,8 +9,10 @@ from hedgerow_simulator.asking import BadAsk, entry_for, read_attempt, read_scri
 from hedgerow_simulator.behaviour import Behaviour
 from hedgerow_simulator.counts import Counts
 from hedgerow_simulator.draws import Draws
+from hedgerow_simulator.faults import FAULTS
 from hedgerow_simulator.log import LogEntry, RequestLog
 from hedgerow_simulator.wire import JSON, TEXT, Wire, whole
+from hedgerow_simulator.work_queue import WorkQueue
 
 WORK_PATH = b"/api/work"
 STATS_PATH = b"/stats"
@@ -33,11 +35,15 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What to do on the wire, and how long after the request. `is_work`: it counts as a request for work."""
+    """What to do on the wire, and how long after the request. `is_work`: it counts as a request for work.
+
+    `needs_worker`: the time counts from when a worker begins with it, where there are workers.
+    """
 
     wire: Wire
     after_ms: int
     is_work: bool
+    needs_worker: bool = False
 
 
 def _at_once(data: bytes) -> Answer:
@@ -52,11 +58,15 @@ NOT_HTTP = _text(400, "this is not a request that the testing server can read", 
 
 
 class Upstream:
-    """One worker's upstream. With `log`, it keeps what arrived for `/log`."""
+    """One process's upstream. With `log`, it keeps what arrived for `/log`.
+
+    `queue` is set by `simulator.serving` where there is a capacity; without it each request takes its latency.
+    """
 
     def __init__(self, behaviour: Behaviour, counts: Counts, *, index: int = 0, log: bool = False) -> None:
         self.counts = counts
         self.log = RequestLog()
+        self.queue: WorkQueue | None = None
         self._keeps_log = log
         self._draws = Draws(behaviour, index)
         self._unique = behaviour.unique
@@ -89,6 +99,9 @@ class Upstream:
             fault = asked.fault
             if isinstance(asked.latency_ms, int):
                 latency_ms = asked.latency_ms
+        is_rejected = self.queue is not None and self.queue.is_full
+        if is_rejected:
+            fault, latency_ms = FAULTS["overloaded"], 0
         self._requests += 1
         body = self._body(latency_ms)
         self.counts.begun(fault.kind)
@@ -101,7 +114,7 @@ class Upstream:
                 body=body.decode() if fault.succeeds else None,
             )
             self.log.add(entry)
-        return Answer(fault.wire(body), latency_ms, is_work=True)
+        return Answer(fault.wire(body), latency_ms, is_work=True, needs_worker=not is_rejected)
 
     def _body(self, latency_ms: int) -> bytes:
         if self._unique:

@@ -26,6 +26,7 @@ SUCCESSES: tuple[Callable[[bytes], Wire], ...] = (
 FAILURES: tuple[Callable[[bytes], Wire], ...] = (
     statuses.error,
     statuses.too_many,
+    statuses.overloaded,
     statuses.no_content,
     statuses.redirect,
     bodies.truncated,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from hedgerow.admission.controller import AdmissionController
+from hedgerow.core.hedge_limit import HedgeLimit
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import AttemptSender, RequestTrace
@@ -31,6 +32,8 @@ class Policy:
     plan: HedgePlan
     default_timeout_ms: int
     max_timeout_ms: int
+    hedge_limit: HedgeLimit | None = None
+    """What holds hedges back; None: nothing does."""
 
 
 class Gateway(Handler):

@@ -4,8 +4,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from hedgerow.admission.waiting import wait_until
+from hedgerow.core.hedge_limit import HedgeLimit, LateRequest
 from hedgerow.core.hedging import Race
-from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict
+from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict, Won
 from hedgerow.core.request import Request, Responder
 from hedgerow.core.response import Response, overloaded, problem_response, response_for
 from hedgerow.eventloop.deadlines import response_deadline
@@ -27,7 +28,7 @@ class RequestTask(EventHandler):
     """
 
     __slots__ = (
-        "_gateway", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
+        "_gateway", "_late", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
     )  # fmt: skip
 
     def __init__(self, gateway: "Gateway", request: Request, responder: Responder) -> None:
@@ -40,6 +41,8 @@ class RequestTask(EventHandler):
         """The instant until which it may wait."""
         self._race: Race | None = None
         """While it runs."""
+        self._late: LateRequest | None = None
+        """What the limit of hedges learns of the race, once that is over: losers report, too."""
         self._tick = 0
         self._until = inf
         """The instant of its deadline in the event loop; infinite while there is none."""
@@ -76,7 +79,7 @@ class RequestTask(EventHandler):
         try:
             verdict = race.proceed(now)
             if verdict is not None:
-                response = response_for(verdict, self.request)
+                response = response_for(verdict, self.request, race.held)
         except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
             self._gateway.observer.internal_error(self.request)
             verdict, response = None, internal_error(self.request)
@@ -88,9 +91,19 @@ class RequestTask(EventHandler):
 
     def on_attempt_finished(self) -> None:
         """Resume in this iteration of the event loop, once for all attempts that finish in it."""
+        limit = self._gateway.policy.hedge_limit
+        if limit is not None:
+            self._report_to(limit)
         if self._race is not None and not self._woken:
             self._woken = True
             self._gateway.loop.wake(self)
+
+    def _report_to(self, limit: HedgeLimit) -> None:
+        """Report an attempt that has ended, also after the race is over."""
+        limit.in_flight -= 1
+        late = self._late if self._race is None else self._race.late
+        if late is not None and self._gateway.loop.clock() <= late.until:
+            late.answered = True
 
     def on_deadline(self) -> None:
         """Called at the instant that the request waits for."""
@@ -123,19 +136,27 @@ class RequestTask(EventHandler):
         request.deadline_at = response_deadline(
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
-        self._race = race = Race(self._start_attempt, gateway.policy.plan, deadline_at=request.deadline_at)
+        policy = gateway.policy
+        self._race = race = Race(
+            self._start_attempt, policy.plan, deadline_at=request.deadline_at, limit=policy.hedge_limit
+        )
         self._proceed(race, now)
 
     def _start_attempt(self, number: int, now: float) -> Attempt:
         gateway, request = self._gateway, self.request
+        limit = gateway.policy.hedge_limit
         if number == 1:
             request.started_at = now
+            if limit is not None:
+                limit.request_started(now)
             if gateway.tracer is not None:
                 request.trace = gateway.tracer.start(request)
         attempt = Attempt(number, now, request, self)
         if request.trace is not None:
             attempt.span = request.trace.attempt_started(attempt)
         handle = gateway.upstream.send(attempt)
+        if limit is not None:  # after sending: an internal error there leaves nothing counted
+            limit.in_flight += 1
         if attempt.outcome is None:  # else it has finished on the spot
             attempt.handle = handle
         return attempt
@@ -150,6 +171,12 @@ class RequestTask(EventHandler):
     def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:
         """Leave no attempt, deadline or place in admission behind."""
         self._race = None
+        limit = self._gateway.policy.hedge_limit
+        if limit is not None:
+            self._late = race.late
+            self.request.hedges_held = race.held
+            if race.late is None and isinstance(verdict, Won):
+                limit.first_was_quick(now)
         race.end()
         self._forget_deadline()
         gateway = self._gateway

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from hedgerow_simulator.behaviour import Behaviour
-from hedgerow_simulator.connection import Connection
 from hedgerow_simulator.capacity import Capacity
+from hedgerow_simulator.connection import Connection
 from hedgerow_simulator.counts import Counts, SharedRows, Stats
 from hedgerow_simulator.limits import LISTEN_BACKLOG
 from hedgerow_simulator.listening import listen, work_url

@@ -135,6 +135,9 @@ def test_stats_tell_every_kind() -> None:
         "connections_accepted": 0,
         "connections_open": 0,
         "clients_left": 0,
+        "busy": 0,
+        "queued": 0,
+        "wasted": 0,
     }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
+from hedgerow.core.hedge_limit import HedgeLimit, LateRequest
 from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Success, Verdict, Won
 
 
@@ -37,17 +38,30 @@ class HedgePlan:
 class Race:
     """One race. Pure: its owner starts attempts, and calls `proceed` when one has finished or an instant has come."""
 
-    __slots__ = ("_hedges_at", "_plan", "_start_attempt", "attempts", "deadline_at", "wait_until")
+    __slots__ = (
+        "_hedges_at", "_limit", "_plan", "_start_attempt", "attempts", "deadline_at", "held", "late", "wait_until",
+    )  # fmt: skip
 
     def __init__(
-        self, start_attempt: Callable[[int, float], Attempt], plan: HedgePlan, *, deadline_at: float
+        self,
+        start_attempt: Callable[[int, float], Attempt],
+        plan: HedgePlan,
+        *,
+        deadline_at: float,
+        limit: HedgeLimit | None = None,
     ) -> None:
         """`start_attempt(number, now)` starts an attempt, which may finish before this returns.
 
-        `deadline_at` is an instant of the owner's clock, at which the race has its verdict at the latest.
+        `deadline_at` is an instant of the owner's clock, at which the race has its verdict at the latest. `limit`
+        decides which hedges are sent; without one all are.
         """
         self._start_attempt = start_attempt
         self._plan = plan
+        self._limit = limit
+        self.held = 0
+        """Hedges that were due and that the limit held. They are never sent."""
+        self.late: LateRequest | None = None
+        """What the limit learns from this request, since its hedges were due; None before. The owner reports to it."""
         self._hedges_at = inf
         self.attempts: list[Attempt] = []
         self.deadline_at = deadline_at
@@ -79,7 +93,7 @@ class Race:
                 self._hedges_at = min(self._hedges_at, now)
             if self._hedges_at <= now < deadline_at:
                 self._hedges_at = inf
-                for number in range(2, 2 + plan.hedges):
+                for number in range(2, 2 + self._allowed_hedges(now)):
                     self.attempts.append(self._start_attempt(number, now))
                 continue  # an attempt may have failed on the spot
 
@@ -89,6 +103,15 @@ class Race:
                 return OutOfTime(tuple(self.attempts))
             self.wait_until = min(deadline_at, self._hedges_at)
             return None
+
+    def _allowed_hedges(self, now: float) -> int:
+        """Return how many of the hedges that are due are sent. Called once, when they are due."""
+        hedges, limit = self._plan.hedges, self._limit
+        if limit is not None:
+            self.late = limit.first_was_late(now)
+            allowed = limit.allowed(hedges, first_failed=self.attempts[0].outcome is not None)
+            self.held, hedges = hedges - allowed, allowed
+        return hedges
 
     def end(self) -> None:
         """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it.

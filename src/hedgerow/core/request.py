@@ -16,7 +16,7 @@ class Request:
     """
 
     __slots__ = (
-        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "method", "path", "query",
+        "announce_keep_alive", "arrived_at", "deadline_at", "hedges_held", "keep_alive", "method", "path", "query",
         "request_id", "started_at", "timeout_ms", "trace", "tried",
     )  # fmt: skip
 
@@ -47,6 +47,8 @@ class Request:
         """When its first attempt was sent."""
         self.deadline_at = 0.0
         """When it is answered at the latest; set when it is admitted."""
+        self.hedges_held = 0
+        """Hedges that were due and not sent, so as not to make an outage worse; set when its race is over."""
         self.tried: list[Any] | None = None
         """Addresses of the upstream that its attempts went to, where there are several."""
 

@@ -12,6 +12,9 @@ from hedgerow.core.request import Request
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
 
+HELD: Final = "held"
+"""The outcome of a hedge that was due and not sent, so as not to make an outage worse."""
+
 
 class Response:
     """One response, before it is serialized.
@@ -92,8 +95,8 @@ _OVERLOADED: Final = problem_response(
 ).body
 
 
-def response_for(verdict: Verdict, request: Request) -> Response:
-    """Make the response to the request of a race."""
+def response_for(verdict: Verdict, request: Request, hedges_held: int = 0) -> Response:
+    """Make the response to the request of a race, of which some hedges were held."""
     timeout_ms = request.timeout_ms
     headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
     hedges = max(len(verdict.attempts) - 1, 0)
@@ -106,6 +109,8 @@ def response_for(verdict: Verdict, request: Request) -> Response:
         case OutOfTime(attempts):
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
     summaries = [_attempt_summary(attempt, request.arrived_at) for attempt in attempts]
+    first_held = len(attempts) + 1
+    summaries += [{"number": first_held + index, "outcome": HELD} for index in range(hedges_held)]
     response = problem_response(code, detail, request.request_id, headers=headers, attempts=summaries)
     response.timing = b', hedges;desc="%d"' % hedges
     return response

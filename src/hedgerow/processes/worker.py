@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from hedgerow import __version__
 from hedgerow.admission.controller import AdmissionController
+from hedgerow.core.hedge_limit import HedgeBudget, HedgeLimit
 from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.event_handler import EventHandler
@@ -68,6 +69,16 @@ def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger)
     from hedgerow.telemetry.tracing import begin  # noqa: PLC0415
 
     return begin(settings.trace_sample, target, CLOCK, log)
+
+
+def _hedge_limit(settings: Settings) -> HedgeLimit | None:
+    """Return what holds the default route's hedges back; None where nothing does."""
+    percent, min_per_second = settings.hedge_budget_percent, settings.hedge_budget_min_per_second
+    budget = HedgeBudget(percent, min_per_second) if percent or min_per_second else None
+    holds, ceiling = settings.hedge_hold == "auto", settings.hedge_ceiling or None
+    if not settings.hedges or (not holds and ceiling is None and budget is None):
+        return None
+    return HedgeLimit(settings.hedge_after_ms / 1000, holds=holds, ceiling=ceiling, budget=budget)
 
 
 class NameResolver(NameLookup, Protocol):
@@ -138,7 +149,7 @@ class Worker:
         )
         gateway = Gateway(
             self.pool,
-            Policy(plan, settings.default_timeout_ms, settings.max_timeout_ms),
+            Policy(plan, settings.default_timeout_ms, settings.max_timeout_ms, _hedge_limit(settings)),
             admission=self.admission,
             loop=self.loop,
             observer=self.recorder,

@@ -1,0 +1,174 @@
+"""Which hedges are sent: so that hedging never makes an outage worse.
+
+Hedges multiply load just when an upstream has least to spare. They keep a queue standing that would drain without them,
+and every answer is late for good (a metastable failure: Bronson and others, HotOS 2021). A standing queue has two
+signs: *everybody* is late, for an upstream that is slow by nature still answers some requests before the hedge delay;
+and who is late gets no answer soon after it either. Neither needs to know how the upstream was before, so a gateway
+that is restarted in an outage is not deceived. What helps is a limit on attempts in flight, which a slow upstream fills
+by itself; token buckets with the same signs overshoot. docs/decisions/0027-hold.md has the figures.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from math import ceil, inf, sqrt
+from typing import Final
+
+FIRST_ATTEMPTS: Final = 20
+"""First attempts that a decision is made from. Where a fifth of them is quick by nature, none is once in 90 times."""
+QUICK_SHARE: Final = 1 / 20
+"""Fewer quick first attempts are the first sign. The reference upstream has 36 %, and none in a collapse."""
+LATE_REQUESTS: Final = 10
+"""Late requests that the second sign is taken from."""
+ANSWERED_SHARE: Final = 0.7
+"""Fewer late requests that are answered within another hedge delay, by more than chance, are the second sign. Quick
+answers that bypass the bottleneck hide the first one: where half of them come from a cache it does no harm up to 0.4 of
+the upstream's capacity, and with this one up to 0.8. With 0.8 healthy upstreams lose more hedges."""
+SHRINK: Final = 1 / 2
+GROW: Final = 1.05
+"""What a decision multiplies the limit by: it closes within a second, and opens over half a minute."""
+MIN_LIMIT: Final = 1
+"""Attempts in flight. With 4, fifty idle workers before an upstream of 100 had 200 in flight at the least."""
+FOR_FAILED: Final = 0.9
+"""The last tenth of a limit is for requests whose first attempt has failed: they have nothing else."""
+BURST_HEDGES: Final = 10.0
+"""Hedges of a budget that was not used that may be sent at once (gRPC's `maxTokens` in its examples), or"""
+BURST_S: Final = 10.0
+"""what the budget's minimum brings in this time, if that is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeBudget:
+    """Hedges as a share of requests, whatever the upstream does."""
+
+    percent: float
+    """Hedges for each hundred requests."""
+    min_per_second: float = 0.0
+    """Hedges that may be sent each second besides."""
+
+
+class LateRequest:
+    """A request that had no success by its hedge delay."""
+
+    __slots__ = ("answered", "until")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        """The instant that is another hedge delay later."""
+        self.answered = False
+        """An attempt of it has ended since, before that instant. How is of no account: it is not stuck in a queue."""
+
+
+class HedgeLimit:
+    """What holds hedges of one route back, in one worker. Pure, O(1); instants are seconds of its owner's clock.
+
+    Its owner counts `in_flight` up and down: all attempts, those whose race is over included.
+    """
+
+    __slots__ = (
+        "_budget", "_ceiling", "_decided_at", "_hedge_delay_s", "_held", "_holds", "_judged", "_late", "_late_answered",
+        "_late_judged", "_quick", "_refilled_at", "_sent", "_tokens", "halvings_late", "halvings_stuck", "held",
+        "in_flight", "judged", "limit", "quick",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        hedge_delay_s: float,
+        *,
+        holds: bool,
+        ceiling: int | None = None,
+        budget: HedgeBudget | None = None,
+    ) -> None:
+        """`holds`: the limit closes while everybody is late. `ceiling`: the limit at most, in attempts in flight."""
+        self._hedge_delay_s = hedge_delay_s
+        self._holds = holds
+        self._ceiling: float = inf if ceiling is None else ceiling
+        self._budget = budget
+        self._tokens = 0.0 if budget is None else _burst(budget)
+        self._refilled_at = inf
+        self.limit = self._ceiling
+        """Attempts in flight up to which hedges are sent; infinite where nothing holds them."""
+        self.in_flight = 0
+        self._decided_at = -inf
+        self._late: deque[LateRequest] = deque()
+        """In the order of their instants; none is in it for much longer than a hedge delay."""
+        self._judged = self._quick = self._late_judged = self._late_answered = self._sent = self._held = 0
+        self.judged = self.quick = self.held = self.halvings_late = self.halvings_stuck = 0
+        """Counters: first attempts, those that were quick, hedges held, and halvings of the limit by either sign."""
+
+    def request_started(self, now: float) -> None:
+        """Called with each first attempt: it earns its part of the budget."""
+        budget = self._budget
+        if budget is not None:
+            elapsed_s = max(now - self._refilled_at, 0.0)  # nothing for the first
+            self._refilled_at = now
+            earned = budget.percent / 100 + elapsed_s * budget.min_per_second
+            self._tokens = min(self._tokens + earned, _burst(budget))
+
+    def first_was_quick(self, now: float) -> None:
+        """Called when a first attempt has won before its hedges were sent."""
+        self.quick += 1
+        self._quick += 1
+        self._judge(now)
+
+    def first_was_late(self, now: float) -> LateRequest:
+        """Called when hedges are due: a first attempt has no success by the hedge delay."""
+        self._judge(now)
+        late = LateRequest(now + self._hedge_delay_s)
+        if self._holds:
+            self._late.append(late)
+        return late
+
+    def allowed(self, wanted: int, *, first_failed: bool) -> int:
+        """Return how many of the hedges that are due are sent. The others never are."""
+        limit = self.limit
+        if limit < self._ceiling and not first_failed:
+            limit *= FOR_FAILED
+        number = wanted
+        if self.in_flight + wanted > limit:
+            number = max(ceil(limit) - self.in_flight, 0)
+        if self._budget is not None:
+            number = min(number, int(self._tokens))
+            self._tokens -= number
+        self._sent += number
+        self._held += wanted - number
+        self.held += wanted - number
+        return number
+
+    def _judge(self, now: float) -> None:
+        self.judged += 1
+        if not self._holds:
+            return
+        self._judged += 1
+        late = self._late
+        while late and late[0].until <= now:
+            request = late.popleft()
+            if (
+                now - request.until <= self._hedge_delay_s
+            ):  # else we stalled, or were idle: it says nothing of now
+                self._late_judged += 1
+                self._late_answered += request.answered
+        if self._judged >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
+            self._decide()
+            self._decided_at = now
+            self._judged = self._quick = self._late_judged = self._late_answered = self._sent = self._held = 0
+
+    def _decide(self) -> None:
+        everybody_late = self._quick < QUICK_SHARE * self._judged
+        if everybody_late or self._are_stuck():
+            if self._sent:
+                self.limit = max(SHRINK * min(self.limit, self.in_flight), MIN_LIMIT)
+                if everybody_late:
+                    self.halvings_late += 1
+                else:
+                    self.halvings_stuck += 1
+        elif self._held:
+            self.limit = min(GROW * self.limit, self._ceiling)
+
+    def _are_stuck(self) -> bool:
+        """Return whether late requests stay without an answer: too many of them to be chance (two standard errors)."""
+        late = self._late_judged
+        return late >= LATE_REQUESTS and self._late_answered < ANSWERED_SHARE * late - sqrt(late)
+
+
+def _burst(budget: HedgeBudget) -> float:
+    return max(BURST_HEDGES, BURST_S * budget.min_per_second)

@@ -159,3 +159,8 @@ def test_a_problem_has_no_headers_of_its_own_and_spans_have_one_decimal() -> Non
     launched = attempt(1, 8.0625625)
     (one,) = json.loads(answer(OutOfTime((launched,))).body)["attempts"]
     assert one["launched_at_ms"] == 62.6
+
+
+def test_hedges_that_were_held_are_named_after_the_attempts() -> None:
+    body = json.loads(response_for(OutOfTime((SILENT,)), REQUEST, 2).body)
+    assert body["attempts"][1:] == [{"number": 2, "outcome": "held"}, {"number": 3, "outcome": "held"}]

@@ -18,7 +18,7 @@ from hedgerow.server.response_writer import serialize_response
 
 REQUESTS_PER_STEP: Final = 16
 """Pipelined requests of one connection that are answered before the other connections have their turn: some 0.5 ms."""
-_CLOSE: Final = b"Connection: close\r\n"
+CLOSE: Final = b"Connection: close\r\n"
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 _LEFT: Final = select.EPOLLRDHUP
 """The client has closed its side."""
@@ -284,7 +284,7 @@ class ClientConnection(EventHandler):
             return
         self._request = self._answering = None
         keep_alive = request.keep_alive and not self._context.draining
-        connection = b"" if keep_alive else _CLOSE
+        connection = b"" if keep_alive else CLOSE
         if keep_alive and request.announce_keep_alive:
             connection = _KEEP_ALIVE
         is_head = request.method == b"HEAD"
@@ -324,7 +324,7 @@ class ClientConnection(EventHandler):
         response = reader.error_response(rejected)
         self._context.on_rejected(response.code, rejected.reason)
         now = self._context.loop.clock()
-        self._send(response, reader.rejected_id, arrived_at, _CLOSE, now, is_head=reader.rejected_is_head)
+        self._send(response, reader.rejected_id, arrived_at, CLOSE, now, is_head=reader.rejected_is_head)
         self._close_gracefully()
 
     def _send(

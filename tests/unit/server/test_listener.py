@@ -47,6 +47,22 @@ def test_beyond_the_limit_a_connection_is_answered_503_and_lingers() -> None:
         assert third.statuses() == [200], "there is room again"
 
 
+def test_rejected_clients_whose_request_has_come_hold_no_descriptor() -> None:
+    """C05: 64 were rejected in 50 ms, so the others waited in the kernel's queue for up to 5 s."""
+    with server_harness(max_clients=1) as harness:
+        first = harness.client()
+        beyond = []
+        for _ in range(2 * OVERFLOW_CONNECTIONS):
+            beyond.append(harness.connect())
+            beyond[-1].send(GET)
+        for client in beyond:
+            harness.until_responses(client, 1)
+        assert [client.statuses() for client in beyond] == [[503]] * len(beyond)
+        assert all(client.is_ended() and not client.was_reset for client in beyond)
+        assert harness.server.connections == 1
+        assert not first.is_ended()
+
+
 def test_accepting_pauses_when_there_is_no_room_for_a_rejection() -> None:
     """C15: rejected connections linger, so a flood of them met the limit of open files."""
     with server_harness(max_clients=1) as harness:

@@ -4,7 +4,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from hedgerow.admission.waiting import wait_until
-from hedgerow.core.hedge_limit import HedgeLimit, LateRequest
+from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.hedging import Race
 from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict, Won
 from hedgerow.core.request import Request, Responder
@@ -28,7 +28,8 @@ class RequestTask(EventHandler):
     """
 
     __slots__ = (
-        "_gateway", "_late", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
+        "_gateway", "_late", "_limit", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request",
+        "wait_until",
     )  # fmt: skip
 
     def __init__(self, gateway: "Gateway", request: Request, responder: Responder) -> None:
@@ -41,8 +42,9 @@ class RequestTask(EventHandler):
         """The instant until which it may wait."""
         self._race: Race | None = None
         """While it runs."""
+        self._limit = gateway.policy.hedge_limit
         self._late: LateRequest | None = None
-        """What the limit of hedges learns of the race, once that is over: losers report, too."""
+        """Of the race, once that is over: losers report, too."""
         self._tick = 0
         self._until = inf
         """The instant of its deadline in the event loop; infinite while there is none."""
@@ -79,7 +81,7 @@ class RequestTask(EventHandler):
         try:
             verdict = race.proceed(now)
             if verdict is not None:
-                response = response_for(verdict, self.request, race.held)
+                response = response_for(verdict, self.request, race.hedges_held)
         except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
             self._gateway.observer.internal_error(self.request)
             verdict, response = None, internal_error(self.request)
@@ -91,19 +93,15 @@ class RequestTask(EventHandler):
 
     def on_attempt_finished(self) -> None:
         """Resume in this iteration of the event loop, once for all attempts that finish in it."""
-        limit = self._gateway.policy.hedge_limit
+        limit = self._limit
         if limit is not None:
-            self._report_to(limit)
+            limit.in_flight -= 1
+            late = self._late if self._race is None else self._race.late
+            if late is not None and self._gateway.loop.clock() <= late.until:
+                late.answered = True
         if self._race is not None and not self._woken:
             self._woken = True
             self._gateway.loop.wake(self)
-
-    def _report_to(self, limit: HedgeLimit) -> None:
-        """Report an attempt that has ended, also after the race is over."""
-        limit.in_flight -= 1
-        late = self._late if self._race is None else self._race.late
-        if late is not None and self._gateway.loop.clock() <= late.until:
-            late.answered = True
 
     def on_deadline(self) -> None:
         """Called at the instant that the request waits for."""
@@ -136,15 +134,14 @@ class RequestTask(EventHandler):
         request.deadline_at = response_deadline(
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
-        policy = gateway.policy
         self._race = race = Race(
-            self._start_attempt, policy.plan, deadline_at=request.deadline_at, limit=policy.hedge_limit
+            self._start_attempt, gateway.policy.plan, deadline_at=request.deadline_at, limit=self._limit
         )
         self._proceed(race, now)
 
     def _start_attempt(self, number: int, now: float) -> Attempt:
         gateway, request = self._gateway, self.request
-        limit = gateway.policy.hedge_limit
+        limit = self._limit
         if number == 1:
             request.started_at = now
             if limit is not None:
@@ -171,12 +168,12 @@ class RequestTask(EventHandler):
     def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:
         """Leave no attempt, deadline or place in admission behind."""
         self._race = None
-        limit = self._gateway.policy.hedge_limit
-        if limit is not None:
-            self._late = race.late
-            self.request.hedges_held = race.held
-            if race.late is None and isinstance(verdict, Won):
-                limit.first_was_quick(now)
+        limit, late = self._limit, race.late
+        if late is not None:
+            self._late = late
+            self.request.hedges_held = late.held
+        elif limit is not None and isinstance(verdict, Won):
+            limit.first_was_quick(now)
         race.end()
         self._forget_deadline()
         gateway = self._gateway

@@ -47,11 +47,15 @@ class HedgeBudget:
 
 
 class LateRequest:
-    """A request that had no success by its hedge delay."""
+    """A request that had no success by its hedge delay: what becomes of its hedges, and of itself."""
 
-    __slots__ = ("answered", "until")
+    __slots__ = ("answered", "held", "sent", "until")
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, sent: int, held: int, until: float) -> None:
+        self.sent = sent
+        """Hedges that are sent now."""
+        self.held = held
+        """Hedges that are not, and never will be."""
         self.until = until
         """The instant that is another hedge delay later."""
         self.answered = False
@@ -65,9 +69,9 @@ class HedgeLimit:
     """
 
     __slots__ = (
-        "_budget", "_ceiling", "_decided_at", "_hedge_delay_s", "_held", "_holds", "_judged", "_late", "_late_answered",
-        "_late_judged", "_quick", "_refilled_at", "_sent", "_tokens", "halvings_late", "halvings_stuck", "held",
-        "in_flight", "judged", "limit", "quick",
+        "_budget", "_ceiling", "_decided_at", "_hedge_delay_s", "_held_since", "_holds", "_judged_since", "_late",
+        "_late_answered", "_late_judged", "_quick_since", "_refilled_at", "_sent_since", "_tokens", "_totals",
+        "halvings_late", "halvings_stuck", "in_flight", "limit",
     )  # fmt: skip
 
     def __init__(
@@ -90,10 +94,28 @@ class HedgeLimit:
         self.in_flight = 0
         self._decided_at = -inf
         self._late: deque[LateRequest] = deque()
-        """In the order of their instants; none is in it for much longer than a hedge delay."""
-        self._judged = self._quick = self._late_judged = self._late_answered = self._sent = self._held = 0
-        self.judged = self.quick = self.held = self.halvings_late = self.halvings_stuck = 0
-        """Counters: first attempts, those that were quick, hedges held, and halvings of the limit by either sign."""
+        """In the order of their instants: those of the last decision's time, and of a hedge delay more."""
+        self._judged_since = self._quick_since = self._held_since = self._sent_since = 0
+        self._late_judged = self._late_answered = 0
+        self._totals = [0, 0, 0]
+        """First attempts, quick ones and held hedges up to the last decision; what came since is not in it."""
+        self.halvings_late = self.halvings_stuck = 0
+        """How often the limit was halved by either sign."""
+
+    @property
+    def judged(self) -> int:
+        """Return how many first attempts have won before their hedges were due, or have not."""
+        return self._totals[0] + self._judged_since
+
+    @property
+    def quick(self) -> int:
+        """Return how many of these have."""
+        return self._totals[1] + self._quick_since
+
+    @property
+    def held(self) -> int:
+        """Return how many hedges were held."""
+        return self._totals[2] + self._held_since
 
     def request_started(self, now: float) -> None:
         """Called with each first attempt: it earns its part of the budget."""
@@ -105,21 +127,27 @@ class HedgeLimit:
             self._tokens = min(self._tokens + earned, _burst(budget))
 
     def first_was_quick(self, now: float) -> None:
-        """Called when a first attempt has won before its hedges were sent."""
-        self.quick += 1
-        self._quick += 1
-        self._judge(now)
+        """Called when a first attempt has won before its hedges were due."""
+        self._quick_since += 1
+        self._judged_since += 1
+        if self._judged_since >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
+            self._decide(now)
 
-    def first_was_late(self, now: float) -> LateRequest:
-        """Called when hedges are due: a first attempt has no success by the hedge delay."""
-        self._judge(now)
-        late = LateRequest(now + self._hedge_delay_s)
+    def first_was_late(self, now: float, hedges: int, *, first_failed: bool) -> LateRequest:
+        """Called when hedges are due, for there is no success; return how many are sent and how many held."""
+        self._judged_since += 1
+        if self._judged_since >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
+            self._decide(now)
+        sent = self._allowed(hedges, first_failed)
+        held = hedges - sent
+        self._sent_since += sent
+        self._held_since += held
+        late = LateRequest(sent, held, now + self._hedge_delay_s)
         if self._holds:
             self._late.append(late)
         return late
 
-    def allowed(self, wanted: int, *, first_failed: bool) -> int:
-        """Return how many of the hedges that are due are sent. The others never are."""
+    def _allowed(self, wanted: int, first_failed: bool) -> int:
         limit = self.limit
         if limit < self._ceiling and not first_failed:
             limit *= FOR_FAILED
@@ -129,39 +157,35 @@ class HedgeLimit:
         if self._budget is not None:
             number = min(number, int(self._tokens))
             self._tokens -= number
-        self._sent += number
-        self._held += wanted - number
-        self.held += wanted - number
         return number
 
-    def _judge(self, now: float) -> None:
-        self.judged += 1
-        if not self._holds:
-            return
-        self._judged += 1
+    def _decide(self, now: float) -> None:
+        if self._holds:
+            self._judge_late_requests(now)
+            self._set_limit()
+        self._decided_at = now
+        since = self._judged_since, self._quick_since, self._held_since
+        self._totals = [total + number for total, number in zip(self._totals, since, strict=True)]
+        self._judged_since = self._quick_since = self._held_since = self._sent_since = 0
+        self._late_judged = self._late_answered = 0
+
+    def _judge_late_requests(self, now: float) -> None:
+        """Count those whose time is over since the last decision."""
         late = self._late
         while late and late[0].until <= now:
-            request = late.popleft()
-            if (
-                now - request.until <= self._hedge_delay_s
-            ):  # else we stalled, or were idle: it says nothing of now
-                self._late_judged += 1
-                self._late_answered += request.answered
-        if self._judged >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
-            self._decide()
-            self._decided_at = now
-            self._judged = self._quick = self._late_judged = self._late_answered = self._sent = self._held = 0
+            self._late_judged += 1
+            self._late_answered += late.popleft().answered
 
-    def _decide(self) -> None:
-        everybody_late = self._quick < QUICK_SHARE * self._judged
+    def _set_limit(self) -> None:
+        everybody_late = self._quick_since < QUICK_SHARE * self._judged_since
         if everybody_late or self._are_stuck():
-            if self._sent:
+            if self._sent_since:
                 self.limit = max(SHRINK * min(self.limit, self.in_flight), MIN_LIMIT)
                 if everybody_late:
                     self.halvings_late += 1
                 else:
                     self.halvings_stuck += 1
-        elif self._held:
+        elif self._held_since:
             self.limit = min(GROW * self.limit, self._ceiling)
 
     def _are_stuck(self) -> bool:

@@ -39,7 +39,7 @@ class Race:
     """One race. Pure: its owner starts attempts, and calls `proceed` when one has finished or an instant has come."""
 
     __slots__ = (
-        "_hedges_at", "_limit", "_plan", "_start_attempt", "attempts", "deadline_at", "held", "late", "wait_until",
+        "_hedges_at", "_limit", "_plan", "_start_attempt", "attempts", "deadline_at", "late", "wait_until",
     )  # fmt: skip
 
     def __init__(
@@ -58,10 +58,8 @@ class Race:
         self._start_attempt = start_attempt
         self._plan = plan
         self._limit = limit
-        self.held = 0
-        """Hedges that were due and that the limit held. They are never sent."""
         self.late: LateRequest | None = None
-        """What the limit learns from this request, since its hedges were due; None before. The owner reports to it."""
+        """What the limit said when hedges were due, and learns from then on; the owner reports to it. None before."""
         self._hedges_at = inf
         self.attempts: list[Attempt] = []
         self.deadline_at = deadline_at
@@ -107,11 +105,17 @@ class Race:
     def _allowed_hedges(self, now: float) -> int:
         """Return how many of the hedges that are due are sent. Called once, when they are due."""
         hedges, limit = self._plan.hedges, self._limit
-        if limit is not None:
-            self.late = limit.first_was_late(now)
-            allowed = limit.allowed(hedges, first_failed=self.attempts[0].outcome is not None)
-            self.held, hedges = hedges - allowed, allowed
-        return hedges
+        if limit is None:
+            return hedges
+        self.late = late = limit.first_was_late(
+            now, hedges, first_failed=self.attempts[0].outcome is not None
+        )
+        return late.sent
+
+    @property
+    def hedges_held(self) -> int:
+        """Return how many hedges were due and not sent, by the limit. They never are."""
+        return 0 if self.late is None else self.late.held
 
     def end(self) -> None:
         """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it.

@@ -4,7 +4,6 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from hedgerow.admission.waiting import wait_until
-from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.hedging import Race
 from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict, Won
 from hedgerow.core.request import Request, Responder
@@ -28,8 +27,7 @@ class RequestTask(EventHandler):
     """
 
     __slots__ = (
-        "_gateway", "_late", "_limit", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request",
-        "wait_until",
+        "_gateway", "_limit", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
     )  # fmt: skip
 
     def __init__(self, gateway: "Gateway", request: Request, responder: Responder) -> None:
@@ -43,8 +41,6 @@ class RequestTask(EventHandler):
         self._race: Race | None = None
         """While it runs."""
         self._limit = gateway.policy.hedge_limit
-        self._late: LateRequest | None = None
-        """Of the race, once that is over: losers report, too."""
         self._tick = 0
         self._until = inf
         """The instant of its deadline in the event loop; infinite while there is none."""
@@ -81,7 +77,7 @@ class RequestTask(EventHandler):
         try:
             verdict = race.proceed(now)
             if verdict is not None:
-                response = response_for(verdict, self.request, race.hedges_held)
+                response = response_for(verdict, self.request)
         except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
             self._gateway.observer.internal_error(self.request)
             verdict, response = None, internal_error(self.request)
@@ -96,7 +92,7 @@ class RequestTask(EventHandler):
         limit = self._limit
         if limit is not None:
             limit.in_flight -= 1
-            late = self._late if self._race is None else self._race.late
+            late = self.request.late
             if late is not None and self._gateway.loop.clock() <= late.until:
                 late.answered = True
         if self._race is not None and not self._woken:
@@ -135,7 +131,10 @@ class RequestTask(EventHandler):
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
         self._race = race = Race(
-            self._start_attempt, gateway.policy.plan, deadline_at=request.deadline_at, limit=self._limit
+            self._start_attempt,
+            gateway.policy.plan,
+            deadline_at=request.deadline_at,
+            allow_hedges=None if self._limit is None else self._allow_hedges,
         )
         self._proceed(race, now)
 
@@ -144,7 +143,7 @@ class RequestTask(EventHandler):
         limit = self._limit
         if number == 1:
             request.started_at = now
-            if limit is not None:
+            if limit is not None and limit.budget is not None:
                 limit.request_started(now)
             if gateway.tracer is not None:
                 request.trace = gateway.tracer.start(request)
@@ -158,6 +157,14 @@ class RequestTask(EventHandler):
             attempt.handle = handle
         return attempt
 
+    def _allow_hedges(self, now: float, first_failed: bool) -> int:
+        """Return how many of the hedges that are due are sent."""
+        limit, hedges = self._limit, self._gateway.policy.plan.hedges
+        if limit is None:
+            return hedges
+        self.request.late = late = limit.first_was_late(now, hedges, first_failed=first_failed)
+        return late.sent
+
     def _reject(self) -> None:
         """Answer 503: it has waited as long as it may (B11). Under overload most answers are this one."""
         self.is_waiting = False
@@ -168,11 +175,8 @@ class RequestTask(EventHandler):
     def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:
         """Leave no attempt, deadline or place in admission behind."""
         self._race = None
-        limit, late = self._limit, race.late
-        if late is not None:
-            self._late = late
-            self.request.hedges_held = late.held
-        elif limit is not None and isinstance(verdict, Won):
+        limit = self._limit
+        if limit is not None and self.request.late is None and isinstance(verdict, Won):
             limit.first_was_quick(now)
         race.end()
         self._forget_deadline()

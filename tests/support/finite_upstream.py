@@ -12,7 +12,7 @@ from itertools import count
 from math import log
 from random import Random
 
-from hedgerow.core.hedge_limit import HedgeLimit
+from hedgerow.core.hedge_limit import HedgeLimit, LateRequest
 from hedgerow.core.hedging import HedgePlan, Race
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success, Won
 from hedgerow.core.request import Request
@@ -116,7 +116,8 @@ class _Client:
         self.request = Request(b"GET", b"/", b"", request_id=b"r", arrived_at=run.now)
         plan = HedgePlan(HEDGE_DELAY_S, run.hedges)
         deadline_at = run.now + TIMEOUT_S
-        self.race = Race(self.start_attempt, plan, deadline_at=deadline_at, limit=self.limit)
+        self.late: LateRequest | None = None
+        self.race = Race(self.start_attempt, plan, deadline_at=deadline_at, allow_hedges=self.allow_hedges)
         self.is_over = False
         self.is_gone = False
 
@@ -133,9 +134,15 @@ class _Client:
             return
         self.is_over = True
         self.second.good += isinstance(verdict, Won)
-        if self.limit is not None and self.race.late is None and isinstance(verdict, Won):
+        if self.limit is not None and self.late is None and isinstance(verdict, Won):
             self.limit.first_was_quick(self.run.now)
         self.run.call_later(LOSER_GRACE_S, self.leave)
+
+    def allow_hedges(self, now: float, first_failed: bool) -> int:
+        if self.limit is None:
+            return self.run.hedges
+        self.late = self.limit.first_was_late(now, self.run.hedges, first_failed=first_failed)
+        return self.late.sent
 
     def start_attempt(self, number: int, now: float) -> Attempt:
         run, limit = self.run, self.limit
@@ -162,8 +169,8 @@ class _Client:
     def on_attempt_finished(self) -> None:
         if self.limit is not None:
             self.limit.in_flight -= 1
-            if self.race.late is not None and self.run.now <= self.race.late.until:
-                self.race.late.answered = True
+            if self.late is not None and self.run.now <= self.late.until:
+                self.late.answered = True
         self.proceed()
 
     def leave(self) -> None:

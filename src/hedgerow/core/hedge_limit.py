@@ -69,9 +69,9 @@ class HedgeLimit:
     """
 
     __slots__ = (
-        "_budget", "_ceiling", "_decided_at", "_hedge_delay_s", "_held_since", "_holds", "_judged_since", "_late",
+        "_ceiling", "_decided_at", "_hedge_delay_s", "_held_since", "_holds", "_judged_since", "_late",
         "_late_answered", "_late_judged", "_quick_since", "_refilled_at", "_sent_since", "_tokens", "_totals",
-        "halvings_late", "halvings_stuck", "in_flight", "limit",
+        "budget", "halvings_late", "halvings_stuck", "in_flight", "limit",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +86,7 @@ class HedgeLimit:
         self._hedge_delay_s = hedge_delay_s
         self._holds = holds
         self._ceiling: float = inf if ceiling is None else ceiling
-        self._budget = budget
+        self.budget = budget
         self._tokens = 0.0 if budget is None else _burst(budget)
         self._refilled_at = inf
         self.limit = self._ceiling
@@ -118,8 +118,8 @@ class HedgeLimit:
         return self._totals[2] + self._held_since
 
     def request_started(self, now: float) -> None:
-        """Called with each first attempt: it earns its part of the budget."""
-        budget = self._budget
+        """Called with each first attempt where there is a budget: it earns its part of it."""
+        budget = self.budget
         if budget is not None:
             elapsed_s = max(now - self._refilled_at, 0.0)  # nothing for the first
             self._refilled_at = now
@@ -154,7 +154,7 @@ class HedgeLimit:
         number = wanted
         if self.in_flight + wanted > limit:
             number = max(ceil(limit) - self.in_flight, 0)
-        if self._budget is not None:
+        if self.budget is not None:
             number = min(number, int(self._tokens))
             self._tokens -= number
         return number

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from hedgerow.core.hedge_limit import HedgeLimit, LateRequest
 from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Success, Verdict, Won
 
 
@@ -39,7 +38,7 @@ class Race:
     """One race. Pure: its owner starts attempts, and calls `proceed` when one has finished or an instant has come."""
 
     __slots__ = (
-        "_hedges_at", "_limit", "_plan", "_start_attempt", "attempts", "deadline_at", "late", "wait_until",
+        "_allow_hedges", "_hedges_at", "_plan", "_start_attempt", "attempts", "deadline_at", "wait_until",
     )  # fmt: skip
 
     def __init__(
@@ -48,18 +47,16 @@ class Race:
         plan: HedgePlan,
         *,
         deadline_at: float,
-        limit: HedgeLimit | None = None,
+        allow_hedges: Callable[[float, bool], int] | None = None,
     ) -> None:
         """`start_attempt(number, now)` starts an attempt, which may finish before this returns.
 
-        `deadline_at` is an instant of the owner's clock, at which the race has its verdict at the latest. `limit`
-        decides which hedges are sent; without one all are.
+        `deadline_at` is an instant of the owner's clock, at which the race has its verdict at the latest.
+        `allow_hedges(now, first_failed)` returns how many hedges are sent, once, when they are due; without it all are.
         """
         self._start_attempt = start_attempt
         self._plan = plan
-        self._limit = limit
-        self.late: LateRequest | None = None
-        """What the limit said when hedges were due, and learns from then on; the owner reports to it. None before."""
+        self._allow_hedges = allow_hedges
         self._hedges_at = inf
         self.attempts: list[Attempt] = []
         self.deadline_at = deadline_at
@@ -91,7 +88,7 @@ class Race:
                 self._hedges_at = min(self._hedges_at, now)
             if self._hedges_at <= now < deadline_at:
                 self._hedges_at = inf
-                for number in range(2, 2 + self._allowed_hedges(now)):
+                for number in range(2, 2 + self._allowed(now)):
                     self.attempts.append(self._start_attempt(number, now))
                 continue  # an attempt may have failed on the spot
 
@@ -102,20 +99,12 @@ class Race:
             self.wait_until = min(deadline_at, self._hedges_at)
             return None
 
-    def _allowed_hedges(self, now: float) -> int:
-        """Return how many of the hedges that are due are sent. Called once, when they are due."""
-        hedges, limit = self._plan.hedges, self._limit
-        if limit is None:
-            return hedges
-        self.late = late = limit.first_was_late(
-            now, hedges, first_failed=self.attempts[0].outcome is not None
-        )
-        return late.sent
-
-    @property
-    def hedges_held(self) -> int:
-        """Return how many hedges were due and not sent, by the limit. They never are."""
-        return 0 if self.late is None else self.late.held
+    def _allowed(self, now: float) -> int:
+        """Return how many of the hedges that are due are sent. The others never are."""
+        allow_hedges = self._allow_hedges
+        if allow_hedges is None:
+            return self._plan.hedges
+        return allow_hedges(now, self.attempts[0].outcome is not None)
 
     def end(self) -> None:
         """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it.

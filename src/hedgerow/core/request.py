@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from mypy_extensions import mypyc_attr
 
+from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.outcomes import RequestTrace
 
 
@@ -16,7 +17,7 @@ class Request:
     """
 
     __slots__ = (
-        "announce_keep_alive", "arrived_at", "deadline_at", "hedges_held", "keep_alive", "method", "path", "query",
+        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "late", "method", "path", "query",
         "request_id", "started_at", "timeout_ms", "trace", "tried",
     )  # fmt: skip
 
@@ -47,10 +48,15 @@ class Request:
         """When its first attempt was sent."""
         self.deadline_at = 0.0
         """When it is answered at the latest; set when it is admitted."""
-        self.hedges_held = 0
-        """Hedges that were due and not sent, so as not to make an outage worse; set when its race is over."""
+        self.late: LateRequest | None = None
+        """What was decided of its hedges when they were due, where something may hold them."""
         self.tried: list[Any] | None = None
         """Addresses of the upstream that its attempts went to, where there are several."""
+
+    @property
+    def hedges_held(self) -> int:
+        """Return how many of its hedges were due and not sent, so as not to make an outage worse."""
+        return 0 if self.late is None else self.late.held
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -95,8 +95,8 @@ _OVERLOADED: Final = problem_response(
 ).body
 
 
-def response_for(verdict: Verdict, request: Request, hedges_held: int = 0) -> Response:
-    """Make the response to the request of a race, of which some hedges were held."""
+def response_for(verdict: Verdict, request: Request) -> Response:
+    """Make the response to the request of a race."""
     timeout_ms = request.timeout_ms
     headers = b"Hedgerow-Timeout-Ms: %d\r\n" % timeout_ms
     hedges = max(len(verdict.attempts) - 1, 0)
@@ -110,7 +110,7 @@ def response_for(verdict: Verdict, request: Request, hedges_held: int = 0) -> Re
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
     summaries = [_attempt_summary(attempt, request.arrived_at) for attempt in attempts]
     first_held = len(attempts) + 1
-    summaries += [{"number": first_held + index, "outcome": HELD} for index in range(hedges_held)]
+    summaries += [{"number": first_held + index, "outcome": HELD} for index in range(request.hedges_held)]
     response = problem_response(code, detail, request.request_id, headers=headers, attempts=summaries)
     response.timing = b', hedges;desc="%d"' % hedges
     return response

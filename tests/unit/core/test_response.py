@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 import pytest
 
+from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.outcomes import (
     AllFailed,
     Attempt,
@@ -162,5 +163,7 @@ def test_a_problem_has_no_headers_of_its_own_and_spans_have_one_decimal() -> Non
 
 
 def test_hedges_that_were_held_are_named_after_the_attempts() -> None:
-    body = json.loads(response_for(OutOfTime((SILENT,)), REQUEST, 2).body)
+    request = make_request(b"id", 8.0, timeout_ms=900)
+    request.late = LateRequest(0, 2, 8.6)
+    body = json.loads(response_for(OutOfTime((SILENT,)), request).body)
     assert body["attempts"][1:] == [{"number": 2, "outcome": "held"}, {"number": 3, "outcome": "held"}]

@@ -21,8 +21,8 @@ from typing import Final
 import click
 from bench import loads
 from bench.processes import free_port, running, wait_until_answering
-from bench.servers import VENV_BIN, Place
-from bench.toolchain import ensure_peers
+from bench.servers import Command, Place
+from bench.toolchain import VENV_BIN, ensure_peers
 from bench.workloads import LOAD_CORE, SERVER_CORE
 
 from prove.processes import FAULTLESS, Simulator, gateway, simulator
@@ -140,16 +140,8 @@ def run_row(row: Row, mode: str, seed: int, seconds: int = SECONDS) -> Run:
     more = shlex.split(row.upstream.format(at=disturbed_at_s))
     faults = [flag for flag in FAULTLESS if not flag.startswith("--error-rate")]
     with ExitStack() as stack:
-        upstream = stack.enter_context(
-            simulator(
-                f"--capacity={row.capacity}",
-                f"--latency-ms={row.latency_ms}",
-                f"--seed={seed}",
-                *ERRORS,
-                *faults,
-                *more,
-            )  # fmt: skip
-        )
+        played = (f"--capacity={row.capacity}", f"--latency-ms={row.latency_ms}", f"--seed={seed}")
+        upstream = stack.enter_context(simulator(*played, *ERRORS, *faults, *more))
         began = time.monotonic()
         address, pid = stack.enter_context(server(mode, upstream, row.workers))
         time.sleep(
@@ -177,7 +169,14 @@ def server(mode: str, upstream: Simulator, workers: int) -> Iterator[tuple[str, 
     with tempfile.TemporaryDirectory(prefix="hedgerow-c18-") as name:
         place = Place(free_port(), upstream.port, Path(name), TIMEOUT_MS / 1000)
         config = place.fill_in("envoy_budget.yaml")
-        command = [VENV_BIN / "envoy", "--config-path", config, "--concurrency", "1", "--disable-hot-restart"]
+        command: Command = [
+            VENV_BIN / "envoy",
+            "--config-path",
+            config,
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+        ]
         log = Path(name) / "envoy.log"
         with running(command, core=SERVER_CORE, log=log) as process:
             wait_until_answering(f"http://127.0.0.1:{place.port}/api/smart", process, log)

@@ -30,16 +30,16 @@ LABEL org.opencontainers.image.title="hedgerow" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/hedgerow /opt/hedgerow
-# Every flag of `hedgerow serve` is such a variable. Inside a container the loopback address reaches nobody.
+# Every flag of `hedgerow serve` is such a variable. Inside a container the loopback address is unreachable from outside.
 ENV PATH=/opt/hedgerow/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HEDGEROW_HOST=0.0.0.0 \
     HEDGEROW_ADMIN_HOST=0.0.0.0
-# A number, so that Kubernetes can tell that it is not root's. The image writes nothing, and needs no account.
+# A number, so that Kubernetes can verify that it is not root's. The image writes nothing, and needs no account.
 USER 10001:10001
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
-# Alive, not ready: Swarm replaces a container that is unhealthy, and one that only refuses work for a while is not.
+# Alive, not ready: Swarm replaces a container that is unhealthy, and one that only rejects requests for a while is not.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["hedgerow", "healthcheck", "--live"]
 # The kernel drops what PID 1 is sent and does not handle, unless it is blocked: so also a signal while Python starts is
 # received. hedgerow unblocks them.

@@ -2,7 +2,7 @@
 #   make run       the gateway on http://127.0.0.1:8080 before the embedded simulator
 #   make install   bin/hedgerow
 #   make test      every test            make check   format, lint, types, layers
-#   make bench     the benchmarks        make prove   the long campaigns, at full size
+#   make bench     the benchmarks        make verify  the long campaigns, at full size
 # PYTHON=... chooses the interpreter (3.11 or newer), VENV=... where it is installed, ARGS=... adds arguments.
 # `run` and `install` compile the hot path to C where a C compiler and Python's headers are there: once, half a minute.
 # COMPILED=0 has them use the sources as they are. COMPILED=1 has every target use the compiled build, or fail.
@@ -10,7 +10,7 @@ PYTHON ?= python3
 IS_COMPILED := $(filter 1,$(COMPILED))
 VENV ?= $(if $(IS_COMPILED),.venv-compiled,.venv)
 BIN := $(VENV)/bin
-# The interpreter's version is part of the stamps' names: another PYTHON=... makes the environment anew.
+# The interpreter's version is part of the stamps' names: another PYTHON=... rebuilds the environment.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
 BUILT := $(VENV)/.$(if $(IS_COMPILED),compiled,plain)-$(VERSION)
 INSTALLED_DEV := $(VENV)/.dev-$(VERSION)
@@ -19,7 +19,7 @@ COMPILED_FROM := $(if $(IS_COMPILED),deploy/compiled-wheel.sh $(shell find src -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run install build test check bench prove
+.PHONY: run install build test check bench verify
 
 ifneq ($(COMPILED),)
 run: install
@@ -46,14 +46,14 @@ check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=tests $(BIN)/lint-imports
 
 bench: $(INSTALLED_DEV)
 	@if test -z "$$($(PYTHON) deploy/missing-for-compiling)"; then $(MAKE) --no-print-directory build COMPILED=1 VENV=.venv-compiled; fi
 	$(BIN)/python -m bench $(ARGS)
 
-prove: $(INSTALLED_FUZZ)
-	$(BIN)/python -m prove $(ARGS)
+verify: $(INSTALLED_FUZZ)
+	$(BIN)/python -m verification $(ARGS)
 
 $(BUILT): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml $(COMPILED_FROM)
 	@rm -f $(VENV)/.compiled-* $(VENV)/.plain-*

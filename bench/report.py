@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Spread, ratios, spread
+from bench.stats import Spread, ratios, spread
 
 Rounds = Sequence[Mapping[str, Any]]  # one measured thing per round
 Results = Mapping[str, Rounds]  # by server

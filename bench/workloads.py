@@ -14,8 +14,7 @@ from typing import Any, Literal
 import psutil
 import trustme
 
-from bench import loads
-from bench.figures import KNEE_GOOD_SHARE, kib_per_request, knee, window
+from bench import load_generators
 from bench.processes import (
     Sample,
     free_port,
@@ -26,6 +25,7 @@ from bench.processes import (
     wait_until_answering,
 )
 from bench.servers import Command, Place, Server, nginx_command
+from bench.stats import KNEE_GOOD_SHARE, kib_per_request, knee, window
 from bench.toolchain import build_go
 
 Measured = dict[str, Any]
@@ -174,9 +174,9 @@ def w1(server: Server, settings: Settings) -> Measured:
 def w1_on(stand: Standing, settings: Settings) -> Measured:
     """Load a server that stands before an instant upstream."""
     url = f"http://{stand.address}/api/smart"
-    loads.wrk(url, connections=W1_CONNECTIONS, seconds=max(1.0, settings.settle_s), core=LOAD_CORE)
+    load_generators.wrk(url, connections=W1_CONNECTIONS, seconds=max(1.0, settings.settle_s), core=LOAD_CORE)
     before = stand.sample()
-    seen = loads.wrk(url, connections=W1_CONNECTIONS, seconds=settings.seconds, core=LOAD_CORE)
+    seen = load_generators.wrk(url, connections=W1_CONNECTIONS, seconds=settings.seconds, core=LOAD_CORE)
     after = stand.sample()
     return {"window": asdict(window(before, after, seen["answered"], seen["cpu_share"])), "load": seen}
 
@@ -184,7 +184,7 @@ def w1_on(stand: Standing, settings: Settings) -> Measured:
 def w2(server: Server, settings: Settings, kind: Upstream = "seed") -> Measured:
     """The seed's own upstream, many requests in flight, no timeout: what waiting and hedging cost."""
     with standing(server, settings, kind) as stand:
-        loads.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
+        load_generators.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
         time.sleep(PAUSE_S)
         idle_bytes = tree_uss_bytes(stand.server)
         measured = closed_loop(stand, settings)
@@ -221,7 +221,7 @@ def measure_load(stand: Standing, settings: Settings, arguments: list[str]) -> M
         answered.append(count)
 
     timing = ["-addr", stand.address, "-seconds", str(settings.seconds), "-settle", str(settings.settle_s)]
-    seen = loads.load([*timing, *arguments], core=LOAD_CORE, at_begin=at_begin, at_end=at_end)
+    seen = load_generators.load([*timing, *arguments], core=LOAD_CORE, at_begin=at_begin, at_end=at_end)
     before, after = samples
     measured = window(before, after, answered[0], seen["own"]["cpu_share"])
     return {"window": asdict(measured), "load": seen, "uss_bytes": uss[0]}
@@ -249,7 +249,7 @@ def w3_step(server: Server, settings: Settings, rate: int) -> Measured:
     open_loop = ["-rate", str(rate), "-timeout", str(settings.timeout_ms)]
     # A server that cannot read the timeout from the query gets it as its route's.
     with standing(server, settings, route_timeout_s=settings.timeout_ms / 1000) as stand:
-        loads.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
+        load_generators.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
         measured = measure_load(stand, settings, open_loop)
     return measured | {"good_share": good_share(server, measured)}
 

@@ -12,5 +12,6 @@ lock run pyproject.toml                         # what the running gateway needs
 lock otel pyproject.toml --extra otel           # and with traces
 lock build --group build                        # what makes the package
 lock compile --group build --group compile       # and what compiles it
-lock fuzz --group fuzz                           # what `make prove` needs besides
+lock fuzz --group fuzz                           # what `make verify` needs besides
 lock dev pyproject.toml --extra otel --group build --group dev # all, and what the tests and checks need
+lock docs --group docs --constraint requirements/dev.txt # and what `make docs` needs besides

@@ -32,7 +32,7 @@ type settings struct {
 
 // request is one that is under way. Instants are Unix nanoseconds.
 type request struct {
-	tally     *tally // nil while a step settles
+	counters  *counters // nil while a step settles
 	plannedAt int64
 	sendingAt int64 // just before the write
 	sentAt    int64 // just after: the request has surely left
@@ -71,8 +71,8 @@ type client struct {
 	message     []byte // the request being written
 	lowered     []byte // room for a head in lower case
 	lag         lag
-	turnedAt    int64  // when the poll that brought the present events was entered: none of them was there before
-	window      *tally // whose window it is now, or nil
+	turnedAt    int64     // when the poll that brought the present events was entered: none of them was there before
+	window      *counters // whose window it is now, or nil
 	lastTotals  [outcomes]int64
 	totals      [outcomes]int64
 	onAnswer    func(now int64) // closed loop: ask again
@@ -103,8 +103,8 @@ func newClient(s settings) (*client, error) {
 func unixNow() int64 { return time.Now().UnixNano() }
 
 // send lets one request leave, on an idle connection or a new one.
-func (c *client) send(plannedAt int64, t *tally) {
-	r := request{tally: t, plannedAt: plannedAt, timeoutMs: c.drawTimeout()}
+func (c *client) send(plannedAt int64, t *counters) {
+	r := request{counters: t, plannedAt: plannedAt, timeoutMs: c.drawTimeout()}
 	connection := c.takeIdle()
 	if connection == nil {
 		if connection = c.connect(); connection == nil {
@@ -209,8 +209,8 @@ func (c *client) write(connection *connection) {
 			c.watch(connection, syscall.EPOLLIN)
 		}
 		connection.state = waiting
-		if r.tally != nil {
-			r.tally.sendLag.addNs(r.sendingAt - r.plannedAt)
+		if r.counters != nil {
+			r.counters.sendLag.addNs(r.sendingAt - r.plannedAt)
 		}
 	case connection.state == connecting && (errno == syscall.EAGAIN || errno == syscall.ENOTCONN):
 		if !r.held {
@@ -313,7 +313,7 @@ func (c *client) observe(r request, a answer, arrivedAt int64) {
 	lateness := arrivedAt - r.sentAt - int64(r.timeoutMs)*int64(time.Millisecond)
 	isLate := r.timeoutMs > 0 && lateness > 0
 	what := outcomeOf(a)
-	if t := r.tally; t != nil {
+	if t := r.counters; t != nil {
 		t.fromSend.addNs(arrivedAt - r.sendingAt)
 		t.fromPlan.addNs(arrivedAt - r.plannedAt)
 		if isLate {
@@ -341,11 +341,11 @@ func (c *client) observe(r request, a answer, arrivedAt int64) {
 			}
 		}
 	}
-	if what == good && !isLate && r.tally != nil {
-		r.tally.goodOnly.addNs(arrivedAt - r.sendingAt)
+	if what == good && !isLate && r.counters != nil {
+		r.counters.goodOnly.addNs(arrivedAt - r.sendingAt)
 	}
-	if what == status503 && r.tally != nil {
-		r.tally.refused.addNs(arrivedAt - r.sendingAt)
+	if what == status503 && r.counters != nil {
+		r.counters.refused.addNs(arrivedAt - r.sendingAt)
 	}
 	if isLate {
 		what = late
@@ -355,8 +355,8 @@ func (c *client) observe(r request, a answer, arrivedAt int64) {
 
 func (c *client) count(r request, what outcome) {
 	c.totals[what]++
-	if r.tally != nil {
-		r.tally.counts[what]++
+	if r.counters != nil {
+		r.counters.counts[what]++
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 type runner struct {
 	client     *client
 	schedule   schedule
-	tallies    []*tally
+	windows    []*counters
 	current    int // the step whose window is next or open
 	rampFrom   int64
 	opened     int // closed loop: connections opened by the ramp
@@ -26,7 +26,7 @@ type runner struct {
 func newRunner(c *client, start int64, steps []step) *runner {
 	r := &runner{client: c, schedule: schedule{steps: steps}, rampFrom: start}
 	for _, s := range steps {
-		r.tallies = append(r.tallies, newTally(s))
+		r.windows = append(r.windows, newCounters(s))
 	}
 	if steps[0].inFlight > 0 {
 		c.onAnswer = r.askAgain
@@ -61,7 +61,7 @@ func (r *runner) openAndCloseWindows(now int64) {
 	if r.draining {
 		return
 	}
-	t := r.tallies[r.current]
+	t := r.windows[r.current]
 	if r.client.window == nil && now >= t.step.measureFrom {
 		r.client.window = t
 		t.usage.begin(now)
@@ -72,7 +72,7 @@ func (r *runner) openAndCloseWindows(now int64) {
 		r.client.window = nil
 		tell(windowEvent{Event: "end", Step: r.current, Answered: t.answered})
 		r.current++
-		r.draining = r.current == len(r.tallies)
+		r.draining = r.current == len(r.windows)
 	}
 }
 
@@ -88,12 +88,12 @@ func (r *runner) sendWhatIsDue(now int64) {
 		}
 		step := r.schedule.current
 		r.schedule.take()
-		r.client.send(at, r.tallyFor(step, at))
+		r.client.send(at, r.countersFor(step, at))
 	}
 }
 
-func (r *runner) tallyFor(step int, plannedAt int64) *tally {
-	if t := r.tallies[step]; plannedAt >= t.step.measureFrom {
+func (r *runner) countersFor(step int, plannedAt int64) *counters {
+	if t := r.windows[step]; plannedAt >= t.step.measureFrom {
 		return t
 	}
 	return nil
@@ -102,7 +102,7 @@ func (r *runner) tallyFor(step int, plannedAt int64) *tally {
 // ramp opens a closed loop's connections one by one, with one request on each. No one asks again before all stand: a
 // server under full load may leave new connections in its backlog for good (libuv accepts one in each turn of its loop).
 func (r *runner) ramp(now int64) {
-	s := r.tallies[0].step
+	s := r.windows[0].step
 	if now < r.rampFrom {
 		return
 	}
@@ -126,7 +126,7 @@ func (r *runner) ramp(now int64) {
 func (r *runner) askAgain(now int64) {
 	switch {
 	case r.draining:
-	case r.opened < r.tallies[0].step.inFlight:
+	case r.opened < r.windows[0].step.inFlight:
 		r.client.owed++
 	default:
 		r.client.send(now, r.client.window)
@@ -212,7 +212,7 @@ func (r *runner) report() report {
 		ConnectionsOpened: r.client.opened,
 		Seconds:           r.seconds,
 	}
-	for _, t := range r.tallies {
+	for _, t := range r.windows {
 		result.Steps = append(result.Steps, t.report())
 	}
 	return result

@@ -4,7 +4,7 @@
 #
 #   deploy/image/build-stand-in.sh [FOLDER]
 #
-# FOLDER (deploy/image/.cache by default) keeps the bases for the next time; remove it to make them anew. The last lines printed are
+# FOLDER (deploy/image/.cache by default) keeps the bases for the next time; remove it to rebuild them. The last lines printed are
 # image=NAME, root=FOLDER (where the image's files lie), base_bytes=N and image_bytes=N (all files, added up).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

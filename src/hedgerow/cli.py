@@ -21,7 +21,7 @@ from hedgerow.configuration.sources import (
     effective_settings,
     is_service_variable,
 )
-from hedgerow.cpus import usable_cpus
+from hedgerow.processes.cpu_count import usable_cpus
 from hedgerow.settings import DescriptorBudget, InvalidSetting, SettingsError
 from hedgerow.settings.redaction import redacted_text, redacted_url
 from hedgerow.settings.schema import Setting, all_settings
@@ -37,11 +37,11 @@ EXIT_NO_OUTPUT: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_CANNOT_START: Final = 3
 MAX_MESSAGE_CHARACTERS: Final = 1_000
-"""More than any message of ours; click's repeat arguments of any length."""
+"""Longer than the gateway's own messages; click's repeat arguments of any length."""
 
 
 def ensure_standard_descriptors() -> None:
-    """Open /dev/null as 0, 1 and 2 where we were started without them.
+    """Open /dev/null as 0, 1 and 2 if the process was started without them.
 
     The next thing opened would get the number, and log lines would be written into it: into the connection counts
     that the workers share, for instance.
@@ -50,12 +50,12 @@ def ensure_standard_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the least number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
             os.set_inheritable(descriptor, True)
 
 
 class OneLineErrorGroup(click.Group):
-    """Ends with one line that says what is wrong, and with the exit code of the contract."""
+    """Prints errors as one line, and ends with the exit code of the contract."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), SIMULATE]
@@ -72,7 +72,7 @@ class OneLineErrorGroup(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Any:
         ensure_standard_descriptors()
-        if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding has not is shown escaped, not raised
+        if isinstance(sys.stdout, io.TextIOWrapper):  # characters that its encoding lacks are escaped
             sys.stdout.reconfigure(errors="backslashreplace")
         arguments = sys.argv[1:] if args is None else list(args)
         try:
@@ -86,7 +86,7 @@ class OneLineErrorGroup(click.Group):
         except click.Abort:
             sys.exit(1)
         except OSError as error:
-            if error.errno != errno.ENOSPC:  # click ends by itself where the output has no reader
+            if error.errno != errno.ENOSPC:  # click handles an output without a reader
                 raise
             click.echo(f"hedgerow: the output cannot be written: {error.strerror}", err=True)
             os._exit(EXIT_NO_OUTPUT)  # the interpreter would try again to write what is left
@@ -111,7 +111,7 @@ def _one_line() -> "Iterator[None]":
 
 def _print_version(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
     if is_wanted:
-        from importlib.util import find_spec  # noqa: PLC0415 (few ask for it)
+        from importlib.util import find_spec  # noqa: PLC0415 (rarely used)
 
         gateway = find_spec("hedgerow.gateway")
         is_compiled = gateway is not None and str(gateway.origin).endswith(".so")
@@ -139,13 +139,13 @@ def _flag(setting: Setting) -> Callable[[Command], Command]:
 
 
 def _simulator_variables() -> Collection[str]:
-    from hedgerow_simulator.cli import simulate  # noqa: PLC0415 (40 ms, for what few use)
+    from hedgerow_simulator.cli import simulate  # noqa: PLC0415 (40 ms, and rarely used)
 
     return [f"{SIMULATE_PREFIX}{str(parameter.name).upper()}" for parameter in simulate.params]
 
 
 def _forget_variables(is_unwanted: Callable[[str], bool]) -> None:
-    """Keep variables from the processes that we start."""
+    """Remove variables from the environment of child processes."""
     for name in [name for name in os.environ if is_unwanted(name)]:
         del os.environ[name]
 
@@ -191,15 +191,15 @@ def _effective(config: str | None, flags: dict[str, str | None]) -> Effective:
     help="Show the version and whether the hot path is compiled, and exit.",
 )
 def main() -> None:
-    """A hedging HTTP gateway: asks a slow, unreliable service again in time, and is never late itself."""
+    """A hedging HTTP gateway: retries a slow, unreliable upstream in parallel, and answers before the deadline."""
 
 
 @main.command()
 @_flags()
 def serve(config: str | None, **flags: str | None) -> None:
-    """Serve GET /api/smart?timeout=MS before the upstream."""
+    """Serve GET /api/smart?timeout=MS in front of the upstream."""
     effective = _effective(config, flags)
-    # The workers get their settings from us. What may hold secrets is not in their environment, which others can read.
+    # Workers get their settings from the supervisor. Secrets are not in their environment, which others can read.
     _forget_variables(lambda name: name.startswith(PREFIX) and not name.startswith(SIMULATE_PREFIX))
     _forget_variables(lambda name: is_service_variable(name, os.environ[name]))
     from hedgerow.processes.supervisor import run  # noqa: PLC0415 (--help need not load it)
@@ -229,18 +229,16 @@ def check(file: str | None, config: str | None, **flags: str | None) -> None:
 
 @main.command()
 @_flags("admin_host", "admin_port")
-@click.option(
-    "--live", is_flag=True, help="Ask whether it is alive (/livez), not whether it is ready (/readyz)."
-)
+@click.option("--live", is_flag=True, help="Check liveness (/livez) instead of readiness (/readyz).")
 def healthcheck(config: str | None, live: bool, **flags: str | None) -> None:
-    """Ask a running gateway how it is; exit code 0: well, 1: not."""
-    from hedgerow.healthcheck import ask  # noqa: PLC0415 (20 ms of each start)
+    """Check a running gateway; exit code 0: ready, 1: not ready."""
+    from hedgerow.healthcheck import probe  # noqa: PLC0415 (20 ms of each start)
 
     with _one_line():
         given = {name: text for name, text in flags.items() if text is not None}
         host, port = admin_address(given, os.environ, config=config)
         if port == 0:
             raise InvalidSetting("--admin-port", port, "the port that the gateway has taken")
-    is_well, words = ask(host, port, "/livez" if live else "/readyz")
-    click.echo(words)
+    is_well, text = probe(host, port, "/livez" if live else "/readyz")
+    click.echo(text)
     sys.exit(0 if is_well else EXIT_UNHEALTHY)

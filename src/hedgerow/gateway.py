@@ -27,7 +27,7 @@ class Tracer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator chose: when to ask again, and how long a client may wait."""
+    """The operator's settings: when to hedge, and the limits of client timeouts."""
 
     plan: HedgePlan
     default_timeout_ms: int

@@ -67,7 +67,7 @@ class RequestTask(EventHandler):
         self._run(self._gateway.loop.clock())
 
     def resume(self) -> None:
-        """Go on with the race: an attempt has finished, or the instant has come that it waits for."""
+        """Continue the race: an attempt has finished, or the instant has come that it waits for."""
         self._woken = False
         if self._race is not None:
             self._proceed(self._race, self._gateway.loop.clock())
@@ -106,7 +106,7 @@ class RequestTask(EventHandler):
         if self.is_waiting:
             self._reject()
         elif race is not None and loop.answers_unread and loop.clock() < race.deadline_at:
-            # Hedges are due in the middle of a step: what they would race may be there, unread (decision 0013).
+            # Hedges are due in the middle of a step: a response that they would race may be unread (decision 0013).
             self._wait_until(race.deadline_at)
             loop.wake_after_reading(self)
         else:
@@ -173,7 +173,7 @@ class RequestTask(EventHandler):
         self._respond(overloaded(self.request.request_id, 1))
 
     def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:
-        """Leave no attempt, deadline or place in admission behind."""
+        """Abandon attempts, cancel the deadline and release admission."""
         self._race = None
         limit = self._limit
         if limit is not None and self.request.late is None and isinstance(verdict, Won):

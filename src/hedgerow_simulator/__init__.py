@@ -1,4 +1,4 @@
-"""A testing server that stands in for the upstream of record, with faults. It imports nothing of
+"""The simulator: an HTTP server that imitates the reference upstream, with faults. It imports nothing of
 `hedgerow`.
 
 As a command it is `hedgerow simulate`, or `python -m hedgerow_simulator`. In a test it runs in the test's
@@ -10,23 +10,23 @@ own loop:
         assert simulator.stats.by_fault == {"error": 1}
         assert simulator.log()[0].fault == "error"
 
-What it answers: `GET /api/work` with `{"time":160}` after that many ms, `GET /stats`, and `GET
-/log?after=N`. One request asks for its own behaviour by the header `X-Fault: NAME[@LATENCY_MS]`, by
+Paths: `GET /api/work` with `{"time":160}` after that many ms, `GET /stats`, and `GET
+/log?after=N`. A request selects its own behaviour by the header `X-Fault: NAME[@LATENCY_MS]`, by
 `?fault=` with the same, or by `?script=` with a comma-separated list, of which the header
 `Hedgerow-Attempt: N` chooses the N-th entry, or the last. `FAULTS` are the names, and whether each is a
-success; `status_200` to `status_999` come besides.
+success; there are also `status_200` to `status_999`.
 
-The modules, from the pure to the edge: `wire` (steps as data), `faults`, `behaviour`, `draws` (chance),
-`asking` (the grammar above), `counts`, `log`, `upstream` (which answer), then `connection`,
-`open_connections`, `simulator` (a server), `listening`, `workers` (processes) and `cli`. Every limit is in
+The modules, from pure ones to I/O: `wire_script` (steps as data), `faults`, `behaviour`, `fault_sampler`,
+`fault_spec` (the grammar above), `stats`, `request_log`, `upstream` (chooses the response), then `connection`,
+`connection_registry`, `simulator` (a server), `listen`, `workers` (processes) and `cli`. All limits are in
 `limits`.
 """
 
 from hedgerow_simulator.behaviour import Behaviour, BehaviourError
-from hedgerow_simulator.counts import Stats
 from hedgerow_simulator.faults import FAULTS, Fault
-from hedgerow_simulator.log import LogEntry
+from hedgerow_simulator.request_log import LogEntry
 from hedgerow_simulator.simulator import Simulator, running_simulator
+from hedgerow_simulator.stats import Stats
 
 __all__ = [
     "FAULTS",

@@ -1,4 +1,4 @@
-"""How the server behaves when nobody asks for anything else: latencies, and the shares of the faults."""
+"""The default behaviour of the server: latencies, and the shares of faults."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class BehaviourError(ValueError):
 class Behaviour:
     """Latencies in whole ms, uniform from the first to the second; rates are shares of 1.
 
-    The defaults resemble the upstream of record. `malformed_rate` is shared equally between `truncated`,
+    The defaults are those of the reference upstream. `malformed_rate` is shared equally between `truncated`,
     `not_json` and `wrong_type`. `unique` puts a token into each success body. Raises `BehaviourError`.
     """
 
@@ -49,7 +49,7 @@ class Behaviour:
 
     @classmethod
     def faultless(cls, *, latency_ms: int | tuple[int, int] = 0, seed: int = 1, unique: bool = False) -> Self:
-        """Only successes: what a test wants that asks for each fault by name."""
+        """Return a behaviour with successes only, for tests that select each fault by name."""
         span = (latency_ms, latency_ms) if isinstance(latency_ms, int) else latency_ms
         return cls(
             latency_ms=span,
@@ -63,7 +63,7 @@ class Behaviour:
         )
 
     def rates(self) -> dict[str, float]:
-        """Give the rates by the names of their flags."""
+        """Return the rates by the names of their flags."""
         return {
             "error-rate": self.error_rate,
             "too-many-rate": self.too_many_rate,
@@ -74,7 +74,7 @@ class Behaviour:
         }
 
     def shares(self) -> dict[str, float]:
-        """Give the shares by the names of their faults. What is left of 1 is `ok`."""
+        """Return the shares by the names of their faults. The rest is `ok`."""
         malformed = self.malformed_rate / 3
         return {
             "error": self.error_rate,

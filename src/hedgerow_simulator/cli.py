@@ -13,7 +13,7 @@ import click
 from hedgerow_simulator.behaviour import Behaviour, BehaviourError
 from hedgerow_simulator.capacity import Capacity, CapacityError, Disturbance, parse_disturbance
 from hedgerow_simulator.limits import MAX_CAPACITY, MAX_LATENCY_MS, MAX_QUEUE, MAX_SLOWNESS, MAX_WORKERS
-from hedgerow_simulator.listening import adopt, listen
+from hedgerow_simulator.listen import inherit_listener, listen
 from hedgerow_simulator.workers import run
 
 EXIT_USAGE = 2
@@ -21,20 +21,20 @@ EXIT_NOT_STARTED = 3
 EXIT_WORKER_LOST = 1
 
 MAX_SEED = 2**32 - 1
-"""Largest seed: easy to copy, and more runs than anyone will make."""
+"""Largest seed: short enough to copy by hand."""
 
 _DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
 _SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
 
 
 class OneLineError(click.ClickException):
-    """A usage error told in one line, without the usage text around it."""
+    """A usage error printed as one line, without the usage text."""
 
     exit_code = EXIT_USAGE
 
 
 class OneLineCommand(click.Command):
-    """A command whose usage errors are told in one line."""
+    """A command whose usage errors are one line."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as usual; raise `OneLineError`."""
@@ -168,7 +168,7 @@ def simulate(
     slow: tuple[Disturbance, ...],
     **settings: Any,
 ) -> None:
-    """Run the testing server: GET /api/work as the upstream of record answers it, with faults."""
+    """Run the simulator: it answers GET /api/work as the reference upstream does, with faults."""
     if log and workers > 1:
         raise OneLineError(f"--log with --workers {workers} is not accepted: the log is kept by one worker")
     if seed is None:
@@ -186,7 +186,9 @@ def simulate(
             f"{flag} with --workers {workers} is not accepted: one process has the queue and its clock"
         )
     try:
-        listeners = listen(host, port, count=workers) if descriptor is None else [adopt(descriptor)]
+        listeners = (
+            listen(host, port, count=workers) if descriptor is None else [inherit_listener(descriptor)]
+        )
     except UnicodeError:  # IDNA has no such name
         raise OneLineError(f"--host {host!r} is not the name of a host") from None
     except OSError as error:
@@ -202,5 +204,5 @@ def simulate(
         announce=lambda url: click.echo(f"hedgerow simulate: answering on {url} (seed {seed})"),
     )
     if not clean:
-        click.echo("Error: a worker has ended by itself; so the others were ended too", err=True)
+        click.echo("Error: a worker has ended unexpectedly, so the others were stopped", err=True)
         sys.exit(EXIT_WORKER_LOST)

@@ -1,4 +1,4 @@
-"""One client's connection: requests are read and answered in order, and the steps of faults are played."""
+"""One client connection: requests are read and answered in order, by the steps of faults."""
 
 import asyncio
 import socket
@@ -9,10 +9,10 @@ from typing import cast
 
 import httptools
 
+from hedgerow_simulator.connection_registry import ConnectionRegistry
 from hedgerow_simulator.limits import MAX_REQUEST_BYTES, PIPELINE_LIMIT
-from hedgerow_simulator.open_connections import OpenConnections
 from hedgerow_simulator.upstream import NOT_HTTP, Answer, Request, Upstream
-from hedgerow_simulator.wire import End, Pause, Step, said_to_close
+from hedgerow_simulator.wire_script import End, Pause, Step, with_connection_close
 from hedgerow_simulator.work_queue import Job
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
@@ -23,10 +23,10 @@ class Connection(asyncio.Protocol):
     """Callbacks of the transport and of the parser, no task.
 
     At most one request is being answered (`_answer`), by at most one timer; the others wait in `_waiting`.
-    When the client leaves, the timer is cancelled and the rest dropped.
+    When the client disconnects, the timer is cancelled and the rest is dropped.
     """
 
-    def __init__(self, upstream: Upstream, connections: OpenConnections) -> None:
+    def __init__(self, upstream: Upstream, connections: ConnectionRegistry) -> None:
         self.since = 0.0
         self._upstream = upstream
         self._connections = connections
@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         return self._answer is not None
 
     def abort(self) -> None:
-        """Cut the connection off, whatever it is doing; the client is not counted as having left."""
+        """Abort the connection; the client is not counted as having left."""
         self._closing = True
         self._transport.abort()
 
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read requests, then begin with the first if nothing is being answered."""
+        """Parse requests; serve the first if no other is being answered."""
         if self._broken or self._closing:
             return
         self._unfinished_bytes += len(data)
@@ -82,18 +82,18 @@ class Connection(asyncio.Protocol):
         self._serve_waiting()
 
     def pause_writing(self) -> None:
-        """Take no further step, and no further request, while the client does not read."""
+        """Stop steps and requests while the client does not read."""
         self._writable = False
 
     def resume_writing(self) -> None:
-        """Go on where that stopped."""
+        """Continue after `pause_writing`."""
         self._writable = True
         if self._answer is not None and self._timer is None:
             self._step()
         self._serve_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the transport's signature
-        """Stop everything; a request that was being answered tells whether the client has left."""
+        """Stop everything, and count a client that left while its request was being answered."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -115,11 +115,11 @@ class Connection(asyncio.Protocol):
     # The parser's callbacks
 
     def on_url(self, url: bytes) -> None:
-        """Take the target, which may come in pieces."""
+        """Append to the target, which may arrive in pieces."""
         self._request.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take the header fields that matter."""
+        """Record the header fields that matter."""
         match name.lower():
             case b"x-fault":
                 self._request.fault = value
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
                 self._request.attempt = value
 
     def on_message_complete(self) -> None:
-        """Put the whole request in line."""
+        """Queue the complete request."""
         request = self._request
         request.method = self._parser.get_method()
         request.keep_alive = self._parser.should_keep_alive()
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, answer: Answer) -> None:
         if isinstance(answer.wire, bytes):
-            self._transport.write(answer.wire if self._keep_alive else said_to_close(answer.wire))
+            self._transport.write(answer.wire if self._keep_alive else with_connection_close(answer.wire))
             self._end()
         else:
             self._steps = answer.wire

@@ -1,15 +1,15 @@
-"""Every limit of the testing server: its name, its unit and its reason. Nothing here can be set by a flag."""
+"""All limits of the simulator, with units and reasons. None can be set by a flag."""
 
 MAX_LATENCY_MS = 120_000
-"""Longest latency that may be asked for: twice the gateway's longest timeout."""
+"""Longest latency that a request may select: twice the gateway's longest timeout."""
 
-LONGEST_ANSWER_S = 600
+MAX_RESPONSE_S = 600
 """An answer not done by then is cut off: a client that vanished without a FIN must not stay for good."""
 
-IDLE_LIMIT_S = 90
+IDLE_TIMEOUT_S = 90
 """A connection without a request is kept this long: at least 75 s, which pools of clients count on."""
 
-SWEEP_EVERY_S = 5.0
+REAP_INTERVAL_S = 5.0
 """How often the two spans above are looked at: one timer for all connections in place of one for each."""
 
 MAX_CONNECTIONS = 50_000
@@ -27,10 +27,10 @@ PIPELINE_LIMIT = 32
 LOG_ENTRIES = 100_000
 """Requests kept for `/log`, the newest: about 30 MB."""
 
-MAX_ASK_BYTES = 4_096
+MAX_SPEC_BYTES = 4_096
 """Fault header and query string of one request together; a full script needs less than 500."""
 
-ASK_CACHE_ENTRIES = 1_024
+SPEC_CACHE_ENTRIES = 1_024
 """Different fault headers and query strings whose parse is remembered: 4 MiB at most."""
 
 SCRIPT_ENTRIES = 16

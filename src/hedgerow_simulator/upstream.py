@@ -5,13 +5,13 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 
-from hedgerow_simulator.asking import BadAsk, entry_for, read_attempt, read_script
 from hedgerow_simulator.behaviour import Behaviour
-from hedgerow_simulator.counts import Counts
-from hedgerow_simulator.draws import Draws
+from hedgerow_simulator.fault_sampler import FaultSampler
+from hedgerow_simulator.fault_spec import InvalidSpec, entry_for, read_attempt, read_script
 from hedgerow_simulator.faults import FAULTS
-from hedgerow_simulator.log import LogEntry, RequestLog
-from hedgerow_simulator.wire import JSON, TEXT, Wire, whole
+from hedgerow_simulator.request_log import LogEntry, RequestLog
+from hedgerow_simulator.stats import StatsCounter
+from hedgerow_simulator.wire_script import JSON, TEXT, WireScript, complete_response
 from hedgerow_simulator.work_queue import WorkQueue
 
 WORK_PATH = b"/api/work"
@@ -40,7 +40,7 @@ class Answer:
     `needs_worker`: the time counts from when a worker begins with it, where there are workers.
     """
 
-    wire: Wire
+    wire: WireScript
     after_ms: int
     is_work: bool
     needs_worker: bool = False
@@ -51,10 +51,10 @@ def _at_once(data: bytes) -> Answer:
 
 
 def _text(status: int, text: str, *fields: str) -> bytes:
-    return whole(status, TEXT, f"{text}\n".encode(), *fields)
+    return complete_response(status, TEXT, f"{text}\n".encode(), *fields)
 
 
-NOT_HTTP = _text(400, "this is not a request that the testing server can read", "Connection: close")
+NOT_HTTP = _text(400, "this is not a request that the simulator can parse", "Connection: close")
 
 
 class Upstream:
@@ -63,18 +63,20 @@ class Upstream:
     `queue` is set by `simulator.serving` where there is a capacity; without it each request takes its latency.
     """
 
-    def __init__(self, behaviour: Behaviour, counts: Counts, *, index: int = 0, log: bool = False) -> None:
+    def __init__(
+        self, behaviour: Behaviour, counts: StatsCounter, *, index: int = 0, log: bool = False
+    ) -> None:
         self.counts = counts
         self.log = RequestLog()
         self.queue: WorkQueue | None = None
         self._keeps_log = log
-        self._draws = Draws(behaviour, index)
+        self._draws = FaultSampler(behaviour, index)
         self._unique = behaviour.unique
         self._token = sha256(f"{behaviour.seed}/{index}".encode()).hexdigest()[:16].encode()
         self._requests = 0
 
     def answer(self, request: Request) -> Answer:
-        """Decide. Never fails: what is wrong with a request is told in the answer."""
+        """Return the response to a request. Never raises: errors are responses."""
         path, _, query = request.target.partition(b"?")
         if path not in (WORK_PATH, STATS_PATH, LOG_PATH):
             return _at_once(_text(404, "here are GET /api/work, GET /stats and GET /log"))
@@ -83,22 +85,22 @@ class Upstream:
         if path == WORK_PATH:
             return self._work(request, query)
         if path == STATS_PATH:
-            return _at_once(whole(200, JSON, json.dumps(self.counts.stats().as_json()).encode()))
+            return _at_once(complete_response(200, JSON, json.dumps(self.counts.stats().as_json()).encode()))
         return _at_once(self._log_after(query))
 
     def _work(self, request: Request, query: bytes) -> Answer:
         script = read_script(request.fault, query) if request.fault or query else ()
         attempt = read_attempt(request.attempt)
-        if isinstance(script, BadAsk):
+        if isinstance(script, InvalidSpec):
             return _at_once(_text(400, script.text))
-        if isinstance(attempt, BadAsk):
+        if isinstance(attempt, InvalidSpec):
             return _at_once(_text(400, attempt.text))
         latency_ms, fault = self._draws.next()
         if script:
-            asked = entry_for(script, attempt)
-            fault = asked.fault
-            if isinstance(asked.latency_ms, int):
-                latency_ms = asked.latency_ms
+            spec = entry_for(script, attempt)
+            fault = spec.fault
+            if isinstance(spec.latency_ms, int):
+                latency_ms = spec.latency_ms
         is_rejected = self.queue is not None and self.queue.is_full
         if is_rejected:
             fault, latency_ms = FAULTS["overloaded"], 0
@@ -124,8 +126,8 @@ class Upstream:
     def _log_after(self, query: bytes) -> bytes:
         if not self._keeps_log:
             return _text(404, "no log is kept; start the server with --log")
-        asked = _LOG_QUERY.fullmatch(query)
-        if asked is None:
-            return _text(400, "ask for /log or /log?after=N, N a whole number")
-        entries = self.log.after(int(asked[1] or 0))
-        return whole(200, JSON, json.dumps([entry._asdict() for entry in entries]).encode())
+        match = _LOG_QUERY.fullmatch(query)
+        if match is None:
+            return _text(400, "use /log or /log?after=N, N a whole number")
+        entries = self.log.after(int(match[1] or 0))
+        return complete_response(200, JSON, json.dumps([entry._asdict() for entry in entries]).encode())

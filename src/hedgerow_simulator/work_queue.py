@@ -10,8 +10,8 @@ from functools import partial
 from math import prod
 
 from hedgerow_simulator.capacity import Capacity, Disturbance
-from hedgerow_simulator.counts import Counts
 from hedgerow_simulator.limits import MAX_CAPACITY, MAX_QUEUE
+from hedgerow_simulator.stats import StatsCounter
 
 CallLater = Callable[[float, Callable[[], None]], object]
 """Calls back after so many seconds."""
@@ -35,7 +35,7 @@ class Job:
 class WorkQueue:
     """The workers and the queue. Disturbances count from when it is made."""
 
-    def __init__(self, capacity: Capacity, counts: Counts, call_later: CallLater) -> None:
+    def __init__(self, capacity: Capacity, counts: StatsCounter, call_later: CallLater) -> None:
         self._workers = MAX_CAPACITY if capacity.workers is None else capacity.workers
         self._places = MAX_QUEUE if capacity.queue is None else capacity.queue
         self._notices_leaving = capacity.notices_leaving

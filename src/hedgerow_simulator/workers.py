@@ -20,10 +20,10 @@ import uvloop
 
 from hedgerow_simulator.behaviour import Behaviour
 from hedgerow_simulator.capacity import Capacity
-from hedgerow_simulator.counts import Counts, SharedRows
 from hedgerow_simulator.limits import WORKER_STOP_S
-from hedgerow_simulator.listening import work_url
+from hedgerow_simulator.listen import work_url
 from hedgerow_simulator.simulator import serving
+from hedgerow_simulator.stats import SharedCounters, StatsCounter
 from hedgerow_simulator.upstream import Upstream
 
 _READ_BYTES = 4_096
@@ -47,9 +47,9 @@ def run(
     itself. `capacity` is that of the first worker; a limited one is for one worker alone.
     """
     _raise_file_limit()
-    rows = SharedRows(len(listeners))
+    rows = SharedCounters(len(listeners))
     children, lifeline = _start_children(behaviour, listeners, rows)
-    upstream = Upstream(behaviour, Counts(rows, 0), log=log)
+    upstream = Upstream(behaviour, StatsCounter(rows, 0), log=log)
     try:
         return uvloop.run(
             _first_worker(
@@ -71,7 +71,7 @@ def run(
 
 
 def _start_children(
-    behaviour: Behaviour, listeners: list[socket.socket], rows: SharedRows
+    behaviour: Behaviour, listeners: list[socket.socket], rows: SharedCounters
 ) -> tuple[list[BaseProcess], int]:
     """Fork a child for each socket but the first; give them, and the end of the lifeline to close.
 
@@ -122,7 +122,7 @@ async def _first_worker(
 def _child(
     behaviour: Behaviour,
     listeners: list[socket.socket],
-    rows: SharedRows,
+    rows: SharedCounters,
     index: int,
     lifeline: tuple[int, int],
 ) -> None:
@@ -131,7 +131,7 @@ def _child(
     for listener in listeners:
         if listener is not listeners[index]:
             listener.close()
-    upstream = Upstream(behaviour, Counts(rows, index), index=index)
+    upstream = Upstream(behaviour, StatsCounter(rows, index), index=index)
     uvloop.run(_other_worker(upstream, listeners[index], reading))
 
 

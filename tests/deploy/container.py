@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from deploy.tools import tool
+from support.tools import tool
 
 BOUND_S = 60
 """No step takes longer, unless something is broken."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from deploy.container import BOUND_S, Image, answer
-from deploy.tools import missing, tool
 from hedgerow import __version__
 from hedgerow.settings.redaction import redacted_url
+from support.tools import missing, tool
 
 ROOT = Path(__file__).parents[2]
 MAX_OVER_BASE_BYTES = 40_000_000

@@ -17,20 +17,20 @@ import yaml
 
 from deploy.prometheus_rule import RULES, groups
 from deploy.settings_of import settings_of
-from deploy.tools import missing
 from docs.markdown import DOCUMENTS
 from hedgerow import __version__
-from hedgerow.cpus import usable_cpus
+from hedgerow.processes.cpu_count import usable_cpus
 from hedgerow.processes.supervision import KILL_AFTER_S
 from hedgerow.settings import EMBEDDED, parse_target
 from hedgerow.settings.schema import all_settings
+from support.tools import missing
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ["demo", "production"]
 KUBERNETES = ["1.30", "1.33", "1.37"]
 """1.30 is the first with a preStop that sleeps."""
 OF_THE_OPERATOR = "monitoring.coreos.com/v1"
-WORDS = (ROOT / "docs/operations-kubernetes.md").read_text()
+WORDS = (ROOT / "docs/guides/kubernetes.md").read_text()
 LABELS = {"app.kubernetes.io/name": "hedgerow"}
 
 Manifest = dict[str, Any]
@@ -154,7 +154,7 @@ def test_every_selector_selects_the_pods_and_nothing_else(overlay: str) -> None:
     selectors = [
         the("Deployment", overlay)["spec"]["selector"]["matchLabels"],
         the("Service", overlay, "hedgerow")["spec"]["selector"],
-        the("Service", overlay, "hedgerow-operations")["spec"]["selector"],
+        the("Service", overlay, "hedgerow-admin")["spec"]["selector"],
         the("PodDisruptionBudget", overlay)["spec"]["selector"]["matchLabels"],
         the("NetworkPolicy", overlay)["spec"]["podSelector"]["matchLabels"],
         *(spread["labelSelector"]["matchLabels"] for spread in spec["topologySpreadConstraints"]),
@@ -177,18 +177,18 @@ def test_all_of_it_is_in_the_overlays_namespace(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_ports_are_named_as_the_container_names_them(overlay: str) -> None:
     ports = {port["name"]: port["containerPort"] for port in container(overlay)["ports"]}
-    assert ports == {"http": 8080, "operations": 8081}
-    for name in ("hedgerow", "hedgerow-operations"):
+    assert ports == {"http": 8080, "admin": 8081}
+    for name in ("hedgerow", "hedgerow-admin"):
         for port in the("Service", overlay, name)["spec"]["ports"]:
             assert port["targetPort"] in ports
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert container(overlay)[probe]["httpGet"]["port"] == "operations"
+        assert container(overlay)[probe]["httpGet"]["port"] == "admin"
     assert container(overlay)["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert container(overlay)["livenessProbe"]["httpGet"]["path"] == "/livez"
 
 
 def test_the_monitor_finds_the_service_of_the_operations_port() -> None:
-    monitor, service = the("ServiceMonitor"), the("Service", name="hedgerow-operations")
+    monitor, service = the("ServiceMonitor"), the("Service", name="hedgerow-admin")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert (
         not monitor["spec"]["selector"]["matchLabels"].items()
@@ -233,7 +233,7 @@ def test_the_words_on_the_network_policy_name_its_ports() -> None:
     (row,) = (line for line in WORDS.splitlines() if line.startswith("| network |"))
     named = {int(port) for port in re.findall(r"\((\d+)\)", row.split("|")[2])}
     assert named == let_out(the("NetworkPolicy"))
-    served = the("Service", name="hedgerow-operations")["spec"]["ports"][0]["port"]
+    served = the("Service", name="hedgerow-admin")["spec"]["ports"][0]["port"]
     assert f"port {served} from `monitoring` only" in row
 
 
@@ -259,7 +259,7 @@ def test_no_document_says_that_auto_does_not_see_a_quota() -> None:
         for sentence in re.findall(r"auto\b[^.|;]*(?:CPU|quota)[^.|;]*", words):
             assert not re.search(r"node's|does not|not see|ignores|all CPUs", sentence), document
     assert "by quota" in all_settings()["workers"].description
-    assert "not more than a quota" in (ROOT / "docs/operations-container.md").read_text()
+    assert "not more than a quota" in (ROOT / "docs/guides/container.md").read_text()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -321,5 +321,5 @@ def test_the_rules_are_ours_and_go_by_the_monitors_job() -> None:
     ours = yaml.safe_load((ROOT / "deploy/prometheus/rules/hedgerow.yml").read_text())
     assert the("PrometheusRule")["spec"] == ours
     label = the("ServiceMonitor")["spec"]["jobLabel"]
-    assert the("Service", name="hedgerow-operations")["metadata"]["labels"][label] == "hedgerow"
+    assert the("Service", name="hedgerow-admin")["metadata"]["labels"][label] == "hedgerow"
     assert 'up{job="hedgerow"}' in str(ours)

@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.tools import tool
-from simulator.processes import clean_environment
+from support.processes import clean_environment, serve_command
+from support.tools import tool
 
 UNIT = Path(__file__).parents[2] / "deploy/systemd/hedgerow.service"
 BOUND_S = 30
-SERVE = [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1"]
+SERVE = serve_command()
 
 
 def listener(address: str) -> socket.socket:

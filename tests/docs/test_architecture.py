@@ -15,7 +15,9 @@ assert DIAGRAM is not None
 def contracted() -> list[set[str]]:
     """Return the modules of each layer of the contract, the highest first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    (layers,) = (
+        contract["layers"] for contract in contracts if "hedgerow.gateway" in contract.get("layers", [])
+    )
     return [{name.strip().removeprefix("hedgerow.") for name in layer.split("|")} for layer in layers]
 
 

@@ -13,23 +13,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from end_to_end.conftest import (
-    READ_TIMEOUT_S,
-    Command,
-    Serve,
-    ask,
-    full_disk,
-    listening_ports,
-    tool,
-    unread_pipe,
-)
+from support.process_fixtures import Serve
+from support.processes import READ_TIMEOUT_S, GatewayProcess, get_json, serve_command
+from support.tools import tool
+from support.unwritable_streams import full_disk, unread_pipe
 
 
 def test_the_command_answers_before_the_embedded_testing_server_and_stops(serve: Serve) -> None:
     command = serve()
     assert command.get("?timeout=60000")[0] in (200, 502)
-    assert ask(command.admin + "/readyz")[1]["ready"] is True
-    assert ask(command.admin + "/livez") == (200, {"live": True})
+    assert get_json(command.admin + "/readyz")[1]["ready"] is True
+    assert get_json(command.admin + "/livez") == (200, {"live": True})
     assert len(command.children()) == 2
     family = command.family()
     assert command.stop() == 0
@@ -77,8 +71,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(serve: Serve) -> None:
 
 def test_without_a_standard_error_nothing_else_takes_its_number() -> None:
     """C15: started with `2>&-`, as some supervisors do, it wrote log lines into the scoreboard of its workers."""
-    serve = [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1"]
-    shell = ["sh", "-c", 'exec "$@" 2>&-', "sh", *serve, "--upstream=http://127.0.0.1:1/"]
+    shell = ["sh", "-c", 'exec "$@" 2>&-', "sh", *serve_command("--upstream=http://127.0.0.1:1/")]
     with subprocess.Popen(shell, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"hedgerow: answering")
@@ -96,18 +89,14 @@ def test_a_standard_output_that_takes_nothing_holds_nothing_up(
     output: Callable[[], AbstractContextManager[int]],
 ) -> None:
     """C15: the lines at the start were written by the event loop, which stood still, or died of it."""
-    serve = [sys.executable, "-m", "hedgerow", "serve", "--port=0", "--admin-port=0", "--workers=1"]
-    upstream = "--upstream=http://127.0.0.1:1/"
-    with (
-        output() as stdout,
-        subprocess.Popen([*serve, upstream], stdout=stdout, stderr=subprocess.DEVNULL) as process,
-    ):
-        while not any(
-            ask(f"http://127.0.0.1:{port}/readyz")[1].get("ready") for port in listening_ports(process.pid)
-        ):
-            assert process.poll() is None
-        process.terminate()
-    assert process.returncode == 0
+    with output() as stdout:
+        command = serve_command("--upstream=http://127.0.0.1:1/")
+        gateway = GatewayProcess(command, stdout=stdout, stderr=subprocess.DEVNULL)
+        try:
+            gateway.until_all_ready()
+            assert gateway.stop() == 0
+        finally:
+            gateway.end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -116,7 +105,9 @@ def test_signals_stop_cleanly(serve: Serve, number: signal.Signals) -> None:
 
 
 @contextmanager
-def in_flight(serve: Serve, *arguments: str) -> Iterator[tuple[Command, HTTPConnection, socket.socket]]:
+def in_flight(
+    serve: Serve, *arguments: str
+) -> Iterator[tuple[GatewayProcess, HTTPConnection, socket.socket]]:
     """A gateway that answers a request: the caller's connection, and the upstream's, where the answer is awaited."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = serve(
@@ -131,7 +122,7 @@ def in_flight(serve: Serve, *arguments: str) -> Iterator[tuple[Command, HTTPConn
             yield command, caller, upstream
 
 
-def idle_caller(command: Command) -> socket.socket:
+def idle_caller(command: GatewayProcess) -> socket.socket:
     """A connection that the gateway has accepted and that has no request. It closes as a drain begins."""
     idle = HTTPConnection(command.authority, timeout=READ_TIMEOUT_S)
     idle.request("GET", "/")
@@ -144,7 +135,7 @@ def test_b13_sigterm_answers_what_is_in_flight(serve: Serve) -> None:
     with in_flight(serve) as (command, caller, upstream), idle_caller(command) as idle:
         command.process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b"", "it drains"
-        assert ask(command.admin + "/readyz") == (503, {"ready": False, "reason": "draining"})
+        assert get_json(command.admin + "/readyz") == (503, {"ready": False, "reason": "draining"})
         with pytest.raises(ConnectionRefusedError):
             HTTPConnection(command.authority, timeout=READ_TIMEOUT_S).connect()
         assert command.process.poll() is None
@@ -175,7 +166,7 @@ def test_e6_two_signals_at_once_are_one(serve: Serve) -> None:
         command.process.send_signal(signal.SIGTERM)
         command.process.send_signal(signal.SIGINT)
         assert idle.recv(1) == b"", "it drains"
-        assert ask(command.admin + "/readyz")[1]["reason"] == "draining", "both have been received"
+        assert get_json(command.admin + "/readyz")[1]["reason"] == "draining", "both have been received"
         upstream.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"time":1}')
         assert caller.getresponse().status == 200
         assert command.process.wait(READ_TIMEOUT_S) == 0

@@ -1,20 +1,14 @@
 """The gateway and the testing server, each the real command: what the one counts, the other has seen."""
 
-import json
 import re
 import socket
-import subprocess
-import sys
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 
-from end_to_end.conftest import READ_TIMEOUT_S, Command, Serve, reasons
+from support.process_fixtures import Serve
+from support.processes import READ_TIMEOUT_S, GatewayProcess, attempt_outcomes, simulator
 
 REASONS_OF = {
     "ok": {"success"},
@@ -29,35 +23,6 @@ REASONS_OF = {
 """What an attempt comes to whose request was answered by this fault."""
 
 
-@dataclass
-class Simulator:
-    """A testing server that runs."""
-
-    url: str
-
-    def by_fault(self) -> Counter[str]:
-        with urllib.request.urlopen(
-            self.url.replace("/api/work", "/stats"), timeout=READ_TIMEOUT_S
-        ) as answer:
-            return Counter(json.loads(answer.read())["by_fault"])
-
-
-@contextmanager
-def simulate(*arguments: str) -> Iterator[Simulator]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "hedgerow", "simulate", "--port=0", "--seed=7", *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r"http://\S+", process.stdout.readline())
-            assert found is not None
-            yield Simulator(found[0])
-        finally:
-            process.terminate()
-
-
 def attempts(metrics: dict[str, float]) -> Counter[str]:
     """Add the attempts up by what they came to."""
     counted: Counter[str] = Counter()
@@ -68,7 +33,7 @@ def attempts(metrics: dict[str, float]) -> Counter[str]:
     return counted
 
 
-def when_all_have_ended(command: Command, requests: int) -> dict[str, float]:
+def when_all_have_ended(command: GatewayProcess, requests: int) -> dict[str, float]:
     """Ask for the counts until no attempt runs any more: nobody tells when the last loser has ended."""
     while True:
         metrics = command.metrics()
@@ -80,7 +45,7 @@ def when_all_have_ended(command: Command, requests: int) -> dict[str, float]:
             return metrics
 
 
-def ask_and_leave(command: Command) -> int | None:
+def ask_and_leave(command: GatewayProcess) -> int | None:
     """Ask, hang up, and read what comes: nothing (None), unless the answer was faster."""
     host, _, port = command.authority.partition(":")
     with socket.create_connection((host, int(port)), timeout=READ_TIMEOUT_S) as caller:
@@ -101,12 +66,12 @@ def ask_and_leave(command: Command) -> int | None:
 def test_a_script_is_played_through_both_commands(
     serve: Serve, script: str, status: int, outcomes: list[str]
 ) -> None:
-    with simulate() as simulator:
-        command = serve("--upstream", f"{simulator.url}?script={script}", "--hedge-after-ms=20")
+    with simulator("--seed=7") as upstream:
+        command = serve("--upstream", f"{upstream.url}?script={script}", "--hedge-after-ms=20")
         given, body = command.get("?timeout=60000")
         assert given == status
-        assert (reasons(body) if given != 200 else []) == outcomes
-        assert sum(simulator.by_fault().values()) == 3
+        assert (attempt_outcomes(body) if given != 200 else []) == outcomes
+        assert sum(Counter(upstream.stats()["by_fault"]).values()) == 3
 
 
 def test_c14_attempts_counted_are_requests_seen_with_faults_and_with_callers_who_leave(serve: Serve) -> None:
@@ -117,13 +82,13 @@ def test_c14_attempts_counted_are_requests_seen_with_faults_and_with_callers_who
         "--reset-rate=0.1",
         "--hang-rate=0.02",
     ]
-    with simulate("--latency-ms=1-40", *shares) as simulator:
+    with simulator("--seed=7", "--latency-ms=1-40", *shares) as upstream:
         flags = ["--hedge-after-ms=15", "--loser-grace-ms=1000", "--access-log=off", "--shedding=off"]
-        command = serve("--upstream", simulator.url, *flags)
+        command = serve("--upstream", upstream.url, *flags)
         with ThreadPoolExecutor(8) as callers:
             answers = [callers.submit(command.get, "?timeout=500") for _ in range(160)]
             leavers = [callers.submit(ask_and_leave, command) for _ in range(40)]
-        metrics, by_fault = when_all_have_ended(command, requests=200), simulator.by_fault()
+        metrics, by_fault = when_all_have_ended(command, requests=200), Counter(upstream.stats()["by_fault"])
 
     outcomes = attempts(metrics)
     assert outcomes.total() == by_fault.total() + metrics["hedgerow_upstream_reused_connection_retries_total"]

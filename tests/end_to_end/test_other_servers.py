@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.conftest import Serve, ask, haproxy, nginx, reasons
+from support.other_servers import haproxy, nginx
+from support.process_fixtures import Serve
+from support.processes import attempt_outcomes, get_json
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_httpbin(serve: Serve, httpbin: str, path: str, status: int, outcomes: s
     command = serve("--upstream", httpbin + path, "--hedge-after-ms", "50")
     given, problem = command.get("?timeout=3000" if status == 502 else "?timeout=200")
     assert given == status
-    assert set(reasons(problem)) == outcomes
+    assert set(attempt_outcomes(problem)) == outcomes
 
 
 def test_httpbin_success(serve: Serve, httpbin: str) -> None:
@@ -82,7 +84,7 @@ def test_nginx_as_upstream_closes_after_each_third_request(serve: Serve, work: s
 
 def test_nginx_error_pages_are_failures(serve: Serve, work: str) -> None:
     given, problem = serve("--upstream", work + "/bad").get("?timeout=250")
-    assert (given, reasons(problem)) == (502, ["status_5xx"])
+    assert (given, attempt_outcomes(problem)) == (502, ["status_5xx"])
 
 
 HAPROXY_WORK = """\
@@ -109,7 +111,7 @@ def test_haproxy_as_upstream_closes_idle_connections_after_a_millisecond(
 def test_haproxys_failures(serve: Serve, tmp_path: Path, path: str, reason: str) -> None:
     with haproxy(tmp_path, HAPROXY_WORK) as url:
         given, problem = serve("--upstream", url + path).get("?timeout=250")
-        assert (given, reasons(problem)) == (502, [reason])
+        assert (given, attempt_outcomes(problem)) == (502, [reason])
 
 
 # -- nginx and HAProxy before the gateway
@@ -119,8 +121,8 @@ def test_haproxy_in_front(serve: Serve, work: str, tmp_path: Path) -> None:
     command = serve("--upstream", work + "/work")
     with haproxy(tmp_path, f"  server one {command.authority}") as front:
         for _ in range(10):
-            assert ask(f"{front}/api/smart") == (200, {"time": 160})
-        assert ask(f"{front}/api/smart?timeout=x")[0] == 400
+            assert get_json(f"{front}/api/smart") == (200, {"time": 160})
+        assert get_json(f"{front}/api/smart?timeout=x")[0] == 400
         assert 1 <= command.metrics()["hedgerow_client_connections"] < 10, "kept, and used again"
 
 
@@ -133,10 +135,10 @@ def test_nginx_in_front_keeps_its_connection(serve: Serve, work: str, tmp_path: 
     )
     with nginx(folder, proxy, f"upstream gateway {{ server {command.authority}; keepalive 4; }}") as front:
         for _ in range(10):
-            assert ask(f"{front}/api/smart") == (200, {"time": 160})
-        assert ask(f"{front}/api/smart?timeout=x")[0] == 400
-        assert ask(f"{front}/nope")[0] == 404
+            assert get_json(f"{front}/api/smart") == (200, {"time": 160})
+        assert get_json(f"{front}/api/smart?timeout=x")[0] == 400
+        assert get_json(f"{front}/nope")[0] == 404
         assert 1 <= command.metrics()["hedgerow_client_connections"] < 10, "kept, and used again"
-        assert ask(f"{front}/api/smart", b"a body")[0] == 405, "which closes it"
-        assert ask(f"{front}/api/smart") == (200, {"time": 160})
+        assert get_json(f"{front}/api/smart", b"a body")[0] == 405, "which closes it"
+        assert get_json(f"{front}/api/smart") == (200, {"time": 160})
         assert command.metrics()['hedgerow_requests_total{outcome="success"}'] == 11

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from end_to_end.conftest import READ_TIMEOUT_S, tool
+from support.processes import READ_TIMEOUT_S, serve_command
+from support.tools import tool
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a process a namespace of its own")
 ROOT = Path(__file__).parents[2]
@@ -33,17 +34,7 @@ def as_pid_1() -> list[str]:
 
 @contextmanager
 def started(by: Sequence[str], **environment: str) -> Iterator["subprocess.Popen[str]"]:
-    command = [
-        *by,
-        sys.executable,
-        "-m",
-        "hedgerow",
-        "serve",
-        "--port=0",
-        "--admin-port=0",
-        "--workers=2",
-        NOWHERE,
-    ]
+    command = [*by, *serve_command("--workers=2", NOWHERE)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
     ) as process:

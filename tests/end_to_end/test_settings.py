@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from end_to_end.conftest import READ_TIMEOUT_S, Serve, ask, full_disk
+from support.process_fixtures import Serve
+from support.processes import READ_TIMEOUT_S, get_json
+from support.unwritable_streams import full_disk
 
 SECRET = "s3cr3t"
 
@@ -36,7 +38,7 @@ def test_no_process_page_metric_or_line_shows_a_secret_of_a_url(
     for path in ("/status", "/status.json", "/metrics", "/readyz", "/livez", "/openapi.json"):
         with urllib.request.urlopen(command.admin + path, timeout=READ_TIMEOUT_S) as answer:
             shown += answer.read().decode()
-    assert "http://127.0.0.1:1/x?apikey=***&***" in str(ask(command.admin + "/status.json"))
+    assert "http://127.0.0.1:1/x?apikey=***&***" in str(get_json(command.admin + "/status.json"))
     for child in command.family():
         shown += f"{child.cmdline()} {child.name()}"
         shown += f"{ {**child.environ(), 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT': 'the standard one'} }"

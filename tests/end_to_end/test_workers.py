@@ -18,8 +18,9 @@ import psutil
 import pytest
 
 import hedgerow
-from end_to_end.conftest import READ_TIMEOUT_S, Serve, ask
 from hedgerow.processes.supervision import START_ATTEMPTS
+from support.process_fixtures import Serve
+from support.processes import READ_TIMEOUT_S, get_json
 
 NOWHERE = ("--upstream", "http://127.0.0.1:1/", "--hedges", "0", "--access-log", "off")
 """An upstream that refuses: 502 at once."""
@@ -36,7 +37,7 @@ def connections_of(worker: psutil.Process, port: int) -> int:
 def test_64_keep_alive_connections_are_spread_evenly(serve: Serve, workers: int) -> None:
     command = serve(f"--workers={workers}", *NOWHERE)
     address = urlsplit(command.url)
-    command.all_ready()
+    command.until_all_ready()
     with ExitStack() as stack:
         for _ in range(64):
             sock = stack.enter_context(socket.create_connection((address.hostname, address.port)))
@@ -51,7 +52,7 @@ def test_64_keep_alive_connections_are_spread_evenly(serve: Serve, workers: int)
 
 def test_connections_are_accepted_though_a_worker_is_stopped(serve: Serve) -> None:
     command = serve("--workers=2", *NOWHERE)
-    command.all_ready()
+    command.until_all_ready()
     stopped = command.children()[0]
     stopped.suspend()
     try:
@@ -105,7 +106,7 @@ def asking() -> Iterator[list[Asking]]:
 
 def test_sighup_replaces_each_worker_and_loses_nothing(serve: Serve, asking: list[Asking]) -> None:
     command = serve("--workers=2", *NOWHERE)
-    command.all_ready()
+    command.until_all_ready()
     before = command.children()
     asking.extend(Asking(command.authority) for _ in range(4))
     command.process.send_signal(signal.SIGHUP)
@@ -114,7 +115,7 @@ def test_sighup_replaces_each_worker_and_loses_nothing(serve: Serve, asking: lis
         caller.stop()
     assert [caller.lost for caller in asking] == [[]] * 4
     assert len(command.children()) == 2
-    assert ask(command.admin + "/readyz")[0] == 200
+    assert get_json(command.admin + "/readyz")[0] == 200
     answered = sum(caller.answered for caller in asking)
     assert answered > 0
     metrics = command.metrics()
@@ -124,12 +125,12 @@ def test_sighup_replaces_each_worker_and_loses_nothing(serve: Serve, asking: lis
 
 def test_a_killed_worker_costs_only_its_own_requests(serve: Serve, asking: list[Asking]) -> None:
     command = serve("--workers=2", *NOWHERE)
-    command.all_ready()
+    command.until_all_ready()
     victim = command.children()[0]
     asking.extend(Asking(command.authority) for _ in range(4))
     victim.kill()
     psutil.wait_procs([victim], timeout=READ_TIMEOUT_S)
-    command.all_ready()
+    command.until_all_ready()
     for caller in asking:
         caller.stop()
     assert sum(len(caller.lost) for caller in asking) <= 4, (
@@ -140,13 +141,13 @@ def test_a_killed_worker_costs_only_its_own_requests(serve: Serve, asking: list[
 def test_sigterm_answers_what_comes_on_connections_that_stand(serve: Serve) -> None:
     """A drain does not close idle connections at once: a request may be on its way."""
     command = serve("--workers=2", *NOWHERE)
-    command.all_ready()
+    command.until_all_ready()
     connections = [http.client.HTTPConnection(command.authority, timeout=READ_TIMEOUT_S) for _ in range(8)]
     for connection in connections:
         connection.request("GET", "/api/smart")
         assert connection.getresponse().read()
     command.process.send_signal(signal.SIGTERM)
-    command.draining()
+    command.until_draining()
     for connection in connections:
         connection.auto_open = 0
         connection.request("GET", "/api/smart")
@@ -159,13 +160,13 @@ def test_sigterm_answers_what_comes_on_connections_that_stand(serve: Serve) -> N
 
 def test_a_gateway_whose_only_worker_stands_still_is_not_ready_and_gets_a_new_one(serve: Serve) -> None:
     command = serve(*NOWHERE)
-    command.all_ready()
+    command.until_all_ready()
     (hung,) = command.children()
     hung.suspend()
-    command.until_readiness(lambda reason: reason == "no worker answers")
-    assert ask(command.admin + "/readyz")[0] == 503
+    command.until_readiness(lambda reason: reason == "no worker responds")
+    assert get_json(command.admin + "/readyz")[0] == 503
     assert not psutil.wait_procs([hung], timeout=READ_TIMEOUT_S)[1]
-    command.all_ready()
+    command.until_all_ready()
     assert command.get()[0] == 502
 
 
@@ -191,7 +192,7 @@ def test_e1_a_worker_is_replaced_though_no_descriptor_was_to_be_had_for_a_while(
     resource.prlimit(command.process.pid, resource.RLIMIT_NOFILE, limits)
     assert [line["event"] for line in lines] == ["worker died", *["worker cannot be started"] * 2]
     assert "Too many open files" in str(lines[1]["error"])
-    command.all_ready()
+    command.until_all_ready()
     assert command.get()[0] == 502
 
 

@@ -102,7 +102,7 @@ class ServedWorker(Served):
         return self.call(self.worker.snapshot)
 
     def close_parts(self) -> None:
-        bugs = self.worker.snapshot().bugs
+        bugs = self.worker.snapshot().internal_errors
         self.worker.close()
         assert bugs == self.expected_internal_errors
         assert not self.worker.pool.connections

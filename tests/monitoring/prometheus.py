@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from deploy.tools import tool
 from monitoring.rules import ROOT
+from support.tools import tool
 
 READ_TIMEOUT_S = 30
 CONFIG = ROOT / "deploy/prometheus/prometheus.yml"

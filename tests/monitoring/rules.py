@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from deploy.tools import tool
+from support.tools import tool
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deploy/prometheus/rules/hedgerow.yml"

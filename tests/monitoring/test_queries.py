@@ -11,7 +11,7 @@ from monitoring.dashboard import QUERIES
 from monitoring.exposed import SERIES
 from monitoring.prometheus import Prometheus, our_config
 from monitoring.rules import RECORDED, RULES
-from operations.processes import Served
+from support.processes import GatewayProcess, serve_command
 
 pytestmark = pytest.mark.timeout(180)
 """Three kinds of processes have to start, on a machine that may be busy."""
@@ -37,14 +37,14 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     with ExitStack() as stack:
         nobody = stack.enter_context(socket.socket())
         nobody.bind(("127.0.0.1", 0))  # held, and never listened at
-        gateway = Served("--workers=2", "--access-log=off")
-        stack.callback(gateway.end)
+        gateway = GatewayProcess(serve_command("--workers=2", "--access-log=off"))
+        stack.callback(gateway.kill)
         targets = (gateway.admin.removeprefix("http://"), f"127.0.0.1:{nobody.getsockname()[1]}")
         prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), our_config(*targets))
         stack.callback(prometheus.end)
         callers = stack.enter_context(ThreadPoolExecutor(CALLERS))
         while not all(prometheus.query(seen) for seen in SEEN):
-            list(callers.map(gateway.ask, ASKED))
+            list(callers.map(gateway.status_of, ASKED))
         yield prometheus
 
 

@@ -109,7 +109,7 @@ def test_whoever_is_called_knows_what_to_do(alert: dict[str, dict[str, str]]) ->
 
 
 def test_the_runbook_has_no_alert_that_there_is_not() -> None:
-    text = (ROOT / "docs/operations-runbook.md").read_text()
+    text = (ROOT / "docs/runbook.md").read_text()
     assert re.findall(r"^### (Hedgerow\w+)$", text, re.MULTILINE) == NAMES
     for section in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
         for word in ("**Means**", "**Check**", "**Act**"):

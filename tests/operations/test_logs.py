@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -18,9 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from hedgerow.settings import LogFormat
-from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITING_LINES, Logs, ungated
-from operations.conftest import Serve, Simulate
-from operations.processes import FAULTLESS, READ_TIMEOUT_S, Served
+from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITING_LINES, Logs, unlimited
+from support.process_fixtures import Serve, Simulate
+from support.processes import FAULTLESS, READ_TIMEOUT_S, GatewayProcess
 
 NOBODY = ("--upstream", "http://127.0.0.1:1/", "--hedges=0")
 DROPPED = "hedgerow_log_lines_dropped_total"
@@ -30,15 +29,7 @@ def lines_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def stop(served: Served) -> str:
-    """Stop it as its user does, and give what stood in its log."""
-    served.process.send_signal(signal.SIGTERM)
-    _, log = served.process.communicate(timeout=READ_TIMEOUT_S)
-    assert served.process.returncode == 0
-    return (log or b"").decode()
-
-
-def ask_often(served: Served, times: int) -> None:
+def ask_often(served: GatewayProcess, times: int) -> None:
     """Ask for what is not there, on one connection; with `--access-log all` each of them is a line."""
     connection = HTTPConnection(urlsplit(served.url).netloc, timeout=READ_TIMEOUT_S)
     for _ in range(times):
@@ -55,8 +46,8 @@ def ask_often(served: Served, times: int) -> None:
 def test_a_request_that_failed_is_a_line_with_all_that_explains_it(serve: Serve) -> None:
     served = serve(*NOBODY)
     before = datetime.now(UTC)
-    assert served.ask(request_id="mine") == 502
-    (line,) = [line for line in lines_of(stop(served)) if line["event"] == "request"]
+    assert served.status_of(request_id="mine") == 502
+    (line,) = [line for line in lines_of(served.stop_and_read()) if line["event"] == "request"]
     at = datetime.fromisoformat(line.pop("timestamp"))
     assert at.utcoffset() == timedelta(0)
     assert before - timedelta(seconds=1) <= at <= datetime.now(UTC)
@@ -72,8 +63,8 @@ def test_a_request_that_failed_is_a_line_with_all_that_explains_it(serve: Serve)
 
 def test_on_a_terminal_a_line_is_for_people(serve: Serve) -> None:
     served = serve(*NOBODY, "--log-format=console")
-    assert served.ask(request_id="mine") == 502
-    (line,) = [line for line in stop(served).splitlines() if "mine" in line]
+    assert served.status_of(request_id="mine") == 502
+    (line,) = [line for line in served.stop_and_read().splitlines() if "mine" in line]
     assert not line.startswith("{")
     assert "Z" in line.split()[0]
     assert "code=all_failed" in line
@@ -81,8 +72,8 @@ def test_on_a_terminal_a_line_is_for_people(serve: Serve) -> None:
 
 def test_by_default_a_success_is_no_line(serve: Serve, simulate: Simulate) -> None:
     served = serve("--upstream", simulate("--latency-ms=1-2", *FAULTLESS).url)
-    assert [served.ask() for _ in range(5)] == [200] * 5
-    assert stop(served) == ""
+    assert [served.status_of() for _ in range(5)] == [200] * 5
+    assert served.stop_and_read() == ""
 
 
 class Moody(BaseHTTPRequestHandler):
@@ -104,13 +95,13 @@ def test_the_upstream_turning_bad_and_well_again_is_a_line_each(serve: Serve) ->
     with ThreadingHTTPServer(("127.0.0.1", 0), Moody) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         served = serve("--upstream", f"http://127.0.0.1:{server.server_port}/", "--hedges=0")
-        assert [served.ask() for _ in range(10)] == [502] * 10
+        assert [served.status_of() for _ in range(10)] == [502] * 10
         served.status_when(lambda status: 0.0 in status["series"]["attempt_success_rate"])
         Moody.well = True
-        assert [served.ask() for _ in range(60)] == [200] * 60
+        assert [served.status_of() for _ in range(60)] == [200] * 60
         served.status_when(lambda status: 1.0 in status["series"]["attempt_success_rate"])
         server.shutdown()
-    bad, well = [line for line in lines_of(stop(served)) if line["event"].startswith("upstream")]
+    bad, well = [line for line in lines_of(served.stop_and_read()) if line["event"].startswith("upstream")]
     assert (bad["event"], bad["level"]) == ("upstream unhealthy", "warning")
     assert re.fullmatch(
         r"100 % of \d+ attempts failed in the last \d+ s, most by status_5xx\.", bad["reason"]
@@ -124,8 +115,8 @@ def test_the_upstream_turning_bad_and_well_again_is_a_line_each(serve: Serve) ->
 
 def test_a_flood_of_the_same_line_is_told_as_a_few_and_a_number(serve: Serve) -> None:
     served = serve(*NOBODY, "--log-level=warning")
-    assert [served.ask() for _ in range(200)] == [502] * 200
-    lines = [line for line in lines_of(stop(served)) if line["event"] == "request"]
+    assert [served.status_of() for _ in range(200)] == [502] * 200
+    lines = [line for line in lines_of(served.stop_and_read()) if line["event"] == "request"]
     summaries = [line for line in lines if "suppressed" in line]
     assert summaries
     assert {line["code"] for line in summaries} == {"all_failed"}
@@ -138,7 +129,7 @@ def test_who_asks_for_each_request_gets_each(serve: Serve, tmp_path: Path) -> No
     with (tmp_path / "log").open("wb") as log:
         served = serve(*NOBODY, "--access-log=all", stderr=log)
         ask_often(served, 300)
-        stop(served)
+        served.stop_and_read()
     lines = lines_of((tmp_path / "log").read_text())
     assert sum(line["event"] == "request rejected" for line in lines) == 300
 
@@ -154,10 +145,10 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_gateway(serve: Serve) -> N
         served = serve(*NOBODY, "--access-log=all", stderr=writer)
         os.close(writer)
         ask_often(served, MORE_THAN_FITS)
-        assert served.ask() == 502
+        assert served.status_of() == 502
         assert served.metrics()[DROPPED] > 0
-        assert served.status()["workers"]["untold"] == 0
-        stop(served)
+        assert served.status()["workers"]["unresponsive"] == 0
+        served.stop_and_read()
 
 
 def test_a_log_that_is_read_again_says_what_was_lost(serve: Serve) -> None:
@@ -178,10 +169,10 @@ def test_a_full_disk_does_not_kill_the_gateway(serve: Serve) -> None:
     with Path("/dev/full").open("wb") as full:
         served = serve(*NOBODY, "--access-log=all", stderr=full)
         ask_often(served, 50)
-        assert served.ask() == 502
+        assert served.status_of() == 502
         while served.metrics()[DROPPED] < 51:
             pass
-        stop(served)
+        served.stop_and_read()
 
 
 def test_a_reader_that_has_gone_does_not_kill_the_gateway(serve: Serve) -> None:
@@ -192,7 +183,7 @@ def test_a_reader_that_has_gone_does_not_kill_the_gateway(serve: Serve) -> None:
     ask_often(served, 50)
     while served.metrics()[DROPPED] < 50:
         pass
-    stop(served)
+    served.stop_and_read()
 
 
 def test_a_terminal_that_was_closed_does_not_kill_the_gateway(serve: Serve) -> None:
@@ -201,26 +192,26 @@ def test_a_terminal_that_was_closed_does_not_kill_the_gateway(serve: Serve) -> N
     os.close(ours)
     os.close(terminal)
     ask_often(served, 50)
-    assert served.ask() == 502
+    assert served.status_of() == 502
     while served.metrics()[DROPPED] < 51:
         pass
-    stop(served)
+    served.stop_and_read()
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "0<&- 2>&-"])
 def test_a_stderr_that_is_closed_is_no_clients_connection(closed: str) -> None:
     """The next descriptor had its number: lines of the log went to a socket."""
     command = f"exec {sys.executable} -m hedgerow serve --port=0 --admin-port=0 --workers=1 --access-log=all"
-    served = Served.of(["sh", "-c", f"{command} {' '.join(NOBODY)} {closed}"])
+    served = GatewayProcess(["sh", "-c", f"{command} {' '.join(NOBODY)} {closed}"], stderr=None)
     try:
         ask_often(served, 50)
-        assert served.ask() == 502
-        worker = served.workers()[0]
+        assert served.status_of() == 502
+        worker = served.workers[0]
         for descriptor in (f"{served.process.pid}/fd/2", f"{worker.pid}/fd/{worker.cmdline()[-1]}"):
             assert Path(f"/proc/{descriptor}").readlink() == Path(os.devnull)
-        stop(served)
+        served.stop_and_read()
     finally:
-        served.end()
+        served.kill()
 
 
 def test_a_stderr_that_somebody_made_non_blocking_loses_no_line(tmp_path: Path) -> None:
@@ -234,7 +225,7 @@ def test_a_stderr_that_somebody_made_non_blocking_loses_no_line(tmp_path: Path) 
         subprocess.Popen(["cat"], stdin=log, stdout=copy) as cat,
     ):
         for number in range(500):
-            ungated(logs.log).info("line", number=number, long="x" * 200)
+            unlimited(logs.log).info("line", number=number, long="x" * 200)
         logs.flush(READ_TIMEOUT_S)
         os.close(writer)
         cat.wait(READ_TIMEOUT_S)
@@ -264,6 +255,6 @@ def test_what_libraries_log_is_a_line_like_any_other() -> None:
     )  # fmt: skip
     broke, ended = lines_of(run.stderr)
     assert (broke["event"], broke["logger"], broke["level"]) == ("a task broke", "asyncio", "error")
-    assert (ended["event"], ended["level"]) == ("a bug ends the process", "critical")
+    assert (ended["event"], ended["level"]) == ("unhandled exception ends the process", "critical")
     assert "ZeroDivisionError" in ended["exception"]
     assert run.returncode == 1

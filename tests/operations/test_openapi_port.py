@@ -12,13 +12,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from hedgerow.openapi import document
+from hedgerow.admin.openapi import document
 from hedgerow.settings import Settings
-from operations.conftest import Serve, Simulate
-from operations.processes import FAULTLESS, Served
+from support.process_fixtures import Serve, Simulate
+from support.processes import FAULTLESS, GatewayProcess
 
 
-def document_of(served: Served) -> dict[str, Any]:
+def document_of(served: GatewayProcess) -> dict[str, Any]:
     status, body = served.fetch("/openapi.json")
     assert status == 200
     told: dict[str, Any] = json.loads(body)
@@ -59,7 +59,7 @@ def test_an_address_that_nobody_can_ask_is_not_told(host: str, told: str) -> Non
 def test_the_status_after_some_traffic_is_as_described(serve: Serve, simulate: Simulate) -> None:
     upstream = simulate("--latency-ms=1-30", *FAULTLESS)
     served = serve("--upstream", upstream.url, "--hedge-after-ms=10")
-    assert {served.ask(request_id="mine") for _ in range(20)} == {200}
+    assert {served.status_of(request_id="mine") for _ in range(20)} == {200}
     told = document_of(served)
     answers = told["paths"]["/status.json"]["get"]["responses"]["200"]["content"]["application/json"]
     schema = Draft202012Validator({**answers["schema"], "components": told["components"]})

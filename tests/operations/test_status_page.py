@@ -15,14 +15,14 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, expect, sync_playwright
 
-from deploy.tools import tool
-from hedgerow.telemetry.health import State, Workers
-from hedgerow.telemetry.history import History
+from hedgerow.status.health import HealthState, Workers
+from hedgerow.status.history import History
+from hedgerow.status.report import About
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
-from hedgerow.telemetry.status import About
-from operations.conftest import Serve, Simulate
-from operations.processes import FAULTLESS, Served
+from support.process_fixtures import Serve, Simulate
+from support.processes import FAULTLESS, GatewayProcess
+from support.tools import tool
 
 DESKTOP: ViewportSize = {"width": 1240, "height": 900}
 STATUS_JSON = "**/status.json"
@@ -68,7 +68,7 @@ class Shown:
 
         self.page.route(STATUS_JSON, pass_on)
         self.page.goto(self.url + "/status")
-        expect(self.page.locator("#verdict")).not_to_have_attribute("data-state", "unknown")
+        expect(self.page.locator("#verdict")).not_to_have_attribute("data-state", "loading")
         return self.page
 
 
@@ -90,20 +90,22 @@ Show = Callable[..., Shown]
 
 
 @pytest.fixture
-def busy(serve: Serve, simulate: Simulate) -> Served:
+def busy(serve: Serve, simulate: Simulate) -> GatewayProcess:
     """A gateway that has had requests of all kinds."""
     upstream = simulate(
         "--latency-ms=5-60", "--error-rate=0.2", "--malformed-rate=0.1", "--hang-rate=0.05", "--seed=5"
     )
     served = serve("--upstream", upstream.url, "--hedge-after-ms=30", "--loser-grace-ms=100")
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(served.ask, ["?timeout=200", "?timeout=400", "?timeout=20", "?timeout=soon"] * 30))
+        list(
+            pool.map(served.status_of, ["?timeout=200", "?timeout=400", "?timeout=20", "?timeout=soon"] * 30)
+        )
     served.status_when(lambda status: status["requests"]["total"] == 120)
     return served
 
 
 @pytest.fixture
-def idle(serve: Serve) -> Served:
+def idle(serve: Serve) -> GatewayProcess:
     return serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
 
 
@@ -144,7 +146,7 @@ def bars(page: Page, name: str) -> dict[str, int]:
     }
 
 
-def test_each_value_shown_is_the_one_of_status_json(busy: Served, show: Show) -> None:
+def test_each_value_shown_is_the_one_of_status_json(busy: GatewayProcess, show: Show) -> None:
     shown = show(busy.admin)
     page = shown.open()
     page.get_by_role("button", name="Pause").click()
@@ -168,7 +170,9 @@ def test_each_value_shown_is_the_one_of_status_json(busy: Served, show: Show) ->
         assert "undefined" not in label
     success_by = page.locator("#success-by").get_attribute("aria-label") or ""
     assert written(status["hedging"]["without_hedging"]["success_rate"], "percent") in success_by
-    drawn = page.evaluate("[charts['success-by'].data, charts.rates.data]")
+    drawn = page.evaluate(
+        "import('/status/charts.js').then(({ charts }) => [charts['success-by'].data, charts.rates.data])"
+    )
     assert drawn[0][1][1:] == status["hedging"]["with_hedging"]["success_by"][: len(drawn[0][1]) - 1]
     assert drawn[0][2][1:] == status["hedging"]["without_hedging"]["success_by"][: len(drawn[0][2]) - 1]
     assert drawn[1][1:] == [
@@ -186,11 +190,11 @@ def test_each_value_shown_is_the_one_of_status_json(busy: Served, show: Show) ->
     assert shown.complaints == []
 
 
-def test_it_is_live_and_says_so_when_it_is_not(idle: Served, show: Show) -> None:
+def test_it_is_live_and_says_so_when_it_is_not(idle: GatewayProcess, show: Show) -> None:
     shown = show(idle.admin)
     page = shown.open()
     expect(page.locator("#live")).to_have_text("live, each second")
-    assert idle.ask() == 502
+    assert idle.status_of() == 502
     expect(page.locator("#outcomes tr[data-name=all_failed] .times")).to_have_text("1")
     expect(page.locator("#recent > li")).to_have_count(1)
     page.unroute(STATUS_JSON)
@@ -199,7 +203,7 @@ def test_it_is_live_and_says_so_when_it_is_not(idle: Served, show: Show) -> None
     assert "asked" not in page.title()
 
 
-def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: Served, show: Show) -> None:
+def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: GatewayProcess, show: Show) -> None:
     shown = show(idle.admin)
     page = shown.open()
     assert {urlsplit(url).netloc for url in shown.asked} == {urlsplit(idle.admin).netloc}
@@ -211,8 +215,8 @@ def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: Served, show: S
     )
     assert page.evaluate(blocked + "document.head.append(s); window.ran") is False
     assert "Content Security Policy" in " ".join(shown.complaints)
-    for name in ("status.js", "status.css", "index.html"):
-        source = (Path(__file__).parents[2] / "src/hedgerow/status_page" / name).read_text()
+    for name in ("main.js", "format.js", "charts.js", "requests.js", "status.css", "index.html"):
+        source = (Path(__file__).parents[2] / "src/hedgerow/status/page" / name).read_text()
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", source)
         assert "style=" not in source
 
@@ -221,7 +225,7 @@ def a_request(request_id: str, code: str = "success") -> RequestRecord:
     attempts = [
         AttemptRecord(1, 0.1, 120.0, "status_5xx"),
         AttemptRecord(2, 300.0, 80.0, "success"),
-        AttemptRecord(3, 300.0, None, "pending", lost=True),
+        AttemptRecord(3, 300.0, None, "pending", loser=True),
     ]
     return RequestRecord(request_id, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
 
@@ -243,15 +247,24 @@ def a_status(
 
 
 STATES = {
-    State.HEALTHY: (Snapshot(attempts={"1": {"success": 90, "reset": 10}}, requests={"success": 100}), 60.0),
-    State.DEGRADED: (Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}), 60.0),
-    State.FAILING: (Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}), 60.0),
-    State.STARTING: (Snapshot(attempts={"1": {"success": 3, "reset": 2}}, requests={"success": 3}), 4.0),
-    State.SILENT: (Snapshot(), 60.0),
+    HealthState.HEALTHY: (
+        Snapshot(attempts={"1": {"success": 90, "reset": 10}}, requests={"success": 100}),
+        60.0,
+    ),
+    HealthState.DEGRADED: (
+        Snapshot(attempts={"1": {"success": 70, "reset": 30}}, requests={"success": 100}),
+        60.0,
+    ),
+    HealthState.FAILING: (Snapshot(attempts={"1": {"reset": 100}}, requests={"all_failed": 100}), 60.0),
+    HealthState.STARTING: (
+        Snapshot(attempts={"1": {"success": 3, "reset": 2}}, requests={"success": 3}),
+        4.0,
+    ),
+    HealthState.UNKNOWN: (Snapshot(), 60.0),
 }
 
 
-def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: Served, show: Show) -> None:
+def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: GatewayProcess, show: Show) -> None:
     seen: dict[str, set[str]] = {"word": set(), "sign": set(), "title": set(), "colour": set()}
     for state, (counts, started_s) in STATES.items():
         page = show(idle.admin).open(a_status(counts, started_s=started_s))
@@ -266,11 +279,13 @@ def test_each_state_has_a_word_a_sign_and_a_colour_of_its_own(idle: Served, show
 
 
 def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong(
-    idle: Served, show: Show
+    idle: GatewayProcess, show: Show
 ) -> None:
     counts = Snapshot(
-        attempts={"1": {"success": 95, "reset": 5}}, requests={"success": 95, "overloaded": 905}, shed={"load": 905}
-    )  # fmt: skip
+        attempts={"1": {"success": 95, "reset": 5}},
+        requests={"success": 95, "overloaded": 905},
+        shed={"rate_limit": 905},
+    )
     page = show(idle.admin).open(a_status(counts))
     expect(page.locator("#verdict h2")).to_have_text("healthy")
     expect(page.locator("#gateway")).to_have_text(
@@ -278,7 +293,7 @@ def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong
             r"The gateway itself is degraded\.\s+90.5 % of requests were rejected in the last 1 s: overloaded\."
         )
     )
-    page = show(idle.admin).open(a_status(STATES[State.HEALTHY][0]))
+    page = show(idle.admin).open(a_status(STATES[HealthState.HEALTHY][0]))
     expect(page.locator("#verdict h2")).to_have_text("healthy")
     expect(page.locator("#gateway")).to_be_hidden()
 
@@ -302,7 +317,7 @@ def test_f10_a_status_of_the_upstream_is_shown_by_its_number(serve: Serve, show:
         server.daemon_threads = True
         Thread(target=server.serve_forever, daemon=True).start()
         served = serve("--upstream", f"http://127.0.0.1:{server.server_port}/", "--hedge-after-ms=1")
-        assert {served.ask(request_id="mine") for _ in range(10)} == {502}
+        assert {served.status_of(request_id="mine") for _ in range(10)} == {502}
         page = show(served.admin).open()
         expect(page.locator("#verdict h2")).to_have_text("failing")
         expect(page.locator("#verdict")).to_contain_text("most by status_401")
@@ -318,7 +333,7 @@ def test_f9_clients_with_short_timeouts_do_not_make_the_upstream_degraded(
     upstream = simulate("--latency-ms=100-300", *FAULTLESS)
     served = serve("--upstream", upstream.url, "--hedges=0")
     with ThreadPoolExecutor(20) as pool:
-        assert 504 in set(pool.map(served.ask, ["?timeout=150"] * 60))
+        assert 504 in set(pool.map(served.status_of, ["?timeout=150"] * 60))
     served.status_when(lambda status: status["attempts"]["total"] == 60)
     page = show(served.admin).open()
     expect(page.locator("#verdict h2")).to_have_text("healthy")
@@ -343,7 +358,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_it_is_legible_in_light_and_dark_at_any_width(
-    idle: Served, show: Show, scheme: str, viewport: ViewportSize
+    idle: GatewayProcess, show: Show, scheme: str, viewport: ViewportSize
 ) -> None:
     for counts, started_s in STATES.values():
         assert_legible(
@@ -375,8 +390,8 @@ def assert_legible(shown: Shown, counts: Snapshot, started_s: float, *, dark: bo
     assert shown.complaints == []
 
 
-def test_it_can_be_used_by_keyboard_alone(idle: Served, show: Show) -> None:
-    assert idle.ask(request_id="mine") == 502
+def test_it_can_be_used_by_keyboard_alone(idle: GatewayProcess, show: Show) -> None:
+    assert idle.status_of(request_id="mine") == 502
     shown = show(idle.admin)
     page = shown.open()
     expect(page.locator("#recent > li")).to_have_count(1)
@@ -411,9 +426,9 @@ def test_it_can_be_used_by_keyboard_alone(idle: Served, show: Show) -> None:
     assert outline == "solid", "the focus is seen"
 
 
-def test_what_is_open_stays_open_while_the_page_lives_on(idle: Served, show: Show) -> None:
+def test_what_is_open_stays_open_while_the_page_lives_on(idle: GatewayProcess, show: Show) -> None:
     first, second = a_request("first"), a_request("second")
-    status = a_status(STATES[State.HEALTHY][0], first)
+    status = a_status(STATES[HealthState.HEALTHY][0], first)
     shown = show(idle.admin)
     page = shown.open(status)
     page.locator("#recent summary").click()

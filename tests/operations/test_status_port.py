@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from hedgerow.admin.server import MAX_CONNECTIONS
-from hedgerow.telemetry.status import RECENT
-from operations.conftest import Serve, Simulate
-from operations.processes import FAULTLESS
+from hedgerow.status.report import RECENT
+from support.process_fixtures import Serve, Simulate
+from support.processes import FAULTLESS
 
 
 def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, simulate: Simulate) -> None:
@@ -20,14 +20,14 @@ def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, sim
     served = serve("--workers=2", "--upstream", upstream.url)
     served.status_when(lambda status: status["workers"]["ready"] == 2)
     ids = [f"mine-{number}" for number in range(40)]
-    assert [served.ask(request_id=request_id) for request_id in ids] == [200] * 40
+    assert [served.status_of(request_id=request_id) for request_id in ids] == [200] * 40
     status = served.status_when(lambda status: status["requests"]["total"] == 40)
 
     assert status["verdict"]["state"] == "healthy"
     assert status["verdict"]["reason"].startswith(
         "100 % of 40 attempts and 100 % of 40 requests succeeded in"
     )
-    assert status["workers"] == {"wanted": 2, "ready": 2, "untold": 0}
+    assert status["workers"] == {"wanted": 2, "ready": 2, "unresponsive": 0}
     assert (
         status["attempts"]["total"]
         == served.metrics()['hedgerow_attempts_total{attempt="1",outcome="success"}']
@@ -49,7 +49,7 @@ def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, sim
 def test_a_request_is_told_the_same_each_time(serve: Serve) -> None:
     """The page knows by it which rows it shows already."""
     served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
-    assert served.ask("?timeout=400", request_id="mine") == 502
+    assert served.status_of("?timeout=400", request_id="mine") == 502
     told = [json.dumps(served.status("?request_id=mine")) for _ in range(20)]
     assert set(told) == {told[0]}
 
@@ -66,7 +66,7 @@ def test_an_id_that_nobody_knows_is_404(serve: Serve) -> None:
 
 def test_an_upstream_that_fails_is_said_to_fail(serve: Serve) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
-    assert [served.ask() for _ in range(5)] == [502] * 5
+    assert [served.status_of() for _ in range(5)] == [502] * 5
     status = served.status_when(lambda status: status["attempts"]["total"] == 5)
     assert status["verdict"]["state"] == "failing"
     assert "most by connect" in status["verdict"]["reason"]
@@ -75,16 +75,16 @@ def test_an_upstream_that_fails_is_said_to_fail(serve: Serve) -> None:
 
 def test_a_worker_that_stands_still_does_not_hold_up_the_status(serve: Serve) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
-    assert served.ask() == 502
+    assert served.status_of() == 502
     served.status_when(lambda status: status["requests"]["total"] == 1)
-    (worker,) = served.workers()
+    (worker,) = served.workers
     worker.send_signal(signal.SIGSTOP)
-    status = served.status_when(lambda status: status["workers"]["untold"] == 1)
+    status = served.status_when(lambda status: status["workers"]["unresponsive"] == 1)
     assert status["gateway"] == {"state": "degraded", "reason": "1 of 1 workers do not report."}
-    assert status["verdict"]["state"] in ("starting", "silent"), "that is not the upstream's fault"
+    assert status["verdict"]["state"] in ("starting", "unknown"), "that is not the upstream's fault"
     assert served.metrics()['hedgerow_requests_total{outcome="all_failed"}'] == 1
     worker.send_signal(signal.SIGCONT)
-    served.status_when(lambda status: status["workers"]["untold"] == 0)
+    served.status_when(lambda status: status["workers"]["unresponsive"] == 0)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_any_number_of_clients_is_answered_at_once(serve: Serve, path: str) -> N
     """More than eight of /status.json at once were answered 404."""
     served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
     ids = [f"mine-{number}" for number in range(60)]
-    assert [served.ask(request_id=request_id) for request_id in ids] == [502] * 60
+    assert [served.status_of(request_id=request_id) for request_id in ids] == [502] * 60
     paths = [path % number if "%" in path else path for number in range(60)]
     start = Barrier(60)
 
@@ -127,9 +127,9 @@ def test_b5_probes_of_a_real_gateway_are_answered_with_more_connections_than_it_
 
 def test_a_lookup_that_a_stopped_worker_cannot_answer_is_not_a_404(serve: Serve) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
-    assert served.ask(request_id="mine") == 502
+    assert served.status_of(request_id="mine") == 502
     assert served.fetch("/status.json?request_id=mine")[0] == 200
-    (worker,) = served.workers()
+    (worker,) = served.workers
     worker.send_signal(signal.SIGSTOP)
     status, body = served.fetch("/status.json?request_id=mine")
     assert (status, json.loads(body)["code"]) == (503, "overloaded")
@@ -142,14 +142,14 @@ def test_a_lookup_that_a_stopped_worker_cannot_answer_is_not_a_404(serve: Serve)
 def test_counters_never_go_down_when_a_worker_is_replaced(serve: Serve) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
     for replaced in range(3):
-        assert served.ask() == 502
+        assert served.status_of() == 502
         before = served.metrics()
         assert before['hedgerow_requests_total{outcome="all_failed"}'] == replaced + 1
-        (worker,) = served.workers()
+        (worker,) = served.workers
         worker.kill()
         worker.wait()
         between = served.metrics()
-        while worker in served.workers():
+        while worker in served.workers:
             pass
         served.status_when(lambda status: status["workers"]["ready"] == 1)
         after = served.metrics()

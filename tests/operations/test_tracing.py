@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -15,9 +14,9 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from hedgerow.settings.redaction import redacted_url
-from operations.conftest import Serve, Simulate
-from operations.otlp import READ_TIMEOUT_S, Received, Receiver, receiving
-from operations.processes import FAULTLESS, Served
+from support.otlp_receiver import READ_TIMEOUT_S, Received, Receiver, receiving
+from support.process_fixtures import Serve, Simulate
+from support.processes import FAULTLESS, GatewayProcess
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT_ID = "00f067aa0ba902b7"
@@ -82,22 +81,19 @@ def upstream() -> Iterator[Upstream]:
         thread.join()
 
 
-def ask(served: Served, **headers: str) -> int:
+def ask(served: GatewayProcess, **headers: str) -> int:
     request = urllib.request.Request(served.url + "?timeout=30000", headers=headers)
     with urllib.request.urlopen(request, timeout=READ_TIMEOUT_S) as answer:
         answer.read()
         return int(answer.status)
 
 
-def stop(served: Served) -> list[dict[str, Any]]:
-    """Stop it as its user does, and give what stood in its log."""
-    served.process.send_signal(signal.SIGTERM)
-    _, log = served.process.communicate(timeout=READ_TIMEOUT_S)
-    assert served.process.returncode == 0
-    return [json.loads(line) for line in log.splitlines()]
+def stop(served: GatewayProcess) -> list[dict[str, Any]]:
+    """Stop it as its user does, and return what is in its log."""
+    return [json.loads(line) for line in served.stop_and_read().splitlines()]
 
 
-def spans(served: Served) -> dict[str, int]:
+def spans(served: GatewayProcess) -> dict[str, int]:
     metrics = served.metrics()
     outcomes = ("exported", "failed", "dropped")
     return {name: int(metrics[f'hedgerow_spans_total{{outcome="{name}"}}']) for name in outcomes}
@@ -144,7 +140,7 @@ def test_a_request_and_its_attempts_are_spans_of_the_callers_trace(
         number: (
             one.attributes["hedgerow.attempt.outcome"],
             one.attributes["hedgerow.attempt.winner"],
-            one.attributes["hedgerow.attempt.lost"],
+            one.attributes["hedgerow.attempt.loser"],
             one.span.status.code,
         )
         for number, one in attempts.items()
@@ -172,7 +168,7 @@ def test_a_request_and_its_attempts_are_spans_of_the_callers_trace(
     assert request.resource["service.name"] == "hedgerow"
     assert request.resource["service.version"] == "9"
     assert request.resource["deployment.environment.name"] == "test"
-    assert request.resource["process.pid"] == served.workers()[0].pid
+    assert request.resource["process.pid"] == served.workers[0].pid
     # Spans are counted when the receiver has answered.
     while spans(served) != {"exported": 4, "failed": 0, "dropped": 0}:
         pass
@@ -205,7 +201,7 @@ def test_the_last_spans_are_exported_at_the_end(
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
     served = serve(*NOBODY)
-    assert [served.ask() for _ in range(3)] == [502] * 3
+    assert [served.status_of() for _ in range(3)] == [502] * 3
     stop(served)
     received = receiver.spans_when(lambda _: True)
     assert len(received) == 6
@@ -218,12 +214,12 @@ def test_a_receiver_that_refuses_costs_spans_and_two_lines(
 ) -> None:
     receiver.status = 400
     served = serve(*NOBODY)
-    assert [served.ask() for _ in range(3)] == [502] * 3
+    assert [served.status_of() for _ in range(3)] == [502] * 3
     while spans(served) != {"exported": 0, "failed": 6, "dropped": 0}:
         pass
     served.metrics()  # a worker looks for what to log each time it is asked, before it counts
     receiver.status = 200
-    assert served.ask() == 502
+    assert served.status_of() == 502
     while spans(served) != {"exported": 2, "failed": 6, "dropped": 0}:
         pass
     served.metrics()
@@ -238,7 +234,7 @@ def test_a_receiver_that_is_not_there_costs_spans_and_nothing_else(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
     served = serve(*NOBODY)
-    assert [served.ask() for _ in range(3)] == [502] * 3
+    assert [served.status_of() for _ in range(3)] == [502] * 3
     while spans(served) != {"exported": 0, "failed": 6, "dropped": 0}:
         pass
     stop(served)
@@ -251,9 +247,9 @@ def test_a_receiver_that_hangs_costs_spans_and_nothing_else(
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
     receiver.goes_on.clear()
     served = serve(*NOBODY)
-    assert served.ask() == 502
+    assert served.status_of() == 502
     receiver.asked(1)
-    assert [served.ask() for _ in range(9)] == [502] * 9
+    assert [served.status_of() for _ in range(9)] == [502] * 9
     assert spans(served) == {"exported": 0, "failed": 0, "dropped": 16}, "20, of which 4 may wait"
     stop(served)  # it does not wait for the receiver
 
@@ -263,7 +259,7 @@ def test_spans_can_be_turned_off_by_the_standards_variable(
 ) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     served = serve(*NOBODY)
-    assert served.ask() == 502
+    assert served.status_of() == 502
     assert sum(spans(served).values()) == 0
     stop(served)
     assert receiver.requests == 0

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from hedgerow_simulator.cli import simulate
-from simulator.processes import AT_ONCE, BOUND_S, FAULTLESS, run_to_end, running
+from simulator.commands import AT_ONCE, run_to_end
+from support.processes import FAULTLESS, READ_TIMEOUT_S, simulator
 
 
 def test_the_command_is_named_simulate() -> None:
@@ -16,7 +17,7 @@ def test_the_command_is_named_simulate() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_announces_answers_and_stops_at_once_when_told(number: signal.Signals, workers: str) -> None:
-    with running(*AT_ONCE, "--seed=5", f"--workers={workers}") as server:
+    with simulator(*AT_ONCE, "--seed=5", f"--workers={workers}") as server:
         assert server.seed == 5
         assert server.get("/api/work") == (200, b'{"time":0}')
         with socket.create_connection(("127.0.0.1", server.port)) as hanging:
@@ -24,7 +25,7 @@ def test_it_announces_answers_and_stops_at_once_when_told(number: signal.Signals
             while server.stats()["in_flight"] == 0:
                 pass
             server.process.send_signal(number)
-            assert server.process.wait(BOUND_S) == 0
+            assert server.process.wait(READ_TIMEOUT_S) == 0
         assert server.rest_of_stdout() == ""
         assert server.process.stderr
         assert server.process.stderr.read() == ""
@@ -32,18 +33,18 @@ def test_it_announces_answers_and_stops_at_once_when_told(number: signal.Signals
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_ends_when_stdin_does(workers: str) -> None:
-    with running(*AT_ONCE, f"--workers={workers}", "--until-stdin-closes") as server:
+    with simulator(*AT_ONCE, f"--workers={workers}", "--until-stdin-closes") as server:
         assert server.process.stdin
         server.process.stdin.write("what is written does not matter\n")
         server.process.stdin.flush()
         assert server.get("/api/work") == (200, b'{"time":0}')
         server.process.stdin.close()
-        assert server.process.wait(BOUND_S) == 0
+        assert server.process.wait(READ_TIMEOUT_S) == 0
         assert server.rest_of_stdout() == ""
 
 
 def test_without_the_flag_the_end_of_stdin_does_not_matter() -> None:
-    with running(*AT_ONCE) as server:
+    with simulator(*AT_ONCE) as server:
         assert server.process.stdin
         server.process.stdin.close()
         for _ in range(20):
@@ -70,20 +71,20 @@ def test_every_flag_is_an_environment_variable_and_the_flag_wins() -> None:
         "HEDGEROW_SIMULATE_ERROR_RATE": "1",
         "HEDGEROW_SIMULATE_LOG": "1",
     }
-    with running(*FAULTLESS, **environment) as server:
+    with simulator(*FAULTLESS, **environment) as server:
         assert server.seed == 123
         assert server.get("/api/work") == (200, b'{"time":7}')
         assert server.get("/log")[0] == 200
 
 
 def test_unique_bodies() -> None:
-    with running(*AT_ONCE, "--unique") as server:
+    with simulator(*AT_ONCE, "--unique") as server:
         assert server.get("/api/work")[1] != server.get("/api/work")[1]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_taken_port_is_one_line_and_exit_3(workers: str) -> None:
-    with running(*AT_ONCE) as server:
+    with simulator(*AT_ONCE) as server:
         ended = run_to_end(f"--port={server.port}", f"--workers={workers}")
     assert ended.returncode == 3
     assert ended.stdout == ""
@@ -137,14 +138,14 @@ def test_it_imports_nothing_of_the_gateway() -> None:
         "print([name for name in sys.modules if name == 'hedgerow' or name.startswith('hedgerow.')])"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=BOUND_S, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=READ_TIMEOUT_S, check=True
     )
     assert ended.stdout == "[]\n"
 
 
 def test_a_capacity_can_be_chosen_by_variables_too() -> None:
     disturbances = {"HEDGEROW_SIMULATE_DIP": "100:1:0.5 200:1:0.25", "HEDGEROW_SIMULATE_SLOW": "0:100:2"}
-    with running(
+    with simulator(
         *AT_ONCE, HEDGEROW_SIMULATE_CAPACITY="1", HEDGEROW_SIMULATE_QUEUE="0", **disturbances
     ) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as slow:

@@ -8,7 +8,7 @@ import pytest
 
 from hedgerow_simulator import FAULTS
 from hedgerow_simulator.faults import FAILURES, KINDS, SUCCESSES, UnknownFaultError, find
-from hedgerow_simulator.wire import End, Pause, Step
+from hedgerow_simulator.wire_script import End, Pause, Step
 from simulator.raw_client import Ending, judged_by_h11
 
 BODY = b'{"time":160}'

@@ -4,14 +4,17 @@ import pytest
 
 from hedgerow_simulator import Behaviour
 from hedgerow_simulator.capacity import Capacity
-from hedgerow_simulator.counts import Counts, SharedRows
+from hedgerow_simulator.stats import SharedCounters, StatsCounter
 from hedgerow_simulator.upstream import Answer, Request, Upstream
 from hedgerow_simulator.work_queue import WorkQueue
 
 
 def upstream(behaviour: Behaviour | None = None, *, index: int = 0, log: bool = False) -> Upstream:
     return Upstream(
-        behaviour or Behaviour.faultless(), Counts(SharedRows(index + 1), index), index=index, log=log
+        behaviour or Behaviour.faultless(),
+        StatsCounter(SharedCounters(index + 1), index),
+        index=index,
+        log=log,
     )
 
 

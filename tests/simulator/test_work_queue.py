@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from hedgerow_simulator.capacity import Capacity, Disturbance
-from hedgerow_simulator.counts import Counts, SharedRows
+from hedgerow_simulator.stats import SharedCounters, StatsCounter
 from hedgerow_simulator.work_queue import Job, WorkQueue
 
 
@@ -17,7 +17,7 @@ class Bench:
 
     def __init__(self, capacity: Capacity) -> None:
         self.now_ms = 0
-        self.counts = Counts(SharedRows(1), 0)
+        self.counts = StatsCounter(SharedCounters(1), 0)
         self.answered: dict[str, int] = {}
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = count()

@@ -17,7 +17,7 @@ from hedgerow.core.hedging import HedgePlan, Race
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success, Won
 from hedgerow.core.request import Request
 from hedgerow_simulator.capacity import Capacity
-from hedgerow_simulator.counts import Counts, SharedRows
+from hedgerow_simulator.stats import SharedCounters, StatsCounter
 from hedgerow_simulator.work_queue import Job, WorkQueue
 
 HEDGE_DELAY_S, HEDGES, TIMEOUT_S, LOSER_GRACE_S = 0.3, 2, 0.8, 1.0
@@ -66,7 +66,7 @@ class Run:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
         self.seconds = [Second() for _ in range(for_s + 1)]
-        self.queue = WorkQueue(self.scenario.capacity, Counts(SharedRows(1), 0), self.call_later)
+        self.queue = WorkQueue(self.scenario.capacity, StatsCounter(SharedCounters(1), 0), self.call_later)
         self._forget()
         if self.scenario.restart_at_s > 0:
             self.call_later(self.scenario.restart_at_s, self._forget)

@@ -59,7 +59,7 @@ def a_busy_recorder(access_log: AccessLog = AccessLog.OFF, logs: Logs | None = N
     recorder.request_finished(request(b"c"), "out_of_time", 11.0, OutOfTime(pending))
     recorder.request_finished(request(b"d"), "abandoned", 10.1, Aborted(()))
     recorder.request_rejected("overloaded", "in_flight")
-    recorder.request_rejected("overloaded", "load")
+    recorder.request_rejected("overloaded", "rate_limit")
     recorder.request_rejected("overloaded", "connections")
     recorder.request_rejected("not_found", "not_found")
     recorder.stale_connection_retried()

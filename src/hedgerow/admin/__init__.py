@@ -1,1 +1,1 @@
-"""The admin port: is the gateway alive, is it ready, how does it do. It belongs to operators, and never says no."""
+"""The admin port: liveness, readiness, metrics, status. It is for operators, and never rejects for overload."""

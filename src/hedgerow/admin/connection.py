@@ -38,9 +38,9 @@ class AdminConnection:
         self._parser = server.new_parser(self._requests.append)
 
     async def serve(self, limits: ClientLimits) -> None:
-        """Answer until the client ends it, or has to be answered for the last time.
+        """Serve until the client closes the connection, or a response closes it.
 
-        Raises OSError, and TimeoutError for a client that is silent or does not read.
+        Raises OSError, and TimeoutError for a client that sends nothing or does not read.
         """
         rejected: RequestRejected | None = None
         closes_at = self._now() + limits.idle_timeout_s
@@ -78,7 +78,7 @@ class AdminConnection:
             if not request.keep_alive:
                 await self._linger(limits)
                 return False
-            await asyncio.sleep(0)  # the other connections have their turn
+            await asyncio.sleep(0)  # other connections are served in between
         return True
 
     async def _reject(self, rejected: RequestRejected, limits: ClientLimits) -> None:
@@ -96,7 +96,7 @@ class AdminConnection:
             await self._writer.drain()
 
     async def _linger(self, limits: ClientLimits) -> None:
-        """Send FIN and read on for a while: RST could take the answer from the client (RFC 9112 section 9.6)."""
+        """Send FIN and read on for a while: RST could take the response from the client (RFC 9112 section 9.6)."""
         self._writer.write_eof()
         with suppress(TimeoutError):
             async with asyncio.timeout(limits.linger_s):

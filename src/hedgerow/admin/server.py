@@ -1,7 +1,7 @@
-"""The server of the admin port, on asyncio. A new connection always gets in: the longest idle makes room for it.
+"""The server of the admin port, on asyncio. A new connection is always accepted: the longest idle one is closed for it.
 
-Probes decide whether a gateway lives. So a connection that sends nothing, sends without end or does not read can cost
-other such connections their place, but never a probe: none is closed before its first request had time to come.
+Probes decide whether a gateway is kept running. So connections that send nothing, send without end or do not read can
+displace each other, but never a probe: none is closed before its first request had time to arrive.
 Requests are parsed by the main port's parser. docs/decisions/0020-admin-port.md
 """
 
@@ -22,14 +22,14 @@ from hedgerow.server.response_writer import DateHeader, serialize_response
 from hedgerow.settings import ClientLimits
 
 MAX_CONNECTIONS: Final = 256
-"""Open at the same time; the next one closes the one that has been idle for longest. Some 10 KiB each."""
+"""Open at the same time; one more closes the longest idle one. Some 10 KiB each."""
 GRACE_S: Final = 0.05
-"""A connection without a request is not closed for another one before this: a probe's request may be on its way. So a
-flood of connections that say nothing is taken in at 5 000 a second, as fast as asyncio accepts them."""
+"""A connection without a request is not closed for another one before this: a probe's request may be on its way. A
+flood of connections that send nothing is accepted at 5 000/s, as fast as asyncio can."""
 ACCEPT_BATCH: Final = 64
-"""Connections accepted in one iteration, some 6 ms; then those that are open have their turn."""
+"""Connections accepted in one iteration, some 6 ms; then the open ones are served."""
 ACCEPT_PAUSE_S: Final = 0.01
-"""How long nothing is accepted when there is no room and no connection that may be closed; the kernel keeps them."""
+"""How long nothing is accepted when no connection may be closed; new ones wait in the kernel."""
 RECEIVE_BUFFER_BYTES: Final = 16 * 1024
 """What the kernel holds of a client that sends without end: asyncio reads up to 256 KiB of that at once."""
 _RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -65,7 +65,7 @@ class AdminServer:
         return len(self._idle) + len(self._answering)
 
     def start(self, sock: socket.socket) -> None:
-        """Listen on a bound socket, which stays the caller's; raises OSError."""
+        """Listen on a bound socket, which is not closed here; raises OSError."""
         # What is accepted inherits these.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer_bytes)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
@@ -101,7 +101,7 @@ class AdminServer:
             sock.setblocking(False)
             task = self._loop.create_task(self._serve(sock))
             self._idle[task] = False
-            # A timer, for it fires after what has come was read, also in an event loop that was stopped meanwhile.
+            # A timer fires after received data was read, also if the event loop was stopped meanwhile.
             self._loop.call_later(GRACE_S, self._end_grace, task)
             task.add_done_callback(partial(self._on_closed, sock))
             if self.connections > self._max_connections:
@@ -116,7 +116,7 @@ class AdminServer:
             self._loop.add_reader(self._sock, self._accept, self._sock)
 
     def _close_longest_idle(self) -> bool:
-        """Close the connection that has been idle for longest; return whether there was one that may be closed."""
+        """Close the connection that has been idle for longest; return whether one may be closed."""
         longest = self._longest_idle()
         if longest is None:
             return False
@@ -141,18 +141,18 @@ class AdminServer:
 
     def _on_closed(self, sock: socket.socket, connection: asyncio.Task[None]) -> None:
         self._forget(connection)
-        sock.close()  # also of one that was cancelled before it began
+        sock.close()  # also if the task was cancelled before it began
 
     async def _serve(self, sock: socket.socket) -> None:
         """Serve one connection to its end; cancelling closes it at once."""
         try:
             reader, writer = await asyncio.open_connection(sock=sock, limit=READ_BYTES)
-        except OSError:  # it has gone, or cannot be watched
+        except OSError:  # the client has gone, or the socket cannot be watched
             return
-        writer.transport.set_write_buffer_limits(high=0)  # what `drain` waits for is that all is sent
+        writer.transport.set_write_buffer_limits(high=0)  # `drain` waits until all is sent
         try:
             await AdminConnection(self, reader, writer).serve(self._limits)
-        except OSError:  # it has gone; or TimeoutError, which is one: it is silent, or does not read
+        except OSError:  # the client has gone; or TimeoutError: it sends nothing or does not read
             if writer.transport.get_write_buffer_size():
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
         finally:

@@ -22,7 +22,7 @@ class AdmissionController:
         """What the descriptors are enough for."""
         self.in_flight = 0
         self.holds_back = False
-        """Set in each iteration: answers of the upstream are left unread, so under a limit nothing new starts."""
+        """Set in each iteration: upstream responses are left unread, so under a limit nothing new starts."""
         self._adapts = adapts
         self._rate = RateController()
         self._queue = WaitingQueue()
@@ -74,7 +74,7 @@ class AdmissionController:
 
     def rejection_reason(self) -> str:
         """Return why a request that has waited as long as it may was not started: a metric label."""
-        return "in_flight" if self.in_flight >= self.max_in_flight else "load"
+        return "in_flight" if self.in_flight >= self.max_in_flight else "rate_limit"
 
     def release(self) -> None:
         """Count that an admitted request is over."""

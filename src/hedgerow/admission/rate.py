@@ -34,14 +34,14 @@ GAIN: Final = 0.1
 late more often at three times its capacity."""
 MIN_SHARE: Final = 0.25
 """The part of what can be done that is admitted however much is rejected: rejections may be all that a loop is busy
-with (8 000 clients that ask again at once held it down to 240 good answers a second and falling; now to 2 000)."""
+with (8 000 clients that retry at once held it down to 240 good answers a second and falling; now to 2 000)."""
 BURST_S: Final = 0.01
 """The unused part of the limit is kept for this time, which is one long iteration: while iterations are longer, less is
 admitted, and old work is done first."""
 
 
 class RateController:
-    """A token bucket whose rate follows what a saturated event loop gets done; the instants are the caller's."""
+    """A token bucket whose rate follows what a saturated event loop gets done; instants are passed in."""
 
     __slots__ = (
         "_began_at", "_busy_s", "_iterations", "_needed_at", "_reads", "_recent_busy_s", "_recent_rejected",
@@ -116,7 +116,7 @@ class RateController:
         if passed_s < INTERVAL_S:
             return
         if passed_s > 2.0 * INTERVAL_S:
-            self._saturated = 0  # silence or a stall: it says nothing about what the loop can do
+            self._saturated = 0  # idle time or a stall: no evidence of the loop's capacity
         else:
             self._learn(passed_s)
             self._judge(passed_s, now)

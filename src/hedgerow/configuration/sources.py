@@ -100,11 +100,11 @@ def admin_address(
 def check_variable_names(
     environment: Mapping[str, str], simulator_variables: Callable[[], Collection[str]]
 ) -> None:
-    """Raise InvalidSetting for the first variable that begins as ours do, and is none."""
+    """Raise InvalidSetting for the first variable with the prefix that is no setting."""
     known = {setting.variable for setting in all_settings().values()} | {CONFIG_VARIABLE}
-    ours = sorted(name for name in environment if name.upper().startswith(PREFIX))
+    prefixed = sorted(name for name in environment if name.upper().startswith(PREFIX))
     unknown = [
-        name for name in ours if name not in known and not is_service_variable(name, environment[name])
+        name for name in prefixed if name not in known and not is_service_variable(name, environment[name])
     ]
     if any(name.startswith(SIMULATE_PREFIX) for name in unknown):
         known.update(simulator_variables())
@@ -117,7 +117,7 @@ def is_service_variable(name: str, value: str) -> bool:
     """Return whether Kubernetes has set a variable for a Service named `hedgerow`, or `hedgerow-…`.
 
     It sets seven for each Service of the namespace, unless `enableServiceLinks` is false; and so did Docker's links.
-    `HEDGEROW_PORT=tcp://10.0.0.1:80` is one: no value of ours looks like it.
+    `HEDGEROW_PORT=tcp://10.0.0.1:80` is one: no value of a setting looks like it.
     https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """
     if not name.startswith(PREFIX):

@@ -76,7 +76,7 @@ def check_tracing(share: float, source: str) -> None:
     """Raise InvalidSetting if a worker could not record traces."""
     try:
         # It takes 0.15 s, and may not be there; and the SDK looks at some of its variables when it is loaded.
-        from hedgerow.telemetry.tracing import check  # noqa: PLC0415
+        from hedgerow.tracing.request_spans import check  # noqa: PLC0415
 
         check()
     except ImportError as error:
@@ -120,7 +120,7 @@ def _directories_problem(paths: str) -> str:
 def _append_problem(path: str) -> str:
     """Return what is accepted in place of a file that cannot be written to; Python's `ssl` fails on one.
 
-    It is not made here: a check leaves nothing behind.
+    It is not created here: a check leaves nothing behind.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116

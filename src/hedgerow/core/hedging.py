@@ -1,9 +1,9 @@
-"""The race: ask once, ask again after the hedge delay, and take the first success.
+"""The race: send one attempt, send hedges after the hedge delay, and take the first success.
 
 The schedule follows "The Tail at Scale" (Dean and Barroso, CACM 56(2), 2013), with a batch of hedges in place of one.
-Each time the race goes on it first looks at what has finished, then sends hedges that are due, then looks at the
+Each time the race proceeds it first checks what has finished, then sends hedges that are due, then checks the
 deadline. In any other order a stalled loop sends hedges to an upstream that had already answered, or answers 504 with
-a success in its hands. The event loop adds: it goes on only after the answers that had come were read.
+a success in its hands. The event loop adds: it proceeds only after the received responses were read.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class EarlyFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HedgePlan:
-    """When to ask again, and how often."""
+    """When to send hedges, and how many."""
 
     hedge_after_s: float
     """The hedge delay, from the start of the first attempt: the upstream gets this long, whatever we lost before."""
@@ -64,7 +64,7 @@ class Race:
         """The instant at which to call `proceed`, unless an attempt finishes before."""
 
     def proceed(self, now: float) -> Verdict | None:
-        """Return the verdict, or None while there is none; then `wait_until` says how long to wait.
+        """Return the verdict, or None while there is none; then `wait_until` is the next instant to proceed.
 
         The first call starts the first attempt. Nothing is started after the verdict or the deadline.
         """

@@ -18,7 +18,7 @@ class FailureReason(StrEnum):
     """Why an attempt failed. The names are part of the contract: clients and metric labels see them."""
 
     CONNECT = "connect"
-    """No connection: refused, unreachable, no such host, not in time, or no socket left for it."""
+    """No connection: refused, unreachable, unknown host, timed out, or no socket left for it."""
     TLS = "tls"
     """TCP connected, but TLS failed: a bad certificate, or an alert of the upstream's."""
     RESET = "reset"

@@ -12,7 +12,7 @@ from hedgerow.core.outcomes import RequestTrace
 class Request:
     """One request whose head was read and is valid. Instants are seconds of the gateway's clock.
 
-    `keep_alive` says whether its connection may be used again, `announce_keep_alive` whether the response must say
+    `keep_alive`: its connection may be used again; `announce_keep_alive`: the response must say
     so: to clients of HTTP/1.0 it must (RFC 9112 section 9.3).
     """
 
@@ -97,6 +97,6 @@ class RequestIdGenerator:
         self._made = 0
 
     def next(self) -> bytes:
-        """Make one: a number behind a prefix that is this worker's alone."""
+        """Return a new id: a number after a prefix that is unique to this worker."""
         self._made += 1
         return b"%b-%d" % (self._prefix, self._made)

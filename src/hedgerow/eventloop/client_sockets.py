@@ -36,11 +36,11 @@ class ClientSockets:
         self._poller = poller
         self._sources: dict[int, EventHandler] = {}
         self.lag = False
-        """What is read from clients now may have come a while ago, so each asks the kernel when."""
+        """What is read from clients now may have arrived a while ago, so each read queries the kernel for its age."""
         self.are_fresh_until = 0.0
         """Until this instant `lag` holds; later the process may have been stopped since it was set."""
         self.read_at = loop.clock()
-        """All that clients had sent by this instant was read, or left unread on purpose."""
+        """All that clients had sent by this instant was read, or left in the socket buffer on purpose."""
         self._unread = 0
         """Clients that may have been ready at the instant `_counted_at` and were not read since. They are polled oldest
         first, so those that are always ready again cannot keep `read_at` back."""
@@ -61,10 +61,10 @@ class ClientSockets:
         self._poller.unregister(fd)
 
     def was_queued(self, age_s: float) -> None:
-        """Called with the age of what was read from a client, where the kernel was asked for it.
+        """Called with the age of what was read from a client, where the kernel was queried for it.
 
         Clients are polled oldest first (what was not polled last time stays at the head of the kernel's list), so if
-        the first of them is fresh the others are: only one of an iteration has to ask.
+        the first of them is fresh the others are: one query per iteration is enough.
         """
         if age_s < LAGGING_S and not self._loop.monitor.is_lagging:
             self.lag = False

@@ -1,4 +1,4 @@
-"""Queues of instants: what is due next, and what is due now. Pure: the clock is the caller's.
+"""Queues of instants: what is due next, and what is due now. Pure: instants are passed in.
 
 Both queues are O(1) to add to and to remove from, because most deadlines are never met: an answer comes, and
 the deadline is forgotten. That is the timing-wheel argument (Varghese and Lauck, SOSP 1987).
@@ -87,7 +87,7 @@ class ExpiryQueue(Generic[T]):
         return item in self._due
 
     def add(self, item: T, now: float) -> None:
-        """Expire `item` at `now` + the span; adding it again starts its span anew."""
+        """Expire `item` at `now` + the span; adding it again restarts its span."""
         self._due.pop(item, None)
         self._due[item] = now + self.span_s
 

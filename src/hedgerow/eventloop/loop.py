@@ -29,7 +29,7 @@ EVENTS_PER_POLL: Final = 512
 ANSWERS_S: Final = 0.002
 """Answers are read for this long before clients have their turn: some 100 answers."""
 ADMIT_AGAIN_S: Final = 0.01
-"""Admission is asked again after this time when it has raised, which is an internal error."""
+"""Admission runs again after this time when it has raised, which is an internal error."""
 MAX_POLL_S: Final = 1.0
 """An idle loop wakes up this often, so that a clock that was set or a suspended machine cannot stop it for long."""
 
@@ -65,7 +65,7 @@ class EventLoop(Scheduler):
         self.has_more_answers = False
         """More had come than was read in this iteration."""
         self.unread: set[int] = set()
-        """Descriptors that were ready in this iteration and were not handled yet, where tasks go on before that."""
+        """Descriptors that were ready in this iteration and are not handled yet, if tasks resume before that."""
         self._events: list[tuple[int, int]] = []
         self._handled = 0
         self._admit_at = inf
@@ -94,7 +94,7 @@ class EventLoop(Scheduler):
     def register_listener(self, fd: int, source: EventHandler) -> None:
         """Watch a listening socket. The kernel wakes each process that shares it.
 
-        Not with EPOLLEXCLUSIVE, by which it wakes one: if that one is stopped, no other hears of the connection.
+        Not with EPOLLEXCLUSIVE, which wakes one process: if that one is stopped, no other learns of the connection.
         """
         self._listeners[fd] = source
         self._poller.register(fd, READABLE)

@@ -8,7 +8,7 @@ WRITABLE: Final = select.EPOLLOUT
 
 
 class Poller(Protocol):
-    """`select.epoll`, or what stands for it in a simulation."""
+    """`select.epoll`, or its replacement in a simulation."""
 
     def register(self, fd: int, eventmask: int) -> None: ...
     def modify(self, fd: int, eventmask: int) -> None: ...

@@ -1,4 +1,4 @@
-"""What is to be done in an iteration of the event loop, in the order in which it is asked for."""
+"""The work of one event loop iteration, in the order in which it was scheduled."""
 
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -7,7 +7,7 @@ from hedgerow.eventloop.deadlines import DeadlineQueue
 from hedgerow.eventloop.event_handler import EventHandler
 
 STEP_S: Final = 0.001
-"""After this long in one step, due deadlines are looked at and what was written is sent; then the step goes on."""
+"""After this long in one step, due deadlines run and written data is sent; then the step continues."""
 
 
 class Closable(Protocol):

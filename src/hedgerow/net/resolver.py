@@ -25,7 +25,7 @@ MAX_ADDRESSES: Final = 64
 """Addresses used of one name: a DNS answer over TCP may have thousands."""
 
 GetAddrInfo = Callable[..., Sequence[Any]]
-"""`socket.getaddrinfo`, or what stands for it in a test."""
+"""`socket.getaddrinfo`, or its replacement in a test."""
 OnResult = Callable[[Sequence[Address] | Failure], None]
 
 

@@ -79,7 +79,7 @@ class Stream(EventHandler):
             sent = self.sock.send(data)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             sent = 0
-        except OSError:  # broken: the poller reports it, and the next read says why
+        except OSError:  # broken: the poller reports it, and the next read raises the reason
             self._unsent = b""
             return
         if sent == len(data):

@@ -1,4 +1,4 @@
-"""Facts of TCP that sockets do not say by themselves."""
+"""What the kernel knows of TCP sockets, and sockets for outgoing connections."""
 
 import socket
 from collections.abc import Callable
@@ -17,11 +17,11 @@ _EVERY_PORT: Final = Struct("@I").pack(0xFFFF << 16 | 1)
 Address = tuple[int, int, int, str, tuple[Any, ...]]
 """An entry of `getaddrinfo`: family, type, protocol, canonical name, socket address."""
 OpenSocket = Callable[[Address], socket.socket]
-"""`open_outgoing_socket`, or what stands for it in a simulation."""
+"""`open_outgoing_socket`, or its replacement in a simulation."""
 
 
 def receive_queue_age_s(sock: socket.socket) -> float:
-    """Return how long ago the kernel last received data for a TCP socket; 0 where it does not say. 1.4 µs.
+    """Return how long ago the kernel last received data for a TCP socket; 0 where unknown. Takes 1.4 µs.
 
     The kernel's own clock ticks each 4 ms or so; the error is to the safe side or below one tick.
     """

@@ -48,7 +48,7 @@ def start_tls(
 
 
 def continue_handshake(sock: ssl.SSLSocket) -> int:
-    """Go on with a handshake. Return what it waits for, `READABLE` or `WRITABLE`, or 0 when it is done.
+    """Continue a handshake. Return what it waits for, `READABLE` or `WRITABLE`, or 0 when it is done.
 
     Raises OSError, of which ssl.SSLError is one, when it has failed.
     """

@@ -1,9 +1,9 @@
-"""How many connections each worker has, in memory that all of them share, so that they come out even.
+"""Balances client connections among workers, by connection counts in shared memory.
 
-Workers accept from one listening socket, so whoever wakes first would take all (nginx knew this as
-`accept_mutex`); and keep-alive connections stay where they are, for hours. Here each looks at the others before
-it accepts. The socket stays one, so what the kernel has queued is nobody's, and lost with no worker; with
-SO_REUSEPORT it would be.
+All workers accept from one listening socket. Without balancing the worker that wakes first would accept all connections
+(nginx knew this as `accept_mutex`), and keep-alive connections stay where they are for hours. So a worker compares its
+count with those of its peers before it accepts. There is one socket, because with SO_REUSEPORT the connections that
+the kernel has queued for a worker are lost when it ends.
 """
 
 import mmap
@@ -13,66 +13,66 @@ from struct import Struct
 _COUNT = Struct("@I")
 _ABSENT = 0xFFFFFFFF
 SLACK_SHARE = 1 / 8
-"""A worker goes on accepting until it has so much more than the least loaded one: one eighth apart is even enough,
-and exact evenness would let workers wait for each other at each connection."""
+"""A worker stops accepting when it has this share more connections than the least loaded one. One eighth is even
+enough; exact balance would make workers wait for each other at each connection."""
 
 
 class ConnectionCounts:
-    """One number a worker. Reading and writing aligned words needs no lock; a stale read costs a little evenness."""
+    """One number for each worker. Aligned words need no lock; an outdated read costs a little balance."""
 
     def __init__(self, descriptor: int, slots: int) -> None:
         self.descriptor = descriptor
-        """To be inherited by the workers."""
+        """Of the shared memory; the workers inherit it."""
         self._slots = slots
         self._memory = mmap.mmap(descriptor, slots * _COUNT.size)
         self._counts = memoryview(self._memory).cast("I")
 
     @classmethod
     def create(cls, slots: int) -> "ConnectionCounts":
-        """Make one on which nobody stands yet."""
+        """Create the shared memory; no worker accepts yet."""
         descriptor = os.memfd_create("hedgerow-connection-counts")
         os.ftruncate(descriptor, slots * _COUNT.size)
-        board = cls(descriptor, slots)
+        counts = cls(descriptor, slots)
         for slot in range(slots):
-            board.withdraw(slot)
-        return board
+            counts.withdraw(slot)
+        return counts
 
     def set_count(self, slot: int, connections: int) -> None:
-        """Tell the others."""
+        """Publish the number of connections of a worker."""
         self._counts[slot] = connections
 
     def withdraw(self, slot: int) -> None:
-        """Nobody accepts here any more."""
+        """Mark a worker as not accepting."""
         self._counts[slot] = _ABSENT
 
     def may_accept(self, slot: int) -> bool:
-        """Tell whether the next connection is for this worker to take."""
+        """Return whether this worker may accept the next connection."""
         counts = self._counts
-        own, least = counts[slot], min(counts)  # those that are absent have the highest number
+        own, least = counts[slot], min(counts)  # an absent worker has the highest number
         return own <= least + 1 + int(least * SLACK_SHARE)
 
     def close(self) -> None:
-        """Give the memory back; the other processes keep theirs."""
+        """Unmap the memory in this process; other processes keep it."""
         self._counts.release()
         self._memory.close()
         os.close(self.descriptor)
 
 
 class AcceptBalancer:
-    """One worker's place on the scoreboard, as its front sees it."""
+    """The connection counts from the view of one worker."""
 
-    def __init__(self, board: ConnectionCounts, slot: int) -> None:
-        self._board = board
+    def __init__(self, counts: ConnectionCounts, slot: int) -> None:
+        self._counts = counts
         self._slot = slot
 
     def set_count(self, connections: int) -> None:
-        """Tell the others how many connections this worker has."""
-        self._board.set_count(self._slot, connections)
+        """Publish the number of connections of this worker."""
+        self._counts.set_count(self._slot, connections)
 
     def withdraw(self) -> None:
-        """Accept no more: the others need not wait for us."""
-        self._board.withdraw(self._slot)
+        """Mark this worker as not accepting."""
+        self._counts.withdraw(self._slot)
 
     def may_accept(self) -> bool:
-        """Tell whether the next connection is for this worker to take."""
-        return self._board.may_accept(self._slot)
+        """Return whether this worker may accept the next connection."""
+        return self._counts.may_accept(self._slot)

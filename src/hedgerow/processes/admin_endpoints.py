@@ -1,6 +1,7 @@
-"""What the admin port answers: readiness, metrics, status; and the loop that samples the counts each second.
+"""The endpoints of the admin port: readiness, metrics, status; and the task that samples the counts each second.
 
-Each answer is a function of now: it asks the workers, and takes of a worker that does not answer what it last reported.
+Each response is computed when it is requested: the workers report their counts. For a worker that does not reply, its
+last report is used.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from hedgerow.admin.routes import AdminRoutes, Readiness
+from hedgerow.admin.router import AdminRouter, Readiness
 from hedgerow.core.request import Request
 from hedgerow.core.response import JSON, Response, problem_response
 from hedgerow.processes.control_channel import (
@@ -26,36 +27,43 @@ from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
 from hedgerow.settings.redaction import redacted_url
-from hedgerow.status_page import pages
-from hedgerow.telemetry.health import UNRESPONSIVE_S, Shares, Watch, Workers, assess_upstream, what_succeeded
-from hedgerow.telemetry.history import SAMPLE_S, History
+from hedgerow.status.error_rates import ErrorRates
+from hedgerow.status.health import (
+    UNRESPONSIVE_S,
+    HealthTransitions,
+    Workers,
+    assess_upstream,
+    describe_success,
+)
+from hedgerow.status.history import SAMPLE_S, History
+from hedgerow.status.page import pages
+from hedgerow.status.report import RECENT, About
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot, add
-from hedgerow.telemetry.status import RECENT, About
 
 REPLY_WAIT_S: Final = 0.1
-"""How long an answer waits for a worker; one that is stalled is counted as it last was."""
+"""How long a response waits for a worker; for a stalled one the last report is used."""
 LOOKUPS: Final = 4
-"""Requests for the records of one id that are passed to a worker at the same time; it finds them in some 0.1 ms."""
+"""Lookups of one request id at the same time; one takes a worker some 0.1 ms."""
 CLOCK_WAS_SET_S: Final = 0.05
-"""The time of day moves against our clock by more than this only when it was set."""
+"""The time of day deviates from the monotonic clock by more than this only when it was set."""
 PAUSE_S: Final = 2 * SAMPLE_S
-"""From one sample to the next: if it takes longer, this process was stopped, and no worker was asked meanwhile."""
+"""A longer time between two samples means that this process was stopped; no worker could report meanwhile."""
 
 T = TypeVar("T")
 
 
 class _Shared(Generic[T]):
-    """One computation for all clients that ask for the same at the same time."""
+    """One computation for all clients that request the same at the same time."""
 
     def __init__(self, compute: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._compute = compute
         self._task: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """Return the result of the computation that runs, or of a new one. Cancelling leaves it to the others."""
+        """Return the result of the running computation, or of a new one. Cancelling does not cancel it for others."""
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._compute())
         return await asyncio.shield(self._task)
@@ -68,7 +76,7 @@ class _Shared(Generic[T]):
 
 
 class AdminEndpoints:
-    """Answers by what the workers report, and keeps the history of it."""
+    """Answers from what the workers report, and keeps its history."""
 
     def __init__(
         self,
@@ -79,7 +87,7 @@ class AdminEndpoints:
         clock: Callable[[], float] = monotonic,
         wall_clock: Callable[[], float] = time,
     ) -> None:
-        """`clock` is the event loop's; the time of day is only shown."""
+        """`clock` is the event loop's; `wall_clock` is only used for display."""
         self._settings = settings
         self._workers = workers
         self._logs = logs
@@ -90,11 +98,11 @@ class AdminEndpoints:
         self._ever_ready = False
         self._sampled_at: float | None = None
         self._sampling: asyncio.Task[None] | None = None
-        self._counts = _Shared(self._ask_counts)
-        self._recent = _Shared(self._ask_recent)
+        self._counts = _Shared(self._collect_counts)
+        self._recent = _Shared(self._collect_recent)
         self._metrics_page = _Shared(self._render_metrics)
         self._lookups = asyncio.Semaphore(LOOKUPS)
-        self._upstream_watch = Watch()
+        self._upstream_health = HealthTransitions()
         about = About(
             upstream=redacted_url(settings.upstream),
             hedge_after_ms=settings.hedge_after_ms,
@@ -102,15 +110,15 @@ class AdminEndpoints:
         )
         self._history = History(about)
 
-    def routes(self, port: int) -> AdminRoutes:
-        """Return what answers the admin port of a gateway whose main port is `port`."""
+    def routes(self, port: int) -> AdminRouter:
+        """Return the router of the admin port, for a gateway whose main port is `port`."""
 
         async def document(_: Request) -> Response:
-            from hedgerow import openapi  # noqa: PLC0415 (50 ms of each start, for what few ask for)
+            from hedgerow.admin import openapi  # noqa: PLC0415 (50 ms of each start, and rarely requested)
 
             return Response(200, openapi.document(self._settings, port), content_type=JSON)
 
-        return AdminRoutes(
+        return AdminRouter(
             self._readiness,
             {b"/metrics": self._metrics, b"/status.json": self._status, b"/openapi.json": document},
             pages(),
@@ -118,51 +126,51 @@ class AdminEndpoints:
         )
 
     def start(self) -> None:
-        """Sample the counts each second from now on."""
+        """Start to sample the counts each second."""
         self._sampling = asyncio.get_running_loop().create_task(self._sample_each_second())
 
     async def stop(self) -> None:
-        """Cancel the sampling and the answers under way."""
+        """Cancel the sampling and the running computations."""
         if self._sampling is not None:
             self._sampling.cancel()
             await asyncio.wait([self._sampling])
         for shared in (self._metrics_page, self._counts, self._recent):
             await shared.stop()
 
-    # -- what the workers report
+    # -- reports of the workers
 
-    async def _ask(self, question: ControlRequest) -> tuple[list[ControlReply], bool]:
-        """Ask every worker; return what came within `REPLY_WAIT_S`, and whether all that serve have replied."""
-        asked = [channel.ask(question) for channel in self._workers.serving]
-        replies = [reply for reply in asked if reply is not None]
+    async def _request(self, request: ControlRequest) -> tuple[list[ControlReply], bool]:
+        """Send a request to each worker; return the replies within `REPLY_WAIT_S`, and whether all have replied."""
+        sent = [channel.request(request) for channel in self._workers.serving]
+        replies = [reply for reply in sent if reply is not None]
         if not replies:
-            return [], not asked
+            return [], not sent
         done, _ = await asyncio.wait(replies, timeout=REPLY_WAIT_S)
-        come = [reply.result() for reply in done if not reply.cancelled()]
-        sound: list[ControlReply] = [reply for reply in come if not isinstance(reply, Failed)]
-        return sound, len(sound) == len(asked)
+        received = [reply.result() for reply in done if not reply.cancelled()]
+        valid: list[ControlReply] = [reply for reply in received if not isinstance(reply, Failed)]
+        return valid, len(valid) == len(sent)
 
-    async def _ask_counts(self) -> Snapshot:
-        """Add up all workers, those that do not answer as they last reported, and those that are no more."""
-        await self._ask(GetSnapshot())
+    async def _collect_counts(self) -> Snapshot:
+        """Add up the counts of all workers, ended ones included."""
+        await self._request(GetSnapshot())
         total = self._workers.retired
         for channel in self._workers.channels:
             total = add(total, channel.last)
         return add(total, Snapshot(log_lines_dropped=self._logs.dropped))
 
-    async def _ask_recent(self) -> list[RequestRecord]:
-        records, _ = await self._ask_records(None)
+    async def _collect_recent(self) -> list[RequestRecord]:
+        records, _ = await self._collect_records(None)
         return records[:RECENT]
 
-    async def _ask_records(self, request_id: str | None) -> tuple[list[RequestRecord], bool]:
+    async def _collect_records(self, request_id: str | None) -> tuple[list[RequestRecord], bool]:
         """Return records of all workers, newest first, and whether all that serve have replied."""
-        replies, complete = await self._ask(GetRecent(self._utc_offset(), RECENT, request_id))
+        replies, complete = await self._request(GetRecent(self._utc_offset(), RECENT, request_id))
         records = [record for reply in replies if isinstance(reply, RecentReply) for record in reply.requests]
         records.sort(key=lambda record: record.at, reverse=True)
         return records, complete
 
     def _utc_offset(self) -> float:
-        """Return what makes UTC of the clock, in seconds; the same each time, unless the time of day was set."""
+        """Return UTC minus the clock, in seconds; constant unless the time of day was set."""
         offset_s = self._wall_clock() - self._clock()
         if abs(offset_s - self._utc_offset_s) > CLOCK_WAS_SET_S:
             self._utc_offset_s = offset_s
@@ -174,14 +182,14 @@ class AdminEndpoints:
         return Workers(
             wanted=self._settings.workers,
             ready=len(serving),
-            untold=sum(map(self._is_silent, serving)),
+            unresponsive=sum(map(self._is_unresponsive, serving)),
             ever_ready=self._ever_ready,
         )
 
-    def _is_silent(self, channel: WorkerChannel) -> bool:
+    def _is_unresponsive(self, channel: WorkerChannel) -> bool:
         return self._clock() - channel.last_heard_at > UNRESPONSIVE_S
 
-    # -- answers
+    # -- endpoints
 
     async def _readiness(self) -> Readiness:
         if self._workers.draining:
@@ -190,11 +198,13 @@ class AdminEndpoints:
         known = self._worker_counts()
         if not known.ready:
             return Readiness(ready=False, reason="no worker serves" if known.ever_ready else "starting")
-        reporting = [channel for channel in self._workers.serving if not self._is_silent(channel)]
+        reporting = [channel for channel in self._workers.serving if not self._is_unresponsive(channel)]
         if not reporting:
-            return Readiness(ready=False, reason="no worker answers")
-        if all(channel.last.shedding for channel in reporting):
-            return Readiness(ready=False, reason="shedding: more is asked than can be answered in time")
+            return Readiness(ready=False, reason="no worker responds")
+        if all(channel.last.overloaded_workers for channel in reporting):
+            return Readiness(
+                ready=False, reason="overloaded: more requests arrive than can be served in time"
+            )
         return Readiness(ready=True, reason=f"{len(reporting)} of {self._workers.count} workers serve")
 
     async def _metrics(self, _: Request) -> Response:
@@ -217,7 +227,7 @@ class AdminEndpoints:
 
     async def _find(self, request_id: str, request: Request) -> Response:
         async with self._lookups:
-            found, complete = await self._ask_records(request_id)
+            found, complete = await self._collect_records(request_id)
         if found:
             return Response(200, msgspec.json.encode({"requests": found}), content_type=JSON)
         if not complete:
@@ -233,32 +243,34 @@ class AdminEndpoints:
         while True:
             try:
                 await self._sample()
-            except Exception:  # noqa: BLE001 (a border: one sample pays for an internal error, the next are taken)
+            except Exception:  # noqa: BLE001 (a boundary: an internal error costs one sample)
                 self._log.exception("unhandled exception while the counts were sampled")
             due_at = max(due_at + SAMPLE_S, self._clock())
             await asyncio.sleep(due_at - self._clock())
 
     async def _sample(self) -> None:
-        """Take one sample, some 0.3 ms, and do what follows from it."""
+        """Take one sample, which takes some 0.3 ms; log health transitions and log summaries."""
         now = self._clock()
         if self._sampled_at is not None and now - self._sampled_at > PAUSE_S:
-            for channel in self._workers.channels:  # silence in which no worker was asked is none
+            for channel in self._workers.channels:  # no worker could report during the pause
                 channel.last_heard_at = min(channel.last_heard_at + now - self._sampled_at - SAMPLE_S, now)
         self._sampled_at = now
-        counts = await self._ask_counts()
+        counts = await self._collect_counts()
         self._history.sample(counts, self._clock())
         self._worker_counts()
         self._log_health_transitions(counts)
         self._logs.summarise()
 
     def _log_health_transitions(self, counts: Snapshot) -> None:
-        """Log when the upstream turns bad, and when it is well again."""
-        now, bad_since = self._clock(), self._upstream_watch.bad_since
+        """Log when the upstream becomes unhealthy, and when it recovers."""
+        now, unhealthy_since = self._clock(), self._upstream_health.unhealthy_since
         window = self._history.window(counts, now)
-        shares = Shares.of(window.counts)
-        turned = self._upstream_watch.look(shares, now)
-        if turned == "unhealthy":
+        rates = ErrorRates.of(window.counts)
+        transition = self._upstream_health.update(rates, now)
+        if transition == "unhealthy":
             self._log.warning("upstream unhealthy", reason=assess_upstream(window).reason)
-        elif turned == "recovered" and bad_since is not None:
-            reason = what_succeeded(shares, window.span_s)
-            self._log.warning("upstream recovered", reason=reason, unhealthy_for_s=round(now - bad_since))
+        elif transition == "recovered" and unhealthy_since is not None:
+            reason = describe_success(rates, window.span_s)
+            self._log.warning(
+                "upstream recovered", reason=reason, unhealthy_for_s=round(now - unhealthy_since)
+            )

@@ -32,7 +32,7 @@ UNSAFE_VARIABLES: Final = frozenset(
         "WATCHDOG_USEC",
     }
 )
-"""Have an interpreter run something else, or speak to the service manager, which is for the supervisor to do."""
+"""Make an interpreter run other code, or notify the service manager, which only the supervisor does."""
 
 
 def isolated_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -149,7 +149,7 @@ class ChildProcesses:
 
         Raises whatever the system rejects: OSError for descriptors, processes or an interpreter that is not there.
         """
-        process = subprocess.Popen(  # noqa: S603 (modules of ours, and numbers)
+        process = subprocess.Popen(  # noqa: S603 (own modules, and numbers)
             [sys.executable, "-P", "-m", module, *map(str, arguments)],
             stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds, start_new_session=True,
             env=isolated_environment(os.environ),

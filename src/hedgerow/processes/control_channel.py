@@ -1,6 +1,6 @@
-"""What the supervisor and a worker say to each other: one JSON object a line, each request answered in turn.
+"""The protocol between supervisor and worker: one JSON object per line, requests answered in order.
 
-Besides its replies a worker says `Ready` when it serves, and `Exiting` with its last counts before it ends.
+Besides its replies a worker sends `Ready` when it serves, and `Exiting` with its last counts before it ends.
 """
 
 import socket
@@ -18,30 +18,30 @@ from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-"""Of one reply. Counts have a few KiB; the limit keeps a worker that is broken from filling the supervisor's memory."""
+"""Of one reply. Counts take a few KiB; the limit keeps a broken worker from filling the supervisor's memory."""
 SEND_TIMEOUT_S: Final = 0.1
-"""A reply waits this long for a supervisor that does not read; then the channel is broken. 200 KiB fit without."""
+"""A reply waits this long for a supervisor that does not read; then the channel is closed. 200 KiB fit at once."""
 
 
 class WorkerConfig(msgspec.Struct):
-    """What the supervisor gives a worker at its start: the first line of the channel."""
+    """The configuration of a worker: the first line that the supervisor sends."""
 
     settings: Settings
     target: Target
     slots: int
-    """Of the connection counts."""
+    """Number of connection counts."""
     slot: int
-    """This worker's."""
+    """The index of this worker's connection count."""
 
 
 class GetSnapshot(msgspec.Struct, tag="snapshot"):
-    """Return your counts."""
+    """Requests the counts of a worker."""
 
 
 class GetRecent(msgspec.Struct, tag="recent"):
-    """Return your newest requests; or those with one id.
+    """Requests the newest records of a worker, or those with one request id.
 
-    Added to an instant of the clock, which all processes share, `utc_offset_s` makes seconds since 1970.
+    Instants of the clock, which all processes share, plus `utc_offset_s` are seconds since 1970.
     """
 
     utc_offset_s: float
@@ -69,7 +69,7 @@ class RecentReply(msgspec.Struct, tag="recent"):
 
 
 class Failed(msgspec.Struct, tag="failed"):
-    """The worker could not answer: an internal error, which it has logged."""
+    """The worker could not reply because of an internal error, which it has logged."""
 
 
 class Exiting(msgspec.Struct, tag="exiting"):
@@ -86,12 +86,12 @@ _REPLIES: msgspec.json.Decoder[ControlReply] = msgspec.json.Decoder(ControlReply
 
 
 def encode(message: ControlRequest | ControlReply) -> bytes:
-    """Return a message as it goes over the channel."""
+    """Return a message as a line of the channel."""
     return _ENCODER.encode(message) + b"\n"
 
 
 def decode_reply(line: bytes) -> ControlReply:
-    """Return what a worker said; raises msgspec.DecodeError for a line that was cut, or is none."""
+    """Parse a worker's message; raises msgspec.DecodeError for a truncated or invalid line."""
     return _REPLIES.decode(line)
 
 
@@ -105,7 +105,7 @@ class ControlEndpoint(EventHandler):
         answer: Callable[[ControlRequest], ControlReply],
         on_closed: Callable[[], None],
     ) -> None:
-        """`on_closed` is called when the supervisor has gone."""
+        """`on_closed` is called when the supervisor has ended."""
         channel.setblocking(False)
         self._loop = loop
         self._channel = channel
@@ -116,7 +116,7 @@ class ControlEndpoint(EventHandler):
         loop.register(channel.fileno(), self, READABLE)
 
     def on_ready(self, _mask: int) -> None:
-        """Answer what the supervisor asks."""
+        """Reply to the requests that were received."""
         try:
             data = self._channel.recv(65_536)
         except BlockingIOError:
@@ -133,12 +133,12 @@ class ControlEndpoint(EventHandler):
     def _reply_to(self, request: ControlRequest) -> ControlReply:
         try:
             return self._answer(request)
-        except Exception:  # noqa: BLE001 (an error in what is reported is no reason to end what serves)
+        except Exception:  # noqa: BLE001 (an error in a report must not end the worker)
             self._loop.internal_error()
             return Failed()
 
     def send(self, message: ControlReply) -> None:
-        """Send a message; a supervisor that is gone or does not read closes the channel."""
+        """Send a message. Closes the channel if the supervisor is gone or does not read."""
         if self._closed:
             return
         try:
@@ -149,7 +149,7 @@ class ControlEndpoint(EventHandler):
             self.abort()
 
     def abort(self) -> None:
-        """Close the channel: a worker without a supervisor ends by itself."""
+        """Close the channel: a worker without a supervisor ends on its own."""
         if not self._closed:
             self._closed = True
             self._loop.unregister(self._channel.fileno())

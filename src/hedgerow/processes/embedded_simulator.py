@@ -84,7 +84,7 @@ class EmbeddedSimulator:
             output.close_writer()
 
     def _on_output(self) -> None:
-        """Called when it says where it listens."""
+        """Called when it prints its address: it serves."""
         self._is_ready = True
         self._changed.set()
 

@@ -1,4 +1,4 @@
-"""What a worker asks of the kernel and of the interpreter before it serves."""
+"""Tuning of the process by a worker before it serves: descriptors, garbage collection."""
 
 import gc
 import os
@@ -9,10 +9,10 @@ from fcntl import F_DUPFD, fcntl
 from typing import Final
 
 GC_THRESHOLD: Final = 500_000
-"""More live containers than any load that the sockets allow makes (20 a request in flight): 100 MB or so."""
+"""More live containers than any load makes that the sockets allow (20 per request in flight): about 100 MB."""
 PREALLOCATED_DESCRIPTORS: Final = 65_536
-"""For this many the kernel's table is made at the start, which takes 512 KiB of its memory; where more are allowed (a
-million in many containers) those beyond are rarely used."""
+"""The kernel's descriptor table is allocated for this many at the start, which takes 512 KiB of kernel memory; a higher
+limit (a million in many containers) is rarely used."""
 
 
 def raise_descriptor_limit() -> int:
@@ -23,13 +23,13 @@ def raise_descriptor_limit() -> int:
 
 
 def preallocate_descriptor_table(number: int) -> None:
-    """Have the kernel make its table of our descriptors as large as it will get, while we have no threads yet.
+    """Grow the kernel's descriptor table of this process to its final size, while there are no threads yet.
 
     It doubles the table when it is full, and in a process with threads the next socket then waits until all CPUs have
     let go of the old table (`expand_fdtable` in Linux's fs/file.c): 7 to 20 ms, six times from 256 descriptors to
     10 000, in which no answer leaves (decision 0012).
     """
-    with suppress(OSError):  # the limit is lower than the number: there is nothing to make room for
+    with suppress(OSError):  # the limit is lower
         os.close(fcntl(sys.stderr.fileno(), F_DUPFD, min(number, PREALLOCATED_DESCRIPTORS) - 1))
 
 

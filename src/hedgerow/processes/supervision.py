@@ -19,32 +19,32 @@ from typing import Final
 from hedgerow.processes.worker_state import STARTUP_KILL_S, Action, Kill, Report, State, Wanted, WorkerState
 
 UNRESPONSIVE_KILL_S: Final = 10.0
-"""A worker that leaves a question unanswered for this long hangs: it is killed. Iterations of the event loop under the
-heaviest load that was tried took 5 s."""
+"""A worker that leaves a request unanswered for this long is unresponsive and is killed. Under the heaviest load that
+was tried, event loop iterations took 5 s."""
 KILL_AFTER_S: Final = 2.0
-"""A worker that has not ended this long after its drain was over is killed."""
+"""A worker that has not ended this long after the end of its drain is killed."""
 ONE_SIGNAL_S: Final = 0.5
-"""SIGTERMs this soon after the first one are the same: a process group, a terminal and a script may each send one."""
+"""SIGTERMs this soon after the first count as one: a process group, a terminal and a script may each send it."""
 START_ATTEMPTS: Final = 5
 """The start of the gateway has failed when each worker failed this often and none has served: after 2 s or more."""
 TICK_S: Final = 1.0
 """The longest time from one event to the next."""
 STALL_S: Final = 2.0
-"""More time than this between two events is a stall of the supervisor's own (it was stopped, or the container paused).
-The workers' time is extended by as much: they are not to blame."""
+"""A longer time between two events is a stall of the supervisor itself (it was stopped, or the container paused). The
+workers' deadlines are extended by as much."""
 
 
 class Supervision:
-    """All workers of one gateway. See the module for what is defined."""
+    """All workers of one gateway; see the module."""
 
     def __init__(self, workers: int, drain_s: float, now: float) -> None:
-        """`drain_s` is what a worker allows itself for its drain."""
+        """`drain_s` is the longest drain of a worker."""
         self.workers: list[WorkerState] = []
         self.restarts = 0
-        """Deaths of workers that were wanted."""
+        """How many wanted workers have died."""
         self.has_served = False
         self.last_failure = ""
-        """Why a worker was not started, or died; for people."""
+        """Why a worker was not started, or died, in words."""
         self._wanted = workers
         self._kill_after_s = drain_s + KILL_AFTER_S
         self._generation = 0
@@ -55,7 +55,7 @@ class Supervision:
         self._stopping_at: float | None = None
         self._last_event_at = now
 
-    # -- what it comes to
+    # -- state
 
     @property
     def is_stopping(self) -> bool:
@@ -101,7 +101,7 @@ class Supervision:
         return [Report("error", "worker cannot be started", fields), *self._proceed(now)]
 
     def serving(self, slot: int, now: float) -> list[Action]:
-        """Called when a worker says that it serves."""
+        """Called when a worker reports that it serves."""
         self._notice_stall(now)
         worker = self._worker(slot)
         if worker.state is State.STARTING and not worker.fault:
@@ -109,16 +109,16 @@ class Supervision:
             worker.has_served = self.has_served = True
         return self._proceed(now)
 
-    def asked(self, slot: int, now: float) -> list[Action]:
-        """Called when a worker was asked something, and nothing was asked before that it has not answered."""
+    def request_sent(self, slot: int, now: float) -> list[Action]:
+        """Called when a request was sent to a worker that has no unanswered one."""
         self._notice_stall(now)
         worker = self._worker(slot)
         if worker.state is State.SERVING and not worker.fault:
             worker.due_at = now + UNRESPONSIVE_KILL_S
         return self._proceed(now)
 
-    def answered(self, slot: int, now: float, *, all_requests: bool) -> list[Action]:
-        """Called when a worker has answered something, or all that it was asked."""
+    def reply_received(self, slot: int, now: float, *, all_requests: bool) -> list[Action]:
+        """Called when a worker has replied to a request, or to all."""
         self._notice_stall(now)
         worker = self._worker(slot)
         if worker.state is State.SERVING and not worker.fault:
@@ -126,7 +126,7 @@ class Supervision:
         return self._proceed(now)
 
     def channel_closed(self, slot: int, reason: str, now: float) -> list[Action]:
-        """Called when a worker has closed its channel, as its end does too, or sent what is no reply (`reason`)."""
+        """Called when a worker has closed its channel or ended, or has sent an invalid reply (`reason`)."""
         self._notice_stall(now)
         worker = self._worker(slot)
         actions = worker.drain(now + UNRESPONSIVE_KILL_S)
@@ -154,13 +154,13 @@ class Supervision:
             self.restarts += 1
             self.last_failure = last_words.strip().rpartition("\n")[2] or worker.fault or f"exit code {code}"
             fields["restart_in_s"] = worker.failed(now)
-            if worker is self._outgoing:  # its successor is on its way
+            if worker is self._outgoing:  # its successor has been started
                 worker.wanted, fields["restart_in_s"] = Wanted.RETIRE, None
             actions.append(Report("error", "worker died", fields))
         return [*actions, *self._proceed(now)]
 
     def hangup(self, now: float) -> list[Action]:
-        """SIGHUP: replace each worker that has a process now."""
+        """Replace each worker that has a process now (SIGHUP)."""
         self._notice_stall(now)
         if not self.is_stopping:
             self._generation += 1
@@ -168,7 +168,7 @@ class Supervision:
         return self._proceed(now)
 
     def terminate(self, now: float) -> list[Action]:
-        """SIGTERM or SIGINT: drain all workers; once more, but not within `ONE_SIGNAL_S`: kill them."""
+        """Drain all workers (SIGTERM, SIGINT); a second signal, after `ONE_SIGNAL_S`, kills them."""
         self._notice_stall(now)
         if self._stopping_at is None:
             self._stopping_at = now
@@ -183,7 +183,7 @@ class Supervision:
         return self._proceed(now)
 
     def kill_all(self) -> list[Action]:
-        """End the gateway now: kill every process that is left."""
+        """Kill every process that is left."""
         if self._stopping_at is None:
             self._stopping_at, self.is_rolling = self._last_event_at, False
         for worker in self.workers:
@@ -228,7 +228,7 @@ class Supervision:
         return worker.kill(worker.fault or "its drain took too long")
 
     def _roll(self, now: float) -> list[Action]:
-        """Go on with the rolling restart, as far as possible now."""
+        """Continue the rolling restart, as far as possible now."""
         actions: list[Action] = []
         while True:
             if self._outgoing is None:

@@ -1,4 +1,4 @@
-"""The supervisor: binds the ports, starts the workers and the embedded upstream, watches over them, ends them.
+"""The supervisor: binds the ports, and starts, monitors and stops the workers and the embedded simulator.
 
 Workers share one listening socket, so connections that the kernel has queued are not lost when one of them ends
 (with SO_REUSEPORT they would be).
@@ -15,10 +15,10 @@ from hedgerow.admin.server import AdminServer
 from hedgerow.processes.admin_endpoints import AdminEndpoints
 from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.embedded_simulator import EmbeddedSimulator
+from hedgerow.processes.systemd import READY, STOPPING, notify
 from hedgerow.processes.worker_manager import StartupError, WorkerManager
-from hedgerow.service_manager import READY, STOPPING, notify
 from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
-from hedgerow.telemetry.logs import Logs, Sink
+from hedgerow.telemetry.logs import LineWriter, Logs
 
 STANDARD_OUTPUT: Final = 1
 TAKEN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -32,8 +32,8 @@ class Supervisor:
         self._settings = settings
         self._logs = Logs(settings.log_format, settings.log_level)
         self._log = self._logs.log
-        self._output = Sink(STANDARD_OUTPUT)
-        """For the lines at the start: like the log it may have no reader, or a full disk."""
+        self._output = LineWriter(STANDARD_OUTPUT)
+        """Writes the banner: like the log, it may have no reader or a full disk."""
         self._children = ChildProcesses()
         embedded = settings.upstream == EMBEDDED
         self._simulator = EmbeddedSimulator(self._children, self._log) if embedded else None
@@ -41,7 +41,7 @@ class Supervisor:
         self._endpoints = AdminEndpoints(settings, self._workers, self._logs)
 
     async def run(self) -> None:
-        """Serve until a signal says otherwise. Raises StartupError."""
+        """Serve until a signal ends the gateway. Raises StartupError."""
         self._logs.catch_all()
         self._take_signals()
         try:
@@ -60,7 +60,7 @@ class Supervisor:
             self._output.flush()
 
     def _take_signals(self) -> None:
-        """Handle signals, also those that came before (`hedgerow.__main__`)."""
+        """Handle signals, including those received before (`hedgerow.__main__`)."""
         loop = asyncio.get_running_loop()
 
         def take(number: int, _: object) -> None:
@@ -74,7 +74,7 @@ class Supervisor:
 
     @staticmethod
     def _ignore_signals() -> None:
-        """What comes now is for a gateway that has ended: it must not change the exit code."""
+        """Ignore signals: the gateway has ended, and they must not change the exit code."""
         for number in TAKEN_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
@@ -129,7 +129,7 @@ class Supervisor:
         self._output.write(
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
             f"  upstream    {target.redacted_url}{kind}\n"
-            f"  operations  {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
+            f"  admin       {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'"
         )
 
@@ -145,8 +145,8 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
-        # Not listening yet: until a worker does, the kernel refuses connections (B14). A port on which another process
-        # listens is taken all the same.
+        # Not listening yet: until a worker does, the kernel refuses connections (B14). bind() fails if another process
+        # listens on the port.
     except OSError as error:
         sock.close()
         is_host = error.errno == errno.EADDRNOTAVAIL  # it is another machine's

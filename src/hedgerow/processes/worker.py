@@ -2,7 +2,7 @@
 
 Started by the supervisor as `python -m hedgerow.processes.worker`, with descriptors of the listening socket, of a
 channel to the supervisor and of the connection counts. A worker whose channel closes has lost its supervisor and ends
-by itself.
+on its own.
 """
 
 import os
@@ -57,18 +57,18 @@ from hedgerow.upstream.connector import Connector, NameLookup
 from hedgerow.upstream.pool import ConnectionPool
 
 if TYPE_CHECKING:
-    from hedgerow.telemetry.tracing import Tracing
+    from hedgerow.tracing.request_spans import Tracing
 
 CLOCK: Final = monotonic
 
 
 def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":
-    """Record traces if it is wanted. OpenTelemetry is loaded only then: it takes 0.15 s and 13 MB."""
+    """Start tracing if it is enabled. OpenTelemetry is loaded only then: it takes 0.15 s and 13 MB."""
     if not settings.trace_sample:
         return None
-    from hedgerow.telemetry.tracing import begin  # noqa: PLC0415
+    from hedgerow.tracing.request_spans import start_tracing as start  # noqa: PLC0415
 
-    return begin(settings.trace_sample, target, CLOCK, log)
+    return start(settings.trace_sample, target, CLOCK, log)
 
 
 def _hedge_limit(settings: Settings) -> HedgeLimit | None:
@@ -82,14 +82,14 @@ def _hedge_limit(settings: Settings) -> HedgeLimit | None:
 
 
 class NameResolver(NameLookup, Protocol):
-    """`net.resolver.Resolver`, or what stands for it in a simulation."""
+    """`net.resolver.Resolver`, or its replacement in a simulation."""
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What a worker uses of the operating system. A simulation has its own (prove/simulation)."""
+    """What a worker uses of the operating system. A simulation has its own (verification/simulation)."""
 
     clock: Callable[[], float] = CLOCK
     make_poller: Callable[[], Poller] = select.epoll
@@ -168,11 +168,11 @@ class Worker:
         connector.start()
 
     def start(self, sock: socket.socket) -> None:
-        """Answer clients that connect to `sock`, which belongs to the worker from now on; raises OSError."""
+        """Serve clients that connect to `sock`, and take it over; raises OSError."""
         self.server.start(sock)
 
     def drain(self, on_done: Callable[[], None]) -> None:
-        """Answer what is in flight (B13), then call `on_done`; after `drain_ms` at the latest."""
+        """Serve the requests in flight (B13), then call `on_done`; at the latest after `drain_ms`."""
         self.loop.call_at(self.loop.clock() + self._drain_s, _Once(on_done))
         self.server.drain(on_done, min(IDLE_GRACE_S, self._drain_s / 2))
 
@@ -194,15 +194,15 @@ class Worker:
         snapshot.max_in_flight = self.admission.max_in_flight
         rate = self.admission.rate_limit(now)
         if isfinite(rate):
-            snapshot.paced, snapshot.pace = 1, rate
-        snapshot.shedding = int(self.admission.is_overloaded(now))
+            snapshot.rate_limited_workers, snapshot.admission_rate_limit = 1, rate
+        snapshot.overloaded_workers = int(self.admission.is_overloaded(now))
         snapshot.log_lines_dropped = self.logs.dropped
         if self.tracing is not None:
             snapshot.spans = self.tracing.counts()
         return snapshot
 
     def answer(self, request: ControlRequest) -> ControlReply:
-        """Return what the supervisor asks for."""
+        """Return the reply to a request of the supervisor."""
         if isinstance(request, GetSnapshot):
             self.logs.summarise()
             if self.tracing is not None:
@@ -218,7 +218,7 @@ class Worker:
 
 
 class _Once(EventHandler):
-    """Calls something at a deadline."""
+    """Calls a function at a deadline."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
@@ -228,7 +228,7 @@ class _Once(EventHandler):
 
 
 class _Signals(EventHandler):
-    """Has SIGTERM and SIGINT call something on the event loop (`signal.set_wakeup_fd`)."""
+    """Calls a function on the event loop at SIGTERM and SIGINT (`signal.set_wakeup_fd`)."""
 
     def __init__(self, loop: EventLoop, on_signal: Callable[[], None]) -> None:
         self._receiver, self._sender = socket.socketpair()
@@ -241,18 +241,18 @@ class _Signals(EventHandler):
             signal.signal(number, _ignore_signal)
         signal.signal(
             signal.SIGHUP, signal.SIG_IGN
-        )  # it is the supervisor's, also where all processes are sent it
+        )  # it is for the supervisor, also when a process group gets it
 
     def on_ready(self, _mask: int) -> None:
         self._receiver.recv(4096)
         self._on_signal()
 
     def abort(self) -> None:
-        """Go on: signals must be received whatever happened."""
+        """Continue: signals must be received after an internal error, too."""
 
 
 def _ignore_signal(_number: int, _frame: object) -> None:
-    """Leave it to the wake-up descriptor."""
+    """Do nothing: the wake-up descriptor handles the signal."""
 
 
 def run(
@@ -298,7 +298,7 @@ def main() -> None:
     """
     preallocate_descriptor_table(raise_descriptor_limit())
     descriptors = [int(argument) for argument in sys.argv[1:5]]
-    for descriptor in descriptors:  # a child of ours must not keep the port, or our end of the channel
+    for descriptor in descriptors:  # a child process must not inherit the port or the channel
         os.set_inheritable(descriptor, False)
     sock, channel = (socket.socket(fileno=descriptor) for descriptor in descriptors[:2])
     with channel.makefile("rb", buffering=0) as lines:

@@ -22,9 +22,9 @@ from hedgerow.processes.control_channel import (
 from hedgerow.telemetry.snapshot import Snapshot, add
 
 MAX_UNANSWERED: Final = 8
-"""Requests that a worker may have to answer; one that is stopped is not asked more."""
+"""Requests to which a worker has not replied yet; a stopped worker gets no more."""
 READ_BYTES: Final = 256 * 1024
-"""Of one read, before the other workers' are."""
+"""Of one read, before other channels are read."""
 
 _REPLY_TO: Final[dict[type[ControlRequest], type[ControlReply]]] = {
     GetSnapshot: SnapshotReply,
@@ -33,33 +33,33 @@ _REPLY_TO: Final[dict[type[ControlRequest], type[ControlReply]]] = {
 
 
 class ChannelListener(Protocol):
-    """Is called about one channel."""
+    """Receives the events of one channel."""
 
     def on_serving(self) -> None:
-        """Called when the worker says that it serves."""
+        """Called when the worker reports that it serves."""
 
-    def on_asked(self) -> None:
-        """Called when there is a first request that the worker has not answered."""
+    def on_request_sent(self) -> None:
+        """Called when a request is sent and no other is unanswered."""
 
-    def on_answered(self, *, all_requests: bool) -> None:
-        """Called when the worker has answered a request, or all."""
+    def on_reply(self, *, all_requests: bool) -> None:
+        """Called when the worker has replied to a request, or to all."""
 
     def on_closed(self, reason: str) -> None:
-        """Called once, when the worker has closed its end, or sent what is no reply: then with the reason."""
+        """Called once, when the worker has closed its end; `reason` is set if it sent an invalid reply."""
 
 
 class WorkerChannel:
-    """What a worker says, and what it is asked."""
+    """Requests to a worker, and its replies."""
 
     def __init__(self, sock: socket.socket, listener: ChannelListener) -> None:
-        """Takes the socket over."""
+        """Take over the socket."""
         self.ready = False
         """The worker serves."""
         self.last = Snapshot()
         """The worker's last counts."""
         self._loop = asyncio.get_running_loop()
         self.last_heard_at = self._loop.time()
-        """When the worker last said anything; an instant of the event loop's clock."""
+        """When the worker last sent a message; an instant of the event loop's clock."""
         self.unanswered: deque[tuple[ControlRequest, asyncio.Future[ControlReply]]] = deque()
         self._listener = listener
         self._received = bytearray()
@@ -69,7 +69,7 @@ class WorkerChannel:
         self._loop.add_reader(sock, self._on_readable)
 
     def send(self, data: bytes) -> None:
-        """Send a line; a worker that has no room for it, or is gone, closes the channel."""
+        """Send a line. Closes the channel if the worker is gone or its buffer is full."""
         try:
             if self._sock.send(data) < len(data):
                 self.close("it does not read its channel")
@@ -78,8 +78,8 @@ class WorkerChannel:
         except OSError:
             self.close()
 
-    def ask(self, request: ControlRequest) -> "asyncio.Future[ControlReply] | None":
-        """Ask; None if the worker does not serve or has too many to answer. Cancelled when the channel closes."""
+    def request(self, request: ControlRequest) -> "asyncio.Future[ControlReply] | None":
+        """Send a request; None if the worker does not serve or has too many. Cancelled when the channel closes."""
         if not self.ready or len(self.unanswered) >= MAX_UNANSWERED:
             return None
         self.send(encode(request))
@@ -88,17 +88,17 @@ class WorkerChannel:
         reply: asyncio.Future[ControlReply] = self._loop.create_future()
         self.unanswered.append((request, reply))
         if len(self.unanswered) == 1:
-            self._listener.on_asked()
+            self._listener.on_request_sent()
         return reply
 
     def read_rest(self) -> None:
-        """Read what is left when the worker's process has ended: a process that it left behind may hold its end."""
+        """Read the rest after the worker's process has ended: a child of it may still hold the other end."""
         while not self.is_closed and self._on_readable():
             pass
         self.close()
 
     def close(self, reason: str = "") -> None:
-        """Close the channel: a worker without one ends by itself. Requests that it has not answered are cancelled."""
+        """Close the channel: a worker without one ends on its own. Unanswered requests are cancelled."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -118,7 +118,7 @@ class WorkerChannel:
         except OSError:
             data = b""
         if not data:
-            self.close()  # a worker that is killed in the middle of a reply leaves a part of a line
+            self.close()  # a worker that is killed while it replies leaves a partial line
             return False
         start = len(self._received)
         self._received += data
@@ -128,7 +128,7 @@ class WorkerChannel:
             for line in lines:
                 self._receive_line(line)
         elif start + len(data) > MAX_LINE_BYTES:
-            self.close("it sent a line without an end")
+            self.close("it sent a line without end")
         return True
 
     def _receive_line(self, line: bytes) -> None:
@@ -136,8 +136,8 @@ class WorkerChannel:
             return
         try:
             self._receive(decode_reply(line))
-        except Exception as error:  # noqa: BLE001 (whatever it is that a worker sends, it must not end its supervisor)
-            self.close(f"it sent what is no reply: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 (whatever a worker sends must not end its supervisor)
+            self.close(f"it sent an invalid reply: {type(error).__name__}: {error}")
 
     def _receive(self, reply: ControlReply) -> None:
         self.last_heard_at = self._loop.time()
@@ -146,14 +146,14 @@ class WorkerChannel:
             self._listener.on_serving()
             return
         if isinstance(reply, SnapshotReply | Exiting):
-            add(Snapshot(), reply.snapshot)  # raises for counts that are not of our shape
+            add(Snapshot(), reply.snapshot)  # raises for counts of another shape
             self.last = reply.snapshot
         if isinstance(reply, Exiting):
             return
         request, waiting = self.unanswered[0]
         if not isinstance(reply, (_REPLY_TO[type(request)], Failed)):
-            raise TypeError("another request was asked")
+            raise TypeError("not the reply to this request")
         self.unanswered.popleft()
-        if not waiting.done():  # what asked may have stopped waiting
+        if not waiting.done():  # the requester may have been cancelled
             waiting.set_result(reply)
-        self._listener.on_answered(all_requests=not self.unanswered)
+        self._listener.on_reply(all_requests=not self.unanswered)

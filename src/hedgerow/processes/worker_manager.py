@@ -1,4 +1,4 @@
-"""The worker processes: spawned, restarted, replaced one by one, killed. `supervision.py` decides; this carries out.
+"""The worker processes: spawned, restarted, replaced one by one, killed. `supervision.py` decides; this module acts.
 
 All of it is callbacks of the event loop, no task of which the end could pass unseen.
 """
@@ -19,9 +19,9 @@ from hedgerow.processes.accept_balancer import ConnectionCounts
 from hedgerow.processes.child_processes import ChildProcess, ChildProcesses, OutputTail
 from hedgerow.processes.control_channel import WorkerConfig
 from hedgerow.processes.supervision import Supervision
+from hedgerow.processes.systemd import READY, RELOADING, notify
 from hedgerow.processes.worker_channel import ChannelListener, WorkerChannel
 from hedgerow.processes.worker_state import Action, Kill, Report, Start, Terminate
-from hedgerow.service_manager import READY, RELOADING, notify
 from hedgerow.settings import Settings, Target
 from hedgerow.telemetry.snapshot import Snapshot, add
 
@@ -30,11 +30,11 @@ STANDARD_ERROR: Final = 2
 
 
 class StartupError(Exception):
-    """Nothing could be served; one line for people."""
+    """The gateway could not start; the message is one line."""
 
 
 class WorkerProcess(ChannelListener):
-    """One process of a worker: its channel, its last words, its end."""
+    """One process of a worker: its channel, its last output, its exit."""
 
     def __init__(self, manager: "WorkerManager", config: WorkerConfig, passed: Sequence[int]) -> None:
         """Start it. `passed` are descriptors: listening socket, counts, log. Raises whatever the system rejects."""
@@ -42,20 +42,20 @@ class WorkerProcess(ChannelListener):
         self._slot = config.slot
         listening, counts, log = passed
         with ExitStack() as on_failure:
-            ours, theirs = socket.socketpair()
-            on_failure.callback(ours.close)
-            with theirs:
+            own_end, worker_end = socket.socketpair()
+            on_failure.callback(own_end.close)
+            with worker_end:
                 self._tail = OutputTail()
                 on_failure.callback(self._tail.close)
                 try:
                     self._child: ChildProcess = manager.children.spawn(
-                        MODULE, (listening, theirs.fileno(), counts, log), self._on_exit,
-                        pass_fds=(listening, theirs.fileno(), counts, log), stderr=self._tail.writer,
+                        MODULE, (listening, worker_end.fileno(), counts, log), self._on_exit,
+                        pass_fds=(listening, worker_end.fileno(), counts, log), stderr=self._tail.writer,
                     )  # fmt: skip
                 finally:
                     self._tail.close_writer()
             on_failure.pop_all()
-        self.channel = WorkerChannel(ours, self)
+        self.channel = WorkerChannel(own_end, self)
         self._config = config
 
     def configure(self) -> None:
@@ -69,11 +69,13 @@ class WorkerProcess(ChannelListener):
     def on_serving(self) -> None:
         self._manager.do(self._manager.plan.serving(self._slot, monotonic()))
 
-    def on_asked(self) -> None:
-        self._manager.do(self._manager.plan.asked(self._slot, monotonic()))
+    def on_request_sent(self) -> None:
+        self._manager.do(self._manager.plan.request_sent(self._slot, monotonic()))
 
-    def on_answered(self, *, all_requests: bool) -> None:
-        self._manager.do(self._manager.plan.answered(self._slot, monotonic(), all_requests=all_requests))
+    def on_reply(self, *, all_requests: bool) -> None:
+        self._manager.do(
+            self._manager.plan.reply_received(self._slot, monotonic(), all_requests=all_requests)
+        )
 
     def on_closed(self, reason: str) -> None:
         self._manager.do(self._manager.plan.channel_closed(self._slot, reason, monotonic()))
@@ -92,10 +94,10 @@ class WorkerManager:
         self._log = log
         self.children = children
         self.plan = Supervision(settings.workers, settings.drain_ms / 1000, monotonic())
-        """What is to be done; each event is reported to it, and what it returns is passed to `do`."""
+        """Decides what to do: events are reported to it, and the actions that it returns are passed to `do`."""
         self._retired = Snapshot()
         self._processes: dict[int, WorkerProcess] = {}
-        self._board = ConnectionCounts.create(settings.workers + 1)
+        self._connection_counts = ConnectionCounts.create(settings.workers + 1)
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -106,43 +108,43 @@ class WorkerManager:
 
     @property
     def count(self) -> int:
-        """The number of workers, whether they serve or not."""
+        """Return the number of workers, serving or not."""
         return len(self.plan.workers)
 
     @property
     def draining(self) -> bool:
-        """The gateway stops."""
+        """Return whether the gateway is stopping."""
         return self.plan.is_stopping
 
     @property
     def channels(self) -> list[WorkerChannel]:
-        """The channels to all workers that have one."""
+        """Return the channels of all workers that have one."""
         return [process.channel for process in self._processes.values()]
 
     @property
     def serving(self) -> list[WorkerChannel]:
-        """The channels to the workers that serve."""
+        """Return the channels of the workers that serve."""
         return [channel for channel in self.channels if channel.ready]
 
     @property
     def retired(self) -> Snapshot:
-        """The counts of the workers that have ended."""
+        """Return the counts of the workers that have ended."""
         return add(self._retired, Snapshot(worker_restarts=self.plan.restarts))
 
     # -- events
 
     def start(self, sock: socket.socket, target: Target) -> None:
-        """Start all workers, unless the gateway stops already."""
+        """Start all workers, unless the gateway is stopping."""
         self._sock = sock
         self._target = target
         self.do(self.plan.start(monotonic()))
 
     def replace(self) -> None:
-        """SIGHUP: put a new process in the place of each worker, one after the other."""
+        """Replace the process of each worker, one after the other (SIGHUP)."""
         self.do(self.plan.hangup(monotonic()))
 
     def terminate(self) -> None:
-        """SIGTERM: let the workers drain (B13); a second one kills them."""
+        """Drain the workers (SIGTERM, B13); a second call kills them."""
         self.do(self.plan.terminate(monotonic()))
 
     async def wait_until_one_serves(self) -> None:
@@ -160,12 +162,12 @@ class WorkerManager:
         await self._wait_until(lambda: self.plan.has_ended)
 
     async def close(self) -> None:
-        """Kill what is left, and wait for it."""
+        """Kill the remaining workers, and wait until they are reaped."""
         self.do(self.plan.kill_all())
         await self.wait_until_ended()
         if self._timer is not None:
             self._timer.cancel()
-        self._board.close()
+        self._connection_counts.close()
         os.close(self._log_descriptor)
 
     async def _wait_until(self, holds: Callable[[], bool]) -> None:
@@ -173,10 +175,10 @@ class WorkerManager:
             self._changed.clear()
             await self._changed.wait()
 
-    # -- carrying out
+    # -- actions
 
     def do(self, actions: list[Action]) -> None:
-        """Carry out what was decided. The one place that starts and signals workers, and logs what became of them."""
+        """Perform the actions. The only place that starts and signals workers, and logs their ends."""
         for action in actions:
             match action:
                 case Report():
@@ -193,7 +195,7 @@ class WorkerManager:
         """Called before the end of a worker's process is reported to the plan; `last` are its last counts."""
         del self._processes[slot]
         self._retired = add(self._retired, last.without_gauges())
-        self._board.withdraw(slot)
+        self._connection_counts.withdraw(slot)
 
     def _signal(self, slot: int, number: signal.Signals) -> None:
         process = self._processes.get(slot)
@@ -202,10 +204,10 @@ class WorkerManager:
 
     def _spawn(self, slot: int) -> None:
         config = WorkerConfig(self._settings, self._target, self._settings.workers + 1, slot)
-        passed = (self._sock.fileno(), self._board.descriptor, self._log_descriptor)
+        passed = (self._sock.fileno(), self._connection_counts.descriptor, self._log_descriptor)
         try:
             process = WorkerProcess(self, config, passed)
-        except Exception as error:  # noqa: BLE001 (whatever the system rejects, it is tried again)
+        except Exception as error:  # noqa: BLE001 (whatever the system rejects, the start is retried)
             text = f"{type(error).__name__}: {error}"
             self.do(self.plan.start_failed(slot, text, monotonic()))
         else:
@@ -227,5 +229,5 @@ class WorkerManager:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.children.reap()  # whatever became of a SIGCHLD
+        self.children.reap()  # in case a SIGCHLD was lost
         self.do(self.plan.tick(monotonic()))

@@ -1,4 +1,4 @@
-"""One worker as a state machine: what is wanted of it, what its process does, when something must be done.
+"""One worker as a state machine: its desired state, its actual state, and when to act.
 
 Pure, as is `supervision.py`, which decides about all of them.
 """
@@ -9,26 +9,26 @@ from math import inf
 from typing import Final, Literal, TypeAlias
 
 RESTART_BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
-"""Waits before a worker is started again, by its failures in a row; so it starts at most four times in a second."""
+"""Delays before a worker is restarted, by its consecutive failures; so it starts at most four times in a second."""
 STABLE_S: Final = 10.0
-"""A worker that ran longer than this has not failed in a row with what was before."""
+"""The failures of a worker that ran longer than this are not consecutive."""
 STARTUP_KILL_S: Final = 20.0
-"""A worker that does not serve this long after its start hangs. A start takes 0.3 s of CPU, of which a container with
-a tenth of a core has too little for 3 s."""
+"""A worker that does not serve this long after its start is killed. A start takes 0.3 s of CPU; a container with a
+tenth of a core needs 3 s for that."""
 
 
 class Wanted(Enum):
-    """What a worker is wanted to do."""
+    """The desired state of a worker."""
 
     RUN = auto()
     RETIRE = auto()
-    """Another has taken over."""
+    """Another worker has taken over."""
     STOP = auto()
     """The gateway stops."""
 
 
 class State(Enum):
-    """What a worker does."""
+    """The actual state of a worker."""
 
     STARTING = auto()
     SERVING = auto()
@@ -73,10 +73,10 @@ Action: TypeAlias = Start | Terminate | Kill | Report
 
 @dataclass(slots=True)
 class WorkerState:
-    """One worker: what is wanted of it, what its process does, and when something must be done."""
+    """One worker: its desired state, its actual state, and when to act."""
 
     slot: int
-    """Its number among the connection counts. No two workers have the same one at a time."""
+    """The index of its connection count. No two workers have the same one at a time."""
     due_at: float = inf
     """GONE: when to start it. Else when to kill it."""
     generation: int = 0
@@ -85,11 +85,11 @@ class WorkerState:
     state: State = State.GONE
     started_at: float = 0.0
     failures: int = 0
-    """In a row: starts that failed, and deaths."""
+    """Consecutive failed starts and deaths."""
     has_served: bool = False
-    """Its process has."""
+    """Whether its process has served."""
     fault: str = ""
-    """Why the supervisor ends it, if it does."""
+    """Why the supervisor kills it, if it does."""
 
     def start(self, generation: int, now: float) -> Start:
         """GONE -> STARTING."""
@@ -98,7 +98,7 @@ class WorkerState:
         return Start(self.slot)
 
     def drain(self, kill_at: float) -> list[Action]:
-        """Ask it to end: STARTING or SERVING -> DRAINING, by SIGTERM; one that drains has been asked."""
+        """Send SIGTERM: STARTING or SERVING -> DRAINING; one that drains has got it already."""
         if self.state is State.DRAINING:
             self.due_at = min(self.due_at, kill_at)
         if self.state not in (State.STARTING, State.SERVING):
@@ -107,12 +107,12 @@ class WorkerState:
         return [Terminate(self.slot)]
 
     def kill(self, fault: str) -> list[Action]:
-        """Have it end now, and log why. Its state changes once it has."""
+        """Kill it, and log why. Its state changes when it has exited."""
         self.fault, self.due_at = fault, inf
         return [Report("error", "worker unresponsive", {"reason": fault}), Kill(self.slot)]
 
     def failed(self, now: float) -> float:
-        """Note a failure; return how long to wait until it is started again, in seconds."""
+        """Count a failure; return the delay of the next start in seconds."""
         is_stable = self.has_served and now - self.started_at > STABLE_S
         self.failures = 1 if is_stable else self.failures + 1
         self.state = State.GONE

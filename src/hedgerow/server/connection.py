@@ -39,7 +39,7 @@ class ClientConnection(EventHandler):
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, sock: socket.socket) -> None:
-        """Raises OSError if the socket, which is the caller's then, cannot be watched."""
+        """Raises OSError if the socket cannot be watched; the listener closes it then."""
         self._context = context
         self._stream = Stream(context.loop, sock)
         self._stream.owner = self
@@ -53,7 +53,7 @@ class ClientConnection(EventHandler):
         self._backs_off_until = 0.0
         """A request was rejected: nothing is read or answered until this instant; 0 once that is over."""
         self._backing_off = False
-        """The client has asked again before that: its socket is not read, and there is a deadline."""
+        """The client has sent another request before that: its socket is not read, and there is a deadline."""
         self._yielding = False
         """`REQUESTS_PER_STEP` were answered: no further one is, whatever comes, before the others had their turn."""
         self._processing = False
@@ -87,7 +87,7 @@ class ClientConnection(EventHandler):
             self._on_eof()
 
     def on_deadline(self) -> None:
-        """Go on after backpressure, or after the other connections had their turn."""
+        """Continue after backpressure, or after the other connections were served."""
         if not self._stream.closed:
             self._yielding = False
             if self._context.loop.clock() >= self._backs_off_until:
@@ -118,7 +118,7 @@ class ClientConnection(EventHandler):
         self._context.timeouts.write_blocked(self, loop.clock())
 
     def on_flushed(self) -> None:
-        """Go on: the client has read what it was sent."""
+        """Called when all that was written has been sent."""
         if self._eof:
             self.abort()
             return
@@ -300,14 +300,14 @@ class ClientConnection(EventHandler):
             self._process()
 
     def _back_off(self, now: float) -> None:
-        """Have the client wait. One that does not ask again within the time costs nothing: no call, no deadline."""
+        """Delay the client's next request. A client that sends none meanwhile costs nothing: no call, no deadline."""
         self._backs_off_until = now + self._context.limits.backpressure_s
         self._become_idle()
         if self._reader.holds_requests:
             self._wait_for_backpressure()
 
     def _asks_too_soon(self) -> bool:
-        """Called when something has come since a rejection. Return whether it is to stay unread for now."""
+        """Called when data has arrived after a rejection. Return whether it stays in the socket buffer for now."""
         if self._context.loop.clock() < self._backs_off_until:
             self._wait_for_backpressure()
             return True

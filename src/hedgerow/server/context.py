@@ -37,7 +37,7 @@ class ServerContext:
         self.loop = loop
         self.next_id = next_id
         self.on_rejected = on_rejected
-        """Called with code and reason of each response that the handler was not asked for."""
+        """Called with code and reason of each response that did not come from the handler."""
         self.on_closed = on_closed
         """Called when a connection is closed."""
         self.connections: set[ClientConnection] = set()

@@ -20,8 +20,8 @@ ACCEPT_YIELD_S: Final = 0.001
 MAX_ACCEPT_YIELDS: Final = 4
 """Then it takes what no other worker has taken: they may be busy, or stopped."""
 OVERFLOW_CONNECTIONS: Final = 64
-"""Connections beyond the limit that were answered 503 before their request came, and linger; `DescriptorBudget.RESERVE`
-has room for them. When there are as many, the kernel keeps the others waiting, for a moment."""
+"""Connections beyond the limit that got a 503 before their request arrived, and are in their lingering close;
+`DescriptorBudget.RESERVE` has room for them. If there are this many, others wait in the kernel's queue for a moment."""
 ACCEPT_PAUSE_S: Final = 0.05
 """How long nothing is accepted when there is no room even for an answer, or the kernel has no descriptor for us."""
 
@@ -90,7 +90,7 @@ class Listener(EventHandler):
             self._watch()
 
     def abort(self) -> None:
-        """Go on after an internal error, which has ended one connection at most."""
+        """Continue after an internal error, which has ended at most one connection."""
         self._pause(ACCEPT_PAUSE_S)
 
     def accept_all(self) -> None:
@@ -118,7 +118,7 @@ class Listener(EventHandler):
         context = self._context
         beyond = len(context.connections) - self._max_clients
         if beyond >= OVERFLOW_CONNECTIONS:
-            # The next one that is rejected must not wait for the second that each of them may linger.
+            # The next one that is rejected must not wait for the second that each lingering close may take.
             context.timeouts.end_lingering(context.loop.clock(), ACCEPT_PAUSE_S)
             self._pause(ACCEPT_PAUSE_S)
             return False

@@ -115,8 +115,8 @@ class RequestParser:
                 self._parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as stopped:
-                # llhttp stops behind a request that offers an upgrade. The offer is ignored (RFC 9110 section 7.8),
-                # and the bytes behind it are the next request; but no request follows a CONNECT.
+                # llhttp stops after a request that offers an upgrade. The offer is ignored (RFC 9110 section 7.8),
+                # and the bytes after it are the next request; but no request follows a CONNECT.
                 offset: int = stopped.args[0]
                 data = b"" if self._parser.get_method() == b"CONNECT" else data[offset:]
             except httptools.HttpParserCallbackError as error:

@@ -23,7 +23,7 @@ class RequestReader:
         self.held_bytes = 0
         """The length of what is not parsed yet."""
         self.rejected: RequestRejected | None = None
-        """What the parser said of the bytes behind the pipeline."""
+        """How the parser rejected the bytes after the pipeline."""
         self._first_read = True
 
     def resumed(self) -> None:
@@ -51,7 +51,7 @@ class RequestReader:
         return self._parser.partial
 
     def parse(self) -> None:
-        """Parse a bounded piece of what is held: it goes to `pipeline`, or `rejected` says why not."""
+        """Parse a bounded chunk of the buffer into `pipeline`; `rejected` is set if it is malformed."""
         data, arrived_at = self._unparsed[0]
         size = self._context.limits.parse_chunk_bytes
         if len(data) > size:

@@ -1,4 +1,4 @@
-"""The decision not to serve a request, with what its response says."""
+"""The decision not to serve a request, with the content of its response."""
 
 from http import HTTPStatus
 from typing import Final

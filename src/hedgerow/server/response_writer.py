@@ -30,7 +30,7 @@ def serialize_response(
     """Return a whole response message. `connection` is the Connection header line, or empty.
 
     `arrived_at` and `now` are both instants of the gateway's clock, and their difference is the `total` of
-    Server-Timing: no caller has to compute a duration. A connection rejected before anything was read arrived when
+    Server-Timing: no handler has to compute a duration. A connection rejected before anything was read arrived when
     it was accepted. A response to HEAD has no body, but the length that GET would have.
     """
     tenths = int((now - arrived_at) * 10_000 + 0.5)  # of a millisecond: mypyc leaves %.1f to Python

@@ -31,7 +31,7 @@ class HttpServer(EventHandler):
         on_rejected: Callable[[str, str], None],
         balancer: AcceptBalancer | None = None,
     ) -> None:
-        """`on_rejected` is called with code and reason of each response that the handler was not asked for."""
+        """`on_rejected` is called with code and reason of each response that did not come from the handler."""
         self._loop = loop
         self._context = ServerContext(
             handler,

@@ -25,7 +25,7 @@ C = TypeVar("C", bound=TimedConnection)
 
 
 class ConnectionTimeouts:
-    """The connections of one server whose time runs. Pure: instants come from the caller."""
+    """The connections of one server that have a timeout running. Pure: instants are passed in."""
 
     __slots__ = ("_heads", "_limits", "_lingering", "_write_blocked")
 

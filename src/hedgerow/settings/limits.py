@@ -7,14 +7,14 @@ from hedgerow.settings.errors import InvalidSetting
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """What one client may cost us."""
+    """Limits of one client."""
 
     max_head_bytes: int = 8 * 1024
     """A request line and its headers; the usual bound of web servers (nginx: 8 KiB). More: 414 or 431."""
     max_headers: int = 100
     """Header lines of one request: each costs a callback. More: 431."""
     head_timeout_s: float = 5.0
-    """From the first byte of a head to its last, however they trickle: a slow head holds a descriptor."""
+    """From the first byte of a request head to its last: a slow head (Slowloris) holds a descriptor."""
     idle_timeout_s: float = 75.0
     """A connection without a request; longer than the 60 s after which common load balancers drop theirs."""
     write_timeout_s: float = 5.0
@@ -29,19 +29,19 @@ class ClientLimits:
     parse_chunk_bytes: int = 2 * 1024
     """Bytes parsed at a time, so that one read holds at most 80 pipelined requests, not 10 000."""
     backpressure_s: float = 0.075
-    """The connection of a request that was rejected for want of capacity is not read for this time: a client that asks
-    again at once asks 13 times a second, not as often as it can be rejected (600 were rejected 48 000 times a second).
-    What it sends meanwhile is dated by the kernel, so its time runs."""
+    """After a request was rejected for lack of capacity, its connection is not read for this time. So a client that
+    retries at once sends 13 requests per second, not as many as can be rejected (600 clients were rejected 48 000 times
+    a second). The kernel records when data arrives, so the deadline of a waiting request counts from then."""
     linger_s: float = 1.0
-    """After the last response we read on for this long before closing: closing with unread bytes sends RST, which may
-    take the response from the client (RFC 9112 section 9.6)."""
+    """After the last response the connection is read for this long before it is closed: closing with unread bytes sends
+    RST, which may take the response from the client (RFC 9112 section 9.6)."""
     listen_backlog: int = 4096
-    """Connections that the kernel keeps for us between two iterations of the loop."""
+    """Connections that the kernel queues between two iterations of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamLimits:
-    """What the upstream may cost us."""
+    """Limits of the upstream."""
 
     max_body_bytes: int = 64 * 1024
     """The contract's bound; the reference upstream's payload has 12 bytes."""
@@ -59,11 +59,11 @@ class UpstreamLimits:
     idle_timeout_s: float = 50.0
     """A pooled connection unused for longer is closed; below the 60 s to 75 s after which servers close theirs."""
     max_connection_age_s: float = 300.0
-    """A pooled connection older than this is closed: where the upstream moves behind a balancer, we follow."""
+    """A pooled connection older than this is closed: so changes behind a load balancer are followed."""
     stale_retry_window_s: float = 0.05
-    """A reused connection that dies within this time of being written to, before any byte of an answer, has lost
-    a race with the upstream's idle close: sent again on a new connection. Later than that the upstream may have
-    worked on it (RFC 9110 section 9.2.2 would allow a retry; our promise of three requests would not)."""
+    """A reused connection that dies within this time of being written to, before any byte of an answer, was stale,
+    closed by the upstream as idle: the attempt is retried once on a new connection. Later the upstream may have worked
+    on it (RFC 9110 section 9.2.2 would allow a retry; the limit of three requests would not)."""
 
 
 @dataclass(frozen=True, slots=True)

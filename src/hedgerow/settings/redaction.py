@@ -43,9 +43,9 @@ def redacted_text(text: str) -> str:
 
 
 def _redacted_word(word: str) -> str:
-    return redacted_url(word) if any(mark in word for mark in ("://", "@", "?")) else word
+    return redacted_url(word) if any(part in word for part in ("://", "@", "?")) else word
 
 
 def _without_value(part: re.Match[str]) -> str:
-    name, mark, _ = part[0].partition("=")
-    return f"{name}={REDACTED}" if mark else REDACTED
+    name, equals, _ = part[0].partition("=")
+    return f"{name}={REDACTED}" if equals else REDACTED

@@ -1,6 +1,6 @@
 """Every setting: its type, its bounds, its default and its meaning.
 
-Flags, variables, the file, `--help` and the table in the README are all made from `Settings`.
+Flags, variables, the file, `--help` and the table of docs/reference/configuration.md are all made from `Settings`.
 """
 
 import re
@@ -23,16 +23,16 @@ AUTO: Final = "auto"
 
 
 class LoserPolicy(StrEnum):
-    """What becomes of an attempt whose race is over."""
+    """What is done with losers: attempts whose race is over."""
 
     DRAIN = "drain"
-    """It runs on for `loser_grace_s`, so that its connection can be used again."""
+    """It continues for up to `loser_grace_s`, so that its connection can be used again."""
     CANCEL = "cancel"
     """Its connection is closed at once."""
 
 
 class LogFormat(StrEnum):
-    """How log lines look."""
+    """The format of log lines."""
 
     AUTO = "auto"
     """`console` on a terminal, `json` elsewhere."""
@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=256,
-            description="processes; `auto`: as many as CPUs we may use, by affinity and by quota (control groups v2)",
+            description="processes; `auto`: as many as usable CPUs, by affinity and by quota (control groups v2)",
             extra={"auto": True},
         ),
     ] = 1
@@ -128,7 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         LoserPolicy,
         Meta(description="read losing attempts to their end, to use their connections again, or cut them"),
     ] = LoserPolicy.DRAIN
-    loser_grace_ms: Annotated[SpanOrNone, Meta(description="how long a loser may run on")] = 1_000
+    loser_grace_ms: Annotated[SpanOrNone, Meta(description="how long a loser may continue")] = 1_000
     max_in_flight: (
         Annotated[
             int,

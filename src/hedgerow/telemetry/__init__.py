@@ -1,1 +1,1 @@
-"""What the gateway tells about itself: counts, metrics, logs."""
+"""Counts, metrics and logs."""

@@ -1,4 +1,4 @@
-"""Observations while they are counted: what `snapshot.Histogram` and `snapshot.Lag` are made of.
+"""Observations while they are counted: what `snapshot.Histogram` and `snapshot.LagHistogram` are made of.
 
 A module of its own, for each request counts some here: this can be compiled, classes of msgspec's cannot.
 """

@@ -1,7 +1,7 @@
 """Log lines: JSON for machines, a readable line on a terminal; UTC, on stderr.
 
-Logging never waits. A thread writes the lines, and if nobody reads them, or the disk is full, the gateway goes on
-and counts what it drops. And a flood of the same line is told as a few of them and a number.
+Logging never blocks. A thread writes the lines; if they are not read, or the disk is full, lines are dropped and
+counted. Repeated events are rate-limited: ten per second, then one line with a `suppressed` count.
 """
 
 import logging
@@ -23,45 +23,45 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from hedgerow.settings import LogFormat
 
 MAX_WAITING_LINES = 1_000
-"""Lines that wait to be written; more are dropped. A pipe that nobody reads holds 64 KiB besides."""
+"""Lines that wait to be written; more are dropped. A pipe that is not read holds 64 KiB more."""
 MAX_LINE_CHARACTERS = 32 * 1024
-"""Of one line: the stack of a bug has about 4 KiB. So what waits has 32 MiB at the most, and 300 KiB usually."""
+"""Of one line: a stack trace has about 4 KiB. So waiting lines take at most 32 MiB, usually 300 KiB."""
 ALIKE_PER_S = 10
-"""Lines of one event, and one code, that are written in a second; of the others only the number."""
+"""Lines of one event and one code that are written per second; the others are only counted."""
 MAX_KINDS = 100
-"""Events, by code, that are counted apart within a second: libraries may log any number of different texts."""
+"""Events, by code, that are counted separately per second: libraries may log any number of different texts."""
 MAX_KIND_CHARACTERS = 100
-"""Of an event, to tell it from others."""
+"""Of an event, to distinguish it from others."""
 OTHER_KINDS = "other events"
 FLUSH_S = 0.5
-"""How long the end of a process waits for its last lines to be written."""
+"""How long a process that ends waits for its last lines to be written."""
 
-_UNGATED = "ungated"
+_UNLIMITED = "unlimited"
 
 
-class Sink:
-    """Writes lines to a descriptor by a thread of its own, which begins with the first of them."""
+class LineWriter:
+    """Writes lines to a descriptor from its own thread, which starts with the first line."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._waiting: Queue[str] = Queue(MAX_WAITING_LINES)
         self._thread: Thread | None = None
-        self._refused = 0
+        self._rejected = 0
         self._unwritten = 0
         self._works = True
 
     @property
     def dropped(self) -> int:
-        """Tell how many lines were lost: no room to wait, or the descriptor would not have them."""
-        return self._refused + self._unwritten
+        """Return the number of dropped lines: the queue was full, or writing failed."""
+        return self._rejected + self._unwritten
 
     @property
-    def caught_up(self) -> bool:
-        """Tell whether all lines are written, the last one with success."""
+    def is_idle(self) -> bool:
+        """Return whether all lines are written, the last one successfully."""
         return self._works and not self._waiting.unfinished_tasks
 
     def write(self, line: str) -> None:
-        """Have a line written, or drop it. Never waits and never raises."""
+        """Queue a line, or drop it. Never blocks and never raises."""
         try:
             self._start_thread()
             self._waiting.put_nowait(line[:MAX_LINE_CHARACTERS])
@@ -70,17 +70,17 @@ class Sink:
             RuntimeError,
             MemoryError,
         ):  # no room, or no thread to be had: the next line tries again
-            self._refused += 1
+            self._rejected += 1
 
     def _start_thread(self) -> None:
-        """Start the thread with the first line, and again should it have ended."""
+        """Start the thread with the first line, or if it has ended."""
         if self._thread is None or not self._thread.is_alive():
             thread = Thread(target=self._run, name="log", daemon=True)
             thread.start()
             self._thread = thread
 
     def flush(self, timeout_s: float = FLUSH_S) -> None:
-        """Wait until all lines are written, or dropped; for `timeout_s` at the most."""
+        """Wait until all lines are written or dropped, for at most `timeout_s`."""
         with self._waiting.all_tasks_done:
             self._waiting.all_tasks_done.wait_for(lambda: not self._waiting.unfinished_tasks, timeout_s)
 
@@ -90,18 +90,18 @@ class Sink:
             try:
                 self._write((line + "\n").encode(errors="backslashreplace"))
                 self._works = True
-            except Exception:  # noqa: BLE001 (a full disk, a reader that has gone, no memory: the next line may go)
+            except Exception:  # noqa: BLE001 (a full disk, a closed pipe, no memory: the next line may succeed)
                 self._works = False
                 self._unwritten += 1
             finally:
                 self._waiting.task_done()
 
     def _write(self, data: bytes) -> None:
-        """Write one line by one call where possible, so that lines of several processes do not mix."""
+        """Write one line in one call where possible, so that lines of several processes do not interleave."""
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
-            except BlockingIOError:  # somebody who shares our stderr has made it non-blocking
+            except BlockingIOError:  # a process that shares stderr has made it non-blocking
                 poll = select.poll()
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll()
@@ -114,18 +114,18 @@ class _Window:
     ends_at: float
     level: str
     written: int = 0
-    held_back: int = 0
+    suppressed: int = 0
 
 
-class Gate:
-    """A processor that holds back what floods the log, and tells how much that was."""
+class RateLimiter:
+    """A structlog processor that limits the rate of each event, and counts suppressed lines."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._windows: dict[tuple[str, str], _Window] = {}
 
     def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
-        if event.pop(_UNGATED, False):
+        if event.pop(_UNLIMITED, False):
             return event
         now = self._clock()
         kind = str(event.get("event"))[:MAX_KIND_CHARACTERS], str(event.get("code", ""))
@@ -134,35 +134,35 @@ class Gate:
         window = self._windows.get(kind)
         if window is None:
             window = self._windows[kind] = _Window(now + 1.0, level)
-        elif window.ends_at <= now:  # and was not reported yet: what was held back is kept until it is
+        elif window.ends_at <= now:  # not reported yet: the suppressed lines are kept until then
             window.ends_at, window.written = now + 1.0, 0
         if window.written < ALIKE_PER_S:
             window.written += 1
             return event
-        window.held_back += 1
+        window.suppressed += 1
         raise structlog.DropEvent
 
-    def over(self, *, at_the_end: bool = False) -> list[tuple[str, str, _Window]]:
-        """Take the windows that are over, or all; those in which lines were held back are to be told."""
+    def pop_ended(self, *, at_the_end: bool = False) -> list[tuple[str, str, _Window]]:
+        """Remove the windows that have ended, or all; return those with suppressed lines."""
         now = inf if at_the_end else self._clock()
         ended = [(event, code) for (event, code), window in self._windows.items() if window.ends_at <= now]
         windows = [(event, code, self._windows.pop((event, code))) for event, code in ended]
-        return [(event, code, window) for event, code, window in windows if window.held_back]
+        return [(event, code, window) for event, code, window in windows if window.suppressed]
 
 
 class Logs:
     """The log of one process."""
 
     def __init__(self, log_format: LogFormat, level: str, descriptor: int = 2) -> None:
-        """`level` is one of logging's own names, in any case."""
-        self._sink = Sink(descriptor)
-        self._gate = Gate()
-        self._told_dropped = 0
+        """`level` is a level name of `logging`, in upper or lower case."""
+        self._sink = LineWriter(descriptor)
+        self._limiter = RateLimiter()
+        self._reported_dropped = 0
         terminal = os.isatty(descriptor)
         as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not terminal)
-        self._unmade = 0
+        self._unformatted = 0
         processors: list[Processor] = [
-            self._gate,
+            self._limiter,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *(
@@ -177,11 +177,11 @@ class Logs:
 
     @property
     def dropped(self) -> int:
-        """Return how many lines were lost."""
-        return self._sink.dropped + self._unmade
+        """Return the number of dropped lines."""
+        return self._sink.dropped + self._unformatted
 
     def _make_line(self, logger: WrappedLogger, level: str, event: EventDict) -> Any:
-        """Run the processors. Whatever they raise costs the line, never the request that it is about."""
+        """Run the processors. An exception costs the line, never the request that it is about."""
         line: Any = event
         try:
             for processor in self._processors:
@@ -189,51 +189,51 @@ class Logs:
         except structlog.DropEvent:
             raise
         except Exception:  # noqa: BLE001 (a value whose `repr` raises, no memory)
-            self._unmade += 1
+            self._unformatted += 1
             raise structlog.DropEvent from None
         return line
 
     def summarise(self, *, at_the_end: bool = False) -> None:
-        """Tell how many lines were held back, or lost; whoever owns the log calls this about once a second."""
-        lost = self.dropped - self._told_dropped
-        if lost and self._sink.caught_up:
-            self._told_dropped += lost
-            self.log.warning("log lines dropped", lines=lost)
-        for event, code, window in self._gate.over(at_the_end=at_the_end):
+        """Log how many lines were suppressed or dropped. Called about once a second."""
+        dropped = self.dropped - self._reported_dropped
+        if dropped and self._sink.is_idle:
+            self._reported_dropped += dropped
+            self.log.warning("log lines dropped", lines=dropped)
+        for event, code, window in self._limiter.pop_ended(at_the_end=at_the_end):
             fields = {"code": code} if code else {}
             write = getattr(self.log, window.level)
-            write(event, **fields, suppressed=window.held_back, **{_UNGATED: True})
+            write(event, **fields, suppressed=window.suppressed, **{_UNLIMITED: True})
 
     def close(self) -> None:
-        """Write what waits, for a moment; then the process may end."""
+        """Write the waiting lines, for at most `FLUSH_S`; then the process may end."""
         self.summarise(at_the_end=True)
         self._sink.flush()
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until what was logged is written."""
+        """Wait until the waiting lines are written, for at most `timeout_s`."""
         self._sink.flush(timeout_s)
 
     def catch_all(self) -> None:
-        """Have what libraries log by `logging`, asyncio above all, written in the same way."""
+        """Also write what libraries log with `logging`, and uncaught exceptions."""
         logging.basicConfig(handlers=[_FromLogging(self.log)], level=logging.WARNING, force=True)
-        sys.excepthook = self._last_words
+        sys.excepthook = self._log_uncaught
 
-    def _last_words(
+    def _log_uncaught(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        self.log.critical("a bug ends the process", exc_info=(kind, error, trace))
+        self.log.critical("unhandled exception ends the process", exc_info=(kind, error, trace))
         self.close()
 
 
-def ungated(log: FilteringBoundLogger) -> FilteringBoundLogger:
-    """Have each line written, however many there are: for those that somebody has asked for one by one."""
-    return log.bind(**{_UNGATED: True})
+def unlimited(log: FilteringBoundLogger) -> FilteringBoundLogger:
+    """Return a logger without rate limit: for the access log, which has a line for each request."""
+    return log.bind(**{_UNLIMITED: True})
 
 
 class _Lines:
-    """What structlog wraps: each of its methods writes a line."""
+    """The logger that structlog wraps: each of its methods writes a line."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: LineWriter) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.exception = sink.write
 
 

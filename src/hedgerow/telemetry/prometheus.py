@@ -1,6 +1,6 @@
-"""The counts in Prometheus' own words. Names and labels are part of the contract with whoever alerts on them.
+"""The counts in Prometheus' exposition format. Metric names and labels are a contract: dashboards and alerts use them.
 
-Label values that can come are told from the start, as 0: `rate()` does not see a series' first step from nothing.
+Each label value that can occur is exposed from the start, as 0: `rate()` does not see the first step of a new series.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from hedgerow import __version__
 from hedgerow.core.outcomes import FailureReason
-from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, Lag, Snapshot
+from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, LagHistogram, Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0.encode()
 
@@ -28,7 +28,7 @@ _REQUESTS = (
 _FIRST_ATTEMPTS = ("success", "all_failed", "out_of_time", UNKNOWN)
 _HEDGES = ("fired", "won", "rescued", "suppressed")
 _SPANS = ("exported", "failed", "dropped")
-_SHED = ("in_flight", "load", "connections")
+_SHED = ("in_flight", "rate_limit", "connections")
 
 
 def render(snapshot: Snapshot) -> bytes:
@@ -55,16 +55,16 @@ class _Collector(Collector):
         snap = self._snapshot
         yield _counters(
             "hedgerow_requests",
-            "Requests by what their caller got: success; all_failed (502) and out_of_time (504) are the upstream's"
-            " doing; overloaded (503) and internal (500) are ours; abandoned: the caller left; the rest were refused"
-            " for what they asked",
+            "Requests by what their client got: success; all_failed (502) and out_of_time (504) are caused by the"
+            " upstream; overloaded (503) and internal (500) by the gateway; abandoned: the client disconnected; the"
+            " others are invalid requests, which were rejected",
             "outcome",
             snap.requests,
             _REQUESTS,
         )
         yield _histograms(
             "hedgerow_request_duration_seconds",
-            "From the arrival of an admitted request to its answer: what callers waited, with hedging",
+            "Time from the arrival of an admitted request to its response, with hedging",
             snap.request_duration,
         )
         yield GaugeMetricFamily(
@@ -72,23 +72,25 @@ class _Collector(Collector):
         )
         yield _counters(
             "hedgerow_shed",
-            "Requests rejected with 503, after a quarter of their timeout at most: in_flight and connections (no"
-            " descriptor for more); load (too little CPU)",
+            "Requests rejected with 503, after at most a quarter of their timeout: in_flight and connections (no"
+            " descriptor for more); rate_limit (too little CPU)",
             "reason",
             snap.shed,
             _SHED,
         )
         yield CounterMetricFamily(
             "hedgerow_client_disconnects",
-            "Callers who left before their answer, perhaps because they give up sooner than their timeout says",
+            "Clients that disconnected before their response, perhaps because they give up before their timeout",
             snap.client_disconnects,
         )
         yield CounterMetricFamily(
-            "hedgerow_bugs", "Requests that a bug of the gateway's ended; its stack is in the log", snap.bugs
+            "hedgerow_internal_errors",
+            "Internal errors of the gateway, most of them answered with 500; the stack trace is in the log",
+            snap.internal_errors,
         )
         yield CounterMetricFamily(
             "hedgerow_log_lines_dropped",
-            "Log lines that were lost because nobody reads the log, or its disk is full",
+            "Log lines that were dropped because the log is not read, or its disk is full",
             snap.log_lines_dropped,
         )
 
@@ -96,8 +98,8 @@ class _Collector(Collector):
         snap = self._snapshot
         attempts = CounterMetricFamily(
             "hedgerow_attempts",
-            "Requests to the upstream that have ended, losers too, by number (1: first, 2 and up: hedges) and"
-            " outcome (success or why it failed; timeout: we gave up on it, because its race was over)",
+            "Requests to the upstream that have ended, losers included, by number (1: first, 2 and up: hedges) and"
+            " outcome (success or the reason of the failure; timeout: cancelled because its race was over)",
             labels=("attempt", "outcome"),
         )
         for number, by_outcome in sorted(snap.attempts.items()):
@@ -106,7 +108,7 @@ class _Collector(Collector):
         yield attempts
         yield _histograms(
             "hedgerow_attempt_duration_seconds",
-            "From an attempt's launch to its end, losers too: how fast the upstream itself is",
+            "Time from the start of an attempt to its end, losers included: the latency of the upstream itself",
             snap.attempt_duration,
         )
 
@@ -114,16 +116,16 @@ class _Collector(Collector):
         by_outcome = self._snapshot.first_attempt_duration
         yield _counters(
             "hedgerow_first_attempt",
-            "What callers would have got WITHOUT hedging, to be set against hedgerow_requests_total: first attempts"
-            " by their own end, also when it came after the answer; unknown: cut off before it could be known",
+            "What clients would have got WITHOUT hedging, to be compared with hedgerow_requests_total: first attempts"
+            " by their own outcome, even after the response; unknown: cancelled before the outcome was known",
             "outcome",
             {outcome: histogram.count for outcome, histogram in by_outcome.items()},
             _FIRST_ATTEMPTS,
         )
         yield _histograms(
             "hedgerow_first_attempt_duration_seconds",
-            "What callers would have waited WITHOUT hedging, to be set against hedgerow_request_duration_seconds:"
-            " from a first attempt's launch to its own end",
+            "How long clients would have waited WITHOUT hedging, to be compared with"
+            " hedgerow_request_duration_seconds: from the start of a first attempt to its own end",
             by_outcome,
         )
 
@@ -131,15 +133,15 @@ class _Collector(Collector):
         snap = self._snapshot
         yield _counters(
             "hedgerow_hedges",
-            "Hedges: fired (sent, and ended by now), won (gave the answer), rescued (gave it after the first attempt"
-            " had failed), suppressed (not sent: the caller's timeout left no time for it)",
+            "Hedges: fired (sent, counted when they end), won (gave the response), rescued (gave it after the first"
+            " attempt had failed), suppressed (not sent: the client's timeout left no time for it)",
             "event",
             snap.hedges,
             _HEDGES,
         )
         yield CounterMetricFamily(
             "hedgerow_wasted_seconds",
-            "Time that the upstream worked on attempts whose race was over: the price of hedging",
+            "Time that the upstream spent on losers: the cost of hedging",
             snap.wasted_s,
         )
 
@@ -147,60 +149,61 @@ class _Collector(Collector):
         snap = self._snapshot
         connections = GaugeMetricFamily(
             "hedgerow_upstream_connections",
-            "Connections to the upstream: connecting, active, idle; loser counts those that carry a loser once more",
+            "Connections to the upstream: connecting, active, idle; loser counts those of the first two whose attempt"
+            " is a loser",
             labels=("state",),
         )
-        for state, standing in sorted(snap.upstream_connections.items()):
-            connections.add_metric((state,), standing)
+        for state, number in sorted(snap.upstream_connections.items()):
+            connections.add_metric((state,), number)
         yield connections
         yield CounterMetricFamily(
             "hedgerow_upstream_reused_connection_retries",
-            "Attempts sent again because the upstream had just closed their pooled connection; many: its idle timeout"
-            " is shorter than ours",
+            "Attempts retried once because the upstream had just closed their pooled connection; many of them mean"
+            " that its idle timeout is shorter than the gateway's",
             snap.reused_connection_retries,
         )
         yield GaugeMetricFamily(
-            "hedgerow_client_connections", "Callers' connections to the main port", snap.client_connections
+            "hedgerow_client_connections", "Client connections to the main port", snap.client_connections
         )
         yield _lag(
             "hedgerow_deadline_overshoot_seconds",
-            "How long after the end of its timeout a request was answered; in time counts as 0",
+            "How long after its deadline a request was answered; in time counts as 0",
             snap.overshoot,
         )
         yield _lag(
             "hedgerow_event_loop_lag_seconds",
-            "Length of the event loop's turns: how long what has come may wait to be looked at",
+            "Duration of event loop iterations: how long received data may wait until it is read",
             snap.lag,
         )
         yield GaugeMetricFamily(
             "hedgerow_requests_in_flight_limit",
-            "How many requests may be in flight; more would be short of descriptors",
+            "Limit of requests in flight, set by file descriptors",
             snap.max_in_flight,
         )
         yield GaugeMetricFamily(
-            "hedgerow_paced_workers",
-            "Workers that are or lately were short of CPU, and let requests in at a pace; the others let in all",
-            snap.paced,
+            "hedgerow_rate_limited_workers",
+            "Workers whose admission rate is limited, because they are short of CPU",
+            snap.rate_limited_workers,
         )
         yield GaugeMetricFamily(
-            "hedgerow_pace_requests_per_second",
-            "How many requests a second those workers let in, in all; 0 if there is none",
-            snap.pace,
+            "hedgerow_admission_rate_limit",
+            "Requests per second that those workers admit, in all; 0 without such workers",
+            snap.admission_rate_limit,
         )
         yield GaugeMetricFamily(
-            "hedgerow_shedding_workers",
-            "Workers in which requests lie unread for far too long: ten times what is too long",
-            snap.shedding,
+            "hedgerow_overloaded_workers",
+            "Workers in which more requests wait than can be served in time, or did within the last half second",
+            snap.overloaded_workers,
         )
         yield CounterMetricFamily(
             "hedgerow_worker_restarts",
-            "Workers that died and were replaced, each with the requests that it had in flight; those that SIGHUP"
-            " replaces are not counted",
+            "Workers that died and were replaced; each lost the requests that it had in flight. Replacements by"
+            " SIGHUP are not counted",
             snap.worker_restarts,
         )
         yield _counters(
             "hedgerow_spans",
-            "Spans of traces: exported; failed (the receiver did not take them); dropped (too many waited, or the"
+            "Spans of traces: exported; failed (not accepted by the collector); dropped (the queue was full, or the"
             " process ended first)",
             "outcome",
             snap.spans,
@@ -225,7 +228,7 @@ def _histograms(name: str, text: str, by_outcome: Mapping[str, Histogram]) -> Me
     return family
 
 
-def _lag(name: str, text: str, lag: Lag) -> Metric:
+def _lag(name: str, text: str, lag: LagHistogram) -> Metric:
     family = HistogramMetricFamily(name, text)
     family.add_metric((), list(_cumulative(LAG_BUCKETS_S, lag.counts)), lag.sum_s)
     return family

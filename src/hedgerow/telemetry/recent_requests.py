@@ -1,4 +1,4 @@
-"""The last requests of one worker with their attempts, as they are; described when the supervisor asks.
+"""The last requests of one worker with their attempts; described only when the supervisor requests them.
 
 Attempts that have finished hold no body and no connection, so the memory is bounded by the number of entries alone. A
 loser that finishes later is seen all the same: the record holds the attempt itself.
@@ -13,8 +13,7 @@ from hedgerow.core.request import Request
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 
 KEPT_REQUESTS: Final = 1_000
-"""For each worker: at 100 requests/s, what a person who comes to look may still find; about 1 MB, and 8 MB where all
-have queries as long as may be."""
+"""For each worker: 10 s at 100 requests/s. About 1 MB, or 8 MB if all have queries of the maximum length."""
 MAX_FOUND: Final = 100
 """Requests with one id that are returned: describing one takes some 10 µs of the worker's time."""
 
@@ -42,7 +41,7 @@ class RecentRequests:
         attempts: tuple[Attempt, ...],
         trace_id: str | None = None,
     ) -> None:
-        """Record a request that is over."""
+        """Record a finished request."""
         self._records.append((request, code, ended_at, winner, attempts, trace_id))
 
     def newest(self, most: int, utc_offset_s: float) -> list[RequestRecord]:
@@ -73,7 +72,7 @@ def _describe(record: _Record, utc_offset_s: float) -> RequestRecord:
                 if attempt.outcome is None
                 else _milliseconds(attempt.ended_at - attempt.launched_at),
                 outcome=_outcome_name(attempt),
-                lost=attempt.is_loser,
+                loser=attempt.is_loser,
                 detail=attempt.outcome.detail[:MAX_DETAIL] if isinstance(attempt.outcome, Failure) else "",
             )
             for attempt in attempts

@@ -1,4 +1,4 @@
-"""Turns facts into counts and log lines."""
+"""The observer of a worker: counts facts and writes log lines."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, Rac
 from hedgerow.core.request import Request
 from hedgerow.settings import AccessLog
 from hedgerow.telemetry.histogram import HistogramCounter
-from hedgerow.telemetry.logs import ungated
+from hedgerow.telemetry.logs import unlimited
 from hedgerow.telemetry.recent_requests import RecentRequests
 from hedgerow.telemetry.snapshot import (
     BUCKET_STEP_S,
@@ -21,29 +21,29 @@ from hedgerow.telemetry.snapshot import (
     MAX_STATUSES,
     UNKNOWN,
     Histogram,
-    Lag,
+    LagHistogram,
     Snapshot,
     add,
 )
 
-_OURS: Final = frozenset({"all_failed", "out_of_time", "internal"})
-"""Outcomes that are errors towards a caller who did nothing wrong."""
+_SERVER_ERRORS: Final = frozenset({"all_failed", "out_of_time", "internal"})
+"""Outcomes that are errors of the upstream or of the gateway, not of the client."""
 
 _IN_RACE: Final = ""
-"""The fate of an attempt whose outcome alone tells it: it ended while its race was on."""
+"""The fate of an attempt that ended during its race: its outcome says all."""
 
 
 class Recorder(Observer):
-    """The observer of one worker: plain numbers on the hot path, added up when somebody asks.
+    """The observer of one worker: plain numbers on the hot path, summed when the supervisor requests a snapshot.
 
-    What a request costs here is two observations of a histogram, one for itself and one for its attempt; all
-    counts by outcome are sums of those histograms.
+    A request costs two observations of a histogram, one for itself and one for its attempt. All counts by outcome are
+    sums of those histograms.
     """
 
     def __init__(self, log: FilteringBoundLogger, access_log: AccessLog, hedges: int = 2) -> None:
         self._log = log
         self._log_all = access_log is AccessLog.ALL
-        self._access_log = ungated(log) if self._log_all else log
+        self._access_log = unlimited(log) if self._log_all else log
         self._log_errors = access_log is not AccessLog.OFF
         self._hedges = hedges
         self.recent = RecentRequests()
@@ -51,14 +51,14 @@ class Recorder(Observer):
         self._attempts: defaultdict[tuple[int, str, str], HistogramCounter] = defaultdict(_durations)
         """By number, outcome and, for a first attempt that lost its race, its fate."""
         self._statuses: dict[str, int] = {}
-        """Attempts with another status than those that have reasons of their own, by number."""
+        """Attempts with the outcome `status_other`, by status."""
         self._rejected: defaultdict[str, int] = defaultdict(int)
         self._shed: defaultdict[str, int] = defaultdict(int)
         self._hedges_won = self._hedges_rescued = self._hedges_suppressed = 0
         self._wasted_s = 0.0
         self._client_disconnects = 0
         self._reused_connection_retries = 0
-        self._bugs = 0
+        self._internal_errors = 0
         self._overshoot = HistogramCounter(LAG_BUCKETS_S, LAG_STEP_S)
         self._lag = HistogramCounter(LAG_BUCKETS_S, LAG_STEP_S)
 
@@ -83,9 +83,9 @@ class Recorder(Observer):
                         self._hedges_rescued += 1
             elif len(attempts) <= 1 and not isinstance(end, Aborted):
                 self._hedges_suppressed += self._hedges
-        if trace is not None:  # after the counts, which an error in it must not cost
+        if trace is not None:  # after the counts, so that an error in it does not affect them
             trace.request_finished(code, ended_at, end)
-        if (self._log_all and code != "abandoned") or (self._log_errors and code in _OURS):
+        if (self._log_all and code != "abandoned") or (self._log_errors and code in _SERVER_ERRORS):
             self._log_request(request.request_id, code, took_s, attempts, trace_id)
 
     def request_rejected(self, code: str, reason: str) -> None:
@@ -96,11 +96,11 @@ class Recorder(Observer):
             self._access_log.info("request rejected", code=code, reason=reason)
 
     def internal_error(self, request: Request | None) -> None:
-        self._bugs += 1
+        self._internal_errors += 1
         ids = {}
         if request is not None:
             ids = _ids(request.request_id, request.trace.trace_id if request.trace is not None else None)
-        self._log.exception("a bug of the gateway's ended a request", **ids)
+        self._log.exception("unhandled exception", **ids)
 
     def attempt_finished(self, attempt: Attempt) -> None:
         outcome = attempt.outcome.reason if isinstance(attempt.outcome, Failure) else "success"
@@ -129,7 +129,7 @@ class Recorder(Observer):
     def stale_connection_retried(self) -> None:
         self._reused_connection_retries += 1
 
-    # -- what they come to
+    # -- the snapshot
 
     def snapshot(
         self, upstream_connections: dict[str, int], client_connections: int, in_flight: int
@@ -169,7 +169,7 @@ class Recorder(Observer):
             shed=dict(self._shed),
             client_disconnects=self._client_disconnects,
             reused_connection_retries=self._reused_connection_retries,
-            bugs=self._bugs,
+            internal_errors=self._internal_errors,
             upstream_connections=upstream_connections,
             client_connections=client_connections,
             overshoot=_lag(self._overshoot),
@@ -190,7 +190,9 @@ class Recorder(Observer):
             else "success"
             for attempt in attempts
         ]  # fmt: skip
-        write: Callable[..., object] = self._access_log.warning if code in _OURS else self._access_log.info
+        write: Callable[..., object] = (
+            self._access_log.warning if code in _SERVER_ERRORS else self._access_log.info
+        )
         write(
             "request",
             **_ids(request_id, trace_id),
@@ -208,12 +210,12 @@ def _histogram(counted: HistogramCounter) -> Histogram:
     return Histogram(list(counted.counts), counted.sum_s)
 
 
-def _lag(counted: HistogramCounter) -> Lag:
-    return Lag(list(counted.counts), counted.sum_s)
+def _lag(counted: HistogramCounter) -> LagHistogram:
+    return LagHistogram(list(counted.counts), counted.sum_s)
 
 
 def _ids(request_id: bytes, trace_id: str | None) -> dict[str, str]:
-    """Return what a log line calls the request."""
+    """Return the ids of a request in a log line."""
     ids = {"request_id": request_id.decode("ascii")}
     return ids if trace_id is None else {**ids, "trace_id": trace_id}
 
@@ -221,7 +223,7 @@ def _ids(request_id: bytes, trace_id: str | None) -> dict[str, str]:
 def _outcome_without_hedging(first: Attempt) -> str:
     """Return what the client would have got from a first attempt alone, which ended after its race.
 
-    One that we cut off before its request's deadline might have succeeded yet: that cannot be known.
+    If it was cancelled before its request's deadline, that is unknown: it might still have succeeded.
     """
     in_time = first.ended_at <= first.request.deadline_at
     if not isinstance(first.outcome, Failure):

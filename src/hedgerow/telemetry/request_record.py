@@ -9,17 +9,17 @@ class AttemptRecord(msgspec.Struct, forbid_unknown_fields=True):
     number: int
     launched_at_ms: float
     took_ms: float | None
-    """Null while it runs on."""
+    """Null while it runs."""
     outcome: str
     """`success`, a reason, or `pending`."""
-    lost: bool = False
+    loser: bool = False
     """It was still running when its race was over."""
     detail: str = ""
-    """For people, where more is known: the number of a status, the reason of a TLS failure."""
+    """More in words: the number of a status, the reason of a TLS failure."""
 
 
 class RequestRecord(msgspec.Struct, forbid_unknown_fields=True):
-    """One request that was admitted and is over."""
+    """One finished request that was admitted."""
 
     request_id: str
     code: str
@@ -28,9 +28,9 @@ class RequestRecord(msgspec.Struct, forbid_unknown_fields=True):
     """When it arrived: seconds since 1970, UTC."""
     took_ms: float
     deadline_ms: float | None
-    """When it would have been answered at the latest, since its arrival."""
+    """Its response deadline, since its arrival."""
     winner: int | None
-    """The number of the attempt that gave the answer."""
+    """The number of the winning attempt."""
     attempts: list[AttemptRecord]
     trace_id: str | None = None
-    """Of the trace that it is part of, the client's or ours."""
+    """The id of its trace, given by the client or by the gateway."""

@@ -31,13 +31,13 @@ BUCKETS_S: Final[tuple[float, ...]] = (
     5.0,
     10.0,
 )
-"""Upper bounds of the histograms: dense where the upstream of record answers, and about the mark at 300 ms."""
+"""Upper bounds of the histograms: dense where the reference upstream answers, and around the hedge delay of 300 ms."""
 
 UNKNOWN: Final = "unknown"
-"""The outcome of a first attempt that was cut off before anybody could know what its caller would have got."""
+"""The outcome of a first attempt that was cancelled before it was known what its client would have got."""
 
 MAX_STATUSES: Final = 16
-"""Numbers of statuses that a worker counts one by one; an upstream could send 900."""
+"""Distinct statuses that a worker counts separately; an upstream could send 900."""
 
 BUCKET_STEP_S: Final = 0.005
 """All bounds are multiples of this."""
@@ -51,7 +51,7 @@ class Histogram(msgspec.Struct):
 
     @property
     def count(self) -> int:
-        """Tell how many observations there are."""
+        """Return the number of observations."""
         return sum(self.counts)
 
 
@@ -75,21 +75,27 @@ LAG_STEP_S: Final = 0.0005
 """All bounds are multiples of this."""
 
 
-class Lag(msgspec.Struct):
-    """How late something was, by bucket; what was early counts as 0."""
+class LagHistogram(msgspec.Struct):
+    """How late something was, by bucket; early counts as 0."""
 
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(LAG_BUCKETS_S) + 1))
     sum_s: float = 0.0
 
 
 GAUGES: Final = (
-    "in_flight", "upstream_connections", "client_connections", "max_in_flight", "paced", "pace", "shedding",
-)  # fmt: skip
-"""What of a snapshot tells the moment; all else only grows."""
+    "in_flight",
+    "upstream_connections",
+    "client_connections",
+    "max_in_flight",
+    "rate_limited_workers",
+    "admission_rate_limit",
+    "overloaded_workers",
+)
+"""The fields that are gauges; all others are counters."""
 
 
 class Snapshot(msgspec.Struct):
-    """All counts of a worker. Counters only grow; what is a gauge says so."""
+    """All counts of a worker: counters, and gauges where noted."""
 
     requests: dict[str, int] = {}
     """Answered, rejected and abandoned requests by outcome."""
@@ -102,37 +108,37 @@ class Snapshot(msgspec.Struct):
     """Attempts with the outcome `status_other` by the number of their status, as far as `MAX_STATUSES` allows."""
     attempt_duration: dict[str, Histogram] = {}
     first_attempt_duration: dict[str, Histogram] = {}
-    """By what the callers would have got without hedges: in the words of `requests`, or UNKNOWN."""
+    """By what clients would have got without hedges: a code of `requests`, or UNKNOWN."""
     hedges: dict[str, int] = {}
     wasted_s: float = 0.0
     shed: dict[str, int] = {}
     client_disconnects: int = 0
     reused_connection_retries: int = 0
-    bugs: int = 0
+    internal_errors: int = 0
     log_lines_dropped: int = 0
     upstream_connections: dict[str, int] = {}
     """Gauge, by state."""
     client_connections: int = 0
     """Gauge."""
-    overshoot: Lag = msgspec.field(default_factory=Lag)
-    """How late answers were, past their timeout."""
-    lag: Lag = msgspec.field(default_factory=Lag)
-    """How long the turns of the event loop were."""
+    overshoot: LagHistogram = msgspec.field(default_factory=LagHistogram)
+    """How late responses were, past their deadline."""
+    lag: LagHistogram = msgspec.field(default_factory=LagHistogram)
+    """Duration of event loop iterations."""
     max_in_flight: int = 0
     """Gauge: requests that may be in flight."""
-    paced: int = 0
+    rate_limited_workers: int = 0
     """Gauge: workers whose rate of admission is limited, because they are short of CPU."""
-    pace: float = 0.0
-    """Gauge: requests a second that those let in at the most."""
-    shedding: int = 0
-    """Gauge: workers in which requests wait for far too long."""
+    admission_rate_limit: float = 0.0
+    """Gauge: requests per second that those admit, at most."""
+    overloaded_workers: int = 0
+    """Gauge: workers in which more requests wait than can be served in time."""
     spans: dict[str, int] = {}
-    """Of traces, by what became of them."""
+    """Spans of traces, by outcome."""
     worker_restarts: int = 0
-    """Counted by the supervisor, not by the workers: those that died and were replaced."""
+    """Counted by the supervisor, not by the workers: workers that died and were replaced."""
 
     def without_gauges(self) -> "Snapshot":
-        """Keep what a worker that has ended leaves behind: it has nothing in flight any more."""
+        """Return the counters of a worker that has ended; its gauges are 0."""
         nothing = Snapshot()
         return msgspec.structs.replace(self, **{name: getattr(nothing, name) for name in GAUGES})
 
@@ -152,15 +158,15 @@ def add(left: T, right: T) -> T:
             for key in {**left, **right}
         }
     elif isinstance(left, list) and isinstance(right, list):
-        # Numbers, hundreds of them: asking of each what it is took 0.4 ms of a worker's time each second.
+        # Hundreds of numbers: a type check of each took 0.4 ms of a worker's time each second.
         total = [one + other for one, other in zip(left, right, strict=True)]
     else:
         total = left + right  # type: ignore[operator]
     return total  # type: ignore[no-any-return]
 
 
-def since(earlier: Snapshot, later: Snapshot) -> Snapshot:
-    """Tell what was counted between two snapshots of the same gateway; gauges are the later one's."""
+def difference(earlier: Snapshot, later: Snapshot) -> Snapshot:
+    """Return what was counted between two snapshots of the same gateway; gauges are the later one's."""
     counted = _minus(later, earlier)
     for name in GAUGES:
         setattr(counted, name, getattr(later, name))

@@ -1,1 +1,1 @@
-"""The upstream edge: a pool of HTTP/1.1 connections that carry attempts."""
+"""The upstream edge: a pool of HTTP/1.1 connections on which attempts are sent."""

@@ -11,7 +11,7 @@ LOOKUP_PAUSE_S: Final = 1.0
 
 
 class AddressList:
-    """The addresses of one name. Instants are seconds of the caller's clock.
+    """The addresses of one name. Instants are passed in, in seconds.
 
     Addresses are used in turn. After an address has not let a connect succeed, the others come before it, until the
     next lookup; then one connect tries it again, and the others follow if that succeeds.
@@ -49,7 +49,7 @@ class AddressList:
         self.next_lookup_at = now + self._ttl_s
 
     def keep(self, now: float) -> None:
-        """Use the addresses on, stale as they are: a lookup has failed."""
+        """Keep the addresses: a lookup has failed."""
         self._looked_up_at = now
         self.next_lookup_at = now + LOOKUP_PAUSE_S
 

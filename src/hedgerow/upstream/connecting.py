@@ -89,7 +89,7 @@ class Connecting(EventHandler):
             self._fail(self.failure)
 
     def on_ready(self, _mask: int) -> None:
-        """Called when TCP has connected or failed, and when the TLS handshake can go on."""
+        """Called when TCP has connected or failed, and when the TLS handshake can continue."""
         sock = self._sock
         if sock is None or self.address is None:
             return

@@ -26,13 +26,13 @@ HANDSHAKES_S: Final = 0.002
 
 
 class PendingLookup(Protocol):
-    """`net.resolver.Lookup`, or what stands for it in a test."""
+    """`net.resolver.Lookup`, or its replacement in a test."""
 
     def cancel(self) -> None: ...
 
 
 class NameLookup(Protocol):
-    """`net.resolver.Resolver`, or what stands for it in a test."""
+    """`net.resolver.Resolver`, or its replacement in a test."""
 
     def look_up(self, host: str, port: int, on_result: OnResult) -> PendingLookup: ...
 
@@ -50,7 +50,7 @@ class Connector(EventHandler):
         *,
         open_socket: OpenSocket = open_outgoing_socket,
     ) -> None:
-        """`tls` is None where the upstream is asked in clear text; `open_socket` gives a non-blocking socket."""
+        """`tls` is None for an upstream in clear text; `open_socket` returns a non-blocking socket."""
         self.limits = limits
         self.loop = loop
         self.open_socket = open_socket

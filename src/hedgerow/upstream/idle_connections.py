@@ -61,14 +61,14 @@ class IdleConnections(EventHandler):
             self._loop.call_at(now + REAP_INTERVAL_S, self)
 
     def take(self) -> UpstreamConnection | None:
-        """Take the connection that was used last, of those from which nothing is unread."""
+        """Take the connection that was used last, of those without unread data."""
         connections, unread = self._connections, self._loop.unread
         kept: list[UpstreamConnection] = []
         taken = None
         while connections and taken is None:
             connection = connections.pop()
             if connection.state == IDLE:
-                if connection.fd in unread:  # bytes that were not asked for, or the upstream has closed it
+                if connection.fd in unread:  # unsolicited bytes, or the upstream has closed it
                     kept.append(connection)
                 else:
                     taken = connection

@@ -112,7 +112,7 @@ class ConnectionPool(AttemptSender):
     # -- called by a connection
 
     def request_bytes(self, attempt: Attempt) -> bytes:
-        """Return the request message; the ids let the upstream's log and traces be joined with ours."""
+        """Return the request message; the ids connect the upstream's log and traces with those of the gateway."""
         return b"%bX-Request-Id: %b\r\nHedgerow-Attempt: %d\r\n%b\r\n" % (
             self._head,
             attempt.request.request_id,
@@ -130,7 +130,7 @@ class ConnectionPool(AttemptSender):
             self.idle.add(connection, at)
 
     def attempt_abandoned(self, connection: UpstreamConnection) -> None:
-        """Let the loser run on for its grace, or close its connection."""
+        """Drain the loser for its grace period, or close its connection."""
         if connection.state == CONNECTING:
             self._unneeded[connection] = None
         if not self._drains_losers:
@@ -190,7 +190,7 @@ class ConnectionPool(AttemptSender):
         return None
 
     def _end_loser(self, connection: UpstreamConnection, failure: Failure) -> None:
-        """Close the connection of a loser; but a TLS handshake goes on, for the pool."""
+        """Close the connection of a loser; but let a TLS handshake continue, for the pool."""
         if connection.is_handshaking:
             connection.take_over(None, failure)
         else:

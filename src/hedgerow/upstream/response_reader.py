@@ -60,7 +60,7 @@ class ResponseReader:
         return None
 
     def take_body(self) -> bytes:
-        """Return the body of the complete response, and keep nothing of it."""
+        """Return the body of the complete response, and reset."""
         body = self._body
         self._body = self._head = b""
         return bytes(body) if isinstance(body, bytearray) else body
@@ -118,7 +118,7 @@ class ResponseReader:
     # -- what is wrong with a response
 
     def _parse_failure(self, error: Exception) -> Failure:
-        if self.status == 101:  # not asked for: we offer no upgrade (RFC 9110 section 7.8)
+        if self.status == 101:  # unsolicited: no upgrade is offered (RFC 9110 section 7.8)
             return Failure(FailureReason.STATUS_OTHER, "status 101")
         return Failure(FailureReason.PROTOCOL, str(error.__context__ or error))
 

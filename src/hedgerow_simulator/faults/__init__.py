@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from hedgerow_simulator.faults import bodies, connections, framings, statuses
-from hedgerow_simulator.wire import Wire
+from hedgerow_simulator.wire_script import WireScript
 
-SUCCESSES: tuple[Callable[[bytes], Wire], ...] = (
+SUCCESSES: tuple[Callable[[bytes], WireScript], ...] = (
     framings.ok,
     framings.chunked,
     framings.read_to_close,
@@ -23,7 +23,7 @@ SUCCESSES: tuple[Callable[[bytes], Wire], ...] = (
 )
 """Valid answers with the good body, however it travels."""
 
-FAILURES: tuple[Callable[[bytes], Wire], ...] = (
+FAILURES: tuple[Callable[[bytes], WireScript], ...] = (
     statuses.error,
     statuses.too_many,
     statuses.overloaded,
@@ -42,7 +42,7 @@ FAILURES: tuple[Callable[[bytes], Wire], ...] = (
     connections.long_head,
     connections.endless_1xx,
 )
-"""Everything that a client that asked for `{"time": ...}` must not take for a success."""
+"""The faults that a client must not accept as a success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Fault:
     name: str
     kind: str
     succeeds: bool
-    wire: Callable[[bytes], Wire]
+    wire: Callable[[bytes], WireScript]
 
 
 FAULTS: Mapping[str, Fault] = {

@@ -1,9 +1,9 @@
-"""Failures behind a 200: the status promises a good body, and the body is something else."""
+"""Failures in the body of a 200."""
 
 from collections.abc import Iterator
 from gzip import compress
 
-from hedgerow_simulator.wire import JSON, Pause, Step, head, whole
+from hedgerow_simulator.wire_script import JSON, Pause, Step, complete_response, head
 
 HUGE_PIECE_BYTES = 65_536
 HUGE_PAUSE_S = 0.001
@@ -14,22 +14,22 @@ loop.
 
 def truncated(body: bytes) -> bytes:
     """Send JSON cut off in its middle; the length is that of the cut body, so the HTTP is valid."""
-    return whole(200, JSON, body[: len(body) // 2])
+    return complete_response(200, JSON, body[: len(body) // 2])
 
 
 def not_json(body: bytes) -> bytes:  # noqa: ARG001 - every fault is given the good body
     """Send a page of HTML that calls itself JSON."""
-    return whole(200, JSON, b"<html><body>It works!</body></html>\n")
+    return complete_response(200, JSON, b"<html><body>It works!</body></html>\n")
 
 
 def wrong_type(body: bytes) -> bytes:  # noqa: ARG001 - every fault is given the good body
     """Send a JSON object whose `time` is a string."""
-    return whole(200, JSON, b'{"time":"soon"}')
+    return complete_response(200, JSON, b'{"time":"soon"}')
 
 
 def gzip(body: bytes) -> bytes:
-    """Send the good body, compressed, whatever `Accept-Encoding` said."""
-    return whole(200, JSON, compress(body, mtime=0), "Content-Encoding: gzip")
+    """Send the good body, compressed, regardless of `Accept-Encoding`."""
+    return complete_response(200, JSON, compress(body, mtime=0), "Content-Encoding: gzip")
 
 
 def bad_chunk(body: bytes) -> bytes:

@@ -1,10 +1,10 @@
-"""Failures of the connection or of the head: the client never gets as far as a whole answer."""
+"""Failures of the connection or of the response head: the client never gets a complete response."""
 
 from collections.abc import Iterator
 
 from hedgerow_simulator.faults.framings import ok
-from hedgerow_simulator.limits import LONGEST_ANSWER_S
-from hedgerow_simulator.wire import JSON, End, Pause, Step, head, whole
+from hedgerow_simulator.limits import MAX_RESPONSE_S
+from hedgerow_simulator.wire_script import JSON, End, Pause, Step, complete_response, head
 
 RESET_PAUSE_S = 0.005
 """Between the half body and the RST, so that the half is on its way first."""
@@ -25,8 +25,8 @@ def reset(body: bytes) -> Iterator[Step]:
 
 
 def hang(body: bytes) -> Iterator[Step]:  # noqa: ARG001 - every fault is given the good body
-    """Send not a byte: the request is read and never answered. After LONGEST_ANSWER_S a FIN."""
-    yield Pause(LONGEST_ANSWER_S)
+    """Send not a byte: the request is read and never answered. After MAX_RESPONSE_S a FIN."""
+    yield Pause(MAX_RESPONSE_S)
     yield End.CLOSE
 
 
@@ -43,9 +43,9 @@ def half_head(body: bytes) -> Iterator[Step]:
 
 
 def long_head(body: bytes) -> bytes:
-    """Send a valid answer behind 256 KiB of header fields."""
+    """Send a valid response after 256 KiB of header fields."""
     filler = (f"X-Filler-{number}: {'x' * LONG_HEAD_LINE_BYTES}" for number in range(LONG_HEAD_LINES))
-    return whole(200, JSON, body, *filler)
+    return complete_response(200, JSON, body, *filler)
 
 
 def endless_1xx(body: bytes) -> Iterator[Step]:  # noqa: ARG001 - every fault is given the good body

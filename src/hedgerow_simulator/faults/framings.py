@@ -1,8 +1,8 @@
-"""Successes: the good body, and the different ways HTTP lets it travel."""
+"""Successes: the good body, in the different framings of HTTP."""
 
 from collections.abc import Iterator
 
-from hedgerow_simulator.wire import JSON, End, Pause, Step, head, whole
+from hedgerow_simulator.wire_script import JSON, End, Pause, Step, complete_response, head
 
 DRIP_PAUSE_S = 0.01
 """Between two bytes of a drip: a whole answer of 80 bytes takes 0.8 s, later than any hedge."""
@@ -23,14 +23,14 @@ def chunked(body: bytes) -> bytes:
 
 
 def read_to_close(body: bytes) -> Iterator[Step]:
-    """Send a 200 without any length, the body, then a FIN that alone says that it is whole."""
+    """Send a 200 without any length, the body, then a FIN, which alone marks its end."""
     yield head(200, f"Content-Type: {JSON}", "Connection: close") + body
     yield End.CLOSE
 
 
 def close_after(body: bytes) -> Iterator[Step]:
     """Send a 200 with a length and `Connection: close`, then a FIN."""
-    yield whole(200, JSON, body, "Connection: close")
+    yield complete_response(200, JSON, body, "Connection: close")
     yield End.CLOSE
 
 

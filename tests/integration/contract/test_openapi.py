@@ -11,14 +11,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import hedgerow.server.server
-from hedgerow.admin.routes import AdminRoutes
+from hedgerow.admin.openapi import document
+from hedgerow.admin.router import AdminRouter
 from hedgerow.admin.server import AdminServer
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.core.request import Request
 from hedgerow.core.response import JSON, Response
 from hedgerow.gateway import SMART_PATH, Gateway, Policy
-from hedgerow.openapi import document
 from hedgerow.processes.admin_endpoints import AdminEndpoints
 from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.worker_manager import WorkerManager
@@ -185,15 +185,15 @@ async def answers_of_the_operations_port(
     children.close()
 
 
-async def raising(_routes: AdminRoutes, _: Request) -> Response:
+async def raising(_routes: AdminRouter, _: Request) -> Response:
     raise ZeroDivisionError
 
 
-async def hanging(_routes: AdminRoutes, _: Request) -> Response:
+async def hanging(_routes: AdminRouter, _: Request) -> Response:
     raise TimeoutError
 
 
-async def ready(routes: AdminRoutes, request: Request) -> Response:
+async def ready(routes: AdminRouter, request: Request) -> Response:
     if request.path == b"/readyz":
         return Response(200, b'{"ready":true,"reason":"injected"}', content_type=JSON)
     return await raising(routes, request)

@@ -1,4 +1,4 @@
-"""Which request starts when; the rest is in `test_laws.py`, on a worker."""
+"""Which request starts when; the rest is in `test_invariants.py`, on a worker."""
 
 from math import inf
 

@@ -1,4 +1,4 @@
-"""C01, a quick share: the whole is `make prove`. And the proof that it can fail."""
+"""C01, a quick share: the whole is `make verify`. And the proof that it can fail."""
 
 import types
 from itertools import islice

@@ -53,7 +53,7 @@ class Probe(EventHandler):
 
 
 @pytest.fixture
-def world() -> VirtualLoop:
+def virtual() -> VirtualLoop:
     return VirtualLoop()
 
 
@@ -62,27 +62,27 @@ def log() -> list[str]:
     return []
 
 
-def client_ready(world: VirtualLoop, fd: int = CLIENT) -> None:
-    world.client_poller.event_at(world.clock.now, fd, READABLE)
-    world.poller.event_at(world.clock.now, world.client_poller.fileno(), READABLE)
+def client_ready(virtual: VirtualLoop, fd: int = CLIENT) -> None:
+    virtual.client_poller.event_at(virtual.clock.now, fd, READABLE)
+    virtual.poller.event_at(virtual.clock.now, virtual.client_poller.fileno(), READABLE)
 
 
-def ready(world: VirtualLoop, fd: int) -> None:
-    world.poller.event_at(world.clock.now, fd, READABLE)
+def ready(virtual: VirtualLoop, fd: int) -> None:
+    virtual.poller.event_at(virtual.clock.now, fd, READABLE)
 
 
 # -- order
 
 
-def test_an_iteration_goes_through_its_steps_in_order(world: VirtualLoop, log: list[str]) -> None:
-    loop = world.loop
+def test_an_iteration_goes_through_its_steps_in_order(virtual: VirtualLoop, log: list[str]) -> None:
+    loop = virtual.loop
     loop.register_listener(LISTENER, Probe(log, "listener"))
     loop.clients.register(CLIENT, Probe(log, "client"), READABLE)
     loop.register(UPSTREAM, Probe(log, "upstream"), READABLE)
     loop.close_later(Probe(log, "close"))
     loop.flush_later(Probe(log, "flush"))
     loop.wake(Probe(log, "task"))
-    loop.call_at(world.clock.now, Probe(log, "deadline"))
+    loop.call_at(virtual.clock.now, Probe(log, "deadline"))
 
     def admit(_now: float) -> float:
         log.append("admission")
@@ -91,9 +91,9 @@ def test_an_iteration_goes_through_its_steps_in_order(world: VirtualLoop, log: l
 
     loop.admit = admit
     loop.on_iteration = lambda _took_s, _ended_at: log.append("end")
-    ready(world, LISTENER)
-    client_ready(world)
-    ready(world, UPSTREAM)
+    ready(virtual, LISTENER)
+    client_ready(virtual)
+    ready(virtual, UPSTREAM)
     loop.request_admission()
     loop.run_once(1.0)
     assert log == [
@@ -101,190 +101,194 @@ def test_an_iteration_goes_through_its_steps_in_order(world: VirtualLoop, log: l
     ]  # fmt: skip
 
 
-def test_a_deadline_sees_the_answers_that_were_ready(world: VirtualLoop, log: list[str]) -> None:
+def test_a_deadline_sees_the_answers_that_were_ready(virtual: VirtualLoop, log: list[str]) -> None:
     """Hedges are sent only after the answers that had come were read."""
-    at = world.clock.now + 0.3
-    answered = Probe(log, "answer", lambda: world.loop.cancel(tick, hedge))
+    at = virtual.clock.now + 0.3
+    answered = Probe(log, "answer", lambda: virtual.loop.cancel(tick, hedge))
     hedge = Probe(log, "hedge")
-    tick = world.loop.call_at(at, hedge)
-    world.loop.register(UPSTREAM, answered, READABLE)
-    world.poller.event_at(at, UPSTREAM, READABLE)
-    world.run_for(0.5)
+    tick = virtual.loop.call_at(at, hedge)
+    virtual.loop.register(UPSTREAM, answered, READABLE)
+    virtual.poller.event_at(at, UPSTREAM, READABLE)
+    virtual.run_for(0.5)
     assert log == ["answer"]
 
 
 def test_what_a_source_wakes_and_writes_is_done_in_the_same_iteration(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
     writer = Probe(log, "flush")
-    task = Probe(log, "task", lambda: world.loop.flush_later(writer))
-    world.loop.register(UPSTREAM, Probe(log, "answer", lambda: world.loop.wake(task)), READABLE)
-    ready(world, UPSTREAM)
-    world.loop.run_once(1.0)
+    task = Probe(log, "task", lambda: virtual.loop.flush_later(writer))
+    virtual.loop.register(UPSTREAM, Probe(log, "answer", lambda: virtual.loop.wake(task)), READABLE)
+    ready(virtual, UPSTREAM)
+    virtual.loop.run_once(1.0)
     assert log == ["answer", "task", "flush"]
 
 
-def test_what_a_client_wakes_is_done_in_the_same_iteration(world: VirtualLoop, log: list[str]) -> None:
+def test_what_a_client_wakes_is_done_in_the_same_iteration(virtual: VirtualLoop, log: list[str]) -> None:
     task = Probe(log, "task")
-    world.loop.clients.register(CLIENT, Probe(log, "client", lambda: world.loop.wake(task)), READABLE)
-    client_ready(world)
-    world.loop.run_once(1.0)
+    virtual.loop.clients.register(CLIENT, Probe(log, "client", lambda: virtual.loop.wake(task)), READABLE)
+    client_ready(virtual)
+    virtual.loop.run_once(1.0)
     assert log == ["client", "task"]
 
 
-def test_a_task_that_wakes_another_is_followed_by_it(world: VirtualLoop, log: list[str]) -> None:
+def test_a_task_that_wakes_another_is_followed_by_it(virtual: VirtualLoop, log: list[str]) -> None:
     second = Probe(log, "second")
-    world.loop.wake(Probe(log, "first", lambda: world.loop.wake(second)))
-    world.loop.run_once(1.0)
+    virtual.loop.wake(Probe(log, "first", lambda: virtual.loop.wake(second)))
+    virtual.loop.run_once(1.0)
     assert log == ["first", "second"]
 
 
 # -- how long a poll waits
 
 
-def polled_for(world: VirtualLoop, max_wait_s: float = MAX_POLL_S) -> float:
-    began_at = world.clock.now
-    world.loop.run_once(max_wait_s)
-    return round(world.clock.now - began_at, 3)
+def polled_for(virtual: VirtualLoop, max_wait_s: float = MAX_POLL_S) -> float:
+    began_at = virtual.clock.now
+    virtual.loop.run_once(max_wait_s)
+    return round(virtual.clock.now - began_at, 3)
 
 
-def test_an_idle_loop_wakes_up_now_and_then(world: VirtualLoop) -> None:
-    assert polled_for(world) == MAX_POLL_S
+def test_an_idle_loop_wakes_up_now_and_then(virtual: VirtualLoop) -> None:
+    assert polled_for(virtual) == MAX_POLL_S
 
 
-def test_a_poll_ends_at_the_next_deadline(world: VirtualLoop, log: list[str]) -> None:
-    world.loop.call_at(world.clock.now + 0.2, Probe(log, "deadline"))
-    assert polled_for(world) == 0.2
+def test_a_poll_ends_at_the_next_deadline(virtual: VirtualLoop, log: list[str]) -> None:
+    virtual.loop.call_at(virtual.clock.now + 0.2, Probe(log, "deadline"))
+    assert polled_for(virtual) == 0.2
     assert log == ["deadline"]
 
 
-def test_a_poll_ends_when_admission_wants_to_be_called(world: VirtualLoop) -> None:
-    wanted_at = world.clock.now + 0.05
-    world.loop.admit = lambda _now: wanted_at
-    world.loop.request_admission()
-    world.loop.run_once(0)
-    assert polled_for(world) == 0.05
+def test_a_poll_ends_when_admission_wants_to_be_called(virtual: VirtualLoop) -> None:
+    wanted_at = virtual.clock.now + 0.05
+    virtual.loop.admit = lambda _now: wanted_at
+    virtual.loop.request_admission()
+    virtual.loop.run_once(0)
+    assert polled_for(virtual) == 0.05
 
 
 @pytest.mark.parametrize("what", ["task", "writer"])
 def test_a_poll_does_not_wait_while_there_is_something_to_do(
-    world: VirtualLoop, log: list[str], what: str
+    virtual: VirtualLoop, log: list[str], what: str
 ) -> None:
     probe = Probe(log, what)
     if what == "task":
-        world.loop.wake(probe)
+        virtual.loop.wake(probe)
     else:
-        world.loop.flush_later(probe)
-    assert polled_for(world) == 0.0
+        virtual.loop.flush_later(probe)
+    assert polled_for(virtual) == 0.0
     assert log == [what]
 
 
 def test_a_deadline_that_is_over_does_not_make_the_poll_wait_for_ever(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
     """epoll takes a negative timeout for none at all."""
-    world.loop.call_at(world.clock.now - 5.0, Probe(log, "deadline"))
-    assert polled_for(world) == 0.0
+    virtual.loop.call_at(virtual.clock.now - 5.0, Probe(log, "deadline"))
+    assert polled_for(virtual) == 0.0
     assert log == ["deadline"]
 
 
 # -- bounded steps
 
 
-def slow(world: VirtualLoop, span_s: float) -> Callable[[], object]:
+def slow(virtual: VirtualLoop, span_s: float) -> Callable[[], object]:
     def pass_time() -> None:
-        world.clock.now += span_s
+        virtual.clock.now += span_s
 
     return pass_time
 
 
 def test_in_a_long_step_what_is_due_and_what_was_written_comes_in_between(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
-    loop = world.loop
+    loop = virtual.loop
     for fd in range(20, 24):
-        loop.register(fd, Probe(log, f"answer {fd}", slow(world, 0.6 * STEP_S)), READABLE)
-        ready(world, fd)
+        loop.register(fd, Probe(log, f"answer {fd}", slow(virtual, 0.6 * STEP_S)), READABLE)
+        ready(virtual, fd)
     loop.flush_later(Probe(log, "flush"))
-    loop.call_at(world.clock.now + STEP_S, Probe(log, "deadline"))
+    loop.call_at(virtual.clock.now + STEP_S, Probe(log, "deadline"))
     loop.wake(Probe(log, "task"))
     loop.run_once(1.0)
     assert log == ["answer 20", "answer 21", "deadline", "task", "flush", "answer 22", "answer 23"]
 
 
-def test_in_a_short_step_nothing_comes_in_between(world: VirtualLoop, log: list[str]) -> None:
+def test_in_a_short_step_nothing_comes_in_between(virtual: VirtualLoop, log: list[str]) -> None:
     for fd in range(20, 24):
-        world.loop.register(fd, Probe(log, f"answer {fd}", slow(world, 0.2 * STEP_S)), READABLE)
-        ready(world, fd)
-    world.loop.flush_later(Probe(log, "flush"))
-    world.loop.run_once(1.0)
+        virtual.loop.register(fd, Probe(log, f"answer {fd}", slow(virtual, 0.2 * STEP_S)), READABLE)
+        ready(virtual, fd)
+    virtual.loop.flush_later(Probe(log, "flush"))
+    virtual.loop.run_once(1.0)
     assert log == ["answer 20", "answer 21", "answer 22", "answer 23", "flush"]
 
 
-def test_b1_a_slow_client_step_lets_deadlines_and_answers_through(world: VirtualLoop, log: list[str]) -> None:
+def test_b1_a_slow_client_step_lets_deadlines_and_answers_through(
+    virtual: VirtualLoop, log: list[str]
+) -> None:
     for fd in range(20, 23):
-        world.loop.clients.register(fd, Probe(log, f"client {fd}", slow(world, 2 * STEP_S)), READABLE)
-        client_ready(world, fd)
-    world.loop.call_at(world.clock.now + 3 * STEP_S, Probe(log, "deadline"))
-    world.loop.run_once(1.0)
+        virtual.loop.clients.register(fd, Probe(log, f"client {fd}", slow(virtual, 2 * STEP_S)), READABLE)
+        client_ready(virtual, fd)
+    virtual.loop.call_at(virtual.clock.now + 3 * STEP_S, Probe(log, "deadline"))
+    virtual.loop.run_once(1.0)
     assert log == ["client 20", "client 21", "deadline", "client 22"]
 
 
-def test_tasks_that_go_on_within_a_step_know_what_is_unread(world: VirtualLoop, log: list[str]) -> None:
+def test_tasks_that_go_on_within_a_step_know_what_is_unread(virtual: VirtualLoop, log: list[str]) -> None:
     unread: list[set[int]] = []
 
     def be_slow_and_wake() -> None:
-        world.clock.now += 2 * STEP_S
-        world.loop.wake(Probe(log, "task", lambda: unread.append(set(world.loop.unread))))
+        virtual.clock.now += 2 * STEP_S
+        virtual.loop.wake(Probe(log, "task", lambda: unread.append(set(virtual.loop.unread))))
 
     for fd in (30, 31, 32):
-        world.loop.register(fd, Probe(log, str(fd), be_slow_and_wake if fd == 30 else lambda: None), READABLE)
-        ready(world, fd)
-    world.loop.run_once(1.0)
+        virtual.loop.register(
+            fd, Probe(log, str(fd), be_slow_and_wake if fd == 30 else lambda: None), READABLE
+        )
+        ready(virtual, fd)
+    virtual.loop.run_once(1.0)
     assert unread == [{31, 32}]
     assert log == ["30", "task"], "the time of the step is over"
-    assert world.loop.unread == {31, 32}
-    world.loop.run_once(1.0)
-    assert world.loop.unread == set()
+    assert virtual.loop.unread == {31, 32}
+    virtual.loop.run_once(1.0)
+    assert virtual.loop.unread == set()
 
 
-def test_ready_tasks_are_a_bounded_step_too(world: VirtualLoop, log: list[str]) -> None:
+def test_ready_tasks_are_a_bounded_step_too(virtual: VirtualLoop, log: list[str]) -> None:
     """A lookup that ends starts every connect that has waited for it."""
     for number in range(4):
-        world.loop.wake(Probe(log, f"task {number}", slow(world, 0.6 * STEP_S)))
-    world.loop.flush_later(Probe(log, "flush"))
-    world.loop.call_at(world.clock.now + STEP_S, Probe(log, "deadline"))
-    world.loop.run_once(1.0)
+        virtual.loop.wake(Probe(log, f"task {number}", slow(virtual, 0.6 * STEP_S)))
+    virtual.loop.flush_later(Probe(log, "flush"))
+    virtual.loop.call_at(virtual.clock.now + STEP_S, Probe(log, "deadline"))
+    virtual.loop.run_once(1.0)
     assert log == ["task 0", "task 1", "deadline", "flush", "task 2", "task 3"]
 
 
-def test_due_deadlines_are_a_bounded_step_too(world: VirtualLoop, log: list[str]) -> None:
+def test_due_deadlines_are_a_bounded_step_too(virtual: VirtualLoop, log: list[str]) -> None:
     for number in range(3):
-        world.loop.call_at(world.clock.now, Probe(log, f"deadline {number}", slow(world, 0.6 * STEP_S)))
-    world.loop.flush_later(Probe(log, "flush"))
-    world.loop.run_once(1.0)
+        virtual.loop.call_at(virtual.clock.now, Probe(log, f"deadline {number}", slow(virtual, 0.6 * STEP_S)))
+    virtual.loop.flush_later(Probe(log, "flush"))
+    virtual.loop.run_once(1.0)
     assert log == ["deadline 0", "deadline 1", "flush", "deadline 2"]
 
 
 def test_b1_a_bounded_number_of_clients_is_read_in_one_iteration_the_others_next(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
     fds = range(1_000, 1_000 + CLIENTS_PER_ITERATION + 5)
     for fd in fds:
-        world.loop.clients.register(fd, Probe(log, str(fd)), READABLE)
-        client_ready(world, fd)
-    world.loop.run_once(0)
+        virtual.loop.clients.register(fd, Probe(log, str(fd)), READABLE)
+        client_ready(virtual, fd)
+    virtual.loop.run_once(0)
     assert len(log) == CLIENTS_PER_ITERATION
-    world.poller.event_at(world.clock.now, world.client_poller.fileno(), READABLE)
-    world.loop.run_once(0)
+    virtual.poller.event_at(virtual.clock.now, virtual.client_poller.fileno(), READABLE)
+    virtual.loop.run_once(0)
     assert log == [str(fd) for fd in fds]
 
 
-def test_a_bounded_number_of_events_is_polled(world: VirtualLoop, log: list[str]) -> None:
+def test_a_bounded_number_of_events_is_polled(virtual: VirtualLoop, log: list[str]) -> None:
     for fd in range(1_000, 1_000 + EVENTS_PER_POLL + 5):
-        world.loop.register(fd, Probe(log, str(fd)), READABLE)
-        ready(world, fd)
-    world.loop.run_once(0)
+        virtual.loop.register(fd, Probe(log, str(fd)), READABLE)
+        ready(virtual, fd)
+    virtual.loop.run_once(0)
     assert len(log) == EVENTS_PER_POLL
 
 
@@ -292,47 +296,49 @@ def test_a_bounded_number_of_events_is_polled(world: VirtualLoop, log: list[str]
 
 
 def test_an_event_of_a_source_that_another_has_unregistered_is_dropped(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
-    world.loop.register(20, Probe(log, "first", lambda: world.loop.unregister(21)), READABLE)
-    world.loop.register(21, Probe(log, "second"), READABLE)
-    ready(world, 20)
-    ready(world, 21)
-    world.loop.run_once(1.0)
+    virtual.loop.register(20, Probe(log, "first", lambda: virtual.loop.unregister(21)), READABLE)
+    virtual.loop.register(21, Probe(log, "second"), READABLE)
+    ready(virtual, 20)
+    ready(virtual, 21)
+    virtual.loop.run_once(1.0)
     assert log == ["first"]
 
 
 def test_an_event_of_a_client_that_another_has_unregistered_is_dropped(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
-    world.loop.clients.register(20, Probe(log, "first", lambda: world.loop.clients.unregister(21)), READABLE)
-    world.loop.clients.register(21, Probe(log, "second"), READABLE)
-    client_ready(world, 20)
-    client_ready(world, 21)
-    world.loop.run_once(1.0)
+    virtual.loop.clients.register(
+        20, Probe(log, "first", lambda: virtual.loop.clients.unregister(21)), READABLE
+    )
+    virtual.loop.clients.register(21, Probe(log, "second"), READABLE)
+    client_ready(virtual, 20)
+    client_ready(virtual, 21)
+    virtual.loop.run_once(1.0)
     assert log == ["first"]
 
 
 def test_b13_a_listener_that_was_unregistered_in_this_iteration_accepts_no_more(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
-    world.loop.register_listener(LISTENER, Probe(log, "listener"))
-    ready(world, LISTENER)
-    world.loop.wake(Probe(log, "stop", lambda: world.loop.unregister_listener(LISTENER)))
-    world.loop.run_once(1.0)
+    virtual.loop.register_listener(LISTENER, Probe(log, "listener"))
+    ready(virtual, LISTENER)
+    virtual.loop.wake(Probe(log, "stop", lambda: virtual.loop.unregister_listener(LISTENER)))
+    virtual.loop.run_once(1.0)
     assert log == ["stop"]
 
 
 def test_a_source_that_was_replaced_gets_the_next_event_without_an_epoll_ctl(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
-    world.loop.register(UPSTREAM, Probe(log, "connect"), WRITABLE)
-    world.poller.calls.clear()
-    world.loop.replace_source(UPSTREAM, Probe(log, "connection"))
-    ready(world, UPSTREAM)
-    world.loop.run_once(1.0)
+    virtual.loop.register(UPSTREAM, Probe(log, "connect"), WRITABLE)
+    virtual.poller.calls.clear()
+    virtual.loop.replace_source(UPSTREAM, Probe(log, "connection"))
+    ready(virtual, UPSTREAM)
+    virtual.loop.run_once(1.0)
     assert log == ["connection"]
-    assert world.poller.calls == []
+    assert virtual.poller.calls == []
 
 
 # -- internal errors
@@ -344,135 +350,139 @@ def fail() -> None:
 
 @pytest.mark.parametrize("what", ["upstream", "client", "listener"])
 def test_b12_a_source_that_raises_is_aborted_and_the_others_go_on(
-    world: VirtualLoop, log: list[str], what: str
+    virtual: VirtualLoop, log: list[str], what: str
 ) -> None:
-    loop = world.loop
+    loop = virtual.loop
     loop.register(UPSTREAM, Probe(log, "upstream", fail if what == "upstream" else lambda: None), READABLE)
     loop.clients.register(CLIENT, Probe(log, "client", fail if what == "client" else lambda: None), READABLE)
     loop.register_listener(LISTENER, Probe(log, "listener", fail if what == "listener" else lambda: None))
-    ready(world, UPSTREAM)
-    client_ready(world)
-    ready(world, LISTENER)
+    ready(virtual, UPSTREAM)
+    client_ready(virtual)
+    ready(virtual, LISTENER)
     loop.run_once(1.0)
     expected = ["upstream", "client", "listener"]
     expected.insert(expected.index(what) + 1, f"{what} aborted")
     assert log == expected
-    assert world.internal_errors == 1
+    assert virtual.internal_errors == 1
 
 
 def test_b12_a_source_that_raises_as_it_is_aborted_leaves_the_loop_alive(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
     class Broken(Probe):
         def abort(self) -> None:
             fail()
 
-    world.loop.register(20, Broken(log, "broken", fail), READABLE)
-    world.loop.register(21, Probe(log, "other"), READABLE)
-    ready(world, 20)
-    ready(world, 21)
-    world.loop.run_once(1.0)
+    virtual.loop.register(20, Broken(log, "broken", fail), READABLE)
+    virtual.loop.register(21, Probe(log, "other"), READABLE)
+    ready(virtual, 20)
+    ready(virtual, 21)
+    virtual.loop.run_once(1.0)
     assert log == ["broken", "other"]
-    assert world.internal_errors == 2
+    assert virtual.internal_errors == 2
 
 
 @pytest.mark.parametrize("what", ["task", "deadline"])
 def test_b12_a_task_or_deadline_that_raises_leaves_the_others_alone(
-    world: VirtualLoop, log: list[str], what: str
+    virtual: VirtualLoop, log: list[str], what: str
 ) -> None:
     for name, act in (("broken", fail), ("other", lambda: None)):
         if what == "task":
-            world.loop.wake(Probe(log, name, act))
+            virtual.loop.wake(Probe(log, name, act))
         else:
-            world.loop.call_at(world.clock.now, Probe(log, name, act))
-    world.loop.run_once(1.0)
+            virtual.loop.call_at(virtual.clock.now, Probe(log, name, act))
+    virtual.loop.run_once(1.0)
     assert log == ["broken", "other"]
-    assert world.internal_errors == 1
+    assert virtual.internal_errors == 1
 
 
 # -- telemetry
 
 
 def test_each_iteration_is_reported_with_its_length_without_the_poll(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
     reported: list[tuple[float, float]] = []
-    world.loop.on_iteration = lambda took_s, ended_at: reported.append((round(took_s, 6), ended_at))
-    world.loop.call_at(world.clock.now + 0.5, Probe(log, "deadline", slow(world, 0.25)))
-    world.loop.run_once(1.0)
-    assert reported == [(0.25, world.clock.now)]
+    virtual.loop.on_iteration = lambda took_s, ended_at: reported.append((round(took_s, 6), ended_at))
+    virtual.loop.call_at(virtual.clock.now + 0.5, Probe(log, "deadline", slow(virtual, 0.25)))
+    virtual.loop.run_once(1.0)
+    assert reported == [(0.25, virtual.clock.now)]
 
 
-def test_b2_clients_were_read_up_to_the_last_poll_that_left_none(world: VirtualLoop, log: list[str]) -> None:
+def test_b2_clients_were_read_up_to_the_last_poll_that_left_none(
+    virtual: VirtualLoop, log: list[str]
+) -> None:
     for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION + 1):
-        world.loop.clients.register(fd, Probe(log, str(fd)), READABLE)
-    world.run_for(0.5)
-    world.loop.run_once(0)
-    before = world.loop.clients.read_at
-    assert before == world.clock.now
+        virtual.loop.clients.register(fd, Probe(log, str(fd)), READABLE)
+    virtual.run_for(0.5)
+    virtual.loop.run_once(0)
+    before = virtual.loop.clients.read_at
+    assert before == virtual.clock.now
     for fd in range(1_000, 1_000 + CLIENTS_PER_ITERATION):
-        client_ready(world, fd)
-    world.clock.now += 0.5
-    world.loop.run_once(0)
-    assert world.loop.clients.read_at == before, "there may be more"
-    client_ready(world, 1_000)
-    world.loop.run_once(0)
-    assert world.loop.clients.read_at == world.clock.now
+        client_ready(virtual, fd)
+    virtual.clock.now += 0.5
+    virtual.loop.run_once(0)
+    assert virtual.loop.clients.read_at == before, "there may be more"
+    client_ready(virtual, 1_000)
+    virtual.loop.run_once(0)
+    assert virtual.loop.clients.read_at == virtual.clock.now
 
 
 def test_b2_what_came_while_the_process_was_stopped_behind_a_poll_was_not_read(
-    world: VirtualLoop, monkeypatch: pytest.MonkeyPatch
+    virtual: VirtualLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The simulation found a request that was answered late: it was dated as it was read, after the stop."""
-    poll = world.loop._poller.poll
+    poll = virtual.loop._poller.poll
 
     def stopped_behind(timeout: float, maxevents: int) -> list[tuple[int, int]]:
         events = poll(timeout, maxevents)
-        world.clock.now += 0.5
+        virtual.clock.now += 0.5
         return events
 
-    polled_at = world.clock.now
-    monkeypatch.setattr(world.loop._poller, "poll", stopped_behind)
-    world.loop.run_once(0)
-    assert world.loop.clients.read_at == polled_at
+    polled_at = virtual.clock.now
+    monkeypatch.setattr(virtual.loop._poller, "poll", stopped_behind)
+    virtual.loop.run_once(0)
+    assert virtual.loop.clients.read_at == polled_at
 
 
-def test_b2_the_kernel_is_asked_for_ages_until_one_is_fresh(world: VirtualLoop, log: list[str]) -> None:
+def test_b2_the_kernel_is_asked_for_ages_until_one_is_fresh(virtual: VirtualLoop, log: list[str]) -> None:
     asked: list[bool] = []
 
     def note_and_report() -> None:
-        asked.append(world.loop.clients.lag)
-        world.loop.clients.was_queued([0.5, 0.0, 0.0][len(asked) - 1])
+        asked.append(virtual.loop.clients.lag)
+        virtual.loop.clients.was_queued([0.5, 0.0, 0.0][len(asked) - 1])
 
     for fd in (20, 21, 22):
-        world.loop.clients.register(fd, Probe(log, str(fd), note_and_report), READABLE)
-        client_ready(world, fd)
-    world.clock.now += 2 * LAGGING_S
-    world.loop.run_once(0)
+        virtual.loop.clients.register(fd, Probe(log, str(fd), note_and_report), READABLE)
+        client_ready(virtual, fd)
+    virtual.clock.now += 2 * LAGGING_S
+    virtual.loop.run_once(0)
     assert asked == [True, True, False]
 
 
 def test_the_kernel_is_not_asked_for_ages_where_all_was_read_a_moment_ago(
-    world: VirtualLoop, log: list[str]
+    virtual: VirtualLoop, log: list[str]
 ) -> None:
     asked: list[bool] = []
-    world.loop.clients.register(20, Probe(log, "20", lambda: asked.append(world.loop.clients.lag)), READABLE)
+    virtual.loop.clients.register(
+        20, Probe(log, "20", lambda: asked.append(virtual.loop.clients.lag)), READABLE
+    )
     for after_s in (LAGGING_S / 2, 2 * LAGGING_S):
-        world.loop.run_once(0)
-        world.clock.now += after_s
-        client_ready(world, 20)
-        world.loop.run_once(0)
+        virtual.loop.run_once(0)
+        virtual.clock.now += after_s
+        client_ready(virtual, 20)
+        virtual.loop.run_once(0)
     assert asked == [False, True]
 
 
 # -- running
 
 
-def test_run_iterates_until_it_is_stopped(world: VirtualLoop, log: list[str]) -> None:
+def test_run_iterates_until_it_is_stopped(virtual: VirtualLoop, log: list[str]) -> None:
     for number in range(3):
-        world.loop.call_at(world.clock.now + number, Probe(log, str(number)))
-    world.loop.call_at(world.clock.now + 2, Probe(log, "stop", world.loop.stop))
-    world.loop.run()
+        virtual.loop.call_at(virtual.clock.now + number, Probe(log, str(number)))
+    virtual.loop.call_at(virtual.clock.now + 2, Probe(log, "stop", virtual.loop.stop))
+    virtual.loop.run()
     assert log == ["0", "1", "2", "stop"]
 
 

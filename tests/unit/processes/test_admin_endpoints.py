@@ -18,7 +18,7 @@ from hedgerow.processes.control_channel import (
 )
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import LogFormat, Settings
-from hedgerow.telemetry.health import UNRESPONSIVE_S
+from hedgerow.status.health import UNRESPONSIVE_S
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
@@ -39,10 +39,10 @@ class FakeWorker:
         self.overloaded_until = 0.0
         self.counts = Snapshot()
         self.stopped = False
-        self.asked: list[ControlRequest] = []
+        self.requested: list[ControlRequest] = []
 
-    def ask(self, request: ControlRequest) -> asyncio.Future[ControlReply]:
-        self.asked.append(request)
+    def request(self, request: ControlRequest) -> asyncio.Future[ControlReply]:
+        self.requested.append(request)
         reply: asyncio.Future[ControlReply] = self.loop.create_future()
         self.loop.call_later(REPLY_S, self._reply, request, reply)
         return reply
@@ -52,8 +52,10 @@ class FakeWorker:
             return
         self.last_heard_at = self.loop.time()
         if isinstance(request, GetSnapshot):
-            self.counts.shedding = int(self.loop.time() < self.overloaded_until)
-            self.last = Snapshot(requests=dict(self.counts.requests), shedding=self.counts.shedding)
+            self.counts.overloaded_workers = int(self.loop.time() < self.overloaded_until)
+            self.last = Snapshot(
+                requests=dict(self.counts.requests), overloaded_workers=self.counts.overloaded_workers
+            )
             if not reply.done():
                 reply.set_result(SnapshotReply(self.last))
         elif not reply.done():
@@ -129,10 +131,10 @@ def test_readiness_is_about_the_workers_that_answer() -> None:
         one.stopped = True
         await asyncio.sleep(UNRESPONSIVE_S + 2)
         assert await port.get("/readyz") == (200, {"ready": True, "reason": "1 of 2 workers serve"})
-        assert (await port.get("/status.json"))[1]["workers"] == {"wanted": 2, "ready": 2, "untold": 1}
+        assert (await port.get("/status.json"))[1]["workers"] == {"wanted": 2, "ready": 2, "unresponsive": 1}
         other.stopped = True
         await asyncio.sleep(UNRESPONSIVE_S + 2)
-        assert await port.get("/readyz") == (503, {"ready": False, "reason": "no worker answers"})
+        assert await port.get("/readyz") == (503, {"ready": False, "reason": "no worker responds"})
         one.stopped = False
         assert (await port.get("/readyz"))[0] == 200, "at once"
 
@@ -168,9 +170,9 @@ def test_a_supervisor_that_was_stopped_takes_no_worker_for_silent(stopped_s: flo
         loop.now += stopped_s
         await asyncio.sleep(1.0)
         assert (await port.get("/readyz"))[0] == 200
-        assert (await port.get("/status.json"))[1]["workers"]["untold"] == 0
+        assert (await port.get("/status.json"))[1]["workers"]["unresponsive"] == 0
         await asyncio.sleep(UNRESPONSIVE_S + 2)
-        assert (await port.get("/readyz"))[1]["reason"] == "no worker answers", "now they have been asked"
+        assert (await port.get("/readyz"))[1]["reason"] == "no worker responds", "now they have been asked"
 
     played(play)
 
@@ -206,10 +208,10 @@ def test_clients_that_ask_at_the_same_time_share_one_question() -> None:
     async def play(port: Port) -> None:
         for path in ("/status.json", "/metrics", "/readyz"):
             (worker, _) = port.workers.channels
-            before = len(worker.asked)
+            before = len(worker.requested)
             answers = await asyncio.gather(*(port.get(path) for _ in range(500)))
             assert {status for status, _ in answers} == {200}
-            assert len(worker.asked) - before <= 2
+            assert len(worker.requested) - before <= 2
 
     played(play)
 

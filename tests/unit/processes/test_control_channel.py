@@ -49,7 +49,7 @@ class Worker:
     def answer(self, request: ControlRequest) -> ControlReply:
         self.requests.append(request)
         if isinstance(request, GetSnapshot):
-            return SnapshotReply(Snapshot(bugs=1))
+            return SnapshotReply(Snapshot(internal_errors=1))
         if request.most < 0:
             raise ZeroDivisionError
         return RecentReply([RECORD] * request.most)
@@ -83,7 +83,7 @@ def worker() -> Iterator[Worker]:
 def test_each_request_is_answered_in_turn(worker: Worker) -> None:
     worker.receive(encode(GetSnapshot()) + encode(GetRecent(0.5, 2)))
     assert worker.requests == [GetSnapshot(), GetRecent(0.5, 2)]
-    assert worker.replies == [SnapshotReply(Snapshot(bugs=1)), RecentReply([RECORD] * 2)]
+    assert worker.replies == [SnapshotReply(Snapshot(internal_errors=1)), RecentReply([RECORD] * 2)]
 
 
 def test_a_request_that_is_cut_in_two_is_answered_once_it_is_whole(worker: Worker) -> None:
@@ -131,7 +131,9 @@ def test_what_is_no_request_is_an_internal_error_and_ends_the_worker(worker: Wor
 def test_an_error_in_an_answer_is_an_internal_error_and_ends_nothing(worker: Worker) -> None:
     worker.receive(encode(GetRecent(0.0, -1)) + encode(GetSnapshot()))
     assert (worker.internal_errors, worker.closed) == (1, 0)
-    assert worker.replies == [Failed(), SnapshotReply(Snapshot(bugs=1))], "each request has its reply"
+    assert worker.replies == [Failed(), SnapshotReply(Snapshot(internal_errors=1))], (
+        "each request has its reply"
+    )
 
 
 def test_a_reply_that_was_cut_is_no_reply() -> None:

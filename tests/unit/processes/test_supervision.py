@@ -120,25 +120,25 @@ def test_a_worker_that_says_that_it_serves_as_it_is_killed_is_not_counted() -> N
 
 def test_a_worker_that_leaves_a_question_unanswered_is_killed() -> None:
     plan = serving(2)
-    plan.asked(0, 2.0)
-    plan.asked(1, 2.0)
+    plan.request_sent(0, 2.0)
+    plan.request_sent(1, 2.0)
     until(plan, 11.0)
-    plan.answered(1, 11.0, all_requests=False)
+    plan.reply_received(1, 11.0, all_requests=False)
     assert until(plan, 13.0) == [(2.0 + UNRESPONSIVE_KILL_S, Kill(0))]
-    plan.answered(1, 13.0, all_requests=True)
+    plan.reply_received(1, 13.0, all_requests=True)
     assert until(plan, 60.0) == [], "what is asked nothing need not answer"
 
 
 def test_a_stall_of_the_supervisor_is_not_its_workers_fault() -> None:
     plan = serving(1)
-    plan.asked(0, 2.0)
+    plan.request_sent(0, 2.0)
     assert acts(plan.tick(100.0)) == []
-    plan.answered(0, 100.0, all_requests=True)
-    plan.asked(0, 101.0)
+    plan.reply_received(0, 100.0, all_requests=True)
+    plan.request_sent(0, 101.0)
     assert until(plan, 111.0) == [(111.0, Kill(0))]
 
 
-@pytest.mark.parametrize("reason", ["", "it sent what is no reply"])
+@pytest.mark.parametrize("reason", ["", "it sent an invalid reply"])
 def test_a_worker_without_a_channel_is_ended_and_replaced(reason: str) -> None:
     plan = serving(1)
     assert acts(plan.channel_closed(0, reason, 2.0)) == [Terminate(0)]

@@ -22,10 +22,10 @@ from hedgerow.processes.control_channel import (
 )
 from hedgerow.processes.worker_channel import MAX_UNANSWERED, ChannelListener, WorkerChannel
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.snapshot import Lag, Snapshot
+from hedgerow.telemetry.snapshot import LagHistogram, Snapshot
 
 RECORD = RequestRecord("a", "success", 1.0, 2.0, None, None, [])
-SNAPSHOT = SnapshotReply(Snapshot(bugs=1))
+SNAPSHOT = SnapshotReply(Snapshot(internal_errors=1))
 
 
 class Linked(ChannelListener):
@@ -40,17 +40,17 @@ class Linked(ChannelListener):
     def on_serving(self) -> None:
         self.reports.append("serving")
 
-    def on_asked(self) -> None:
+    def on_request_sent(self) -> None:
         self.reports.append("asked")
 
-    def on_answered(self, *, all_requests: bool) -> None:
+    def on_reply(self, *, all_requests: bool) -> None:
         self.reports.append("answered all" if all_requests else "answered")
 
     def on_closed(self, reason: str) -> None:
         self.reports.append(f"closed: {reason}")
 
-    def ask(self, request: ControlRequest) -> "asyncio.Future[ControlReply]":
-        reply = self.channel.ask(request)
+    def request(self, request: ControlRequest) -> "asyncio.Future[ControlReply]":
+        reply = self.channel.request(request)
         assert reply is not None
         return reply
 
@@ -69,7 +69,7 @@ class Linked(ChannelListener):
 async def it() -> AsyncIterator[Linked]:
     """Both ends, the worker being ready."""
     linked = Linked()
-    assert linked.channel.ask(GetSnapshot()) is None, "the worker does not serve yet"
+    assert linked.channel.request(GetSnapshot()) is None, "the worker does not serve yet"
     await linked.reply(Ready())
     assert linked.reports == ["serving"]
     linked.reports.clear()
@@ -79,16 +79,16 @@ async def it() -> AsyncIterator[Linked]:
 
 
 async def test_requests_are_answered_in_turn(it: Linked) -> None:
-    counts, recent = it.ask(GetSnapshot()), it.ask(GetRecent(0.0, 2))
+    counts, recent = it.request(GetSnapshot()), it.request(GetRecent(0.0, 2))
     assert it.worker.recv(1000) == encode(GetSnapshot()) + encode(GetRecent(0.0, 2))
     await it.reply(SNAPSHOT, RecentReply([RECORD]))
     assert (await counts, await recent) == (SNAPSHOT, RecentReply([RECORD]))
-    assert it.channel.last.bugs == 1
+    assert it.channel.last.internal_errors == 1
     assert it.reports == ["asked", "answered", "answered all"]
 
 
 async def test_a_reply_may_come_in_pieces(it: Linked) -> None:
-    counts = it.ask(GetSnapshot())
+    counts = it.request(GetSnapshot())
     line = encode(SNAPSHOT)
     for at in range(0, len(line), 7):
         assert not counts.done()
@@ -97,36 +97,36 @@ async def test_a_reply_may_come_in_pieces(it: Linked) -> None:
 
 
 async def test_last_counts_outlive_the_worker_and_what_waits_is_cancelled(it: Linked) -> None:
-    waiting = it.ask(GetRecent(0.0, 1))
-    await it.reply(Exiting(Snapshot(bugs=3)))
+    waiting = it.request(GetRecent(0.0, 1))
+    await it.reply(Exiting(Snapshot(internal_errors=3)))
     it.worker.close()
     it.channel.read_rest()
     assert waiting.cancelled()
-    assert it.channel.last.bugs == 3
+    assert it.channel.last.internal_errors == 3
     assert not it.channel.ready
-    assert it.channel.ask(GetSnapshot()) is None
+    assert it.channel.request(GetSnapshot()) is None
     assert it.reports == ["asked", "closed: "]
 
 
 async def test_what_a_worker_said_last_is_read_though_another_process_holds_its_end(it: Linked) -> None:
-    it.worker.send(encode(Exiting(Snapshot(bugs=3))))
+    it.worker.send(encode(Exiting(Snapshot(internal_errors=3))))
     it.channel.read_rest()
-    assert it.channel.last.bugs == 3
+    assert it.channel.last.internal_errors == 3
     assert it.reports == ["closed: "]
 
 
 async def test_a_worker_that_is_stopped_is_not_asked_for_ever(it: Linked) -> None:
-    asked = [it.ask(GetSnapshot()) for _ in range(MAX_UNANSWERED)]
-    assert it.channel.ask(GetSnapshot()) is None
+    asked = [it.request(GetSnapshot()) for _ in range(MAX_UNANSWERED)]
+    assert it.channel.request(GetSnapshot()) is None
     asked[0].cancel()  # what asked has given up; the reply comes all the same
     await it.reply(*[SNAPSHOT] * MAX_UNANSWERED)
     assert [await each for each in asked[1:]] == [SNAPSHOT] * (MAX_UNANSWERED - 1)
-    assert it.channel.last.bugs == 1
-    assert it.channel.ask(GetSnapshot()) is not None
+    assert it.channel.last.internal_errors == 1
+    assert it.channel.request(GetSnapshot()) is not None
 
 
 async def test_a_reply_that_could_not_be_made_is_one(it: Linked) -> None:
-    recent = it.ask(GetRecent(0.0, 1))
+    recent = it.request(GetRecent(0.0, 1))
     await it.reply(Failed())
     assert await recent == Failed()
     assert it.reports == ["asked", "answered all"]
@@ -137,7 +137,7 @@ async def test_e1_a_worker_that_is_killed_in_the_middle_of_a_reply_closes_the_ch
     it: Linked, cut: bytes
 ) -> None:
     """FAULTS E1: it was never replaced, and nothing was logged."""
-    waiting = it.ask(GetSnapshot())
+    waiting = it.request(GetSnapshot())
     it.worker.send(cut)
     it.worker.close()
     it.channel.read_rest()
@@ -152,7 +152,7 @@ JUNK = {
     "another type": b'{"type":"other"}\n',
     "a reply to another request": encode(RecentReply([])),
     "one reply too many": encode(SNAPSHOT) * 2,
-    "counts of another shape": encode(SnapshotReply(Snapshot(lag=Lag(counts=[1, 2])))),
+    "counts of another shape": encode(SnapshotReply(Snapshot(lag=LagHistogram(counts=[1, 2])))),
     "deeply nested": b'{"type":"snapshot","x":' + b"[" * 100_000 + b"\n",
     "a request": encode(GetSnapshot()),
 }
@@ -160,9 +160,9 @@ JUNK = {
 
 @pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
 async def test_e1_a_worker_that_sends_what_is_no_reply_is_reported_once(it: Linked, junk: bytes) -> None:
-    waiting = it.ask(GetSnapshot())
+    waiting = it.request(GetSnapshot())
     await it.send(junk + junk)
-    assert it.reports[-1].startswith("closed: it sent what is no reply: ")
+    assert it.reports[-1].startswith("closed: it sent an invalid reply: ")
     assert [report[:6] for report in it.reports].count("closed") == 1
     assert waiting.done()
     assert not it.channel.ready
@@ -175,12 +175,12 @@ async def test_e1_a_line_without_an_end_is_not_kept(it: Linked) -> None:
     with suppress(BrokenPipeError, ConnectionResetError):
         while not it.channel.is_closed:
             await it.send(b"x" * (MAX_LINE_BYTES // 8))
-    assert it.reports == ["closed: it sent a line without an end"]
+    assert it.reports == ["closed: it sent a line without end"]
 
 
 async def test_e1_a_question_to_a_worker_that_has_gone(it: Linked) -> None:
     it.worker.close()
-    assert it.channel.ask(GetSnapshot()) is None
+    assert it.channel.request(GetSnapshot()) is None
     assert it.reports == ["closed: "]
 
 

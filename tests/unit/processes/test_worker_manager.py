@@ -81,8 +81,8 @@ async def test_a_worker_that_dies_is_replaced_and_its_last_words_are_logged(it: 
     [
         ('os.write(fd, b\'{"type":"snap\'); os.kill(os.getpid(), 9)', None),
         ("os.kill(os.getpid(), 11)", None),
-        ("os.write(fd, b'junk\\n'); os.read(fd, 1); os._exit(0)", "it sent what is no reply"),
-        ("os.write(fd, b'[' * 1_000_000 + b'\\n'); os.read(fd, 1); os._exit(0)", "it sent what is no reply"),
+        ("os.write(fd, b'junk\\n'); os.read(fd, 1); os._exit(0)", "it sent an invalid reply"),
+        ("os.write(fd, b'[' * 1_000_000 + b'\\n'); os.read(fd, 1); os._exit(0)", "it sent an invalid reply"),
         ("os.close(fd); os._exit(0)", None),
         ("os.close(fd);" + WAIT, None),
     ],

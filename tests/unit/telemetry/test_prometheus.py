@@ -42,7 +42,7 @@ def test_counts_reach_prometheus() -> None:
     assert nonzero(found, "hedgerow_first_attempt_total") == {"all_failed": 1}
     assert found["hedgerow_first_attempt_duration_seconds_bucket 0.25 all_failed"] == 1
     assert found["hedgerow_wasted_seconds_total"] == 0.5
-    assert nonzero(found, "hedgerow_shed_total") == {"in_flight": 1, "load": 1, "connections": 1}
+    assert nonzero(found, "hedgerow_shed_total") == {"in_flight": 1, "rate_limit": 1, "connections": 1}
     assert found["hedgerow_client_disconnects_total"] == 1
     assert found["hedgerow_upstream_reused_connection_retries_total"] == 1
     assert nonzero(found, "hedgerow_upstream_connections") == {"idle": 2, "active": 1}
@@ -57,7 +57,7 @@ def test_counts_reach_prometheus() -> None:
 def test_the_reasons_of_rejections_are_there_from_the_start() -> None:
     found = samples(Snapshot())
     assert {key for key in found if key.startswith("hedgerow_shed_total")} == {
-        f"hedgerow_shed_total {reason}" for reason in ("in_flight", "load", "connections")
+        f"hedgerow_shed_total {reason}" for reason in ("in_flight", "rate_limit", "connections")
     }
 
 

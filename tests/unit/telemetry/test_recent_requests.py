@@ -43,7 +43,7 @@ def a_race_whose_first_attempt_lost() -> tuple[RecentRequests, list[Attempt]]:
     return recent, attempts
 
 
-FIRST = AttemptRecord(1, 0.0, None, "pending", lost=True)
+FIRST = AttemptRecord(1, 0.0, None, "pending", loser=True)
 SECOND = AttemptRecord(2, 250.0, 250.0, "success")
 THIRD = AttemptRecord(3, 250.0, 125.0, "status_5xx")
 
@@ -59,7 +59,7 @@ def test_a_loser_is_added_to_its_request_when_it_finishes() -> None:
     recent, attempts = a_race_whose_first_attempt_lost()
     attempts[0].finish(Success(b"{}"), 10.625)
     (record,) = recent.find(b"a", UTC_OFFSET_S)
-    assert record.attempts == [AttemptRecord(1, 0.0, 625.0, "success", lost=True), SECOND, THIRD]
+    assert record.attempts == [AttemptRecord(1, 0.0, 625.0, "success", loser=True), SECOND, THIRD]
 
 
 def test_b4_overlapping_requests_with_one_id_keep_their_own_attempts() -> None:
@@ -122,7 +122,7 @@ def test_the_attempts_of_a_client_that_left_are_kept() -> None:
     )
     assert record.attempts == [
         AttemptRecord(1, 0.0, 250.0, "reset"),
-        AttemptRecord(2, 300.0, 325.0, "success", lost=True),
+        AttemptRecord(2, 300.0, 325.0, "success", loser=True),
     ]
 
 
@@ -139,7 +139,7 @@ def test_an_attempt_that_was_cut_off_as_its_race_ended_has_lost() -> None:
     to.request_finished(asked, "success", 10.5, Won(winner, b"{}", (loser, winner)))
     (record,) = to.recent.find(b"a", 0.0)
     assert record.attempts == [
-        AttemptRecord(1, 0.0, 500.0, "timeout", lost=True, detail="cancelled"),
+        AttemptRecord(1, 0.0, 500.0, "timeout", loser=True, detail="cancelled"),
         AttemptRecord(2, 250.0, 250.0, "success"),
     ]
 

@@ -47,11 +47,11 @@ def test_what_is_counted_conserves() -> None:
         "success": 1, "all_failed": 1, "out_of_time": 1, "abandoned": 1, "overloaded": 3, "not_found": 1
     }  # fmt: skip
     assert counts.attempts == {"1": {"reset": 1}, "2": {"success": 1}, "3": {"success": 1}}
-    assert counts.shed == {"in_flight": 1, "load": 1, "connections": 1}
+    assert counts.shed == {"in_flight": 1, "rate_limit": 1, "connections": 1}
     assert counts.hedges == {"fired": 2, "won": 1, "rescued": 1, "suppressed": 2}
     assert (counts.wasted_s, counts.client_disconnects, counts.reused_connection_retries) == (0.5, 1, 1)
     assert (counts.upstream_connections, counts.client_connections, counts.in_flight) == ({"idle": 2}, 7, 3)
-    assert counts.bugs == 0
+    assert counts.internal_errors == 0
 
 
 def test_how_late_an_answer_was_is_counted_and_an_early_one_as_nothing() -> None:
@@ -139,7 +139,7 @@ def test_an_internal_error_is_logged_with_its_stack_on_one_line(
     line = json.loads(text)
     assert "ZeroDivisionError" in line["exception"]
     assert (line["request_id"], line.get("trace_id")) == ("x", "7f" if trace else None)
-    assert recorder.snapshot({}, 0, 0).bugs == 1
+    assert recorder.snapshot({}, 0, 0).internal_errors == 1
 
 
 def test_an_internal_error_of_no_request_is_logged(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """One connection to the upstream: what a response is taken for, and what becomes of the connection.
 
 The test is its race, its connector and its socket. Which bytes are an answer is also checked by h11, in
-`test_upstream_connection_vs_h11.py`.
+`test_connection_vs_h11.py`.
 """
 
 import ssl

@@ -1,0 +1,237 @@
+"""`/openapi.json`: the OpenAPI 3.1 document of both ports.
+
+Schemas are generated from the types of the bodies, codes and reasons from their enumerations. Tests compare the
+hand-written rest with real responses: each status, code and header in it occurs, and no other does.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from hedgerow import __version__
+from hedgerow.admin.openapi_schemas import (
+    HEADERS,
+    JSON,
+    SCHEMAS,
+    SCHEMAS_BY_HAND,
+    Node,
+    answer,
+    const_object,
+    merge_responses,
+    problem_response,
+    rejections,
+    with_constants,
+)
+from hedgerow.admin.router import Readiness
+from hedgerow.gateway import SMART_PATH
+from hedgerow.settings import Settings
+from hedgerow.status.report_schema import Status
+from hedgerow.telemetry.prometheus import CONTENT_TYPE as METRICS
+from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
+from hedgerow.telemetry.request_record import RequestRecord
+
+PATH = b"/openapi.json"
+
+_ABOUT = """A hedging HTTP gateway: it retries a slow, unreliable upstream in parallel, and returns the first success.
+
+Two ports: `/api/smart` on the main port, everything else on the admin port. On both, any other path is a 404
+`not_found` and any other method a 405 `method_not_allowed` with `Allow: GET, HEAD`. Errors are problems by RFC 9457;
+`code` is for programs, and stable. A malformed request head is answered (400 `bad_request`, 408, 414, 417, 431, 505),
+and its connection closed."""
+
+
+def document(settings: Settings, port: int) -> bytes:
+    """Write the document for a gateway whose main port is `port`."""
+    return msgspec.json.encode(_document(settings, port))
+
+
+def _document(settings: Settings, port: int) -> Node:
+    types, schemas = msgspec.json.schema_components(
+        [Status, RequestRecord, Readiness], ref_template=SCHEMAS + "{name}"
+    )
+    for schema in schemas.values():
+        if "properties" in schema:  # a body has all fields of its type, and no others
+            schema["required"] = list(schema["properties"])
+            schema["additionalProperties"] = False
+    status, request, readiness = types
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "hedgerow",
+            "version": __version__,
+            "description": _ABOUT,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [_main_port(settings, port)],
+        "tags": [
+            {"name": "main", "description": "The port for clients."},
+            {"name": "admin", "description": "The port for operators. It never rejects for overload."},
+        ],
+        "paths": {
+            SMART_PATH.decode(): _smart(settings),
+            "/livez": _operation(
+                "Is the gateway alive?", "liveness", {"200": answer(JSON, const_object(live=True))}
+            ),
+            "/readyz": _operation(
+                "Should new requests be sent here, and if not, why?",
+                "readiness",
+                {
+                    "200": answer(JSON, with_constants(readiness, ready=True), "A worker serves."),
+                    "503": answer(
+                        JSON,
+                        with_constants(readiness, ready=False),
+                        "Starting, draining, overloaded, or no worker responds.",
+                    ),
+                    "500": problem_response(500),
+                },
+            ),
+            "/metrics": _operation(
+                "All metrics, for Prometheus",
+                "metrics",
+                {"200": answer(METRICS.decode()), "500": problem_response(500)},
+            ),
+            "/status": _operation(
+                "A page for people: is the upstream behaving well?",
+                "statusPage",
+                {"200": answer("text/html; charset=utf-8", headers=("page",))},
+            ),
+            "/status.json": _operation(
+                "The same as data, or one recent request",
+                "status",
+                {
+                    "200": answer(JSON, {"anyOf": [status, _found(request)]}),
+                    "404": problem_response(404, "not_found", description="No recent request has this id."),
+                    "500": problem_response(500),
+                },
+                parameters=[_REQUEST_ID_WANTED],
+            ),
+            PATH.decode(): _operation(
+                "This document",
+                "openapi",
+                {"200": answer(JSON, {"type": "object"}), "500": problem_response(500)},
+            ),
+        },
+        "components": {"schemas": {**schemas, **SCHEMAS_BY_HAND}, "headers": HEADERS},
+    }
+
+
+def _main_port(settings: Settings, port: int) -> Node:
+    anywhere = settings.host in ("0.0.0.0", "::", "")  # noqa: S104 (a comparison)
+    host = "127.0.0.1" if anywhere else f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "url": "http://{host}:{port}",
+        "description": "The main port, as it is bound; clients may use another name.",
+        "variables": {"host": {"default": host}, "port": {"default": str(port)}},
+    }
+
+
+# -- the operations
+
+
+def _smart(settings: Settings) -> Node:
+    race = ("race", "hedges")
+    responses = {
+        "200": answer(
+            JSON,
+            {"$ref": SCHEMAS + "Success"},
+            "The first success, byte for byte.",
+            headers=("race", "won"),
+        ),
+        "400": problem_response(400, "bad_timeout", "bad_request"),
+        "500": problem_response(500),
+        "502": problem_response(
+            502, "all_failed", headers=race, schema="Attempted", description="Every attempt has failed."
+        ),
+        "503": problem_response(
+            503, "overloaded", headers=("retry",), description="Overloaded: the upstream was not requested."
+        ),
+        "504": problem_response(
+            504, "out_of_time", headers=race, schema="Attempted", description="No success within `timeout`."
+        ),
+        **rejections(),
+    }
+    timeout: Node = {
+        "name": "timeout",
+        "in": "query",
+        "description": "The deadline of the response in milliseconds, in ASCII digits."
+        f" {settings.default_timeout_ms} if it is left out; above {settings.max_timeout_ms} it counts as that."
+        " Given twice it is rejected.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 900,
+    }
+    request_id: Node = {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Used if it has 1 to 128 letters, digits, dots, underscores and hyphens;"
+        " else the gateway makes one.",
+        "schema": {"type": "string"},
+    }
+    trace: Node = {
+        "name": "traceparent",
+        "in": "header",
+        "description": "W3C Trace Context, as is `tracestate`: passed on to each attempt where valid.",
+        "schema": {"type": "string"},
+    }
+    text = (
+        f"Sends one request to the upstream, {settings.hedges} more if there is no success within"
+        f" {settings.hedge_after_ms} ms, and returns the first success. Other parameters are ignored."
+    )
+    return _methods(
+        "The first success of up to " + str(1 + settings.hedges) + " attempts",
+        "smart",
+        responses,
+        tag="main",
+        description=text,
+        parameters=[timeout, request_id, trace],
+    )
+
+
+_REQUEST_ID_WANTED: Node = {
+    "name": "request_id",
+    "in": "query",
+    "description": f"Return only the requests with this id, of the last {KEPT_REQUESTS} of each worker.",
+    "schema": {"type": "string"},
+}
+
+
+def _operation(summary: str, name: str, responses: Node, parameters: Iterable[Node] = ()) -> Node:
+    """Describe a path of the admin port, relative to the URL of this document."""
+    responses = {
+        "400": problem_response(400, "bad_request", headers=("closed",)),
+        **responses,
+        **rejections(),
+    }
+    if "500" in responses:  # a computed response may take too long
+        overloaded = problem_response(503, "overloaded", description="No response in time.")
+        responses["503"] = merge_responses(responses["503"], overloaded) if "503" in responses else overloaded
+    path = _methods(summary, name, responses, tag="admin", parameters=list(parameters))
+    return {"servers": [{"url": "/", "description": "The admin port"}], **path}
+
+
+def _found(request: Node) -> Node:
+    return {
+        "type": "object",
+        "properties": {"requests": {"type": "array", "items": request, "minItems": 1}},
+        "required": ["requests"],
+        "additionalProperties": False,
+    }
+
+
+def _methods(
+    summary: str, name: str, responses: Node, *, tag: str, parameters: list[Node], **more: str
+) -> Node:
+    bare = {
+        status: {part: value for part, value in each.items() if part != "content"}
+        for status, each in responses.items()
+    }
+    common: Node = {"tags": [tag], **more}
+    return {
+        "parameters": parameters,
+        "get": {"operationId": name, "summary": summary, **common, "responses": responses},
+        "head": {
+            "operationId": name + "Head",
+            "summary": summary + ": the headers alone",
+            **common,
+            "responses": bare,
+        },
+    }

@@ -1,0 +1,1 @@
+"""Traces: which requests are recorded, their spans, and the export by OpenTelemetry."""

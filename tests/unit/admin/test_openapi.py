@@ -1,0 +1,40 @@
+"""The OpenAPI document by itself; what comes over the wire against it: tests/integration/contract/test_openapi.py."""
+
+import json
+from typing import Any
+
+from openapi_spec_validator import validate
+
+from hedgerow.admin.openapi import PATH, document
+from hedgerow.settings import Settings
+
+
+def made(settings: Settings | None = None, port: int = 8080) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(document(settings or Settings(), port))
+    return found
+
+
+def test_it_is_valid() -> None:
+    validate(made())
+
+
+def test_it_describes_both_ports_and_itself() -> None:
+    assert {"/api/smart", "/livez", "/readyz", "/metrics", "/status", "/status.json", PATH.decode()} <= set(
+        made()["paths"]
+    )
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    names = [
+        operation["operationId"]
+        for path in made()["paths"].values()
+        for name, operation in path.items()
+        if name == "get"
+    ]
+    assert len(names) == len(set(names)) > 5
+
+
+def test_it_names_the_main_port_and_the_bounds_of_the_timeout() -> None:
+    described = json.dumps(made(Settings(max_timeout_ms=4321), port=1234))
+    assert "1234" in described
+    assert "4321" in described

@@ -1,0 +1,109 @@
+"""What was read of one connection, parsed in bounded pieces, each with the instant at which it came."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from hedgerow.net.stream import Stream
+from hedgerow.server.request_reader import RequestReader
+from hedgerow.settings import ClientLimits
+from support.server_harness import GET, RawSocket, ServerHarness
+
+CHUNK = 64
+
+
+@pytest.fixture
+def harness() -> Iterator[ServerHarness]:
+    harness = ServerHarness(limits=replace(ClientLimits(), parse_chunk_bytes=CHUNK))
+    yield harness
+    harness.close()
+
+
+@pytest.fixture
+def client(harness: ServerHarness) -> RawSocket:
+    return harness.client()
+
+
+@pytest.fixture
+def stream(harness: ServerHarness, client: RawSocket) -> Stream:
+    return harness.connection_of(client)._stream
+
+
+@pytest.fixture
+def reader(harness: ServerHarness) -> Iterator[RequestReader]:
+    reader = RequestReader(harness.server._context)
+    yield reader
+    reader.close()
+
+
+def test_what_is_held_is_parsed_piece_by_piece(reader: RequestReader, stream: Stream) -> None:
+    data = GET * 5
+    reader.add(data, stream)
+    assert (reader.held_bytes, reader.pipeline) == (len(data), [])
+    pieces = 0
+    while reader.has_unparsed:
+        reader.parse()
+        pieces += 1
+        assert reader.held_bytes == max(len(data) - pieces * CHUNK, 0)
+    assert pieces == -(-len(data) // CHUNK)
+    assert len(reader.pipeline) == 5
+    assert reader.holds_requests
+    assert not reader.has_partial_head
+
+
+def test_a_request_arrives_when_its_first_byte_was_read(
+    harness: ServerHarness, reader: RequestReader, stream: Stream
+) -> None:
+    begun_at = harness.clock.now
+    reader.add(GET[:10], stream)
+    reader.parse()
+    assert reader.has_partial_head
+    harness.clock.now += 5.0
+    reader.add(GET[10:] + GET, stream)
+    while reader.has_unparsed:
+        reader.parse()
+    first, second = (request.arrived_at for request in reader.pipeline)
+    assert first < begun_at + 1.0
+    assert second == pytest.approx(begun_at + 5.0, abs=1.0)
+
+
+def test_what_is_rejected_ends_the_parsing_and_keeps_the_requests_before_it(
+    reader: RequestReader, stream: Stream
+) -> None:
+    reader.add(GET + b"nonsense\r\n\r\n" + GET, stream)
+    while reader.rejected is None:
+        reader.parse()
+    assert len(reader.pipeline) == 1
+    assert reader.error_response(reader.rejected).status == 400
+    assert not reader.rejected_is_head
+    assert reader.rejected_id
+
+
+def test_dropping_holds_nothing_any_more(reader: RequestReader, stream: Stream) -> None:
+    reader.add(GET * 3, stream)
+    reader.parse()
+    reader.drop()
+    assert (reader.holds_requests, reader.held_bytes, reader.rejected) == (False, 0, None)
+
+
+def test_the_kernel_is_asked_for_the_age_of_what_comes_first(
+    harness: ServerHarness, reader: RequestReader, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time in the socket buffer is charged to the gateway."""
+    asked: list[socket.socket] = []
+
+    def age_of(sock: socket.socket) -> float:
+        asked.append(sock)
+        return 3.0
+
+    monkeypatch.setattr("hedgerow.server.request_reader.receive_queue_age_s", age_of)
+    harness.loop.clients.lag = False
+    harness.loop.clients.are_fresh_until = harness.clock.now + 1
+    reader.add(GET, stream)
+    reader.parse()
+    reader.add(GET, stream)
+    reader.parse()
+    assert asked == [stream.sock]
+    assert [request.arrived_at for request in reader.pipeline] == [harness.clock.now - 3.0, harness.clock.now]

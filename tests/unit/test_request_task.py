@@ -1,0 +1,167 @@
+"""One valid request from its admission to its answer; a whole gateway around it: test_gateway.py."""
+
+from functools import partial
+
+import pytest
+
+from hedgerow.admission.controller import AdmissionController
+from hedgerow.admission.waiting import wait_until
+from hedgerow.core.hedging import HedgePlan
+from hedgerow.core.observer import Observer
+from hedgerow.core.outcomes import (
+    Attempt,
+    AttemptHandle,
+    AttemptSender,
+    Failure,
+    FailureReason,
+    RaceEnd,
+    Success,
+)
+from hedgerow.core.request import Request
+from hedgerow.core.response import Response
+from hedgerow.gateway import Gateway, Policy
+from hedgerow.request_task import RequestTask, internal_error
+from support.virtual_loop import VirtualLoop
+
+HEDGE_DELAY_S = 0.3
+RESET = Failure(FailureReason.RESET, "gone")
+
+
+class Sent:
+    """An attempt that was sent."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.abandoned = False
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
+class Ends(Observer):
+    """Keeps how requests ended."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
+        self.codes.append(code)
+
+    def request_rejected(self, code: str, reason: str) -> None:
+        self.codes.append(code)
+
+    def internal_error(self, request: Request | None) -> None:
+        self.codes.append("internal error")
+
+
+class Bench(AttemptSender):
+    """A task, and all that it uses."""
+
+    def __init__(self, room: int = 1) -> None:
+        self.virtual = VirtualLoop()
+        self.sent: list[Sent] = []
+        self.responses: list[Response] = []
+        self.fails = False
+        self.ends = Ends()
+        policy = Policy(HedgePlan(HEDGE_DELAY_S, 2), 10_000, 60_000)
+        self.admission = AdmissionController(room, adapts=False)
+        self.gateway = Gateway(
+            self, policy, admission=self.admission, loop=self.virtual.loop, observer=self.ends, tracer=None
+        )
+        self.virtual.loop.admit = self.gateway.admit_waiting
+
+    def send(self, attempt: Attempt) -> AttemptHandle:
+        if self.fails:
+            raise ZeroDivisionError
+        self.sent.append(Sent(attempt))
+        return self.sent[-1]
+
+    def respond(self, response: Response) -> None:
+        self.responses.append(response)
+
+    def start(self, timeout_ms: int = 1_000) -> RequestTask:
+        request = Request(b"GET", b"/api/smart", b"", request_id=b"r1", arrived_at=self.virtual.now)
+        request.timeout_ms = timeout_ms
+        task = RequestTask(self.gateway, request, self)
+        task.start()
+        return task
+
+    def finish(self, *outcomes: Success | Failure) -> None:
+        """Have the upstream answer the attempts in their order."""
+        for sent, outcome in zip(self.sent, outcomes, strict=False):
+            if sent.attempt.outcome is None:
+                self.virtual.read(partial(sent.attempt.finish, outcome, self.virtual.now))
+                self.virtual.iterate()
+
+    def assert_at_rest(self) -> None:
+        assert self.virtual.deadlines == 0
+        assert self.admission.in_flight == 0
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_it_sends_one_attempt_and_answers_with_its_success(bench: Bench) -> None:
+    bench.start()
+    assert [sent.attempt.number for sent in bench.sent] == [1]
+    bench.finish(Success(b'{"time":1}'))
+    assert [(response.status, response.body) for response in bench.responses] == [(200, b'{"time":1}')]
+    assert bench.ends.codes == ["success"]
+    bench.assert_at_rest()
+
+
+def test_hedges_are_sent_after_the_hedge_delay_and_the_losers_abandoned(bench: Bench) -> None:
+    bench.start()
+    bench.virtual.advance_to(HEDGE_DELAY_S)
+    assert [sent.attempt.number for sent in bench.sent] == [1, 2, 3]
+    bench.finish(RESET, Success(b"{}"))
+    assert [response.status for response in bench.responses] == [200]
+    assert [sent.abandoned for sent in bench.sent] == [False, False, True]
+    bench.assert_at_rest()
+
+
+def test_at_its_deadline_it_answers_504(bench: Bench) -> None:
+    bench.start(timeout_ms=100)
+    bench.virtual.advance_to(0.1)
+    assert [response.status for response in bench.responses] == [504]
+    assert bench.sent[0].abandoned
+    bench.assert_at_rest()
+
+
+def test_a_client_that_leaves_gets_nothing_and_its_attempts_become_losers(bench: Bench) -> None:
+    bench.start().cancel()
+    assert bench.sent[0].abandoned
+    bench.virtual.advance_to(20.0)
+    assert bench.responses == []
+    assert bench.ends.codes == ["abandoned"]
+    bench.assert_at_rest()
+
+
+def test_without_room_it_waits_unsent_and_is_rejected_at_the_end_of_its_wait() -> None:
+    bench = Bench(room=0)
+    task = bench.start(timeout_ms=1_000)
+    assert task.is_waiting
+    assert task.wait_until == wait_until(0.0, 1.0)
+    bench.virtual.advance_to(task.wait_until)
+    assert [response.status for response in bench.responses] == [503]
+    assert bench.sent == []
+    assert bench.ends.codes == ["overloaded"]
+
+
+def test_it_starts_once_there_is_room(bench: Bench) -> None:
+    bench.start()
+    waiting = bench.start()
+    assert (waiting.is_waiting, len(bench.sent)) == (True, 1)
+    bench.finish(Success(b"{}"))
+    bench.virtual.iterate()
+    assert (waiting.is_waiting, len(bench.sent)) == (False, 2)
+
+
+def test_an_internal_error_costs_this_request_alone(bench: Bench) -> None:
+    bench.fails = True
+    task = bench.start()
+    assert [response.body for response in bench.responses] == [internal_error(task.request).body]
+    assert bench.ends.codes == ["internal error", "internal"]
+    bench.assert_at_rest()

@@ -1,0 +1,93 @@
+"""Responses of one connection, read whole and within their limits; what clients see of it: test_connection.py."""
+
+import pytest
+
+from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.settings import UpstreamLimits
+from hedgerow.upstream.response_reader import ResponseReader
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+LIMITS = UpstreamLimits(max_body_bytes=8, max_head_bytes=64, max_wire_bytes=128)
+
+
+@pytest.fixture
+def reader() -> ResponseReader:
+    return ResponseReader(LIMITS)
+
+
+def reason(failure: Failure | None) -> FailureReason | None:
+    return None if failure is None else failure.reason
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1000])
+def test_a_response_is_read_in_whatever_pieces_it_comes(reader: ResponseReader, piece_bytes: int) -> None:
+    for at in range(0, len(OK), piece_bytes):
+        assert not reader.is_complete
+        assert reader.feed(OK[at : at + piece_bytes]) is None
+    assert (reader.is_complete, reader.status, reader.take_body()) == (True, 200, b"{}")
+    assert reader.keeps_connection
+    assert reader.wire_bytes == len(OK)
+
+
+def test_the_next_response_begins_with_nothing_of_the_last(reader: ResponseReader) -> None:
+    reader.feed(OK)
+    reader.take_body()
+    reader.begin()
+    assert (reader.is_complete, reader.status, reader.wire_bytes) == (False, 0, 0)
+    reader.feed(OK.replace(b"200", b"503"))
+    assert (reader.status, reader.take_body()) == (503, b"{}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        OK + b"x",
+        OK + OK,
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        OK.replace(b"1.1", b"1.0"),
+    ],
+)
+def test_a_connection_is_not_used_again_where_more_came_or_its_end_was_announced(
+    reader: ResponseReader, data: bytes
+) -> None:
+    assert reader.feed(data) is None
+    assert (reader.is_complete, reader.take_body(), reader.keeps_connection) == (True, b"{}", False)
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        (b"SSH-2.0-x\r\n", FailureReason.PROTOCOL),
+        (b"RTSP/1.0 200 OK\r\n\r\n", FailureReason.PROTOCOL),
+        (b"HTTP/1.1 099 OK\r\n\r\n", FailureReason.PROTOCOL),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+            FailureReason.STATUS_OTHER,
+        ),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 64, FailureReason.TOO_LARGE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n123456789", FailureReason.TOO_LARGE),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 6, FailureReason.TOO_LARGE),
+    ],
+)
+def test_what_is_no_response_or_too_large_is_a_failure(
+    reader: ResponseReader, data: bytes, wanted: FailureReason
+) -> None:
+    assert reason(reader.feed(data)) is wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "ends_with_connection"),
+    [
+        (b"", True),
+        (b"Content-Length: 5\r\n", False),
+        (b"Transfer-Encoding: chunked\r\n", False),
+        (b"Transfer-Encoding: gzip\r\n", True),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+def test_which_bodies_end_with_the_connection(
+    reader: ResponseReader, before: bytes, fields: bytes, ends_with_connection: bool
+) -> None:
+    """RFC 9112 section 6.3."""
+    assert reader.feed(before + b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n") is None
+    assert reader.is_close_delimited() is ends_with_connection

@@ -1,0 +1,161 @@
+"""`python -m tools.reference`: write the generated tables of the documentation; `--check`: only compare.
+
+A generated table lies between `<!-- begin: NAME ... -->` and `<!-- end: NAME -->`. Settings come from their schema,
+metrics from `/metrics` itself, limits from `settings/limits.py` and decisions from the head of each record.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from hedgerow.configuration.sources import CONFIG_FLAG
+from hedgerow.core.outcomes import FailureReason
+from hedgerow.settings import limits
+from hedgerow.settings.schema import all_settings
+from hedgerow.telemetry.prometheus import render
+from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
+
+ROOT: Final = Path(__file__).parents[1]
+DOCS: Final = ROOT / "docs"
+SHOWN_LABEL_VALUES: Final = 6
+"""More values of one label than this are described in the text, not in the table."""
+
+
+def settings_table() -> Iterator[str]:
+    """Yield one row for each setting of `hedgerow serve`."""
+    yield from _head("flag", "default", "accepted", "meaning")
+    yield _row(f"`{CONFIG_FLAG}`", "none", "the path of a TOML file", "the configuration file")
+    for setting in all_settings().values():
+        yield _row(f"`{setting.flag}`", f"`{setting.default}`", setting.accepted, setting.description)
+
+
+def metrics_table() -> Iterator[str]:
+    """Yield one row for each metric, with its labels and its HELP text."""
+    yield from _head("metric", "type", "labels", "meaning")
+    for family in text_string_to_metric_families(render(_snapshot()).decode()):
+        labels: dict[str, dict[str, None]] = {}
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                if label != "le":
+                    labels.setdefault(label, {})[value] = None
+        name = f"`{family.name}_total`" if family.type == "counter" else f"`{family.name}`"
+        shown = "; ".join(_label(label, list(values)) for label, values in labels.items())
+        yield _row(name, family.type, shown or "none", family.documentation)
+
+
+def _label(label: str, values: Sequence[str]) -> str:
+    few = label != "version" and len(values) <= SHOWN_LABEL_VALUES
+    return f"`{label}`" + (f": {', '.join(values)}" if few else "")
+
+
+def _snapshot() -> Snapshot:
+    """Return counts in which everything that can happen has happened."""
+    requests = ("success", "all_failed", "out_of_time", "internal", "abandoned")
+    first_attempts = ("success", "all_failed", "out_of_time", UNKNOWN)
+    return Snapshot(
+        request_duration={outcome: Histogram() for outcome in requests},
+        attempts={"1": {}, "2": {}, "3": {}},
+        attempt_duration={outcome: Histogram() for outcome in ("success", *FailureReason)},
+        first_attempt_duration={outcome: Histogram() for outcome in first_attempts},
+        upstream_connections={"connecting": 0, "active": 0, "idle": 0, "loser": 0},
+    )
+
+
+def limits_table(class_name: str) -> Iterator[str]:
+    """Yield one row for each limit of a class of `settings/limits.py`, with the reason from its docstring."""
+    yield from _head("limit", "value", "what it bounds, and why")
+    tree = ast.parse(Path(limits.__file__).read_text())
+    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name)
+    for field, reason in zip(found.body, found.body[1:], strict=False):
+        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+            continue
+        assert isinstance(reason, ast.Expr) and isinstance(reason.value, ast.Constant)  # noqa: PT018, S101
+        default = getattr(getattr(limits, class_name)(), field.target.id)
+        text = " ".join(str(reason.value.value).split())
+        yield _row(f"`{field.target.id}`", _with_unit(field.target.id, default), text)
+
+
+def _with_unit(name: str, value: float) -> str:
+    """Write a limit with its unit, which is the end of its name."""
+    if name.endswith("_s"):
+        return f"{value * 1000:g} ms" if value < 1 else f"{value:g} s"
+    if name.endswith("_bytes"):
+        return f"{value / 1024:g} KiB" if value < 1024 * 1024 else f"{value / 1024 / 1024:g} MiB"
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def decisions_table() -> Iterator[str]:
+    """Yield one row for each decision record, with its status and date."""
+    yield from _head("", "decision", "status", "date")
+    for path in sorted((DOCS / "decisions").glob("[0-9]*.md")):
+        number, title, status, date = decision(path)
+        yield _row(f"[{number}]({path.name})", title, status, date)
+
+
+def decision(path: Path) -> tuple[str, str, str, str]:
+    """Return number, title, status and date of a record; raises ValueError if its head has another form."""
+    head = re.match(r"# (\d{4}): (.+)\n\nStatus: (.+)\.\nDate: (\d{4}-\d\d-\d\d)\n\n", path.read_text())
+    if head is None or not path.name.startswith(head[1]):
+        raise ValueError(
+            f"{path.name}: its head must be '# NNNN: title', 'Status: ….' and 'Date: YYYY-MM-DD'"
+        )
+    return head[1], head[2], head[3], head[4]
+
+
+def _head(*cells: str) -> Iterator[str]:
+    yield _row(*cells)
+    yield "|" + "---|" * len(cells)
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+TABLES: Final[dict[str, tuple[str, Callable[[], Iterator[str]]]]] = {
+    "settings": ("reference/configuration.md", settings_table),
+    "metrics": ("reference/metrics.md", metrics_table),
+    "client limits": ("reference/limits.md", lambda: limits_table("ClientLimits")),
+    "upstream limits": ("reference/limits.md", lambda: limits_table("UpstreamLimits")),
+    "decisions": ("decisions/README.md", decisions_table),
+}
+"""The page and the maker of each generated table."""
+
+
+def with_table(text: str, name: str) -> str:
+    """Return a page's text with one generated table made again; raises ValueError if it has no place for it."""
+    begin, end = f"<!-- begin: {name} (python -m tools.reference) -->", f"<!-- end: {name} -->"
+    before, found, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found or not found_end:
+        raise ValueError(f"no place for {name!r}: the page needs '{begin}' and '{end}'")
+    return "\n".join([before + begin, "", *TABLES[name][1](), "", end + after])
+
+
+def outdated() -> dict[Path, str]:
+    """Return the pages that are not as they would be written now, and their new text."""
+    pages: dict[Path, str] = {}
+    for name, (page, _) in TABLES.items():
+        path = DOCS / page
+        pages[path] = with_table(pages.get(path) or path.read_text(), name)
+    return {path: text for path, text in pages.items() if text != path.read_text()}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write or check; return the exit code."""
+    pages = outdated()
+    for path, text in pages.items():
+        if "--check" in arguments:
+            print(f"{path.relative_to(ROOT)} is out of date: run make docs", file=sys.stderr)
+        else:
+            path.write_text(text)
+            print(f"{path.relative_to(ROOT)} written")
+    return 1 if pages and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

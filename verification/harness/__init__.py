@@ -1,0 +1,1 @@
+"""What campaigns share: programs under test, loads, requests and responses that attack, and the record of results."""

@@ -1,0 +1,95 @@
+"""Bugs in admission: one or more for each fault of FAULTS part A, and of what BEHAVIOUR B11 says."""
+
+from verification.injected_bugs.bug import Bug
+
+INVARIANTS = "tests/unit/admission/test_rate_invariants.py"
+RATE = "tests/unit/admission/test_rate.py"
+
+ADMISSION = (
+    Bug(
+        "B11 a request waits for all of its timeout",
+        "admission/waiting.py", "WAIT_SHARE: Final = 1 / 4", "WAIT_SHARE: Final = 1 / 1",
+        "C02", 0.003,
+    ),
+    Bug(
+        "B11 a request is rejected at once",
+        "admission/waiting.py", "WAIT_SHARE: Final = 1 / 4", "WAIT_SHARE: Final = 0.0",
+        "C02", 0.003,
+    ),
+    Bug(
+        "A1 a rejected client is read at once",
+        "server/connection.py",
+        "        self._backing_off = True\n", "        self._backing_off = False\n",
+        "C02", 0.003,
+    ),
+    Bug(
+        "A1 rejections take all that is admitted",
+        "admission/rate.py", "READ_SHARE, capacity * MIN_SHARE)", "READ_SHARE, 0.0)",
+        RATE,
+    ),
+    Bug(
+        "A1 what was learnt in an overload stays",
+        "admission/rate.py", "return self.rate if now - self._needed_at < LIMIT_EXPIRY_S else inf",
+        "return self.rate if self._needed_at > -inf else inf",
+        INVARIANTS,
+    ),
+    Bug(
+        "A2 overload ends with the next request",
+        "admission/controller.py", "return now - self._overloaded_at < LIMIT_EXPIRY_S",
+        "return self._overloaded_at > -inf",
+        "C02", 0.003,
+    ),
+    Bug(
+        "A3 a silence is taken for work",
+        "admission/rate.py", "if passed_s > 2.0 * INTERVAL_S:", "if passed_s > 99.0:",
+        RATE,
+    ),
+    Bug(
+        "A4 an overload is remembered for a minute",
+        "admission/rate.py", "LIMIT_EXPIRY_S: Final = 0.5", "LIMIT_EXPIRY_S: Final = 60.0",
+        INVARIANTS,
+    ),
+    Bug(
+        "A5 half of what can be done is admitted",
+        "admission/rate.py", "speed = max(1.0 - GAIN * excess, 0.5)", "speed = 0.5",
+        INVARIANTS,
+    ),
+    Bug(
+        "A6 what waited for the worker to start is dated as it is read",
+        "server/request_reader.py",
+        "        self._first_read = True\n\n    def resumed", "        self._first_read = False\n\n    def resumed",
+        "C02", 0.02,
+    ),
+    Bug(
+        "A7 the newest is served first though all can be served",
+        "admission/waiting.py", "rate < inf and number > rate * room_s", "number > 1",
+        "tests/unit/admission/test_waiting.py::test_the_oldest_is_next_while_all_can_be_served_in_time",
+    ),
+    Bug(
+        "A7 a request without a timeout waits for half a second",
+        "admission/waiting.py", "timeout_s * WAIT_SHARE\n", "min(timeout_s * WAIT_SHARE, 0.5)\n",
+        INVARIANTS,
+    ),
+    Bug(
+        "A8 a stall is taken for saturation",
+        "admission/rate.py", "            self._saturated = 0  # idle time or a stall",
+        "            self._saturated = 4\n            self._needed_at = now  # idle time or a stall",
+        RATE,
+    ),
+    Bug(
+        "a burst is limited at once",
+        "admission/rate.py", "SATURATED_INTERVALS: Final = 4", "SATURATED_INTERVALS: Final = 1",
+        INVARIANTS,
+    ),
+    Bug(
+        "a request that waits does not learn that there is room",
+        "request_task.py", "        if gateway.admission.waiting:\n", "        if gateway.admission.waiting < 0:\n",
+        "C02", 0.003,
+    ),
+    Bug(
+        "requests that left are started",
+        "admission/waiting.py",
+        "            if request.is_waiting:\n                return request\n", "            return request\n",
+        "tests/unit/admission/test_waiting.py::test_requests_that_no_longer_wait_are_skipped_at_both_ends",
+    ),
+)  # fmt: skip

@@ -1,0 +1,58 @@
+"""Bugs in the order of an iteration, and in what is registered."""
+
+from verification.injected_bugs.bug import Bug
+
+EVENT_LOOP = (
+    Bug(
+        "hedges are sent before the answers that had come are read",
+        "eventloop/loop.py",
+        "        clients_ready = False\n", "        self._run_due()\n        clients_ready = False\n",
+        "C02", 0.04,
+    ),
+    Bug(
+        "clients are read before the upstream's answers",
+        "eventloop/loop.py", "                clients_ready = True\n",
+        "                clients_ready = True\n                self._read_clients(now)\n",
+        "C02", 0.02,
+    ),
+    Bug(
+        "connections are accepted before clients are read",
+        "eventloop/loop.py", "                listeners.append(fd)\n",
+        "                self._handle(self._listeners[fd], READABLE)\n",
+        "C02", 0.003,
+    ),
+    Bug(
+        "a socket is closed at once, and its number is given to the next",
+        "eventloop/scheduler.py", "        self._closing.append(sock)\n", "        sock.close()\n",
+        "C02", 0.01,
+    ),
+    Bug(
+        "timers fire a tick late",
+        "eventloop/deadlines.py",
+        "        tick = int(at * TICKS_PER_S)\n", "        tick = int(at * TICKS_PER_S) + 6\n",
+        "C02", 0.003,
+    ),
+    Bug(
+        "what was written is sent in the next iteration",
+        "eventloop/loop.py",
+        "        self._run_ready()\n        self._flush()\n        self._close()\n",
+        "        self._run_ready()\n        self._close()\n",
+        "C02", 0.003,
+    ),
+    Bug(
+        "clients are taken for read up to the return of a poll",
+        "eventloop/loop.py",
+        "            self.clients.read(asked_at)\n", "            self.clients.read(polled_at)\n",
+        "tests/unit/eventloop/test_loop.py",
+    ),
+    Bug(
+        "what is read after a stop within an iteration is dated as it is read",
+        "server/request_reader.py", " or now > loop.clients.are_fresh_until:", ":",
+        "tests/unit/server/test_connection.py",
+    ),
+    Bug(
+        "an overdue connection is closed before it is read",
+        "server/server.py", "        read_until = loop.clients.read_at\n", "        read_until = loop.clock()\n",
+        "C02", 0.06,
+    ),
+)  # fmt: skip

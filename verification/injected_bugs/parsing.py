@@ -1,0 +1,117 @@
+"""Bugs in what is made of bytes: requests, answers, and what is said of them."""
+
+from verification.injected_bugs.bug import Bug
+
+PARSING = (
+    Bug(
+        "a timeout may have a sign",
+        "core/timeout_param.py", "if not given[0].isdigit():", 'if not given[0].lstrip(b"+-").isdigit():',
+        "C16", 0.02,
+    ),
+    Bug(
+        "other methods ask, too",
+        "gateway.py", '_ALLOWED: Final = (b"GET", b"HEAD")', '_ALLOWED: Final = (b"GET", b"HEAD", b"POST")',
+        "C16", 0.004,
+    ),
+    Bug(
+        "a problem does not tell its detail",
+        "core/response.py", '        "detail": detail,\n', "",
+        "C16", 0.004,
+    ),
+    Bug(
+        "chunks are no body",
+        "server/request_parser.py",
+        'case b"transfer-encoding":\n                self._has_body = True',
+        'case b"transfer-encoding":\n                pass',
+        "C11", 0.005,
+    ),
+    Bug(
+        "any length is no body",
+        "server/request_parser.py", 'value.strip(b"0") != b""', 'value.strip(b"0123456789") != b""',
+        "C11", 0.005,
+    ),
+    Bug(
+        "several hosts are as good as one",
+        "server/request_parser.py",
+        "if self._host is not None:\n                    raise", 'if self._host == b"?":\n                    raise',
+        "C11", 0.005,
+    ),
+    Bug(
+        "a host may be anything",
+        "server/request_parser.py", "and not is_valid_host(value):", 'and not is_valid_host(b"x"):',
+        "C11", 0.005,
+    ),
+    Bug(
+        "a version is looked for in one read alone",
+        "server/request_parser.py", "line = self._line + data if self._line else data", "line = data",
+        "C11", 0.05,
+    ),
+    Bug(
+        "names in a query are not decoded",
+        "core/timeout_param.py", 'if _decoded(name) == b"timeout"', 'if name == b"timeout"',
+        "C12", 0.005,
+    ),
+    Bug(
+        "strings in a payload are not looked into",
+        "core/response_validation.py", "        if not body.isascii():\n", "        if not body:\n",
+        "C12", 0.005,
+    ),
+    Bug(
+        "an answer of RTSP is one of HTTP",
+        "upstream/response_reader.py",
+        '.startswith(b"HTTP/1."):\n            raise',
+        '.startswith((b"HTTP/1.", b"RTSP/1.")):\n            raise',
+        "C12", 0.009,
+    ),
+    Bug(
+        "an unsound tracestate is passed on",
+        "core/trace_context.py", "if len(keys) != len(members) or", "if len(keys) > len(members) or",
+        "C12", 0.005,
+    ),
+    Bug(
+        "a header that speaks of RTSP is rejected if it is cut there",
+        "server/request_parser.py", 'else b" " if self._headers else line', 'else b"" if self._headers else line',
+        "C12", 0.005,
+    ),
+    Bug(
+        "a head may be of any length while it is cut small",
+        "server/request_parser.py", "            if self._pending > self._max_pending_bytes:\n",
+        "            if self._pending < 0:\n",
+        "C12", 0.02,
+    ),
+    Bug(
+        "of two heads that come together again one is answered",
+        "server/request_parser.py",
+        "if self._requests == 1 and request is not None and not self.partial:",
+        "if request is not None and not self.partial:",
+        "C12", 0.005,
+    ),
+    Bug(
+        "a negative time is a success",
+        "core/response_validation.py", "    if payload.time < 0.0:", "    if payload.time < -9.0:",
+        "C13", 0.003,
+    ),
+    Bug(
+        "M11 any 2xx is a success",
+        "core/response_validation.py", "    if status != 200:\n", "    if not 200 <= status <= 299:\n",
+        "C13", 0.003,
+    ),
+    Bug(
+        "what is no HTTP raises",
+        "upstream/response_reader.py",
+        "except (httptools.HttpParserError, httptools.HttpParserUpgrade) as", "except httptools.HttpParserUpgrade as",
+        "C13", 0.003,
+    ),
+    Bug(
+        "nesting that is too deep raises",
+        "core/response_validation.py",
+        "RecursionError) as error:\n        return Failure(FailureReason.BAD_JSON, str(error))\n    if",
+        "KeyError) as error:\n        return Failure(FailureReason.BAD_JSON, str(error))\n    if",
+        "C13", 0.003,
+    ),
+    Bug(
+        "answers have no limit",
+        "upstream/response_reader.py", "            return self._check_size()\n", "            return None\n",
+        "C12", 0.009,
+    ),
+)  # fmt: skip

@@ -107,6 +107,7 @@ class AdminEndpoints:
             upstream=redacted_url(settings.upstream),
             hedge_after_ms=settings.hedge_after_ms,
             hedges=settings.hedges,
+            hedge_hold=settings.hedge_hold,
         )
         self._history = History(about)
 

@@ -21,7 +21,6 @@ from structlog.typing import FilteringBoundLogger
 
 from hedgerow import __version__
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.core.hedge_limit import HedgeBudget, HedgeLimit
 from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.event_handler import EventHandler
@@ -43,6 +42,7 @@ from hedgerow.processes.control_channel import (
     SnapshotReply,
     WorkerConfig,
 )
+from hedgerow.processes.hedge_limits import add_hedge_limit, hedge_limit
 from hedgerow.processes.process_tuning import (
     configure_gc,
     preallocate_descriptor_table,
@@ -69,16 +69,6 @@ def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger)
     from hedgerow.tracing.request_spans import start_tracing as start  # noqa: PLC0415
 
     return start(settings.trace_sample, target, CLOCK, log)
-
-
-def _hedge_limit(settings: Settings) -> HedgeLimit | None:
-    """Return what holds the default route's hedges back; None where nothing does."""
-    percent, min_per_second = settings.hedge_budget_percent, settings.hedge_budget_min_per_second
-    budget = HedgeBudget(percent, min_per_second) if percent or min_per_second else None
-    holds, ceiling = settings.hedge_hold == "auto", settings.hedge_ceiling or None
-    if not settings.hedges or (not holds and ceiling is None and budget is None):
-        return None
-    return HedgeLimit(settings.hedge_after_ms / 1000, holds=holds, ceiling=ceiling, budget=budget)
 
 
 class NameResolver(NameLookup, Protocol):
@@ -144,12 +134,13 @@ class Worker:
             observer=self.recorder,
             user_agent=f"hedgerow/{__version__}",
         )
+        self.hedge_limit = hedge_limit(settings)
         plan = HedgePlan(
             settings.hedge_after_ms / 1000, settings.hedges, EarlyFailure(settings.hedge_on_failure)
         )
         gateway = Gateway(
             self.pool,
-            Policy(plan, settings.default_timeout_ms, settings.max_timeout_ms, _hedge_limit(settings)),
+            Policy(plan, settings.default_timeout_ms, settings.max_timeout_ms, self.hedge_limit),
             admission=self.admission,
             loop=self.loop,
             observer=self.recorder,
@@ -192,6 +183,7 @@ class Worker:
             self.pool.connection_counts(), self.server.connections, self.admission.in_flight
         )
         snapshot.max_in_flight = self.admission.max_in_flight
+        add_hedge_limit(snapshot, self.hedge_limit)
         rate = self.admission.rate_limit(now)
         if isfinite(rate):
             snapshot.rate_limited_workers, snapshot.admission_rate_limit = 1, rate

@@ -48,7 +48,7 @@ def test_what_is_counted_conserves() -> None:
     }  # fmt: skip
     assert counts.attempts == {"1": {"reset": 1}, "2": {"success": 1}, "3": {"success": 1}}
     assert counts.shed == {"in_flight": 1, "rate_limit": 1, "connections": 1}
-    assert counts.hedges == {"fired": 2, "won": 1, "rescued": 1, "suppressed": 2}
+    assert counts.hedges == {"fired": 2, "won": 1, "rescued": 1, "suppressed": 2, "held": 0}
     assert (counts.wasted_s, counts.client_disconnects, counts.reused_connection_retries) == (0.5, 1, 1)
     assert (counts.upstream_connections, counts.client_connections, counts.in_flight) == ({"idle": 2}, 7, 3)
     assert counts.internal_errors == 0

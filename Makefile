@@ -1,8 +1,4 @@
-# The whole interface of the repository. Each target does its own set-up.
-#   make run       the gateway on http://127.0.0.1:8080 before the embedded simulator
-#   make install   bin/hedgerow
-#   make test      every test            make check   format, lint, types, layers
-#   make bench     the benchmarks        make verify  the long campaigns, at full size
+# The whole interface of the repository; `make help` lists it. Each target does its own set-up.
 # PYTHON=... chooses the interpreter (3.11 or newer), VENV=... where it is installed, ARGS=... adds arguments.
 # `run` and `install` compile the hot path to C where a C compiler and Python's headers are there: once, half a minute.
 # COMPILED=0 has them use the sources as they are. COMPILED=1 has every target use the compiled build, or fail.
@@ -15,17 +11,23 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 BUILT := $(VENV)/.$(if $(IS_COMPILED),compiled,plain)-$(VERSION)
 INSTALLED_DEV := $(VENV)/.dev-$(VERSION)
 INSTALLED_FUZZ := $(VENV)/.fuzz-$(VERSION)
+INSTALLED_DOCS := $(VENV)/.docs-$(VERSION)
 COMPILED_FROM := $(if $(IS_COMPILED),deploy/compiled-wheel.sh $(shell find src -name '*.py'))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run install build test check bench verify
+.DEFAULT_GOAL := help
+.PHONY: help run install build format check test-fast test test-all coverage bench verify docs
+
+help: # this list
+	@awk -F ':.*# ' '/^[a-z-]+:.*# / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "PYTHON=... chooses the interpreter, VENV=... where it is installed, ARGS=... adds arguments, COMPILED=0 or 1 the build."
 
 ifneq ($(COMPILED),)
-run: install
+run: install # the gateway on http://127.0.0.1:8080, with the simulator as its upstream
 	bin/hedgerow serve $(ARGS)
 
-install: build
+install: build # bin/hedgerow
 	@mkdir -p bin && ln -sf "$$(readlink -f $(BIN))/hedgerow" bin/hedgerow
 	@echo "hedgerow: $(if $(IS_COMPILED),compiled build,plain build$(if $(BECAUSE), ($(BECAUSE))))"
 else
@@ -39,21 +41,44 @@ endif
 build: $(BUILT)
 	@:
 
-test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest $(ARGS)
+PYTEST := $(BIN)/python -m pytest
+# A worker for each core; the tests of one file share its servers.
+PARALLEL := --numprocesses=auto --dist=loadfile
 
-check: $(INSTALLED_DEV)
+test-fast: $(INSTALLED_DEV) # the unit tests, in seconds
+	$(PYTEST) $(PARALLEL) -m "not slow and not exhaustive" $(if $(ARGS),$(ARGS),tests/unit)
+
+test: $(INSTALLED_DEV) # the tests that need nothing but Python, in minutes
+	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
+
+test-all: test # every test, as CI: also packages, images, browser and a share of each campaign; these one by one
+	$(PYTEST) -m slow $(ARGS)
+
+coverage: $(INSTALLED_DEV) # the share of branches that unit and integration tests reach
+	$(BIN)/python -m coverage run -m pytest -m "not slow" tests/unit tests/integration $(ARGS)
+	$(BIN)/python -m coverage report
+
+format: $(INSTALLED_DEV) # rewrite the sources in the one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: $(INSTALLED_DEV) # format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=tests $(BIN)/lint-imports
 
-bench: $(INSTALLED_DEV)
+bench: $(INSTALLED_DEV) # the benchmarks, beside other gateways
 	@if test -z "$$($(PYTHON) deploy/missing-for-compiling)"; then $(MAKE) --no-print-directory build COMPILED=1 VENV=.venv-compiled; fi
 	$(BIN)/python -m bench $(ARGS)
 
-verify: $(INSTALLED_FUZZ)
+verify: $(INSTALLED_FUZZ) # the long campaigns, at full size
 	$(BIN)/python -m verification $(ARGS)
+
+docs: $(INSTALLED_DOCS) # the site, from docs/; ARGS=--check only compares the generated tables
+	$(BIN)/python -m tools.reference $(ARGS)
+	$(BIN)/codespell
+	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
 
 $(BUILT): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml $(COMPILED_FROM)
 	@rm -f $(VENV)/.compiled-* $(VENV)/.plain-*
@@ -79,4 +104,8 @@ $(INSTALLED_DEV): $(BUILT) requirements/dev.txt
 
 $(INSTALLED_FUZZ): $(INSTALLED_DEV) requirements/fuzz.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED_DEV) requirements/docs.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/docs.txt
 	@touch $@

@@ -12,6 +12,8 @@ import yaml
 from deploy.settings_of import settings_of
 from hedgerow_simulator.cli import simulate
 
+pytestmark = pytest.mark.slow
+
 FILE = Path(__file__).parents[2] / "deploy/compose.yaml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services"]
 

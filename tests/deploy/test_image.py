@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 MAX_OVER_BASE_BYTES = 40_000_000
 """Twice what it takes; the promise is 120 MB."""
 
-pytestmark = pytest.mark.timeout(600)  # the first build makes a Debian system
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first build makes a Debian system
 
 
 @pytest.fixture(scope="module")

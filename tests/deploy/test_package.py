@@ -37,7 +37,7 @@ print(json.dumps([
 ]))
 """
 
-pytestmark = pytest.mark.timeout(300)  # an index of packages may be slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # an index of packages may be slow
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from docs.markdown import ROOT, table
 from hedgerow.admin.openapi import document
 from hedgerow.settings import Settings
-from hedgerow.status.report import Status
+from hedgerow.status.report_schema import Status
 from tools.capacity_chart import CHART, drawing
 from tools.reference import decision, outdated, with_table
 

@@ -13,7 +13,7 @@ from monitoring.prometheus import Prometheus, our_config
 from monitoring.rules import RECORDED, RULES
 from support.processes import GatewayProcess, serve_command
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 """Three kinds of processes have to start, on a machine that may be busy."""
 
 CALLERS = 16

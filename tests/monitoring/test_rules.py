@@ -10,6 +10,8 @@ import yaml
 from monitoring.exposed import unknown_in
 from monitoring.rules import ALERTS, FILE, RECORDED, ROOT, RULES, promtool
 
+pytestmark = pytest.mark.slow
+
 TIMELINES = Path(__file__).parent / "alerts"
 """One file for each alert, in the words of `promtool test rules`."""
 FAST, SLOWLY = "HedgerowErrorBudgetBurnsFast", "HedgerowErrorBudgetBurnsSlowly"

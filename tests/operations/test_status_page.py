@@ -24,6 +24,8 @@ from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS, GatewayProcess
 from support.tools import tool
 
+pytestmark = pytest.mark.slow
+
 DESKTOP: ViewportSize = {"width": 1240, "height": 900}
 STATUS_JSON = "**/status.json"
 PHONE: ViewportSize = {"width": 360, "height": 740}

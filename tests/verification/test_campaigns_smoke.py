@@ -32,6 +32,7 @@ virtual time by tests/unit/admission/test_rate_invariants.py and tests/unit/core
 SEED = 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # schemathesis alone takes 3 s of CPU, of which a busy machine may give it little
 @pytest.mark.parametrize("campaign", SHARES)
 def test_a_quick_share(campaign: str) -> None:

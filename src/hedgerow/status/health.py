@@ -169,7 +169,7 @@ def _too_few(window: Window, rates: ErrorRates) -> str:
     if rates.cut_off:
         ended += f", {rates.cut_off} more were cancelled too early to know"
     if window.is_first:
-        return f"Started {window.span_s:.0f} s ago: not enough data; {ended}."
+        return f"Started {window.span_s:.0f} s ago: not enough data for a verdict; {ended}."
     if waiting:
         return f"{_counted(waiting, 'request')} waiting; {ended}."
     if not rates.attempts and not rates.cut_off:

@@ -5,10 +5,10 @@ from jsonschema import Draft202012Validator
 from hedgerow.admin.openapi_schemas import (
     HEADERS,
     JSON,
-    SCHEMAS_OF_OURS,
+    SCHEMAS_BY_HAND,
     answer,
-    either,
-    exactly,
+    const_object,
+    merge_responses,
     problem_response,
 )
 from hedgerow.core.outcomes import FailureReason
@@ -32,7 +32,7 @@ def test_a_problem_has_its_status_title_and_codes() -> None:
 
 
 def test_of_two_answers_a_header_of_one_alone_may_be_absent() -> None:
-    both = either(answer(JSON, headers=("closed",)), answer("text/plain"))
+    both = merge_responses(answer(JSON, headers=("closed",)), answer("text/plain"))
     assert set(both["content"]) == {JSON, "text/plain"}
     alone = set(answer(JSON, headers=("closed",))["headers"]) - set(answer(JSON)["headers"])
     assert alone
@@ -40,12 +40,12 @@ def test_of_two_answers_a_header_of_one_alone_may_be_absent() -> None:
 
 
 def test_an_exact_object_has_nothing_else() -> None:
-    schema = Draft202012Validator(exactly(live=True))
+    schema = Draft202012Validator(const_object(live=True))
     assert schema.is_valid({"live": True})
     assert not schema.is_valid({"live": False})
     assert not schema.is_valid({"live": True, "more": 1})
 
 
 def test_attempts_are_described_with_every_reason() -> None:
-    outcomes = SCHEMAS_OF_OURS["Attempt"]["properties"]["outcome"]["enum"]
+    outcomes = SCHEMAS_BY_HAND["Attempt"]["properties"]["outcome"]["enum"]
     assert set(outcomes) == {"pending", *(reason.value for reason in FailureReason)}

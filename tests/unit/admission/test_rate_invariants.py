@@ -12,6 +12,8 @@ from support.clients import Second
 from support.machine import COMPILED, PLAIN, TLS, Costs, Disturbance
 from support.worker_model import WorkerModel
 
+pytestmark = pytest.mark.exhaustive
+
 SLOWER = 4
 CAPACITY = {COMPILED: 13_000, PLAIN: 10_200}
 """Requests a second that cost all of the machine's time."""

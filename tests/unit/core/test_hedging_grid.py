@@ -10,6 +10,8 @@ from hedgerow.core import hedging
 from support.race_grid import disagreements, schedules
 from support.virtual_time import Hung
 
+pytestmark = pytest.mark.exhaustive
+
 SHARE = 41
 """One schedule in so many; a prime, so that the share cuts across every axis of the grid."""
 

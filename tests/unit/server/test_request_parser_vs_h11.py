@@ -15,6 +15,8 @@ from support.request_differential import (
 )
 from support.strategies import damaged, mostly
 
+pytestmark = pytest.mark.exhaustive
+
 # -- inputs
 
 GOOD_HEADERS = [

@@ -9,6 +9,8 @@ from support.answer_differential import STRICTER_RULES, broken_rules, compare, o
 from support.one_connection import Answer
 from support.strategies import damaged, mostly
 
+pytestmark = pytest.mark.exhaustive
+
 # -- what is read
 
 INTERIM = [

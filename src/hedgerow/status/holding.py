@@ -80,7 +80,7 @@ def _spared(counts: Snapshot, held: int, span_s: float) -> str:
     attempts = sum(times for by_outcome in counts.attempts.values() for times in by_outcome.values())
     return (
         f" Hedges are held: the upstream was spared {held} attempts in the last {span_s:.0f} s"
-        f" ({held / (attempts + held):.0%} of what it would have been sent)."
+        f" ({100 * held / (attempts + held):.0f} % of what it would have been sent)."
     )
 
 
@@ -98,5 +98,5 @@ def _harm(counts: Snapshot, hedge_after_ms: int) -> str:
     return (
         f" Hedging does harm: nearly all first attempts take longer than {hedge_after_ms} ms, and each request has"
         f" become {total / alone:.1f}. `--hedge-hold auto` would hold hedges back until some are quick again, and"
-        f" spare the upstream up to {1 - alone / total:.0%} of its load."
+        f" spare the upstream up to {100 * (1 - alone / total):.0f} % of its load."
     )

@@ -177,6 +177,13 @@ def test_a_budget_is_a_share_of_requests() -> None:
     assert limit.held == 2_000 - 109
 
 
+def test_what_a_budget_has_not_used_is_kept_up_to_a_burst() -> None:
+    limit = HedgeLimit(DELAY_S, holds=False, budget=HedgeBudget(10.0))
+    for number in range(1_000):
+        limit.request_started(7.0 + number)
+    assert sent(limit, 100, first_failed=False) == 10
+
+
 def test_a_budget_may_be_a_rate() -> None:
     limit = HedgeLimit(DELAY_S, holds=False, budget=HedgeBudget(0.0, min_per_second=2.0))
     limit.request_started(7.0)

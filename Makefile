@@ -75,10 +75,11 @@ bench: $(INSTALLED_DEV) # the benchmarks, beside other gateways
 verify: $(INSTALLED_FUZZ) # the long campaigns, at full size
 	$(BIN)/python -m verification $(ARGS)
 
-docs: $(INSTALLED_DOCS) # the site, from docs/; ARGS=--check only compares the generated tables
+docs: $(INSTALLED_DOCS) # the site, from docs/; ARGS=--check only compares what is generated
 	$(BIN)/python -m tools.reference $(ARGS)
+	$(BIN)/python -m tools.capacity_chart $(ARGS)
 	$(BIN)/codespell
-	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
 
 $(BUILT): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt pyproject.toml $(COMPILED_FROM)
 	@rm -f $(VENV)/.compiled-* $(VENV)/.plain-*

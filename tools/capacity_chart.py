@@ -4,6 +4,7 @@ Good responses (200, within the timeout) a second, over the requests a second th
 """
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -91,10 +92,16 @@ def drawing() -> str:
     return "\n".join([head, STYLE, *_elements(), "</svg>", ""])
 
 
-def main(_: Sequence[str] = ()) -> None:
-    """Write the chart."""
+def main(arguments: Sequence[str]) -> int:
+    """Write the chart, or with `--check` only compare; return the exit code."""
+    if CHART.read_text() == drawing():
+        return 0
+    if "--check" in arguments:
+        print(f"{CHART.relative_to(ROOT)} is out of date: run make docs", file=sys.stderr)
+        return 1
     CHART.write_text(drawing())
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

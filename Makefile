@@ -55,7 +55,7 @@ test-all: test # every test, as CI: also packages, images, browser and a share o
 	$(PYTEST) -m slow $(ARGS)
 
 coverage: $(INSTALLED_DEV) # the share of branches that unit and integration tests reach
-	$(BIN)/python -m coverage run -m pytest -m "not slow" tests/unit tests/integration $(ARGS)
+	$(BIN)/python -m coverage run -m pytest -m "not slow and not exhaustive" tests/unit tests/integration $(ARGS)
 	$(BIN)/python -m coverage report
 
 format: $(INSTALLED_DEV) # rewrite the sources in the one format

@@ -51,6 +51,8 @@ def main(other: Path | None) -> None:
             ("answered by its first attempt", ()),
             ("hedged", ("--hedged",)),
             ("rejected", ("--rejected",)),
+            ("passed on", ("--passed-on",)),
+            ("passed on by one of 64 routes", ("--passed-on", "--routes", "64")),
         ):
             each = (executed(python, MANY, *options) - executed(python, FEW, *options)) / (MANY - FEW)
             click.echo(f"{name}: {each:,.0f} instructions for each request that is {what}")

@@ -1,4 +1,4 @@
-"""The work of one worker without a kernel, for profilers: `python -m bench.replay N [--hedged | --rejected]`.
+"""The work of one worker without a kernel, for profilers: `python -m bench.replay N`, or with an option for a case.
 
 A real worker answers N requests, each by its first attempt, or each by a hedge and with two losers. Its sockets,
 pollers and clock are stand-ins that do nothing, so what is left is our own code and its libraries.
@@ -10,6 +10,7 @@ from socket import AF_INET
 from typing import Any, cast
 
 import click
+from msgspec.structs import replace as replace_settings
 
 from hedgerow.core.outcomes import Attempt
 from hedgerow.core.request import Request
@@ -19,6 +20,7 @@ from hedgerow.processes.process_tuning import configure_gc
 from hedgerow.processes.worker import LINUX, Worker
 from hedgerow.server.connection import ClientConnection
 from hedgerow.settings import AccessLog, Settings, parse_target
+from hedgerow.settings.routes import RouteRule, SuccessRule, UpstreamRule
 from hedgerow.upstream.connection import ACTIVE, UpstreamConnection
 
 REQUEST = b"GET /api/smart?timeout=10000 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
@@ -27,9 +29,18 @@ ANSWER = (
     b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Thu, 26 Nov 2026 14:40:00 GMT\r\n"
     b'Content-Type: application/json\r\nContent-Length: 13\r\nConnection: keep-alive\r\n\r\n{"time": 160}'
 )
+HEADERS = b"".join(b"X-Header-%d: a value of usual length %d\r\n" % (number, number) for number in range(20))
+PASSED_ON_REQUEST = REQUEST[:-2] + HEADERS + b"\r\n"
+PASSED_ON_ANSWER = (
+    b"HTTP/1.1 200 OK\r\n"
+    + HEADERS
+    + b'Content-Type: application/json\r\nContent-Length: 13\r\n\r\n{"hits": [1]}'
+)
+SCHEMA = {"type": "object", "required": ["hits"], "properties": {"hits": {"type": "array"}}}
 CLIENTS = 16
 """Their requests come in one iteration of the event loop, and so do their answers."""
 ATTEMPTS = 3
+UPSTREAM = "http://127.0.0.1:1/api/work"
 
 
 class FakePoller:
@@ -82,6 +93,9 @@ class FakeSocket:
     def close(self) -> None:
         """Close nothing."""
 
+    def getpeername(self) -> tuple[str, int]:
+        return "127.0.0.1", self._fd
+
     def getsockopt(self, _: int, __: int, size: int) -> bytes:
         return bytes(size)  # nothing has waited
 
@@ -93,17 +107,31 @@ class Owner:
         """Do nothing."""
 
 
+def passing(routes: int) -> dict[str, Any]:
+    """Return settings by which the last of some routes passes requests on, and checks answers by a schema."""
+    success = SuccessRule(json_schema=SCHEMA)
+    paths = [f"/other/{number}" for number in range(1, routes)] + ["/api"]
+    rules = [RouteRule(name=path, path_prefix=path, upstream="u", success=success) for path in paths]
+    return {
+        "routes": tuple(rules),
+        "upstreams": (UpstreamRule(name="u", endpoints=(parse_target(UPSTREAM),)),),
+    }
+
+
 class Replay:
     """A worker, its clients and its upstream."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, passed_on: bool = False, routes: int = 1) -> None:
+        self._request, self._answer = REQUEST, ANSWER
+        settings = Settings(access_log=AccessLog.OFF)
+        if passed_on:
+            self._request, self._answer = PASSED_ON_REQUEST, PASSED_ON_ANSWER
+            settings = replace_settings(settings, **passing(routes))
         self._time = {"now": 1.0}
         self.pollers: list[FakePoller] = []
         clock = partial(self._time.__getitem__, "now")  # all C, as the real one is
         system = replace(LINUX, clock=clock, make_poller=self._make_poller)
-        self.worker = Worker(
-            Settings(access_log=AccessLog.OFF), parse_target("http://127.0.0.1:1/api/work"), system=system
-        )
+        self.worker = Worker(settings, parse_target(UPSTREAM), system=system)
         self.loop = self.worker.loop
         self.upstream: dict[int, tuple[UpstreamConnection, FakeSocket]] = {}
         for fd in range(100, 100 + CLIENTS * ATTEMPTS):
@@ -123,11 +151,12 @@ class Replay:
     def _connect(self, fd: int) -> None:
         pool = self.worker.pool
         request = Request(b"GET", b"/", b"", request_id=b"x", arrived_at=self.now)
-        connection = UpstreamConnection(pool, Attempt(1, self.now, request, Owner()))
+        endpoint = pool.endpoints.all[0]
+        connection = UpstreamConnection(pool, Attempt(1, self.now, request, Owner()), endpoint)
         sock = FakeSocket(fd)
         pool.connections.add(connection)
         self.loop.register(fd, connection, READABLE)
-        connection.open(Stream(self.loop, cast("Any", sock)), (2, 1, 6, "", ("127.0.0.1", 1)))
+        connection.open(Stream(self.loop, cast("Any", sock)), endpoint)
         self.upstream[fd] = connection, sock
 
     def _client(self, fd: int) -> FakeSocket:
@@ -143,7 +172,7 @@ class Replay:
         for fd, (connection, sock) in self.upstream.items():
             attempt = connection.attempt
             if connection.state == ACTIVE and attempt is not None and number in (None, attempt.number):
-                sock.received = ANSWER
+                sock.received = self._answer
                 self.pollers[0].ready.append((fd, READABLE))
         self.iterate()
 
@@ -155,7 +184,7 @@ class Replay:
         """Have each client ask and be answered once. Raises if one is not, with this status."""
         for fd, sock in self.clients.items():
             sock.sent = b""
-            sock.received = REQUEST
+            sock.received = self._request
             self.pollers[1].ready.append((fd, READABLE))
         self.pollers[0].ready.append((1, READABLE))
         self.iterate()
@@ -178,9 +207,11 @@ class Replay:
 @click.argument("requests", type=int)
 @click.option("--hedged", is_flag=True)
 @click.option("--rejected", is_flag=True)
-def main(requests: int, *, hedged: bool, rejected: bool) -> None:
+@click.option("--passed-on", is_flag=True, help="With 20 headers each way, and a JSON Schema.")
+@click.option("--routes", default=1, show_default=True, help="With --passed-on.")
+def main(requests: int, *, hedged: bool, rejected: bool, passed_on: bool, routes: int) -> None:
     """Answer this many requests."""
-    replay = Replay()
+    replay = Replay(passed_on=passed_on, routes=routes)
     if rejected:
         replay.reject_all()
     for _ in range(requests // CLIENTS):

@@ -1,7 +1,8 @@
 """`python -m tools.reference`: write the generated tables of the documentation; `--check`: only compare.
 
-A generated table lies between `<!-- begin: NAME ... -->` and `<!-- end: NAME -->`. Settings come from their schema,
-metrics from `/metrics` itself, limits from `settings/limits.py` and decisions from the head of each record.
+A generated table lies between `<!-- begin: NAME ... -->` and `<!-- end: NAME -->`. Settings and routes come from
+their schemas, metrics from `/metrics` itself, limits from `settings/limits.py` and decisions from the head of each
+record.
 """
 
 import ast
@@ -19,6 +20,7 @@ from hedgerow.settings import limits
 from hedgerow.settings.schema import all_settings
 from hedgerow.telemetry.prometheus import render
 from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
+from tools.routes_reference import routes_tables
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
@@ -118,6 +120,7 @@ def _row(*cells: str) -> str:
 
 TABLES: Final[dict[str, tuple[str, Callable[[], Iterator[str]]]]] = {
     "settings": ("reference/configuration.md", settings_table),
+    "routes": ("reference/routes.md", routes_tables),
     "metrics": ("reference/metrics.md", metrics_table),
     "client limits": ("reference/limits.md", lambda: limits_table("ClientLimits")),
     "upstream limits": ("reference/limits.md", lambda: limits_table("UpstreamLimits")),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+import msgspec
 
 from hedgerow import __version__
 from hedgerow.configuration.sources import (
@@ -22,12 +23,16 @@ from hedgerow.configuration.sources import (
     is_service_variable,
 )
 from hedgerow.processes.cpu_count import usable_cpus
-from hedgerow.settings import DescriptorBudget, InvalidSetting, SettingsError
+from hedgerow.settings import DescriptorBudget, InvalidSetting, Settings, SettingsError
+from hedgerow.settings.effective_routing import max_hedges
 from hedgerow.settings.redaction import redacted_text, redacted_url
 from hedgerow.settings.schema import Setting, all_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from hedgerow.configuration.reload import Reloaded
+    from hedgerow.configuration.startup_checks import Addresses
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -150,35 +155,70 @@ def _forget_variables(is_unwanted: Callable[[str], bool]) -> None:
         del os.environ[name]
 
 
-def _effective(config: str | None, flags: dict[str, str | None]) -> Effective:
-    """Return the settings in effect, all checked as far as they can be without starting anything."""
-    from hedgerow.configuration import startup_checks  # noqa: PLC0415 (--help need not load it)
-    from hedgerow.processes.process_tuning import raise_descriptor_limit  # noqa: PLC0415
+class _Sources:
+    """All that settings come from: what was given at the start, and files that may change."""
 
-    with _one_line():
-        effective = effective_settings(
-            {name: text for name, text in flags.items() if text is not None},
-            os.environ,
-            config=config,
-            count_cpus=usable_cpus,
+    def __init__(self, config: str | None, flags: dict[str, str | None]) -> None:
+        self._config = config
+        self._flags = {name: text for name, text in flags.items() if text is not None}
+        self._environment = dict(os.environ)
+        self._addresses: Addresses | None = None
+
+    @property
+    def has_file(self) -> bool:
+        """A settings file was named."""
+        return self._config is not None or CONFIG_VARIABLE in self._environment
+
+    def read(self) -> Effective:
+        """Return the settings in effect, checked as far as they can be without starting anything.
+
+        Raises SettingsError. For the start: it looks up hosts, which may block.
+        """
+        from hedgerow.configuration.startup_checks import look_up_hosts  # noqa: PLC0415 (--help need not load it)
+
+        effective = self._read(usable_cpus)
+        self._addresses = look_up_hosts(effective.settings, effective.source_of)
+        self._check(effective)
+        return effective
+
+    def read_again(self, running: Settings) -> "Reloaded":
+        """Return what a running gateway can have of the settings as they are now; raises SettingsError."""
+        from hedgerow.configuration.reload import applicable  # noqa: PLC0415 (few starts are followed by one)
+
+        effective = self._read(lambda: running.workers)
+        reloaded = applicable(running, effective)
+        self._check(msgspec.structs.replace(effective, settings=reloaded.settings))
+        return reloaded
+
+    def _read(self, count_cpus: Callable[[], int]) -> Effective:
+        return effective_settings(
+            self._flags,
+            self._environment,
+            config=self._config,
+            count_cpus=count_cpus,
             simulator_variables=_simulator_variables,
         )
-        settings = effective.settings
-        startup_checks.check_addresses(settings, effective.source_of)
+
+    def _check(self, effective: Effective) -> None:
+        from hedgerow.configuration import startup_checks  # noqa: PLC0415
+        from hedgerow.processes.process_tuning import raise_descriptor_limit  # noqa: PLC0415
+
+        settings, source_of = effective.settings, effective.source_of
+        if self._addresses is not None:
+            startup_checks.check_addresses(settings, source_of, self._addresses)
         startup_checks.check_named_files(
-            os.environ,
-            is_tls=settings.upstream.lower().startswith("https:"),
+            self._environment,
+            is_tls=startup_checks.is_tls(settings),
             is_traced=settings.trace_sample > 0,
         )
         if settings.trace_sample:
-            startup_checks.check_tracing(settings.trace_sample, effective.source_of("trace_sample"))
+            startup_checks.check_tracing(settings.trace_sample, source_of("trace_sample"))
         DescriptorBudget.of(
             raise_descriptor_limit(),
-            settings.hedges,
+            max_hedges(settings),
             settings.max_in_flight,
-            setting=effective.source_of("max_in_flight"),
+            setting=source_of("max_in_flight"),
         )
-    return effective
 
 
 @click.group(cls=OneLineErrorGroup, context_settings={"max_content_width": 110})
@@ -197,8 +237,10 @@ def main() -> None:
 @main.command()
 @_flags()
 def serve(config: str | None, **flags: str | None) -> None:
-    """Serve GET /api/smart?timeout=MS in front of the upstream."""
-    effective = _effective(config, flags)
+    """Serve GET /api/smart?timeout=MS in front of the upstream, or the routes of a file."""
+    sources = _Sources(config, flags)
+    with _one_line():
+        effective = sources.read()
     # Workers get their settings from the supervisor. Secrets are not in their environment, which others can read.
     _forget_variables(lambda name: name.startswith(PREFIX) and not name.startswith(SIMULATE_PREFIX))
     _forget_variables(lambda name: is_service_variable(name, os.environ[name]))
@@ -207,7 +249,7 @@ def serve(config: str | None, **flags: str | None) -> None:
 
     try:
         with _one_line():
-            run(effective.settings)
+            run(effective.settings, sources.read_again if sources.has_file else None)
     except StartupError as error:
         click.echo(f"hedgerow: {error}", err=True)
         sys.exit(EXIT_CANNOT_START)
@@ -223,7 +265,8 @@ def check(file: str | None, config: str | None, **flags: str | None) -> None:
     """
     if file is not None and config is not None:
         raise click.UsageError("FILE and --config are two settings files; give one")
-    effective = _effective(file if file is not None else config, flags)
+    with _one_line():
+        effective = _Sources(file if file is not None else config, flags).read()
     click.echo(effective.describe())
 
 

@@ -1,21 +1,21 @@
-"""What answers requests: the smart endpoint, and a clear error everywhere else."""
+"""What answers requests: the routes, and a clear error everywhere else."""
 
-from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, Protocol
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.core.hedge_limit import HedgeLimit
-from hedgerow.core.hedging import HedgePlan
+from hedgerow.core.forwarding import ClientMessage, RequestHead
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import AttemptSender, RequestTrace
+from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.request import Handler, Request, Responder
+from hedgerow.core.request_path import path_problem
 from hedgerow.core.response import Response, problem_response
+from hedgerow.core.route import Route, RouteTable
 from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.request_task import RequestTask, internal_error
 
 SMART_PATH: Final = b"/api/smart"
-_ALLOWED: Final = (b"GET", b"HEAD")
 
 
 class Tracer(Protocol):
@@ -25,32 +25,19 @@ class Tracer(Protocol):
         """Return the trace that an admitted request is part of: the client's, a new one, or none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The operator's settings: when to hedge, and the limits of client timeouts."""
-
-    plan: HedgePlan
-    default_timeout_ms: int
-    max_timeout_ms: int
-    hedge_limit: HedgeLimit | None = None
-    """What holds hedges back; None: nothing does."""
-
-
 class Gateway(Handler):
-    """Answers requests: the smart endpoint, and a clear error everywhere else."""
+    """Answers requests: by their route, and with a clear error everywhere else."""
 
     def __init__(
         self,
-        upstream: AttemptSender,
-        policy: Policy,
+        routes: RouteTable,
         *,
         admission: AdmissionController,
         loop: EventLoop,
         observer: Observer,
         tracer: Tracer | None = None,
     ) -> None:
-        self.upstream = upstream
-        self.policy = policy
+        self.routes = routes
         self.admission = admission
         self.loop = loop
         self.observer = observer
@@ -78,21 +65,74 @@ class Gateway(Handler):
         except Exception:  # noqa: BLE001 (B12)
             self.observer.internal_error(request)
 
+    def max_body_bytes(self, request: Request) -> int:
+        """Return how long a body the request may have, -1 if none (`core.request.Handler`)."""
+        matched = self.routes.match(request.path)
+        route = None if matched is None else matched.by_method.get(request.method)
+        return route.max_request_body if route is not None and route.accepts_bodies else -1
+
     def _validate(self, request: Request) -> Response | None:
-        """Read the timeout, or return the rejection of what needs no upstream."""
-        if request.path != SMART_PATH:
-            return problem_response("not_found", "the only path here is /api/smart", request.request_id)
-        if request.method not in _ALLOWED:
+        """Set the request's route and timeout, or return the rejection of what needs no upstream."""
+        message = request.message
+        if message is not None and message.head is not None and message.head.forwarded is not None:
+            return self._forward_again(request, message, message.head)
+        matched = self.routes.match(request.path)
+        if matched is None:
+            return problem_response("not_found", self.routes.unmatched_detail, request.request_id)
+        route = matched.by_method.get(request.method)
+        if route is None:
+            detail = "use " + " or ".join(matched.allow.decode("ascii").rsplit(", ", 1))
             return problem_response(
-                "method_not_allowed", "use GET or HEAD", request.request_id, headers=b"Allow: GET, HEAD\r\n"
+                "method_not_allowed", detail, request.request_id, headers=b"Allow: %b\r\n" % matched.allow
             )
-        policy = self.policy
+        request.route = route
+        if message is not None:
+            return self._forward(request, route, message)
         timeout_ms = parse_timeout_ms(
-            request.query, default_ms=policy.default_timeout_ms, max_ms=policy.max_timeout_ms
+            request.query,
+            default_ms=route.default_timeout_ms,
+            max_ms=route.max_timeout_ms,
+            prefix=route.timeout_prefix,
         )
         if isinstance(timeout_ms, InvalidTimeout):
             return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
         request.timeout_ms = timeout_ms
+        return None
+
+    def _forward(self, request: Request, route: Route, message: ClientMessage) -> Response | None:
+        """Decide what is passed on, once for all requests of the same bytes."""
+        if message.has_refused_body:
+            return problem_response(
+                "bad_request", "a request with a body is not accepted", request.request_id
+            )
+        head = message.head
+        assert head is not None  # noqa: S101 (for mypy: it is dropped when the request is over)
+        problem = path_problem(request.path)
+        if problem and route.forwarding is not None:
+            return problem_response("bad_request", problem, request.request_id)
+        timeout_ms = route.timeout_ms(request.query, head)
+        if isinstance(timeout_ms, InvalidTimeout):
+            return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
+        request.timeout_ms = timeout_ms
+        if route.forwarding is None:
+            return None
+        head.forwarded = route.forwarding.forward(request.path, request.query, head, timeout_ms)
+        head.route = route
+        return self._forward_again(request, message, head)
+
+    def _forward_again(self, request: Request, message: ClientMessage, head: RequestHead) -> Response | None:
+        """Pass on what was decided for the same bytes before."""
+        forwarded, route = head.forwarded, head.route
+        assert forwarded is not None  # noqa: S101 (for mypy)
+        assert route is not None  # noqa: S101 (for mypy)
+        request.route = route
+        message.forwarded = forwarded
+        request.timeout_ms = timeout_ms = forwarded.timeout_ms
+        if message.body_bytes and message.body_arrived_at - request.arrived_at >= timeout_ms / 1000:
+            detail = f"the body has not come whole within the timeout of {timeout_ms} ms"
+            return problem_response(
+                "bad_request", detail, request.request_id, status=HTTPStatus.REQUEST_TIMEOUT
+            )
         return None
 
     def iteration_finished(self, took_s: float, ended_at: float) -> None:

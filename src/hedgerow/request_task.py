@@ -40,7 +40,7 @@ class RequestTask(EventHandler):
         """The instant until which it may wait."""
         self._race: Race | None = None
         """While it runs."""
-        self._limit = gateway.policy.hedge_limit
+        self._limit = request.route.hedge_limit
         self._tick = 0
         self._until = inf
         """The instant of its deadline in the event loop; infinite while there is none."""
@@ -127,12 +127,14 @@ class RequestTask(EventHandler):
     def _run(self, now: float) -> None:
         """Begin the race."""
         gateway, request = self._gateway, self.request
+        route = request.route
+        plan = route.plan if route.delay is None else route.plan_at(now)
         request.deadline_at = response_deadline(
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
         self._race = race = Race(
             self._start_attempt,
-            gateway.policy.plan,
+            plan,
             deadline_at=request.deadline_at,
             allow_hedges=None if self._limit is None else self._allow_hedges,
         )
@@ -150,7 +152,7 @@ class RequestTask(EventHandler):
         attempt = Attempt(number, now, request, self)
         if request.trace is not None:
             attempt.span = request.trace.attempt_started(attempt)
-        handle = gateway.upstream.send(attempt)
+        handle = request.route.upstream.send(attempt)
         if limit is not None:  # after sending: an internal error there leaves nothing counted
             limit.in_flight += 1
         if attempt.outcome is None:  # else it has finished on the spot
@@ -159,7 +161,7 @@ class RequestTask(EventHandler):
 
     def _allow_hedges(self, now: float, first_failed: bool) -> int:
         """Return how many of the hedges that are due are sent."""
-        limit, hedges = self._limit, self._gateway.policy.plan.hedges
+        limit, hedges = self._limit, self.request.route.plan.hedges
         if limit is None:
             return hedges
         self.request.late = late = limit.first_was_late(now, hedges, first_failed=first_failed)
@@ -179,6 +181,8 @@ class RequestTask(EventHandler):
         if limit is not None and self.request.late is None and isinstance(verdict, Won):
             limit.first_was_quick(now)
         race.end()
+        if self.request.message is not None:
+            self.request.message.drop()
         self._forget_deadline()
         gateway = self._gateway
         gateway.admission.release()

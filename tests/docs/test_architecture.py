@@ -16,7 +16,7 @@ def contracted() -> list[set[str]]:
     """Return the modules of each layer of the contract, the highest first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = (
-        contract["layers"] for contract in contracts if "hedgerow.gateway" in contract.get("layers", [])
+        contract["layers"] for contract in contracts if "hedgerow.request_task" in contract.get("layers", [])
     )
     return [{name.strip().removeprefix("hedgerow.") for name in layer.split("|")} for layer in layers]
 

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, expec
 from hedgerow.status.health import HealthState, Workers
 from hedgerow.status.history import History
 from hedgerow.status.report import About
+from hedgerow.status.report_schema import ConfigurationStatus
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
 from support.process_fixtures import Serve, Simulate
@@ -237,9 +238,11 @@ def a_status(
     *recent: RequestRecord,
     started_s: float = 60.0,
     workers: Workers = Workers(1, 1),  # noqa: B008
+    configuration: ConfigurationStatus = ConfigurationStatus(),  # noqa: B008
 ) -> dict[str, Any]:
     """Return `/status.json` of a gateway that has run for `started_s`, and counted `counts` in the last second."""
-    history = History(About(upstream="http://127.0.0.1:1/", hedge_after_ms=300, hedges=2))
+    about = About("http://127.0.0.1:1/", hedge_after_ms=300, hedges=2, configuration=configuration)
+    history = History(about)
     history.sample(Snapshot(), 101.0 - started_s)
     history.sample(Snapshot(), 100.0)
     history.sample(counts, 101.0)
@@ -298,6 +301,23 @@ def test_the_verdict_on_the_gateway_is_shown_apart_when_there_is_something_wrong
     page = show(idle.admin).open(a_status(STATES[HealthState.HEALTHY][0]))
     expect(page.locator("#verdict h2")).to_have_text("healthy")
     expect(page.locator("#gateway")).to_be_hidden()
+
+
+def test_a_configuration_that_is_not_in_effect_is_shown(idle: GatewayProcess, show: Show) -> None:
+    counts, _ = STATES[HealthState.HEALTHY]
+    section = show(idle.admin).open(a_status(counts)).locator("#configuration")
+    expect(section).to_be_hidden()
+    rejected = ConfigurationStatus(1.0, "'/h.toml', line 3: port: 0.5 is not accepted; give a <b>", [])
+    section = show(idle.admin).open(a_status(counts, configuration=rejected)).locator("#configuration")
+    expect(section).to_have_text(
+        "The configuration file was rejected, nothing of it is in effect. "
+        "'/h.toml', line 3: port: 0.5 is not accepted; give a <b>."
+    )
+    waiting = ConfigurationStatus(1.0, None, ["'/h.toml', line 3: port", "--host, not given any more"])
+    section = show(idle.admin).open(a_status(counts, configuration=waiting)).locator("#configuration")
+    expect(section).to_have_text(
+        "Changed, and in effect after a restart: '/h.toml', line 3: port; --host, not given any more."
+    )
 
 
 class Refusing(BaseHTTPRequestHandler):

@@ -11,10 +11,11 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.resolver import Lookup, OnResult
 from hedgerow.net.tcp import Address
-from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
+from hedgerow.settings import Target, UpstreamLimits
+from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connection import CLOSED, IDLE
-from hedgerow.upstream.connector import Connector
-from hedgerow.upstream.pool import ConnectionPool
+from hedgerow.upstream.connection_budget import ConnectionBudget
+from hedgerow.upstream.opening import open_upstream
 from support.attempts import make_attempt, make_request
 from support.virtual_loop import VirtualLoop
 
@@ -98,23 +99,19 @@ class OneConnection(Observer):
         self._classify = classify or (lambda _status, body: Success(body))
         self.sock = FakeSocket(39)
         target = Target("http", "upstream.example", 80, "/")
-        connector = Connector(
-            target, self.limits, self.loop, Unanswered(self.loop), None, open_socket=self._open_socket
-        )
-        connector.addresses.set([ADDRESS], self.virtual.now)
-        self.pool = ConnectionPool(
-            target,
+        rule = UpstreamRule(name="test", endpoints=(target,), loser_grace_s=GRACE_S)
+        self.pool = open_upstream(
+            rule,
             self.limits,
-            max_connections=1,
-            attempts_per_request=3,
-            losers=LoserPolicy.DRAIN,
-            loser_grace_s=GRACE_S,
+            ConnectionBudget(1),
             classify=self._note,
             loop=self.loop,
-            connector=connector,
+            resolver=Unanswered(self.loop),
             observer=self,
             user_agent="test",
+            open_socket=self._open_socket,
         )
+        self.pool.endpoints.replace(target, [ADDRESS])
         self.attempt = self.send()
         (self.connection,) = self.pool.connections
 

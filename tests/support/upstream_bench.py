@@ -5,7 +5,10 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Sequence
+from random import Random
+from typing import Literal
 
+from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, Failure, RaceEnd, Success
 from hedgerow.core.request import Request
@@ -14,9 +17,12 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.resolver import Lookup, OnResult
 from hedgerow.net.tcp import Address
 from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
-from hedgerow.upstream.connector import Connector
-from hedgerow.upstream.pool import ConnectionPool
+from hedgerow.settings.routes import OutlierDetection, UpstreamRule
+from hedgerow.upstream.connection_budget import ConnectionBudget
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.opening import open_upstream
 from support.attempts import make_attempt, make_request
+from support.routes import smart_route
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"time":1}'
 GRACE_S = 1.0
@@ -124,7 +130,11 @@ class UpstreamBench:
         hedges: int = 2,
         losers: LoserPolicy = LoserPolicy.DRAIN,
         limits: UpstreamLimits | None = None,
+        lb_policy: Literal["least_request", "round_robin"] = "round_robin",
+        outlier_detection: OutlierDetection | None = None,
+        budget: ConnectionBudget | None = None,
     ) -> None:
+        """`budget` may be one that several share."""
         self.now = 1_000.0
         self.internal_errors: list[BaseException | None] = []
         self.loop = EventLoop(
@@ -138,21 +148,28 @@ class UpstreamBench:
         self.facts = Facts()
         target = Target("http", "upstream.example", 80, "/work")
         self.limits = limits or UpstreamLimits()
-        self.connector = Connector(target, self.limits, self.loop, self.names, None)
-        self.pool = ConnectionPool(
-            target,
-            self.limits,
-            max_connections=max_connections,
-            attempts_per_request=1 + hedges,
-            losers=losers,
+        self.target = target
+        rule = UpstreamRule(
+            name="test",
+            endpoints=(target,),
+            lb_policy=lb_policy,
+            outlier_detection=outlier_detection,
+            losers="drain" if losers is LoserPolicy.DRAIN else "cancel",
             loser_grace_s=GRACE_S,
+        )
+        self.hedges = hedges
+        self.budget = budget or ConnectionBudget(max_connections)
+        self.pool = open_upstream(
+            rule,
+            self.limits,
+            self.budget,
             classify=classify_response,
             loop=self.loop,
-            connector=self.connector,
+            resolver=self.names,
             observer=self.facts,
             user_agent="hedgerow/test",
+            random=Random(1),
         )
-        self.connector.start()
         self.iterate()
 
     def add_address(self, host: str) -> None:
@@ -167,6 +184,11 @@ class UpstreamBench:
         sock = self.listeners[number]
         return int(sock.family), int(sock.type), 6, "", sock.getsockname()
 
+    def endpoint(self, number: int) -> Endpoint:
+        """Return the endpoint of an address, once it was looked up."""
+        address = self.address(number)
+        return next(endpoint for endpoint in self.pool.endpoints.all if endpoint.address == address)
+
     # -- the gateway's side
 
     def send(self, number: int = 1, request: Request | None = None) -> Attempt:
@@ -179,12 +201,14 @@ class UpstreamBench:
 
     def request(self) -> Request:
         """Return a request that starts now."""
-        return make_request(b"r", self.now)
+        request = make_request(b"r", self.now)
+        request.route = smart_route(self.pool, HedgePlan(0.3, self.hedges))
+        return request
 
     def send_to(self, address: int) -> Attempt:
         """Send an attempt to one of several addresses: its request has tried the others."""
         request = self.request()
-        request.tried = [self.address(number) for number in range(len(self.listeners)) if number != address]
+        request.tried = [self.endpoint(number) for number in range(len(self.listeners)) if number != address]
         return self.send(1, request)
 
     def abandon(self, attempt: Attempt) -> None:

@@ -15,7 +15,7 @@ from hedgerow.settings import AccessLog, LogFormat, LoserPolicy, Settings
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings that would have been served."""
     settings: list[Settings] = []
-    monkeypatch.setattr(supervisor, "run", settings.append)
+    monkeypatch.setattr(supervisor, "run", lambda found, _: settings.append(found))
     return settings
 
 
@@ -169,7 +169,7 @@ def test_the_processes_that_serve_starts_get_no_variable_of_the_settings(
     hedgerow: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left: list[set[str]] = []
-    monkeypatch.setattr(supervisor, "run", lambda _: left.append({*os.environ}))
+    monkeypatch.setattr(supervisor, "run", lambda *_: left.append({*os.environ}))
     variables = {
         "HEDGEROW_UPSTREAM": "http://h/?k=s3cr3t", "HEDGEROW_SIMULATE_SEED": "1", "HEDGEROW_SIMULATE_PORT": "tcp://10.0.0.1:1"
     }  # fmt: skip

@@ -25,8 +25,9 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.core.trace_context import TraceContext, parse_trace_context
 from hedgerow.eventloop.scheduler import STEP_S
-from hedgerow.gateway import Gateway, Policy
+from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask
+from support.routes import smart_routes
 from support.virtual_loop import VirtualLoop
 
 CLIENTS_TRACE = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
@@ -131,8 +132,7 @@ class Bench(AttemptSender):
         self.client = Client()
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
-            self,
-            Policy(HedgePlan(0.3, 2), 10_000, 60_000, hedge_limit),
+            smart_routes(self, HedgePlan(0.3, 2), hedge_limit=hedge_limit),
             admission=self.admission,
             loop=self.virtual.loop,
             observer=self.facts,

@@ -19,8 +19,9 @@ from hedgerow.core.outcomes import (
 )
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
-from hedgerow.gateway import Gateway, Policy
+from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask, internal_error
+from support.routes import smart_routes
 from support.virtual_loop import VirtualLoop
 
 HEDGE_DELAY_S = 0.3
@@ -63,10 +64,10 @@ class Bench(AttemptSender):
         self.responses: list[Response] = []
         self.fails = False
         self.ends = Ends()
-        policy = Policy(HedgePlan(HEDGE_DELAY_S, 2), 10_000, 60_000)
+        routes = smart_routes(self, HedgePlan(HEDGE_DELAY_S, 2))
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
-            self, policy, admission=self.admission, loop=self.virtual.loop, observer=self.ends, tracer=None
+            routes, admission=self.admission, loop=self.virtual.loop, observer=self.ends, tracer=None
         )
         self.virtual.loop.admit = self.gateway.admit_waiting
 
@@ -82,6 +83,7 @@ class Bench(AttemptSender):
     def start(self, timeout_ms: int = 1_000) -> RequestTask:
         request = Request(b"GET", b"/api/smart", b"", request_id=b"r1", arrived_at=self.virtual.now)
         request.timeout_ms = timeout_ms
+        request.route = self.gateway.routes.routes[0]
         task = RequestTask(self.gateway, request, self)
         task.start()
         return task

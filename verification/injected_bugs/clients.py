@@ -36,8 +36,7 @@ CLIENTS = (
     ),
     Bug(
         "the time of a head starts again with each byte",
-        "server/connection.py", "if self._reader.has_partial_head and not self._reading_head:",
-        "if self._reader.has_partial_head:",
+        "server/connection.py", "        elif not self._reading_head:\n", "        else:\n",
         "C10", 0.01,
     ),
     Bug(

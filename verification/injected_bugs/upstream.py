@@ -5,7 +5,9 @@ from verification.injected_bugs.bug import Bug
 UPSTREAM = (
     Bug(
         "each attempt says that it is the first",
-        "upstream/pool.py", "            attempt.number,\n", "            1,\n",
+        "upstream/request_writer.py",
+        "            request.request_id,\n            attempt.number,\n            trace,\n",
+        "            request.request_id,\n            1,\n            trace,\n",
         "C14", 0.001,
     ),
     Bug(
@@ -16,7 +18,7 @@ UPSTREAM = (
     ),
     Bug(
         "an attempt that has finished is still a loser",
-        "upstream/pool.py", "            self._losers.discard(connection)\n", "            pass\n",
+        "upstream/pool.py", "            self.losers.discard(connection)\n", "            pass\n",
         "C02", 0.02,
     ),
     Bug(
@@ -28,7 +30,7 @@ UPSTREAM = (
     ),
     Bug(
         "losers run on",
-        "upstream/pool.py", "ExpiryQueue(loser_grace_s)", "ExpiryQueue(99.0)",
+        "upstream/losers.py", "ExpiryQueue(grace_s)", "ExpiryQueue(99.0)",
         "C02", 0.003,
     ),
     Bug(
@@ -40,19 +42,34 @@ UPSTREAM = (
     ),
     Bug(
         "D1 hedges go where the first attempt went",
-        "upstream/addresses.py", "            elif address in tried:\n", "            elif address in ():\n",
+        "upstream/endpoints.py", "        if tried:\n            tries", "        if not tried:\n            tries",
         "C02", 0.01,
     ),
     Bug(
+        "U03 a loser that was cut speaks against its endpoint",
+        "upstream/endpoints.py",
+        "            if outcome.reason in (FailureReason.TIMEOUT, FailureReason.CONNECT):\n                return\n",
+        "            if outcome.reason is FailureReason.TIMEOUT:\n                self._failed(endpoint, now)\n"
+        "                return\n",
+        "tests/unit/upstream/test_endpoints.py",
+    ),
+    Bug(
+        "U03 all endpoints may be ejected at once",
+        "upstream/endpoints.py",
+        "        return not ejected or 100 * (ejected + 1) <= rule.max_ejection_percent * len(self.all)\n",
+        "        return True\n",
+        "tests/unit/upstream/test_endpoints.py",
+    ),
+    Bug(
         "D2 the last hedge takes any pooled connection",
-        "upstream/idle_connections.py", "        if attempt.number >= self._attempts_per_request:\n",
-        "        if attempt.number < 0:\n",
+        "upstream/pool.py", "            if attempt.number > request.route.plan.hedges and",
+        "            if attempt.number < 0 and",
         "C02", 0.003,
     ),
     Bug(
         "D2 the last hedge takes a connection that no other has proven",
-        "upstream/idle_connections.py", "            if self._used_at >= used_since:",
-        "            if used_since > 0.0:",
+        "upstream/idle_connections.py", "        pooled_work = self._used_at >= started_at\n",
+        "        pooled_work = True\n",
         "C02", 0.02,
     ),
     Bug(
@@ -68,28 +85,25 @@ UPSTREAM = (
     ),
     Bug(
         "D3 connections to addresses that are gone are used on",
-        "upstream/idle_connections.py", "        return not self._connector.is_current(connection.address)\n",
-        "        return False\n",
+        "upstream/idle_connections.py", "        return not endpoint.is_current or ", "        return ",
         "C02", 0.01,
     ),
     Bug(
         "D3 a name is looked up once",
-        "upstream/addresses.py", "        self.next_lookup_at = now + self._ttl_s\n",
-        "        self.next_lookup_at = inf\n",
+        "upstream/names.py", "isinstance(result, Failure) else self._ttl_s)", "isinstance(result, Failure) else inf)",
         "C02", 0.003,
     ),
     Bug(
         "D4 addresses are forgotten when a lookup fails",
-        "upstream/addresses.py",
-        "        self._looked_up_at = now\n        self.next_lookup_at = now + LOOKUP_PAUSE_S\n",
-        "        self.all = ()\n        self._looked_up_at = now\n        self.next_lookup_at = now + LOOKUP_PAUSE_S\n",
+        "upstream/connector.py",
+        "        elif any(name.is_pending for name in self._names.values()):  # another may find some\n",
+        "        else:\n            self.endpoints.replace(target, ())\n        if False:\n",
         "C02", 0.01,
     ),
     Bug(
         "a full pool leaves hedges without a connection",
-        "upstream/pool.py",
-        "if (attempt.number > 1 or attempt.request.tried) and len(self.connections) < self.max_connections:",
-        "if attempt.number > 1 or attempt.request.tried:",
-        "C02", 0.02,
+        "upstream/connection_budget.py",
+        "            idle.close()\n            return True\n", "            return False\n",
+        "tests/unit/upstream/test_pool.py",
     ),
 )  # fmt: skip

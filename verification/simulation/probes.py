@@ -89,8 +89,8 @@ class ProbedPool(ConnectionPool):
     def send(self, attempt: Attempt) -> AttemptHandle:
         seen, request = self.seen, attempt.request
         seen.timeline.charge(ATTEMPT_S)
-        full = len(self.connections) >= self.max_connections
-        idle = {connection: connection.idle_since for connection in self.idle._connections}  # noqa: SLF001
+        full = self.budget.is_full
+        idle = {one: one.idle_since for endpoint in self.idle.endpoints for one in endpoint.idle}
         handle = super().send(attempt)
         assert isinstance(handle, UpstreamConnection)
         launch = Launch(attempt.number, attempt.launched_at, request.deadline_at, idle.get(handle), full)

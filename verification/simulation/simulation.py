@@ -18,6 +18,7 @@ import hedgerow.server.listener
 import hedgerow.server.request_parser
 import hedgerow.server.request_reader
 import hedgerow.upstream.connector
+import hedgerow.upstream.opening
 import hedgerow.upstream.pool
 from hedgerow.core.outcomes import Success
 from hedgerow.eventloop.event_handler import EventHandler
@@ -145,13 +146,13 @@ class Simulation:
             make_poller=self.kernel.make_poller,
             make_resolver=make_resolver,
             open_socket=self.network.open_socket,
+            make_random=lambda: Random(f"{seed}/endpoints"),
             max_descriptors=lambda: scenario.descriptors,
         )
         ProbedPool.seen = ProbedRecorder.seen = self.seen
-        module = hedgerow.processes.worker
         with replaced(
-            (module, "ConnectionPool", ProbedPool),
-            (module, "Recorder", ProbedRecorder),
+            (hedgerow.upstream.opening, "ConnectionPool", ProbedPool),
+            (hedgerow.processes.worker, "Recorder", ProbedRecorder),
             (hedgerow.core.request, "urandom", bytes),
         ):
             self.worker = Worker(scenario.settings, TARGET, system=system)
@@ -205,8 +206,10 @@ class Simulation:
         """Count the objects that live, but for those that the record of recent requests keeps."""
         records = self.worker.recorder.recent._records  # noqa: SLF001 (only a test asks what it keeps)
         recorded = Counter({"Request": len(records), "Attempt": sum(len(record[4]) for record in records)})
-        pooled = self.worker.pool.idle._connections  # noqa: SLF001 (closed ones are dropped each second)
-        recorded["UpstreamConnection"] = sum(connection.state == CLOSED for connection in pooled)
+        pooled = [each for endpoint in self.worker.pool.idle.endpoints for each in endpoint.idle]
+        recorded["UpstreamConnection"] = sum(  # closed ones are dropped each second
+            connection.state == CLOSED for connection in pooled
+        )
         return {
             name: number - recorded[name]
             for name, number in sorted(ALIVE.items())

@@ -51,7 +51,7 @@ def _check_end(evidence: Evidence) -> None:
         "descriptors are enough",
         played.max_descriptors,
     )
-    reapers = {"IdleConnections", "_LoserReaper"}
+    reapers = {"IdleConnections", "Losers"}
     must(not reapers & played.idle.deadlines.keys(), "an idle pool has no deadline", played.idle)
     must(not played.left, "nothing is left in the end", played.left)
 
@@ -65,10 +65,10 @@ def _check_rest(evidence: Evidence, name: str, rest: Rest) -> None:
     must(not rest.is_overloaded and rest.rate_limit == inf, "at rest all load is admitted", name, rest)
     allowed = {
         "HttpServer": 1,
-        "Connector": 1,
+        "Name": 1,
         "Lookup": 1,
         "IdleConnections": 1,
-        "_LoserReaper": 1,
+        "Losers": 1,
         "_Once": 1,
     }
     unexpected = {kind: number for kind, number in rest.deadlines.items() if number > allowed.get(kind, 0)}

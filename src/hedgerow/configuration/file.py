@@ -1,17 +1,23 @@
-"""The settings file: TOML, with the flags' names as keys."""
+"""The settings file: TOML, with the flags' names as keys, and tables of routes and upstreams."""
 
 import os
 import re
 import stat
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hedgerow.settings.errors import InvalidSetting, UnknownSetting, quoted
+from hedgerow.settings.errors import InvalidSetting, SettingsError, UnknownSetting, quoted
+
+if TYPE_CHECKING:
+    from hedgerow.configuration.toml_lines import KeyPath
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """A longer file was not written for this, and parsing it would hold up the start for a second or more."""
 
 ACCEPTED: Final = "a TOML file of settings"
+
+_BARE_KEY: Final = "[A-Za-z0-9_-]{1,64}"
 
 
 class Given(NamedTuple):
@@ -21,25 +27,94 @@ class Given(NamedTuple):
     source: str
 
 
-def read_file(
-    path: str, named_by: str, known: Mapping[str, str], *, ignores_unknown: bool
+class Place:
+    """Where in a file a value is, for messages."""
+
+    def __init__(self, file: str, lines: "Callable[[], dict[KeyPath, int]]", path: "KeyPath" = ()) -> None:
+        """`lines` is called where a line is named: most files are right, and need none."""
+        self._file = file
+        self._lines = lines
+        self.path = path
+
+    def at(self, *more: str | int) -> "Place":
+        """Return the place of a key, or of an element, within this one."""
+        return Place(self._file, self._lines, (*self.path, *more))
+
+    @property
+    def line(self) -> str:
+        """`'/etc/h.toml', line 3`."""
+        from hedgerow.configuration.toml_lines import line_of  # noqa: PLC0415 (as for tomllib, below)
+
+        line = line_of(self.path, self._lines())
+        return quoted(self._file) if line is None else f"{quoted(self._file)}, line {line}"
+
+    @property
+    def key(self) -> str:
+        """`routes[0].hedge.after`."""
+        text = ""
+        for part in self.path:
+            if isinstance(part, int):
+                text += f"[{part}]"
+            else:
+                text += f"{'.' if text else ''}{part if re.fullmatch(_BARE_KEY, part) else quoted(part)}"
+        return text
+
+    @property
+    def source(self) -> str:
+        """Line and key, as `InvalidSetting` names a setting."""
+        return f"{self.line}: {self.key}"
+
+    def reject(self, given: object, accepted: str, reason: str = "") -> InvalidSetting:
+        """Return the error for a value that is not accepted here."""
+        return InvalidSetting(self.source, given, f"{accepted} ({reason})" if reason else accepted)
+
+    def missing(self, accepted: str) -> SettingsError:
+        """Return the error for a key that is not there, but has to be."""
+        return SettingsError(f"{self.source}: it is missing; give {accepted}")
+
+    def reject_key(self, key: str, known: Iterable[str]) -> UnknownSetting:
+        """Return the error for a key of the table here that has no meaning."""
+        where, names = self.at(key).line, list(known)
+        if not self.path:
+            return UnknownSetting(key, where, names)
+        return UnknownSetting(key, f"{where}: {self.key}", names, f"they are {', '.join(names)}", "key of it")
+
+
+class Document(NamedTuple):
+    """A file of TOML, as it is."""
+
+    values: dict[str, Any]
+    place: Place
+
+
+def read_document(path: str, named_by: str) -> Document:
+    """Return what a file holds; `named_by` is the flag or the variable that named it. Raises InvalidSetting."""
+    from hedgerow.configuration.toml_lines import lines_of  # noqa: PLC0415 (as for tomllib, below)
+
+    text = _read(path, named_by)
+    return Document(_parse(text, path, named_by), Place(path, cache(lambda: lines_of(text))))
+
+
+def read_settings(
+    document: Document, known: Mapping[str, str], tables: Collection[str], *, ignores_unknown: bool
 ) -> dict[str, Given]:
     """Return the values of a file by the names of their settings; raises InvalidSetting.
 
-    `named_by` is the flag or the variable that named the file; `known` has the name of each setting by its key. A key
-    may have underscores in place of its hyphens, but it is there once.
+    `known` has the name of each setting by its key. A key may have underscores in place of its hyphens, but it is
+    there once. `tables` are the keys that others read.
     """
-    text = _read(path, named_by)
     found: dict[str, Given] = {}
-    for key, value in _parse(text, path, named_by).items():
-        where = f"{quoted(path)}{_line_of(key, text)}"
+    for key, value in document.values.items():
+        if key in tables:
+            continue
         name = known.get(key.replace("_", "-"))
         if name is None and not ignores_unknown:
-            raise UnknownSetting(key, where, list(known))
+            raise document.place.reject_key(key, [*known, *tables])
         if name in found:
+            where = document.place.at(key).line
             raise InvalidSetting(where, key, f"each setting once; {found[name].source} is the same one")
         if name is not None:
-            found[name] = Given(value, f"{where}: {key}")
+            found[name] = Given(value, document.place.at(key).source)
     return found
 
 
@@ -80,12 +155,3 @@ def _parse(text: str, path: str, named_by: str) -> dict[str, Any]:
     except ValueError as error:  # TOMLDecodeError is one; a number of 5 000 digits raises another
         reason = " ".join(str(error).split())
         raise InvalidSetting(named_by, path, f"{ACCEPTED} ({reason})") from None
-
-
-def _line_of(key: str, text: str) -> str:
-    """Return `, line 3` for the first line that begins with the key, or nothing where it is written another way."""
-    pattern = re.compile(rf"[\"']?{re.escape(key)}[\"']?[ \t]*[=.\]]")
-    for number, line in enumerate(text.split("\n"), 1):
-        if pattern.match(line.lstrip(" \t[")):
-            return f", line {number}"
-    return ""

@@ -6,13 +6,17 @@ from typing import Any, Final
 
 import msgspec
 
-from hedgerow.configuration.file import Given, read_file
+from hedgerow.configuration.file import Document, Given, Place, read_document, read_settings
+from hedgerow.settings.effective_routing import effective_routing
 from hedgerow.settings.errors import InvalidSetting, UnknownSetting, quoted
 from hedgerow.settings.schema import AUTO, Setting, Settings, all_settings, convert
+from hedgerow.settings.upstream_url import EMBEDDED_TARGET
 
 PREFIX: Final = "HEDGEROW_"
 SIMULATE_PREFIX: Final = "HEDGEROW_SIMULATE_"
 """Of the simulator's variables, which the embedded one reads, too."""
+TABLES: Final = ("routes", "upstreams")
+"""Of the file, beside the settings: `configuration.routing` reads them."""
 CONFIG_FLAG: Final = "--config"
 CONFIG_VARIABLE: Final = "HEDGEROW_CONFIG"
 
@@ -23,22 +27,48 @@ _SERVICE_NAME: Final = (
 _SERVICE_PORT_VALUE: Final = r"(tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+"
 
 
+DEFAULT_ROUTE_SETTINGS: Final = {
+    "upstream": "endpoints of [upstreams.NAME]",
+    "hedge_after_ms": "hedge.after of each route",
+    "hedges": "hedge.max_hedges of each route",
+    "hedge_on_failure": "hedge.retry_on_failure of each route",
+    "hedge_hold": "hedge.hold of each route",
+    "hedge_ceiling": "hedge.ceiling of each route",
+    "hedge_budget_percent": "hedge.budget of each route",
+    "hedge_budget_min_per_second": "hedge.budget of each route",
+    "default_timeout_ms": "timeout.default of each route",
+    "max_timeout_ms": "timeout.max of each route",
+    "losers": "losers of [upstreams.NAME]",
+    "loser_grace_ms": "loser_grace of [upstreams.NAME]",
+}
+"""Settings that describe the default route, and what has their part where a file has routes."""
+
+
 class Effective(msgspec.Struct, frozen=True):
     """The settings in effect, and where each came from."""
 
     settings: Settings
     sources: dict[str, str]
-    """By the name of the field, for those that are not the default: `--port`, `HEDGEROW_PORT`, or a file and line."""
+    """By the name of the field, for those that are not the default: `--port`, `HEDGEROW_PORT`, or a file and line.
+    Endpoints of an upstream by `upstreams.NAME`."""
     ignored: list[str]
     """Variables that an orchestrator has set (`is_service_variable`)."""
 
     def source_of(self, name: str) -> str:
         """Return where a setting comes from, as messages name it."""
-        return self.sources.get(name, f"{all_settings()[name].flag} (its default)")
+        found = self.sources.get(name)
+        return f"{all_settings()[name].flag} (its default)" if found is None else found
 
     def describe(self) -> str:
         """Return all settings as lines of TOML, redacted, each with where it comes from."""
-        lines = [self._line(setting) for setting in all_settings().values()]
+        hidden = DEFAULT_ROUTE_SETTINGS if self.settings.routes else {}
+        lines = [self._line(setting) for setting in all_settings().values() if setting.name not in hidden]
+        if self.settings.routes:
+            from hedgerow.configuration.summary import describe_routing  # noqa: PLC0415 (for files that have routes)
+
+            lines += [
+                f"# {line}" for line in describe_routing(effective_routing(self.settings, EMBEDDED_TARGET))
+            ]
         lines += [f"# {quoted(name)} is ignored: it is a Service's" for name in self.ignored]
         return "\n".join(lines)
 
@@ -67,7 +97,8 @@ def effective_settings(
     `count_cpus` is called for `workers = auto`, and `simulator_variables` if there are variables for the simulator.
     All values that were given are checked, also those that others win over.
     """
-    values = _given_values(flags, environment, config, check_names=True)
+    document = _document(environment, config)
+    values = _given_values(flags, environment, document, check_names=True)
     settings = all_settings()
     chosen = {name: convert(settings[name], *layer[name]) for layer in values for name in layer}
     sources = {name: layer[name].source for layer in values for name in layer}
@@ -77,6 +108,16 @@ def effective_settings(
     if chosen.get("max_in_flight") == AUTO:
         chosen["max_in_flight"] = None
     ignored = sorted(name for name, value in environment.items() if is_service_variable(name, value))
+    if document is not None and not document.values.keys().isdisjoint(TABLES):
+        from hedgerow.configuration.routing import read_routing  # noqa: PLC0415 (30 ms, for files that have routes)
+
+        routing = read_routing(document)
+        chosen |= routing._asdict()
+        if routing.routes:
+            _check_no_default_route(values, document.place.at("routes", 0))
+        for upstream in routing.upstreams:
+            place = document.place.at("upstreams", upstream.name, "endpoints")
+            sources[f"upstreams.{upstream.name}"] = place.source
     effective = Effective(Settings(**chosen), sources, ignored)
     _check_together(effective)
     return effective
@@ -89,7 +130,7 @@ def admin_address(
 
     Whether a running gateway is healthy does not depend on its other settings, so they are not looked at.
     """
-    values = _given_values(flags, environment, config, check_names=False)
+    values = _given_values(flags, environment, _document(environment, config), check_names=False)
     default = Settings()
     found: dict[str, Any] = {"admin_host": default.admin_host, "admin_port": default.admin_port}
     for layer in values:
@@ -127,18 +168,23 @@ def is_service_variable(name: str, value: str) -> bool:
     return name.endswith("_PORT") and re.fullmatch(_SERVICE_PORT_VALUE, value) is not None
 
 
+def _document(environment: Mapping[str, str], config: str | None) -> Document | None:
+    """Return the file that `config` names, or the variable; None if there is none."""
+    if config is not None:
+        return read_document(config, CONFIG_FLAG)
+    path = environment.get(CONFIG_VARIABLE)
+    return read_document(path, CONFIG_VARIABLE) if path is not None else None
+
+
 def _given_values(
-    flags: Mapping[str, str], environment: Mapping[str, str], config: str | None, *, check_names: bool
+    flags: Mapping[str, str], environment: Mapping[str, str], document: Document | None, *, check_names: bool
 ) -> list[dict[str, Given]]:
     """Return what was given by file, variables and flags: what comes later wins."""
     settings = all_settings()
-    path, named_by = (
-        (config, CONFIG_FLAG) if config is not None else (environment.get(CONFIG_VARIABLE), CONFIG_VARIABLE)
-    )
     file: dict[str, Given] = {}
-    if path is not None:
+    if document is not None:
         known = {setting.key: name for name, setting in settings.items()}
-        file = read_file(path, named_by, known, ignores_unknown=not check_names)
+        file = read_settings(document, known, TABLES, ignores_unknown=not check_names)
     variables = {
         name: Given(environment[setting.variable], setting.variable)
         for name, setting in settings.items()
@@ -146,6 +192,18 @@ def _given_values(
         and not is_service_variable(setting.variable, environment[setting.variable])
     }
     return [file, variables, {name: Given(text, settings[name].flag) for name, text in flags.items()}]
+
+
+def _check_no_default_route(values: list[dict[str, Given]], first_route: Place) -> None:
+    """Raise InvalidSetting for a setting of the default route beside routes, of which it would say nothing."""
+    for layer in reversed(values):
+        for name, replacement in DEFAULT_ROUTE_SETTINGS.items():
+            if name in layer:
+                given = layer[name]
+                accepted = (
+                    f"{replacement}: there is no default route where the file has routes ({first_route.line})"
+                )
+                raise InvalidSetting(given.source, given.value, accepted)
 
 
 def _check_together(effective: Effective) -> None:

@@ -5,10 +5,11 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
-from hedgerow.settings import EMBEDDED, InvalidSetting, Settings, parse_target
+from hedgerow.settings import EMBEDDED, InvalidSetting, Settings, Target, parse_target
 from hedgerow.settings.errors import quoted
+from hedgerow.settings.upstream_url import EMBEDDED_TARGET
 
 _EXPORTER_FILES: Final = tuple(
     f"OTEL_EXPORTER_OTLP_{signal}{kind}"
@@ -21,25 +22,53 @@ _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (nothing binds here)
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 
 
-def check_addresses(settings: Settings, source_of: Callable[[str], str]) -> None:
-    """Raise InvalidSetting for hosts that cannot be looked up, and for ports that are in each other's way.
+class Addresses(NamedTuple):
+    """Where the two ports are."""
+
+    main: str
+    admin: str
+
+
+def look_up_hosts(settings: Settings, source_of: Callable[[str], str]) -> Addresses:
+    """Return the addresses of `--host` and `--admin-host`; raises InvalidSetting.
 
     `source_of` returns how messages name a setting. Blocks for as long as the lookups take, where hosts are names.
     """
-    main = _look_up(settings.host, source_of("host"))
-    admin = _look_up(settings.admin_host, source_of("admin_host"))
+    return Addresses(
+        _look_up(settings.host, source_of("host")), _look_up(settings.admin_host, source_of("admin_host"))
+    )
+
+
+def check_addresses(settings: Settings, source_of: Callable[[str], str], addresses: Addresses) -> None:
+    """Raise InvalidSetting for ports that are in each other's way, and for upstreams that are the gateway itself."""
+    main, admin = addresses
     if settings.port == settings.admin_port != 0 and (main == admin or _ANY & {main, admin}):
         accepted = f"another port than {settings.port}, by {source_of('port')}"
         raise InvalidSetting(source_of("admin_port"), settings.admin_port, accepted)
-    if settings.upstream == EMBEDDED:
-        return
-    target = parse_target(settings.upstream)
-    for address, name in ((main, "port"), (admin, "admin_port")):
-        own = {address} if address not in _ANY else _LOOPBACK
-        own = own | ({"localhost"} if own & _LOOPBACK else set())
-        if target.port == getattr(settings, name) and target.host in own:
-            accepted = f"another server: {source_of(name)} makes this address the gateway's own"
-            raise InvalidSetting(source_of("upstream"), settings.upstream, accepted)
+    for source, target in _targets(settings):
+        for address, name in ((main, "port"), (admin, "admin_port")):
+            own = {address} if address not in _ANY else _LOOPBACK
+            own = own | ({"localhost"} if own & _LOOPBACK else set())
+            if target.port == getattr(settings, name) != 0 and target.host in own:
+                accepted = f"another server: {source_of(name)} makes this address the gateway's own"
+                raise InvalidSetting(source_of(source), target.redacted_url, accepted)
+
+
+def is_tls(settings: Settings) -> bool:
+    """Return whether an upstream is spoken to over TLS."""
+    return any(target.tls for _, target in _targets(settings))
+
+
+def _targets(settings: Settings) -> list[tuple[str, Target]]:
+    """Return the endpoints that are URLs, each with the name of its source."""
+    if settings.routes:
+        return [
+            (f"upstreams.{rule.name}", endpoint)
+            for rule in settings.upstreams
+            for endpoint in rule.endpoints
+            if endpoint != EMBEDDED_TARGET
+        ]
+    return [] if settings.upstream == EMBEDDED else [("upstream", parse_target(settings.upstream))]
 
 
 def _look_up(host: str, source: str) -> str:
@@ -59,12 +88,12 @@ def check_named_files(environment: Mapping[str, str], *, is_tls: bool, is_traced
     Certificates are parsed where the upstream needs them (`is_tls`); it takes 20 ms for all that the web uses.
     """
     checks: dict[str, Callable[[str], str]] = {
-        "SSL_CERT_FILE": _certificates_problem if is_tls else _file_problem,
+        "SSL_CERT_FILE": _certificates_problem if is_tls else file_problem,
         "SSL_CERT_DIR": _directories_problem,
         "SSLKEYLOGFILE": _append_problem,
     }
     if is_traced:
-        checks |= dict.fromkeys(_EXPORTER_FILES, _file_problem)
+        checks |= dict.fromkeys(_EXPORTER_FILES, file_problem)
     for variable, problem_of in checks.items():
         path = environment.get(variable)
         problem = problem_of(path) if path is not None else ""
@@ -87,7 +116,7 @@ def check_tracing(share: float, source: str) -> None:
 
 
 def _certificates_problem(path: str) -> str:
-    problem = _file_problem(path)
+    problem = file_problem(path)
     if not problem:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
@@ -96,7 +125,7 @@ def _certificates_problem(path: str) -> str:
     return problem
 
 
-def _file_problem(path: str) -> str:
+def file_problem(path: str) -> str:
     """Return what is accepted in place of a file that cannot be read, or nothing if it can."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (a path of any text)

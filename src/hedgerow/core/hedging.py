@@ -1,4 +1,4 @@
-"""The race: send one attempt, send hedges after the hedge delay, and take the first success.
+"""The race: send one attempt, send hedges after the hedge delay, and take the first success or final answer.
 
 The schedule follows "The Tail at Scale" (Dean and Barroso, CACM 56(2), 2013), with a batch of hedges in place of one.
 Each time the race proceeds it first checks what has finished, then sends hedges that are due, then checks the

@@ -4,7 +4,7 @@ Expected failures are values here, never exceptions: an upstream that fails is t
 exception is an internal error and ends at the border of the request (`gateway.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -28,27 +28,62 @@ class FailureReason(StrEnum):
     STATUS_429 = "status_429"
     STATUS_5XX = "status_5xx"
     STATUS_OTHER = "status_other"
-    """Any other status than 200; redirects too, which are not followed."""
+    """Any other status that is no success; redirects too, which are not followed."""
     BAD_JSON = "bad_json"
-    """Status 200, and a body that is not UTF-8 JSON."""
+    """A success by its status, and a body that is not UTF-8 JSON."""
     BAD_PAYLOAD = "bad_payload"
-    """JSON, but not an object whose `time` is a finite number >= 0."""
+    """JSON, but not what the route asks for: an object, or one whose `time` is a finite number >= 0."""
+    SCHEMA = "schema"
+    """JSON that the route's JSON Schema does not accept."""
     TOO_LARGE = "too_large"
-    """An answer beyond the limits of `settings.UpstreamLimits`."""
+    """An answer beyond the limits of the route or of `settings.UpstreamLimits`."""
+    STREAM = "stream"
+    """Server-Sent Events: they do not end, so there is no whole body to wait for."""
     PROTOCOL = "protocol"
     """Not HTTP/1.x by RFC 9112."""
+
+
+class Answer:
+    """A response of the upstream as it is passed on: status, whole header lines, and the body byte for byte."""
+
+    __slots__ = ("body", "has_date", "headers", "is_final", "status")
+
+    def __init__(
+        self, status: int, headers: bytes, body: bytes, *, has_date: bool = True, is_final: bool = False
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.has_date = has_date
+        """There is a Date among the headers."""
+        self.is_final = is_final
+        """It is no success by the route's rule, but asking again cannot change it (R05)."""
+
+    def drop(self) -> None:
+        """Keep neither headers nor body."""
+        self.headers = self.body = b""
 
 
 # Each request makes one of these and one `Won`: frozen costs 0.2 µs each time, and mypyc compiles neither the slots nor
 # the `__init__` of dataclasses.
 @dataclass(init=False)
 class Success:
-    """A valid answer; `body` is the upstream's JSON object, byte for byte."""
+    """A valid answer; `body` is the upstream's, byte for byte.
+
+    `answer` is there where it is passed on. A final one ends the race, too.
+    """
 
     body: bytes
+    answer: Answer | None = field(default=None, repr=False)
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, answer: Answer | None = None) -> None:
         self.body = body
+        self.answer = answer
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether it is a final answer, not a success by the route's rule."""
+        return self.answer is not None and self.answer.is_final
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +92,8 @@ class Failure:
 
     reason: FailureReason
     detail: str = ""
+    answer: Answer | None = field(default=None, compare=False, repr=False)
+    """Kept where it is passed on if every attempt fails."""
 
 
 Outcome: TypeAlias = Success | Failure
@@ -123,8 +160,13 @@ class Attempt:
 
     def drop_body(self) -> None:
         """Keep no body: records of requests keep attempts for a while."""
-        if isinstance(self.outcome, Success):
-            self.outcome.body = b""
+        outcome = self.outcome
+        if isinstance(outcome, Success):
+            outcome.body = b""
+            if outcome.answer is not None:
+                outcome.answer.drop()
+        elif outcome is not None and outcome.answer is not None:
+            self.outcome = Failure(outcome.reason, outcome.detail)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -140,7 +182,7 @@ class AttemptSender:
 
 @dataclass(init=False)
 class Won:
-    """The race has an answer: the first success."""
+    """The race has an answer: the first success, or a final answer."""
 
     winner: Attempt
     body: bytes

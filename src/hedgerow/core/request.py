@@ -5,8 +5,10 @@ from typing import Any, Protocol
 
 from mypy_extensions import mypyc_attr
 
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.outcomes import RequestTrace
+from hedgerow.core.route import Route
 
 
 class Request:
@@ -16,9 +18,12 @@ class Request:
     so: to clients of HTTP/1.0 it must (RFC 9112 section 9.3).
     """
 
+    route: Route
+    """Set when the request is found valid; not there before."""
+
     __slots__ = (
-        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "late", "method", "path", "query",
-        "request_id", "started_at", "timeout_ms", "trace", "tried",
+        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "late", "message", "method", "path", "query",
+        "request_id", "route", "started_at", "timeout_ms", "trace", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -32,6 +37,7 @@ class Request:
         keep_alive: bool = True,
         announce_keep_alive: bool = False,
         trace: RequestTrace | None = None,
+        message: ClientMessage | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -42,6 +48,8 @@ class Request:
         self.announce_keep_alive = announce_keep_alive
         self.trace = trace
         """The trace that it is part of: as the client sent it, then as it is recorded, if it is."""
+        self.message = message
+        """As its client sent it, where requests are passed on; else None."""
         self.timeout_ms = 0
         """What the client gives us, clamped; set when the request is found valid."""
         self.started_at = 0.0
@@ -71,6 +79,13 @@ class Handler:
         Return what can be cancelled while the client waits, or None if nothing can. Never raises.
         """
         raise NotImplementedError
+
+    def max_body_bytes(self, request: Request) -> int:  # noqa: ARG002
+        """Return how long a body the request may have, which has come but for its body. Never raises.
+
+        -1: it may have none. Then `handle` is called at once, and answers that, and the connection is closed.
+        """
+        return -1
 
 
 class Responder(Protocol):

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from hedgerow.core.outcomes import AllFailed, Attempt, Failure, OutOfTime, Success, Verdict, Won
+from hedgerow.core.outcomes import AllFailed, Answer, Attempt, Failure, OutOfTime, Success, Verdict, Won
 from hedgerow.core.request import Request
 
 JSON: Final = b"application/json"
@@ -20,6 +20,7 @@ class Response:
     """One response, before it is serialized.
 
     `headers` are whole header lines. `code` names the outcome: `success`, or the stable code of a problem.
+    `content_type` is empty in a `PassedOnResponse`.
     """
 
     __slots__ = ("body", "code", "content_type", "headers", "status", "timing")
@@ -42,6 +43,18 @@ class Response:
         self.timing = timing
 
 
+class PassedOnResponse(Response):
+    """An answer of the upstream's as it goes to the client: `headers` are the upstream's."""
+
+    __slots__ = ("has_date",)
+
+    def __init__(self, answer: Answer, code: str, timing: bytes) -> None:
+        super().__init__(
+            answer.status, answer.body, content_type=b"", headers=answer.headers, code=code, timing=timing
+        )
+        self.has_date = answer.has_date
+
+
 _STATUS_OF: Final = {
     "bad_request": HTTPStatus.BAD_REQUEST,
     "bad_timeout": HTTPStatus.BAD_REQUEST,
@@ -54,10 +67,15 @@ _STATUS_OF: Final = {
     "out_of_time": HTTPStatus.GATEWAY_TIMEOUT,
 }
 
+FINAL: Final = "final"
+"""The code of an answer that is no success, and that was passed on because asking again cannot change it."""
+LAST_RESPONSE: Final = "all_failed"
+"""The code of an answer that was passed on because every attempt has failed."""
+
 
 def status_of(code: str) -> int:
     """Return the HTTP status of an outcome."""
-    return 200 if code == "success" else _STATUS_OF[code].value
+    return 200 if code in ("success", FINAL) else _STATUS_OF[code].value
 
 
 def problem_response(
@@ -103,8 +121,16 @@ def response_for(verdict: Verdict, request: Request) -> Response:
     match verdict:
         case Won():
             timing = b', hedges;desc="%d", winner;desc="%d"' % (hedges, verdict.winner.number)
+            if request.message is not None and request.message.forwarded is not None:
+                outcome = verdict.winner.outcome
+                answer = outcome.answer if isinstance(outcome, Success) else None
+                if answer is not None:
+                    return PassedOnResponse(answer, FINAL if answer.is_final else "success", timing)
             return Response(200, verdict.body, content_type=JSON, headers=headers, timing=timing)
         case AllFailed(attempts):
+            last = _last_answer(attempts)
+            if last is not None:
+                return PassedOnResponse(last, LAST_RESPONSE, b', hedges;desc="%d"' % hedges)
             code, detail = "all_failed", f"{_counted(len(attempts))} to the upstream failed"
         case OutOfTime(attempts):
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
@@ -114,6 +140,21 @@ def response_for(verdict: Verdict, request: Request) -> Response:
     response = problem_response(code, detail, request.request_id, headers=headers, attempts=summaries)
     response.timing = b', hedges;desc="%d"' % hedges
     return response
+
+
+def _last_answer(attempts: Sequence[Attempt]) -> Answer | None:
+    """Return the answer that came last, where the route keeps those of failures."""
+    answered = [
+        one for one in attempts if isinstance(one.outcome, Failure) and one.outcome.answer is not None
+    ]
+    if not answered:
+        return None
+    outcome = max(answered, key=_ended_at).outcome
+    return outcome.answer if isinstance(outcome, Failure) else None
+
+
+def _ended_at(attempt: Attempt) -> float:
+    return attempt.ended_at
 
 
 def _counted(attempts: int) -> str:
@@ -130,7 +171,7 @@ def _attempt_summary(attempt: Attempt, arrived_at: float) -> dict[str, object]:
         case None:
             summary["outcome"] = "pending"
         case Success():
-            summary["outcome"] = "success"
+            summary["outcome"] = FINAL if attempt.outcome.is_final else "success"
         case Failure(reason, detail):
             summary["outcome"] = reason
             if detail:

@@ -18,7 +18,7 @@ def classify_response(status: int, body: bytes) -> Outcome:
     document are never used, so their range does not matter.
     """
     if status != 200:
-        return Failure(_reason_for(status), f"status {status}")
+        return Failure(reason_for_status(status), f"status {status}")
     try:
         payload = decode_payload(body)
         if not body.isascii():
@@ -42,7 +42,8 @@ def _bad_payload_or_json(body: bytes, detail: str) -> Failure:
     return Failure(FailureReason.BAD_PAYLOAD, detail)
 
 
-def _reason_for(status: int) -> FailureReason:
+def reason_for_status(status: int) -> FailureReason:
+    """Return the reason of an answer whose status is no success."""
     if status == 429:
         return FailureReason.STATUS_429
     return FailureReason.STATUS_5XX if 500 <= status <= 599 else FailureReason.STATUS_OTHER

@@ -68,6 +68,8 @@ class EventLoop(Scheduler):
         """Descriptors that were ready in this iteration and are not handled yet, if tasks resume before that."""
         self._events: list[tuple[int, int]] = []
         self._handled = 0
+        self._unread_from = -1
+        """The value of `_handled` that `unread` is made from."""
         self._admit_at = inf
         self._running = True
 
@@ -165,6 +167,7 @@ class EventLoop(Scheduler):
         listeners: list[int] = []
         self._events = events
         self._handled = 0
+        self._unread_from = -1
         for fd, mask in events:
             source = self._sources.get(fd)
             if now < ends_at:
@@ -206,6 +209,9 @@ class EventLoop(Scheduler):
         return now
 
     def _note_unread(self) -> None:
+        if self._handled == self._unread_from:  # as in the steps after that of the answers
+            return
+        self._unread_from = self._handled
         if self._handled < len(self._events):
             self.unread = {fd for fd, _ in self._events[self._handled :]}
         elif self.unread:

@@ -20,7 +20,7 @@ from hedgerow.net.tls import error_text
 LOOKUP_TIMEOUT_S: Final = 30.0
 """A lookup without an answer has failed then; glibc itself gives up after 5 s, twice, on each of three servers."""
 MAX_THREADS: Final = 4
-"""Threads that hang in lookups, timed out ones included: some 100 KiB each. With all of them hanging, lookups fail."""
+"""Threads of lookups, also of those that have timed out and hang: some 100 KiB each. Further lookups wait for one."""
 MAX_ADDRESSES: Final = 64
 """Addresses used of one name: a DNS answer over TCP may have thousands."""
 
@@ -41,6 +41,11 @@ class Lookup(EventHandler):
         self._loop = loop
         self._on_result: OnResult | None = on_result
         self._tick = loop.call_at(loop.clock() + LOOKUP_TIMEOUT_S, self)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Return whether it has neither reported nor been cancelled."""
+        return self._on_result is not None
 
     def cancel(self) -> None:
         """Do not report. The thread cannot be stopped; it counts until `getaddrinfo` returns."""
@@ -73,6 +78,8 @@ class Resolver(EventHandler):
         self._loop = loop
         self._getaddrinfo = getaddrinfo
         self._finished: deque[Lookup] = deque()
+        self._queue: deque[Lookup] = deque()
+        """Lookups that wait for a thread: at most one for each name, for a name waits for its lookup."""
         self._lock = threading.Lock()
         """Held to write to the eventfd and to close it: a late thread must not write to another's descriptor."""
         self._closed = False
@@ -82,22 +89,25 @@ class Resolver(EventHandler):
     def look_up(self, host: str, port: int, on_result: OnResult) -> Lookup:
         """Look a name up; `on_result` is called once, never before this returns, within `LOOKUP_TIMEOUT_S`."""
         lookup = Lookup(self._loop, host, port, on_result)
-        if self.threads >= MAX_THREADS:
-            problem = f"{self.threads} earlier lookups still hang"
-        else:
-            try:
-                threading.Thread(target=self._run, args=(lookup,), name="name lookup", daemon=True).start()
-            except (
-                RuntimeError,
-                MemoryError,
-            ) as error:  # RuntimeError: the limit of threads, or of memory, is reached
-                problem = str(error) or "no memory for a thread"
-            else:
-                self.threads += 1
-                return lookup
-        lookup.result = Failure(FailureReason.CONNECT, f"name lookup: {problem}")
-        self._loop.wake(lookup)
+        if self.threads < MAX_THREADS:
+            self._start(lookup)
+        else:  # a worker may have hundreds of names, which are all looked up as it starts
+            while self._queue and not self._queue[0].is_wanted:
+                self._queue.popleft()
+            self._queue.append(lookup)
         return lookup
+
+    def _start(self, lookup: Lookup) -> None:
+        try:
+            threading.Thread(target=self._run, args=(lookup,), name="name lookup", daemon=True).start()
+        except (
+            RuntimeError,
+            MemoryError,
+        ) as error:  # RuntimeError: the limit of threads, or of memory, is reached
+            lookup.result = _failure(str(error) or "no memory for a thread")
+            self._loop.wake(lookup)
+        else:
+            self.threads += 1
 
     def _run(self, lookup: Lookup) -> None:
         """Run in the lookup's thread."""
@@ -119,6 +129,10 @@ class Resolver(EventHandler):
         while self._finished:
             lookup = self._finished.popleft()
             self.threads -= 1
+            while self._queue and self.threads < MAX_THREADS:
+                waiting = self._queue.popleft()
+                if waiting.is_wanted:
+                    self._start(waiting)
             if lookup.result is not None:
                 lookup.report(lookup.result)
 

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from struct import Struct
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ Address = tuple[int, int, int, str, tuple[Any, ...]]
 """An entry of `getaddrinfo`: family, type, protocol, canonical name, socket address."""
 OpenSocket = Callable[[Address], socket.socket]
 """`open_outgoing_socket`, or its replacement in a simulation."""
+
+LOCAL_ERRORS: Final = frozenset((EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL))
+"""Errors of a connect that say nothing of the other end: no descriptor, no memory, no local port left."""
 
 
 def receive_queue_age_s(sock: socket.socket) -> float:
@@ -49,3 +53,14 @@ def open_outgoing_socket(address: Address) -> socket.socket:
     with suppress(OSError):  # an older Linux, or none
         sock.setsockopt(socket.IPPROTO_IP, _IP_LOCAL_PORT_RANGE, _EVERY_PORT)
     return sock
+
+
+def peer_address(sock: socket.socket) -> bytes:
+    """Return the peer's IP address, as `X-Forwarded-For` has it; `unknown` where there is none."""
+    try:
+        name = sock.getpeername()
+    except OSError:  # it has gone
+        return b"unknown"
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return b"unknown"
+    return str(name[0]).partition("%")[0].removeprefix("::ffff:").encode("ascii")

@@ -1,4 +1,4 @@
-"""TLS towards the upstream: what is trusted, and what a failure is in words."""
+"""TLS towards upstreams: what is trusted, who we are, and what a failure is in words."""
 
 import os
 import re
@@ -8,18 +8,32 @@ from typing import Final
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.poller import READABLE, WRITABLE
+from hedgerow.settings import InvalidSetting
+from hedgerow.settings.routes import TlsRule
 
 _ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)")
 """OpenSSL's reason for an alert that the peer has sent; the prefix is the version that introduced the alert."""
 
+_VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
-def client_context() -> ssl.SSLContext:
-    """Return the context of all connections to upstreams: TLS 1.2 or later, HTTP/1.1, certificate and name verified.
 
-    The trust store is the system's, or that of `SSL_CERT_FILE` and `SSL_CERT_DIR`, which OpenSSL reads itself.
+def client_context(rule: TlsRule) -> ssl.SSLContext:
+    """Return the context of all connections to an upstream: HTTP/1.1, certificate and name verified.
+
+    Without `ca_file` the trust store is the system's, or that of `SSL_CERT_FILE` and `SSL_CERT_DIR`, which OpenSSL
+    reads itself. Raises InvalidSetting where a file cannot be used: `configuration` has checked each by itself, but it
+    may have been replaced since.
     """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context = ssl.create_default_context(cafile=rule.ca_file)
+        if (
+            rule.cert_file is not None
+        ):  # without a password OpenSSL would ask for it on the terminal, and wait
+            context.load_cert_chain(rule.cert_file, rule.key_file, password=lambda: "")
+    except OSError as error:
+        files = ", ".join(path for path in (rule.ca_file, rule.cert_file, rule.key_file) if path is not None)
+        raise InvalidSetting("tls", files, f"PEM files that can be used ({error_text(error)})") from None
+    context.minimum_version = _VERSIONS[rule.min_version]
     context.set_alpn_protocols(["http/1.1"])
     return context
 

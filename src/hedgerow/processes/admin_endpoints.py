@@ -26,7 +26,7 @@ from hedgerow.processes.control_channel import (
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
-from hedgerow.settings.redaction import redacted_url
+from hedgerow.settings.effective_routing import hold_mode, max_hedges, redacted_endpoints
 from hedgerow.status.error_rates import ErrorRates
 from hedgerow.status.health import (
     UNRESPONSIVE_S,
@@ -38,6 +38,7 @@ from hedgerow.status.health import (
 from hedgerow.status.history import SAMPLE_S, History
 from hedgerow.status.page import pages
 from hedgerow.status.report import RECENT, About
+from hedgerow.status.report_schema import ConfigurationStatus
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recent_requests import KEPT_REQUESTS
 from hedgerow.telemetry.request_record import RequestRecord
@@ -75,6 +76,16 @@ class _Shared(Generic[T]):
             await asyncio.wait([self._task])
 
 
+def _about(settings: Settings, configuration: ConfigurationStatus) -> About:
+    return About(
+        upstream=redacted_endpoints(settings),
+        hedge_after_ms=settings.hedge_after_ms,
+        hedges=max_hedges(settings),
+        hedge_hold=hold_mode(settings),
+        configuration=configuration,
+    )
+
+
 class AdminEndpoints:
     """Answers from what the workers report, and keeps its history."""
 
@@ -103,13 +114,12 @@ class AdminEndpoints:
         self._metrics_page = _Shared(self._render_metrics)
         self._lookups = asyncio.Semaphore(LOOKUPS)
         self._upstream_health = HealthTransitions()
-        about = About(
-            upstream=redacted_url(settings.upstream),
-            hedge_after_ms=settings.hedge_after_ms,
-            hedges=settings.hedges,
-            hedge_hold=settings.hedge_hold,
-        )
-        self._history = History(about)
+        self._history = History(_about(settings, ConfigurationStatus()))
+
+    def configured(self, settings: Settings, configuration: ConfigurationStatus) -> None:
+        """Called when the configuration was read, or was rejected."""
+        self._settings = settings
+        self._history.about = _about(settings, configuration)
 
     def routes(self, port: int) -> AdminRouter:
         """Return the router of the admin port, for a gateway whose main port is `port`."""

@@ -14,31 +14,38 @@ from typing import Final
 from hedgerow.admin.server import AdminServer
 from hedgerow.processes.admin_endpoints import AdminEndpoints
 from hedgerow.processes.child_processes import ChildProcesses
+from hedgerow.processes.configuration_reload import ConfigurationReload, Reload
 from hedgerow.processes.embedded_simulator import EmbeddedSimulator
 from hedgerow.processes.systemd import READY, STOPPING, notify
 from hedgerow.processes.worker_manager import StartupError, WorkerManager
-from hedgerow.settings import EMBEDDED, Settings, Target, parse_target
+from hedgerow.settings import Settings, Target, parse_target
+from hedgerow.settings.effective_routing import effective_routing, needs_simulator
 from hedgerow.telemetry.logs import LineWriter, Logs
 
 STANDARD_OUTPUT: Final = 1
+ROUTES_SHOWN: Final = 4
+"""Of the routes, in the lines at the start: they fit a terminal."""
 TAKEN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
     """All processes of one gateway."""
 
-    def __init__(self, settings: Settings) -> None:
-        """To be made within a running event loop."""
+    def __init__(self, settings: Settings, read_again: Reload | None = None) -> None:
+        """To be made within a running event loop. `read_again` reads the configuration once more, for SIGHUP."""
         self._settings = settings
         self._logs = Logs(settings.log_format, settings.log_level)
         self._log = self._logs.log
         self._output = LineWriter(STANDARD_OUTPUT)
         """Writes the banner: like the log, it may have no reader or a full disk."""
         self._children = ChildProcesses()
-        embedded = settings.upstream == EMBEDDED
+        embedded = needs_simulator(settings)
         self._simulator = EmbeddedSimulator(self._children, self._log) if embedded else None
+        self._simulator_target: Target | None = None
         self._workers = WorkerManager(settings, self._log, self._children)
+        self._configuration = ConfigurationReload(settings, read_again, self._log)
         self._endpoints = AdminEndpoints(settings, self._workers, self._logs)
+        self._endpoints.configured(settings, self._configuration.status)
 
     async def run(self) -> None:
         """Serve until a signal ends the gateway. Raises StartupError."""
@@ -64,13 +71,22 @@ class Supervisor:
         loop = asyncio.get_running_loop()
 
         def take(number: int, _: object) -> None:
-            workers = self._workers
-            loop.call_soon_threadsafe(workers.replace if number == signal.SIGHUP else workers.terminate)
+            loop.call_soon_threadsafe(self._reload if number == signal.SIGHUP else self._workers.terminate)
 
         # Not by `loop.add_signal_handler`: as it closes, the loop would have the next signal kill the process.
         for number in TAKEN_SIGNALS:
             signal.signal(number, take)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN_SIGNALS)
+
+    def _reload(self) -> None:
+        """SIGHUP: read the configuration again, and replace the workers by it unless it is rejected."""
+        if self._workers.draining:
+            return
+        is_accepted = self._configuration.reload()
+        settings = self._configuration.settings
+        self._endpoints.configured(settings, self._configuration.status)
+        if is_accepted:
+            self._workers.replace(settings, self._target())
 
     @staticmethod
     def _ignore_signals() -> None:
@@ -83,6 +99,7 @@ class Supervisor:
         routes = self._endpoints.routes(port=sock.getsockname()[1])
         server = AdminServer(routes.answer, self._settings.client_limits)
         try:
+            self._start_simulator()
             target = self._target()
             self._workers.start(sock, target)
             server.start(admin_sock)
@@ -100,10 +117,17 @@ class Supervisor:
             await server.close()
 
     def _target(self) -> Target:
+        """Return what `--upstream` comes to, and an endpoint that is `embedded`."""
+        settings = self._configuration.settings
+        if self._simulator_target is not None and needs_simulator(settings):
+            return self._simulator_target
+        return settings.upstreams[0].endpoints[0] if settings.routes else parse_target(settings.upstream)
+
+    def _start_simulator(self) -> None:
         if self._simulator is None:
-            return parse_target(self._settings.upstream)
+            return
         try:
-            return self._simulator.start()
+            self._simulator_target = self._simulator.start()
         except Exception as error:  # noqa: BLE001 (whatever the system rejects)
             raise StartupError(f"the embedded simulator cannot be started: {error}") from None
 
@@ -125,11 +149,25 @@ class Supervisor:
         await self._workers.wait_until_one_serves()
 
     def _print_banner(self, sock: socket.socket, admin_sock: socket.socket, target: Target) -> None:
+        settings = self._settings
+        operations = f"{_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json"
+        if settings.routes:
+            # Few need it, and all would load it.
+            from hedgerow.configuration.summary import first_routes, in_matching_order  # noqa: PLC0415
+
+            first = in_matching_order(settings.routes)[0]
+            self._output.write(
+                f"hedgerow: answering on {_url(sock)}\n"
+                f"  routes      {first_routes(effective_routing(settings, target), ROUTES_SHOWN)}\n"
+                f"  admin       {operations}\n"
+                f"  try         curl '{_url(sock)}{first.path or first.path_prefix}'"
+            )
+            return
         kind = " (the embedded simulator)" if self._simulator is not None else ""
         self._output.write(
             f"hedgerow: answering on {_url(sock)}/api/smart\n"
             f"  upstream    {target.redacted_url}{kind}\n"
-            f"  admin       {_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json\n"
+            f"  admin       {operations}\n"
             f"  try         curl '{_url(sock)}/api/smart?timeout=900'"
         )
 
@@ -160,10 +198,13 @@ def _url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _run(settings: Settings) -> None:
-    await Supervisor(settings).run()
+async def _run(settings: Settings, read_again: Reload | None) -> None:
+    await Supervisor(settings, read_again).run()
 
 
-def run(settings: Settings) -> None:
-    """Serve by these settings until a signal; raises StartupError."""
-    asyncio.run(_run(settings))
+def run(settings: Settings, read_again: Reload | None = None) -> None:
+    """Serve by these settings until a signal; raises StartupError.
+
+    `read_again` is called at SIGHUP; without it the workers are replaced by the same settings.
+    """
+    asyncio.run(_run(settings, read_again))

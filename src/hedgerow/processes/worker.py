@@ -10,9 +10,11 @@ import select
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
+from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -21,15 +23,13 @@ from structlog.typing import FilteringBoundLogger
 
 from hedgerow import __version__
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import READABLE, Poller
-from hedgerow.gateway import Gateway, Policy
+from hedgerow.gateway import Gateway
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
-from hedgerow.net.tls import client_context
 from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
 from hedgerow.processes.control_channel import (
     ControlEndpoint,
@@ -42,19 +42,22 @@ from hedgerow.processes.control_channel import (
     SnapshotReply,
     WorkerConfig,
 )
-from hedgerow.processes.hedge_limits import add_hedge_limit, hedge_limit
+from hedgerow.processes.hedge_limits import add_hedge_limits
 from hedgerow.processes.process_tuning import (
     configure_gc,
     preallocate_descriptor_table,
     raise_descriptor_limit,
 )
+from hedgerow.routing import make_route_table
 from hedgerow.server.server import IDLE_GRACE_S, HttpServer
 from hedgerow.settings import DescriptorBudget, Settings, Target
+from hedgerow.settings.effective_routing import effective_routing
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
-from hedgerow.upstream.connector import Connector, NameLookup
-from hedgerow.upstream.pool import ConnectionPool
+from hedgerow.upstream.connection_budget import ConnectionBudget
+from hedgerow.upstream.names import NameLookup
+from hedgerow.upstream.opening import open_upstream
 
 if TYPE_CHECKING:
     from hedgerow.tracing.request_spans import Tracing
@@ -85,6 +88,8 @@ class System:
     make_poller: Callable[[], Poller] = select.epoll
     make_resolver: Callable[[EventLoop], NameResolver] = Resolver
     open_socket: OpenSocket = open_outgoing_socket
+    make_random: Callable[[], Random] = Random
+    """Decides among endpoints; no secret depends on it."""
     max_descriptors: Callable[[], int] = raise_descriptor_limit
 
 
@@ -103,44 +108,40 @@ class Worker:
         system: System = LINUX,
         log_descriptor: int = 2,
     ) -> None:
-        budget = DescriptorBudget.of(system.max_descriptors(), settings.hedges, settings.max_in_flight)
+        routing = effective_routing(settings, target)
+        hedges = max(rule.hedge.max_hedges for rule in routing.routes)
+        budget = DescriptorBudget.of(system.max_descriptors(), hedges, settings.max_in_flight)
         self._drain_s = settings.drain_ms / 1000
         self.logs = Logs(settings.log_format, settings.log_level, log_descriptor)
-        self.recorder = Recorder(self.logs.log, settings.access_log, settings.hedges)
+        self.recorder = Recorder(self.logs.log, settings.access_log, hedges)
         self.loop = EventLoop(
             system.clock, on_internal_error=self._on_internal_error, make_poller=system.make_poller
         )
         self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
         self.tracing = start_tracing(settings, target, self.logs.log)
         self.resolver = system.make_resolver(self.loop)
-        connector = Connector(
-            target,
-            settings.upstream_limits,
-            self.loop,
-            self.resolver,
-            client_context() if target.tls else None,
-            open_socket=system.open_socket,
-        )
-        self.pool = ConnectionPool(
-            target,
-            settings.upstream_limits,
-            max_connections=budget.max_upstream_connections,
-            attempts_per_request=1 + settings.hedges,
-            losers=settings.losers,
-            loser_grace_s=settings.loser_grace_ms / 1000,
-            classify=classify_response,
-            loop=self.loop,
-            connector=connector,
-            observer=self.recorder,
-            user_agent=f"hedgerow/{__version__}",
-        )
-        self.hedge_limit = hedge_limit(settings)
-        plan = HedgePlan(
-            settings.hedge_after_ms / 1000, settings.hedges, EarlyFailure(settings.hedge_on_failure)
-        )
+        connections = ConnectionBudget(budget.max_upstream_connections)
+        self.pools = {
+            rule.name: open_upstream(
+                rule,
+                settings.upstream_limits,
+                connections,
+                classify=classify_response,
+                loop=self.loop,
+                resolver=self.resolver,
+                observer=self.recorder,
+                user_agent=f"hedgerow/{__version__}",
+                open_socket=system.open_socket,
+                random=system.make_random(),
+            )
+            for rule in routing.upstreams
+        }
+        self.pool = next(iter(self.pools.values()))
+        """The first upstream's."""
+        routes = make_route_table(routing.routes, self.pools)
+        self.hedge_limits = [route.hedge_limit for route in routes.routes if route.hedge_limit is not None]
         gateway = Gateway(
-            self.pool,
-            Policy(plan, settings.default_timeout_ms, settings.max_timeout_ms, self.hedge_limit),
+            routes,
             admission=self.admission,
             loop=self.loop,
             observer=self.recorder,
@@ -155,8 +156,8 @@ class Worker:
             max_clients=budget.max_clients,
             on_rejected=self.recorder.request_rejected,
             balancer=balancer,
+            passes_headers=routes.passes_headers,
         )
-        connector.start()
 
     def start(self, sock: socket.socket) -> None:
         """Serve clients that connect to `sock`, and take it over; raises OSError."""
@@ -170,7 +171,8 @@ class Worker:
     def close(self) -> None:
         """Close what is left: connections, lookups, spans. Blocks for at most half a second."""
         self.server.close()
-        self.pool.close()
+        for pool in self.pools.values():
+            pool.close()
         self.resolver.close()
         if self.tracing is not None:
             self.tracing.close()
@@ -179,11 +181,14 @@ class Worker:
     def snapshot(self) -> Snapshot:
         """Return this worker's counts."""
         now = self.loop.clock()
+        connections: Counter[str] = Counter()
+        for pool in self.pools.values():
+            connections.update(pool.connection_counts())
         snapshot = self.recorder.snapshot(
-            self.pool.connection_counts(), self.server.connections, self.admission.in_flight
+            dict(connections), self.server.connections, self.admission.in_flight
         )
         snapshot.max_in_flight = self.admission.max_in_flight
-        add_hedge_limit(snapshot, self.hedge_limit)
+        add_hedge_limits(snapshot, self.hedge_limits)
         rate = self.admission.rate_limit(now)
         if isfinite(rate):
             snapshot.rate_limited_workers, snapshot.admission_rate_limit = 1, rate

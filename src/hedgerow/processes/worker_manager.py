@@ -139,8 +139,9 @@ class WorkerManager:
         self._target = target
         self.do(self.plan.start(monotonic()))
 
-    def replace(self) -> None:
-        """Replace the process of each worker, one after the other (SIGHUP)."""
+    def replace(self, settings: Settings, target: Target) -> None:
+        """Replace the process of each worker, one after the other, by these settings (SIGHUP)."""
+        self._settings, self._target = settings, target
         self.do(self.plan.hangup(monotonic()))
 
     def terminate(self) -> None:

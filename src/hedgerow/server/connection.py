@@ -6,11 +6,13 @@ from http import HTTPStatus
 from math import inf
 from typing import Final
 
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.request import Cancellable, Request
 from hedgerow.core.response import Response
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
+from hedgerow.net.tcp import peer_address
 from hedgerow.server.context import ServerContext
 from hedgerow.server.request_reader import RequestReader
 from hedgerow.server.request_rejected import RequestRejected
@@ -20,6 +22,7 @@ REQUESTS_PER_STEP: Final = 16
 """Pipelined requests of one connection that are answered before the other connections have their turn: some 0.5 ms."""
 CLOSE: Final = b"Connection: close\r\n"
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LEFT: Final = select.EPOLLRDHUP
 """The client has closed its side."""
 _BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
@@ -34,13 +37,15 @@ class ClientConnection(EventHandler):
     """
 
     __slots__ = (
-        "_answering", "_backing_off", "_backs_off_until", "_closing", "_context", "_eof", "_fd", "_paused",
-        "_processing", "_reader", "_reading_head", "_request", "_stream", "_yielding", "idle_since",
+        "_address", "_answering", "_backing_off", "_backs_off_until", "_closing", "_context", "_eof", "_fd",
+        "_passes_headers", "_paused", "_processing", "_reader", "_reading_body", "_reading_head", "_request",
+        "_stream", "_yielding", "idle_since",
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, sock: socket.socket) -> None:
         """Raises OSError if the socket cannot be watched; the listener closes it then."""
         self._context = context
+        self._passes_headers = context.passes_headers
         self._stream = Stream(context.loop, sock)
         self._stream.owner = self
         self._fd = sock.fileno()
@@ -59,6 +64,10 @@ class ClientConnection(EventHandler):
         self._processing = False
         self._reading_head = False
         """A part of a request head has come."""
+        self._reading_body = False
+        """A head has come whose body has not, or not whole."""
+        self._address = b""
+        """The client's, once it was asked for."""
         self._closing = False
         """Nothing further is answered; what comes is dropped."""
         self._eof = False
@@ -77,6 +86,8 @@ class ClientConnection(EventHandler):
             return
         if mask & WRITABLE and stream.blocked:
             stream.flush()  # may close it
+            if stream.blocked:  # the client is slow, but it reads
+                self._context.timeouts.write_blocked(self, self._context.loop.clock())
         if mask & READABLE and not self._paused:
             if self._backs_off_until > 0.0 and self._asks_too_soon():
                 return
@@ -149,6 +160,11 @@ class ClientConnection(EventHandler):
     def reject_slow_head(self, timeout_s: float) -> None:
         """Answer 408: the rest of a request head has not come in time."""
         detail = f"no whole request head within {timeout_s:g} s"
+        self.reject(RequestRejected("bad_request", detail, HTTPStatus.REQUEST_TIMEOUT))
+
+    def reject_slow_body(self, timeout_s: float) -> None:
+        """Answer 408: the rest of a request's body has not come in time."""
+        detail = f"no whole request body within {timeout_s:g} s"
         self.reject(RequestRejected("bad_request", detail, HTTPStatus.REQUEST_TIMEOUT))
 
     def reject(self, rejected: RequestRejected) -> None:
@@ -228,6 +244,8 @@ class ClientConnection(EventHandler):
                 self._reject(reader.rejected, reader.rejected_bytes_arrived_at)
             elif reader.has_unparsed:
                 reader.parse()
+                if self._passes_headers and reader.take_continue():
+                    self._stream.write(_CONTINUE)
             else:
                 self._become_idle()
                 break
@@ -246,17 +264,38 @@ class ClientConnection(EventHandler):
         if self._reading_head:  # this head is whole; the next one has a timeout of its own
             self._reading_head = False
             self._context.timeouts.head_finished(self)
+        if request.message is not None:
+            self._prepare(request.message)
         self._request = request
         answering = self._context.handler.handle(request, self)
         # Not `self._request is not None`: mypy takes it for what it was set to above, and compiled it raises TypeError.
         if self.is_answering:
             self._answering = answering
 
+    def _prepare(self, message: ClientMessage) -> None:
+        """Add what is passed on of the connection to the request."""
+        if self._reading_body:
+            self._reading_body = False
+            self._context.timeouts.body_finished(self)
+        if not self._address:
+            self._address = peer_address(self._stream.sock)
+        message.address = self._address
+
     def _become_idle(self) -> None:
-        """Called when no request is under way; a part of a head may be."""
-        if self._reader.has_partial_head and not self._reading_head:
+        """Called when no request is under way; a part of one may be."""
+        if not self._reader.has_partial_request:
+            return
+        timeouts = self._context.timeouts
+        if self._reader.has_partial_body:
+            if not self._reading_body:
+                self._reading_body = True
+                timeouts.body_started(self, self._context.loop.clock())
+            if self._reading_head:
+                self._reading_head = False
+                timeouts.head_finished(self)
+        elif not self._reading_head:
             self._reading_head = True
-            self._context.timeouts.head_started(self, self._context.loop.clock())
+            timeouts.head_started(self, self._context.loop.clock())
 
     def _update_reading(self) -> None:
         self._pause(
@@ -283,6 +322,8 @@ class ClientConnection(EventHandler):
         if request is None or self._stream.closed:
             return
         self._request = self._answering = None
+        if request.message is not None and request.message.body_bytes:
+            self._reader.release_body(request.message.body_bytes)
         keep_alive = request.keep_alive and not self._context.draining
         connection = b"" if keep_alive else CLOSE
         if keep_alive and request.announce_keep_alive:

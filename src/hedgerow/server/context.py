@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from hedgerow.core.request import Handler
 from hedgerow.eventloop.loop import EventLoop
+from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.response_writer import DateHeader
 from hedgerow.server.timeouts import ConnectionTimeouts
@@ -18,8 +19,8 @@ class ServerContext:
     """What the connections of one server share."""
 
     __slots__ = (
-        "cache", "connections", "date", "draining", "handler", "limits", "loop", "next_id", "on_closed", "on_rejected",
-        "timeouts",
+        "bodies", "cache", "connections", "date", "draining", "handler", "limits", "loop", "next_id", "on_closed",
+        "on_rejected", "passes_headers", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -31,7 +32,11 @@ class ServerContext:
         next_id: Callable[[], bytes],
         on_rejected: Callable[[str, str], None],
         on_closed: Callable[[], None],
+        passes_headers: bool = False,
     ) -> None:
+        """`passes_headers`: the handler needs the headers of requests, and may want their bodies."""
+        self.passes_headers = passes_headers
+        self.bodies = BodyMemory(limits.max_body_memory)
         self.handler = handler
         self.limits = limits
         self.loop = loop

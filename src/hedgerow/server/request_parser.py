@@ -11,12 +11,15 @@ from typing import Final
 
 import httptools
 
+from hedgerow.core.forwarding import ClientMessage, RequestHead
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response, problem_response
 from hedgerow.core.trace_context import parse_trace_context
+from hedgerow.server.body_memory import BodyMemory
+from hedgerow.server.request_body import RequestBody
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_rejected import RequestRejected, not_http
-from hedgerow.server.request_target import is_valid_host, split_target
+from hedgerow.server.request_target import check_same_host, is_valid_host, split_target
 from hedgerow.settings import ClientLimits
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -34,9 +37,11 @@ class RequestParser:
     """Turns the bytes of one connection into requests, in order. `feed` raises RequestRejected and nothing else."""
 
     __slots__ = (
-        "_arrived_at", "_cache", "_cacheable", "_expects", "_fed_at", "_has_body", "_headers", "_host", "_last_host",
-        "_line", "_max_head_bytes", "_max_headers", "_max_pending_bytes", "_next_id", "_on_request", "_parser",
-        "_pending", "_request_id", "_requests", "_size", "_target", "_traceparent", "_tracestate", "partial",
+        "_arrived_at", "_bodies", "_body", "_cache", "_cacheable", "_coding", "_expects", "_fed_at", "_fields",
+        "_has_body", "_headers", "_host", "_last_host", "_length", "_line", "_max_body_bytes", "_max_head_bytes",
+        "_max_headers", "_max_pending_bytes", "_next_id", "_on_request", "_overhead_bytes", "_parser", "_pending",
+        "_request", "_request_id", "_requests", "_size", "_target", "_traceparent", "_tracestate", "held_body_bytes",
+        "partial", "wants_continue",
     )  # fmt: skip
 
     def __init__(
@@ -45,7 +50,20 @@ class RequestParser:
         on_request: Callable[[Request], None],
         next_id: Callable[[], bytes],
         cache: ParsedRequestCache,
+        max_body_bytes: Callable[[Request], int] | None = None,
+        bodies: BodyMemory | None = None,
     ) -> None:
+        """`max_body_bytes` is `Handler.max_body_bytes`: requests keep their headers then, and may have bodies.
+
+        `bodies` is what counts those. Without either, a request with a body is rejected.
+        """
+        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies or BodyMemory(0)
+        self._overhead_bytes = limits.body_overhead_bytes
+        self.held_body_bytes = 0
+        """What is counted in `bodies` for this connection."""
+        self.wants_continue = False
+        """The client waits for 100 (Continue) before it sends the body of its request."""
         self._max_headers = limits.max_headers
         self._max_head_bytes = limits.max_head_bytes
         self._max_pending_bytes = 2 * limits.max_head_bytes + limits.parse_chunk_bytes
@@ -79,6 +97,12 @@ class RequestParser:
         self._size = 0
         self._pending = 0
         self._has_body = False
+        self._length = b""
+        self._coding = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._body: RequestBody | None = None
+        self._request: Request | None = None
+        """What the body belongs to that is read."""
         self._arrived_at = self._fed_at
 
     def feed(self, data: bytes, arrived_at: float) -> None:
@@ -91,25 +115,47 @@ class RequestParser:
             return
         parsed = self._cache.get(data)
         if parsed is not None:
-            method, path, query = parsed
+            method, path, query, head = parsed
             self._request_id = self._next_id()
-            self._on_request(Request(method, path, query, request_id=self._request_id, arrived_at=arrived_at))
+            request = Request(method, path, query, request_id=self._request_id, arrived_at=arrived_at)
+            if head is not None:
+                request.message = ClientMessage(head)
+            self._on_request(request)
             return
         self._requests = 0
         self._parse(data, arrived_at)
-        request, self._cacheable = self._cacheable, None
-        if self._requests == 1 and request is not None and not self.partial:
-            self._cache.put(data, request)
+        found, self._cacheable = self._cacheable, None
+        if self._requests == 1 and found is not None and not self.partial:
+            self._cache.put(data, found)
 
     def _parse(self, data: bytes, arrived_at: float) -> None:
         self._fed_at = arrived_at
+        body = self._body
+        if body is not None:
+            body.fed(len(data))
+            self._feed(data)
+            return
         line = self._line + data if self._line else data
         # `find`: `in` would first try the bytes as a number, which raises and is caught (0.4 µs).
         if line.find(b" RTSP/") >= 0 and (found := _RTSP.search(line)):
             self._line = b""
-            self._parse(line[: found.start()][len(line) - len(data) :], arrived_at)  # the HTTP before it
+            before = line[: found.start()][len(line) - len(data) :]
+            self._parse(before, arrived_at)  # the HTTP before it
+            if self.in_body:
+                self._parse(data[len(before) :], arrived_at)
+                return
             self._begin()
             raise RequestRejected("bad_request", "not HTTP/1.1: this is RTSP")
+        self._feed(data)
+        self._line = b"" if not self.partial else b" " if self._headers else line[line.rfind(b"\n") + 1 :]
+        if (
+            self.partial and not self.in_body
+        ):  # llhttp itself keeps the value of an unfinished header: the bound of it
+            self._pending += len(data)
+            if self._pending > self._max_pending_bytes:
+                raise self._too_large()
+
+    def _feed(self, data: bytes) -> None:
         while data:
             try:
                 self._parser.feed_data(data)
@@ -125,11 +171,11 @@ class RequestParser:
                 raise
             except httptools.HttpParserError as error:
                 raise not_http(str(error)) from None
-        self._line = b"" if not self.partial else b" " if self._headers else line[line.rfind(b"\n") + 1 :]
-        if self.partial:  # llhttp itself keeps the value of an unfinished header: this is its bound
-            self._pending += len(data)
-            if self._pending > self._max_pending_bytes:
-                raise self._too_large()
+
+    @property
+    def in_body(self) -> bool:
+        """Return whether a head is whole and its body is being read."""
+        return self._body is not None
 
     def close(self) -> None:
         """Release llhttp's parser, which refers back to this object: no garbage collection is needed then."""
@@ -165,15 +211,22 @@ class RequestParser:
             raise self._too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if (
+            self._request is not None
+        ):  # a trailer: dropped, as RFC 9110 section 6.5.1 allows; `RequestBody` bounds it
+            return
         self._headers += 1
         self._size += len(name) + len(value) + 4  # ": " and CRLF
         if self._headers > self._max_headers:
             raise RequestRejected("too_large", f"more than {self._max_headers} headers")
         if self._size > self._max_head_bytes:
             raise self._too_large()
+        value = value.strip(b" \t")
+        if self._max_body_bytes is not None:
+            self._fields.append((name, value))
         name = name.lower()
         if name in _USED_HEADERS:
-            self._use_header(name, value.strip(b" \t"))
+            self._use_header(name, value)
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -193,10 +246,59 @@ class RequestParser:
             keep_alive=keep_alive,
             announce_keep_alive=version == "1.0",
             trace=parse_trace_context(self._traceparent, self._tracestate) if self._traceparent else None,
+            message=ClientMessage(self._kept_head()) if self._max_body_bytes is not None else None,
         )
         self._requests += 1
-        self._cacheable = None if is_unique else request
-        self._on_request(request)
+        self._cacheable = None if is_unique or self._has_body else request
+        if self._has_body and self._max_body_bytes is not None:
+            self._expect_body(request, self._max_body_bytes(request), version)
+        else:
+            self._on_request(request)
+
+    def on_body(self, data: bytes) -> None:
+        if self._body is not None:
+            self._body.add(data)
+            self.held_body_bytes += len(data)
+            self.wants_continue = False
+
+    def on_message_complete(self) -> None:
+        request, body = self._request, self._body
+        if request is not None and body is not None:
+            self._body = None
+            self.partial = self.wants_continue = False
+            message = request.message
+            assert message is not None  # noqa: S101 (for mypy: there are bodies only where messages are kept)
+            message.body = body.whole()
+            message.body_bytes = body.size
+            message.body_arrived_at = self._fed_at
+            self._on_request(request)
+
+    def _kept_head(self) -> RequestHead:
+        """Return the headers as they are passed on; an absolute target has the host of the Host header."""
+        target, host = self._target, self._host or b""
+        if not target.startswith(b"/") and target.find(b"://") >= 0:
+            check_same_host(target, host)
+        return RequestHead(self._fields, host, has_query=target.find(b"?") >= 0)
+
+    def _expect_body(self, request: Request, limit: int, version: str) -> None:
+        """Read the body before the request is handled; or, where its route accepts none, have that answered."""
+        self._request = request
+        if limit < 0:
+            assert request.message is not None  # noqa: S101 (for mypy)
+            request.message.has_refused_body = True
+            request.keep_alive = False
+            self._on_request(request)
+            return
+        if self._parser.should_upgrade():  # llhttp takes the body for the next request
+            raise RequestRejected("bad_request", "a request with a body offers no upgrade")
+        if self._coding and (version == "1.0" or self._coding.lower() != b"chunked"):
+            raise RequestRejected(
+                "bad_request", "the only transfer coding supported is chunked", HTTPStatus.NOT_IMPLEMENTED
+            )
+        length = -1 if self._coding else int(self._length)
+        self._body = RequestBody(limit, length, self._bodies, self._overhead_bytes)
+        self.partial = True
+        self.wants_continue = self._expects != b"" and version == "1.1"
 
     # -- validation
 
@@ -207,14 +309,16 @@ class RequestParser:
             )
         if self._host is None and version == "1.1":
             raise RequestRejected("bad_request", "no Host header (RFC 9112 section 3.2)")
-        if self._has_body and method not in (b"GET", b"HEAD"):
-            raise RequestRejected("method_not_allowed", "use GET or HEAD", headers=b"Allow: GET, HEAD\r\n")
-        if self._has_body:
-            raise RequestRejected("bad_request", "a request with a body is not accepted")
         if self._expects and self._expects.lower() != b"100-continue":
             raise RequestRejected(
                 "bad_request", "the only expectation supported is 100-continue", HTTPStatus.EXPECTATION_FAILED
             )
+        if self._max_body_bytes is not None:
+            return
+        if self._has_body and method not in (b"GET", b"HEAD"):
+            raise RequestRejected("method_not_allowed", "use GET or HEAD", headers=b"Allow: GET, HEAD\r\n")
+        if self._has_body:
+            raise RequestRejected("bad_request", "a request with a body is not accepted")
 
     def _use_header(self, name: bytes, value: bytes) -> None:
         match name:
@@ -233,8 +337,10 @@ class RequestParser:
                 self._expects = value
             case b"content-length":
                 self._has_body = self._has_body or value.strip(b"0") != b""
+                self._length = value
             case b"transfer-encoding":
                 self._has_body = True
+                self._coding = self._coding + b"," + value if self._coding else value
             case b"traceparent":
                 self._traceparent = self._traceparent + b"," + value if self._traceparent else value
             case b"tracestate":

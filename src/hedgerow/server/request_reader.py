@@ -18,7 +18,14 @@ class RequestReader:
         self._context = context
         self.pipeline: list[Request] = []  # a deque, empty, takes 760 bytes of each connection
         """Parsed requests, in their order."""
-        self._parser = RequestParser(context.limits, self.pipeline.append, context.next_id, context.cache)
+        self._parser = RequestParser(
+            context.limits,
+            self.pipeline.append,
+            context.next_id,
+            context.cache,
+            context.handler.max_body_bytes if context.passes_headers else None,
+            context.bodies,
+        )
         self._unparsed: list[tuple[bytes, float]] = []
         self.held_bytes = 0
         """The length of what is not parsed yet."""
@@ -46,9 +53,25 @@ class RequestReader:
         return len(self.pipeline) > 0 or len(self._unparsed) > 0
 
     @property
-    def has_partial_head(self) -> bool:
-        """Return whether a part of a request head was parsed, and not all of it."""
+    def has_partial_request(self) -> bool:
+        """Return whether a part of a request was parsed, and not all of it: of its head, or of its body."""
         return self._parser.partial
+
+    @property
+    def has_partial_body(self) -> bool:
+        """Return whether a head was parsed whose body has not come whole."""
+        return self._parser.in_body
+
+    def take_continue(self) -> bool:
+        """Return, once, whether the client waits for 100 (Continue) before it sends a body that is wanted."""
+        wants_continue = self._parser.wants_continue
+        self._parser.wants_continue = False
+        return wants_continue
+
+    def release_body(self, size: int) -> None:
+        """Called when a request with a body of this size has been answered."""
+        self._parser.held_body_bytes -= size
+        self._context.bodies.give_back(size)
 
     def parse(self) -> None:
         """Parse a bounded chunk of the buffer into `pipeline`; `rejected` is set if it is malformed."""
@@ -91,6 +114,9 @@ class RequestReader:
         self.held_bytes = 0
         self.pipeline.clear()
         self.rejected = None
+        held = self._parser.held_body_bytes
+        if held:
+            self.release_body(held)
 
     def close(self) -> None:
         """Free the parser."""

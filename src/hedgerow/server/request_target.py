@@ -65,6 +65,17 @@ def _split_absolute(target: bytes) -> tuple[bytes, bytes]:
     return slash + path or b"/", query
 
 
+def check_same_host(target: bytes, host: bytes) -> None:
+    """Raise RequestRejected if the authority of an absolute target is not that of the Host header.
+
+    RFC 9112 section 3.2.2 has the target win, and a server behind us that reads it otherwise would take the request for
+    another host's.
+    """
+    authority = target.partition(b"://")[2].partition(b"?")[0].partition(b"/")[0]
+    if authority.lower() != host.lower():
+        raise _invalid("the request target and the Host header name different hosts")
+
+
 def _is_ipv6(value: bytes) -> bool:
     try:
         socket.inet_pton(socket.AF_INET6, value.decode("ascii"))

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from math import inf
 from typing import Final
 
-from hedgerow.core.response import Response
+from hedgerow.core.response import PassedOnResponse, Response
 
 DATE_REFRESH_S: Final = 1.0
 """The Date header has whole seconds; making it takes 2 µs, too much for each response."""
@@ -15,6 +15,9 @@ DATE_REFRESH_S: Final = 1.0
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+
+_WITHOUT_BODY: Final = (204, 304)
+"""RFC 9110 section 6.4.1; a 1xx is never passed on."""
 
 
 def serialize_response(
@@ -33,6 +36,16 @@ def serialize_response(
     Server-Timing: no handler has to compute a duration. A connection rejected before anything was read arrived when
     it was accepted. A response to HEAD has no body, but the length that GET would have.
     """
+    if isinstance(response, PassedOnResponse):
+        return _serialize_passed_on(
+            response,
+            request_id,
+            arrived_at=arrived_at,
+            now=now,
+            date=date,
+            connection=connection,
+            is_head=is_head,
+        )
     tenths = int((now - arrived_at) * 10_000 + 0.5)  # of a millisecond: mypyc leaves %.1f to Python
     if tenths < 0:  # noqa: PLR1730 (the call of `max` takes 10 % of this function)
         tenths = 0
@@ -52,6 +65,36 @@ def serialize_response(
             connection,
             b"" if is_head else response.body,
         )
+    )
+
+
+def _serialize_passed_on(
+    response: PassedOnResponse,
+    request_id: bytes,
+    *,
+    arrived_at: float,
+    now: float,
+    date: bytes,
+    connection: bytes,
+    is_head: bool,
+) -> bytes:
+    """Return an answer of the upstream's as it goes to the client: its headers and body, and our own framing."""
+    tenths = max(int((now - arrived_at) * 10_000 + 0.5), 0)
+    status, headers, body = response.status, response.headers, response.body
+    length = b""
+    if status not in _WITHOUT_BODY and not is_head:
+        length = b"Content-Length: %d\r\n" % len(body)
+    return b"%b%b%b%bX-Request-Id: %b\r\nServer-Timing: total;dur=%d.%d%b\r\n%b\r\n%b" % (
+        _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
+        headers,
+        b"" if response.has_date else b"Date: %b\r\n" % date,  # RFC 9110 section 6.6.1
+        length,
+        request_id,
+        tenths // 10,
+        tenths % 10,
+        response.timing,
+        connection,
+        body if length else b"",
     )
 
 

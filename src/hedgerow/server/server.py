@@ -30,8 +30,12 @@ class HttpServer(EventHandler):
         max_clients: int,
         on_rejected: Callable[[str, str], None],
         balancer: AcceptBalancer | None = None,
+        passes_headers: bool = False,
     ) -> None:
-        """`on_rejected` is called with code and reason of each response that did not come from the handler."""
+        """`on_rejected` is called with code and reason of each response that did not come from the handler.
+
+        `passes_headers`: the handler needs the headers of requests, and may want their bodies.
+        """
         self._loop = loop
         self._context = ServerContext(
             handler,
@@ -40,6 +44,7 @@ class HttpServer(EventHandler):
             next_id=RequestIdGenerator().next,
             on_rejected=on_rejected,
             on_closed=self._on_closed,
+            passes_headers=passes_headers,
         )
         self._max_clients = max_clients
         self._balancer = balancer

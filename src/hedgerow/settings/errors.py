@@ -22,13 +22,21 @@ class InvalidSetting(SettingsError):  # noqa: N818 (the operator's error; its ba
 class UnknownSetting(SettingsError):  # noqa: N818
     """A name that is no setting's. Its text is one line with the nearest name that is."""
 
-    def __init__(self, name: str, where: str, known: list[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        where: str,
+        known: list[str],
+        otherwise: str = "`hedgerow serve --help` lists all",
+        kind: str = "setting",
+    ) -> None:
+        """`otherwise` is the hint where no known name is near; `kind` is what it is no name of."""
         from difflib import get_close_matches  # noqa: PLC0415 (5 ms, for a start that fails)
 
         near = get_close_matches(name, known, n=1) or get_close_matches(name.upper(), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`hedgerow serve --help` lists all"
+        hint = f"did you mean {near[0]}?" if near else otherwise
         place = f"{where}: " if where else ""
-        super().__init__(f"{place}{quoted(name)} is no setting; {hint}")
+        super().__init__(f"{place}{quoted(name)} is no {kind}; {hint}")
 
 
 def quoted(value: object) -> str:

@@ -15,10 +15,19 @@ class ClientLimits:
     """Header lines of one request: each costs a callback. More: 431."""
     head_timeout_s: float = 5.0
     """From the first byte of a request head to its last: a slow head (Slowloris) holds a descriptor."""
+    body_timeout_s: float = 10.0
+    """From a whole head to the last byte of its body; the timeout of the request may end before. A slow body holds a
+    descriptor and the memory of what has come. More: 408."""
+    max_body_memory: int = 64 * 1024 * 1024
+    """Bodies of requests that are read or not yet answered, for all clients of a worker: a thousand of 64 KiB. More:
+    503."""
+    body_overhead_bytes: int = 8 * 1024
+    """Chunk framing and trailers of a body may be this much and 8 times its content: a chunk of one byte has 6."""
     idle_timeout_s: float = 75.0
     """A connection without a request; longer than the 60 s after which common load balancers drop theirs."""
     write_timeout_s: float = 5.0
-    """For at most this time a client that does not read its response keeps it, or its closing connection, in memory."""
+    """For at most this time a client that reads nothing of its response keeps it, or its closing connection, in memory.
+    The kernel reports room for at least a third of its buffer, so 1 MiB is gone within 4 minutes in any case."""
     write_buffer_bytes: int = 64 * 1024
     """Responses that wait for a client to read; beyond, no further pipelined request of it is begun."""
     send_buffer_bytes: int = 64 * 1024

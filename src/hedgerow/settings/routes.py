@@ -15,6 +15,15 @@ StatusRanges: TypeAlias = tuple[tuple[int, int], ...]
 MAX_ROUTES: Final = 64
 """Each route has metrics of its own: some 60 series in each scrape."""
 
+MAX_ENDPOINTS: Final = 32
+"""Each has a pool of connections in each worker, and metrics of its own."""
+
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""The greatest limit for a body: it is held in memory whole, an answer's by each attempt."""
+
+MAX_NAME_CHARACTERS: Final = 128
+"""Of a route's name and an upstream's: they are labels of metrics."""
+
 SUCCESS_STATUS: Final[StatusRanges] = ((200, 299),)
 FINAL_STATUS: Final[StatusRanges] = ((400, 407), (409, 428))
 """Answers that asking again cannot change. Not 408 (timeout) and not 429 (too many requests)."""

@@ -15,6 +15,7 @@ from msgspec import Meta
 from hedgerow.settings.errors import InvalidSetting
 from hedgerow.settings.hosts import HOST, is_host, is_ipv6
 from hedgerow.settings.limits import ClientLimits, UpstreamLimits
+from hedgerow.settings.routes import RouteRule, UpstreamRule
 from hedgerow.settings.upstream_url import ACCEPTED as UPSTREAM
 from hedgerow.settings.upstream_url import EMBEDDED, parse_target
 
@@ -164,6 +165,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=0, le=1, description="share of requests traced; more than 0 needs the extra `hedgerow[otel]`"
         ),
     ] = 0.0
+    routes: tuple[RouteRule, ...] = ()
+    """Of the file; none: the default route, which the settings above describe (`effective_routing`)."""
+    upstreams: tuple[UpstreamRule, ...] = ()
     client_limits: ClientLimits = msgspec.field(default_factory=ClientLimits)
     upstream_limits: UpstreamLimits = msgspec.field(default_factory=UpstreamLimits)
 

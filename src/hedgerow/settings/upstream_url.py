@@ -52,6 +52,10 @@ class Target:
         return redacted_url(f"{self.scheme}://{self.authority}{self.path}")
 
 
+EMBEDDED_TARGET: Final = Target("http", EMBEDDED, 0, "/")
+"""`embedded` among an upstream's endpoints, until the simulator's port is known. No URL has the port 0."""
+
+
 def parse_target(url: str, setting: str = "--upstream") -> Target:
     """Return the parts of an upstream's URL, or raise InvalidSetting with what is wrong about it.
 

@@ -42,7 +42,7 @@ class ErrorRates:
             attempts=attempts,
             failed=attempts - outcomes.get("success", 0),
             cut_off=cancelled - hung,
-            requests=unserved + requests.get("success", 0),
+            requests=unserved + requests.get("success", 0) + requests.get("final", 0),
             unserved=unserved,
             out_of_time=requests.get("out_of_time", 0),
             shed=sum(counts.shed.values()),

@@ -27,7 +27,7 @@ class History:
     """Samples of the counts, and the report made of them."""
 
     def __init__(self, about: About) -> None:
-        self._about = about
+        self.about = about
         self._samples: deque[tuple[float, Snapshot]] = deque(maxlen=int(WINDOW_S / SAMPLE_S) + 1)
         self._rows: deque[tuple[float, tuple[object, ...]]] = deque(maxlen=int(SERIES_S / SAMPLE_S))
         self._started_at: float | None = None
@@ -64,7 +64,7 @@ class History:
         columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
         series = SeriesStatus(*columns) if columns else SeriesStatus()
         window, at = self.window(counts, now), now + utc_offset_s
-        return build_report(self._about, window, workers=workers, series=series, recent=recent, at=at)
+        return build_report(self.about, window, workers=workers, series=series, recent=recent, at=at)
 
 
 def _row(counts: Snapshot, span_s: float) -> tuple[object, ...]:

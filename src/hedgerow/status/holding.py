@@ -97,6 +97,6 @@ def _harm(counts: Snapshot, hedge_after_ms: int) -> str:
         return ""
     return (
         f" Hedging does harm: nearly all first attempts take longer than {hedge_after_ms} ms, and each request has"
-        f" become {total / alone:.1f}. `--hedge-hold auto` would hold hedges back until some are quick again, and"
-        f" spare the upstream up to {100 * (1 - alone / total):.0f} % of its load."
+        f' become {total / alone:.1f}. `--hedge-hold auto` (`hold = "auto"` in a route) would hold hedges back until'
+        f" some are quick again, and spare the upstream up to {100 * (1 - alone / total):.0f} % of its load."
     )

@@ -16,6 +16,7 @@ from hedgerow.status.holding import describe_holding, hold_status
 from hedgerow.status.report_schema import (
     AttemptsStatus,
     ClientsStatus,
+    ConfigurationStatus,
     HedgingStatus,
     LatencyStatus,
     LoadStatus,
@@ -34,12 +35,13 @@ _LE_MS: Final = [round(bound_s * 1000, 1) for bound_s in BUCKETS_S]
 
 
 class About(msgspec.Struct, frozen=True):
-    """What is constant while the gateway runs."""
+    """What changes with the configuration only."""
 
     upstream: str
     hedge_after_ms: int
     hedges: int
     hedge_hold: str = "off"
+    configuration: ConfigurationStatus = ConfigurationStatus()
 
 
 def build_report(
@@ -67,6 +69,7 @@ def build_report(
         verdict=VerdictStatus(upstream.state, upstream.reason + holding),
         gateway=VerdictStatus(gateway.state, gateway.reason),
         workers=WorkersStatus(workers.wanted, workers.ready, workers.unresponsive),
+        configuration=about.configuration,
         requests=RequestsStatus(
             total=requests,
             per_s=per_s(requests, span_s),

@@ -22,6 +22,17 @@ class VerdictStatus(msgspec.Struct):
     reason: str
 
 
+class ConfigurationStatus(msgspec.Struct, frozen=True):
+    """Since when the settings are in effect, and what of the file is not."""
+
+    loaded_at: float = 0.0
+    """In seconds since 1970, UTC."""
+    error: str | None = None
+    """Why the file was rejected when it was last read again; None if it was not."""
+    needs_restart: list[str] = []
+    """Settings that were changed and take effect with the next start, by file and line."""
+
+
 class RequestsStatus(msgspec.Struct):
     """Requests in the window. The success rate is of those that were answered after a race."""
 
@@ -138,6 +149,7 @@ class Status(msgspec.Struct):
     gateway: VerdictStatus
     """Of the gateway itself: overload, workers, internal errors."""
     workers: WorkersStatus
+    configuration: ConfigurationStatus
     requests: RequestsStatus
     attempts: AttemptsStatus
     hedging: HedgingStatus

@@ -76,7 +76,7 @@ class Recorder(Observer):
             self._client_disconnects += 1
         else:
             self._overshoot.observe(took_s - request.timeout_ms / 1000)
-            if code == "success":
+            if isinstance(end, Won):
                 if winner != 1:
                     self._hedges_won += 1
                     if isinstance(attempts[0].outcome, Failure):

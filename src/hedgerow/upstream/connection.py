@@ -4,16 +4,18 @@ Unrequested bytes close a pooled connection (aio-libs/aiohttp#12953: they poison
 """
 
 import ssl
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
+from hedgerow.core.request import Request
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import Address
 from hedgerow.net.tls import read_failure
 from hedgerow.upstream.connecting import Connecting
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.request_writer import RequestWriter
 from hedgerow.upstream.response_reader import ResponseReader
 
 if TYPE_CHECKING:
@@ -39,21 +41,20 @@ class UpstreamConnection(EventHandler):
     """
 
     __slots__ = (
-        "_pool", "_response", "_stream", "address", "attempt", "connecting", "fd", "generation", "idle_since",
+        "_pool", "_response", "_stream", "_writer", "attempt", "connecting", "endpoint", "fd", "idle_since",
         "opened_at", "retried", "reused", "state",
     )  # fmt: skip
 
-    def __init__(self, pool: "ConnectionPool", attempt: Attempt) -> None:
+    def __init__(self, pool: "ConnectionPool", attempt: Attempt, endpoint: Endpoint | None) -> None:
         self._pool = pool
         self._response = ResponseReader(pool.limits)
         self._stream: Stream | None = None
+        self._writer: RequestWriter | None = None
         self.fd = -1
         self.state = CONNECTING
         self.attempt: Attempt | None = attempt
-        self.address: Address | None = None
-        """Where it leads, once it is open."""
-        self.generation = -1
-        """Of the upstream's addresses, when this one was known to be among them."""
+        self.endpoint = endpoint
+        """Where it leads, or shall lead; None while the name is looked up, and after a connect that failed."""
         self.connecting: Connecting | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
@@ -64,17 +65,18 @@ class UpstreamConnection(EventHandler):
 
     # -- called by the pool and the race
 
-    def open(self, stream: Stream, address: Address) -> None:
+    def open(self, stream: Stream, endpoint: Endpoint) -> None:
         """Take over a connected stream, which is registered with the event loop, and send the attempt."""
         self._stream = stream
         stream.owner = self
         self.fd = stream.sock.fileno()
-        self.address = address
+        self.endpoint = endpoint
+        self._writer = self._pool.writer_for(endpoint)
         self.opened_at = self._pool.loop.clock()
         self._pool.loop.replace_source(self.fd, self)
         if self.attempt is None:
             self.state = IDLE
-            self._pool.idle.add(self, self.opened_at)
+            self._pool.idle.add(self, endpoint, self.opened_at)
         else:
             self.send(self.attempt)
 
@@ -82,9 +84,25 @@ class UpstreamConnection(EventHandler):
         """Send the attempt's request; this connection is idle, or has just been opened."""
         self.attempt = attempt
         self.state = ACTIVE
-        self._response.begin()
-        if self._stream is not None:
-            self._stream.write(self._pool.request_bytes(attempt))
+        if attempt.request.message is None:
+            self._response.begin()
+        else:
+            self._begin_by_route(attempt.request, attempt.request.message)
+        if self._stream is not None and self._writer is not None:
+            self._stream.write(self._writer.serialize(attempt))
+
+    def _begin_by_route(self, request: Request, message: ClientMessage) -> None:
+        route = request.route
+        if route.rules is None:
+            self._response.begin()
+            return
+        passes_on = message.forwarded is not None
+        self._response.begin_by_rules(
+            route.rules,
+            route.max_response_body,
+            passes_on=passes_on,
+            is_head=passes_on and request.method == b"HEAD",
+        )
 
     def abandon(self) -> None:
         """Called when the race is over and our attempt is still running: it is a loser."""
@@ -93,14 +111,25 @@ class UpstreamConnection(EventHandler):
             self._pool.attempt_abandoned(self)
 
     @property
+    def has_unsent_message(self) -> bool:
+        """Return whether it has an attempt that passes a client's request on, and has not sent it yet.
+
+        What a client asks for is not done once more in vain: such a loser stays unsent.
+        """
+        if self.state != CONNECTING or self.attempt is None:
+            return False
+        message = self.attempt.request.message
+        return message is not None and message.forwarded is not None
+
+    @property
     def is_handshaking(self) -> bool:
         """Return whether it is connected but for the TLS handshake."""
         return self.connecting is not None and self.connecting.is_handshaking
 
-    def is_handshaking_with_other_than(self, tried: Sequence[Address]) -> bool:
-        """Return whether it is, with an address that is not among `tried`."""
+    def is_handshaking_with(self, endpoint: Endpoint) -> bool:
+        """Return whether it is, and leads to `endpoint`."""
         connecting = self.connecting
-        return connecting is not None and connecting.is_handshaking and connecting.address not in tried
+        return connecting is not None and connecting.is_handshaking and connecting.endpoint is endpoint
 
     def take_over(self, attempt: Attempt | None, failure: Failure) -> None:
         """Finish the loser that this connection was opened for, if it still has it; it is opened for `attempt` now."""
@@ -193,20 +222,27 @@ class UpstreamConnection(EventHandler):
             self._on_broken(Failure(FailureReason.RESET, f"connection lost {where} the answer"))
 
     def _on_broken(self, failure: Failure) -> None:
-        if self._was_stale():
+        attempt = self.attempt
+        if attempt is not None and self._was_stale(attempt):
             self.state = CONNECTING
             self.reused = False
             self.retried = True
             self._drop_stream()
             self._response.restart()
-            self._pool.retry(self)
+            self._pool.retry(self, attempt)
         else:
             self.fail(failure)
 
     # -- how a response ends
 
     def _finish(self, *, reusable: bool) -> None:
-        outcome = self._pool.classify(self._response.status, self._response.take_body())
+        response = self._response
+        rules = response.rules
+        if rules is None:
+            outcome = self._pool.classify(response.status, response.take_body())
+        else:
+            body = response.take_body()
+            outcome = rules.classify(response.status, response.section, body, is_head=response.is_head)
         if reusable:
             self.state = IDLE
             if not self.reused:
@@ -217,17 +253,15 @@ class UpstreamConnection(EventHandler):
 
     def _keep_tls_session(self) -> None:
         """Keep the session for new connections. The server has sent its ticket by the first response."""
-        if self._stream is not None and self.address is not None:
+        if self._stream is not None and self.endpoint is not None:
             sock = self._stream.sock
             if isinstance(sock, ssl.SSLSocket):
-                self._pool.tls_sessions.keep(self.address, sock, self.opened_at)
+                self.endpoint.tls_session.keep(sock, self.opened_at)
 
-    def _was_stale(self) -> bool:
+    def _was_stale(self, attempt: Attempt) -> bool:
         """Return whether a pooled connection met the upstream's idle close; see `UpstreamLimits`."""
-        attempt = self.attempt
         return (
-            attempt is not None
-            and self.state == ACTIVE
+            self.state == ACTIVE
             and self.reused
             and not self._response.wire_bytes
             and not self.retried

@@ -1,48 +1,43 @@
-"""The pool: whatever an attempt needs to reach the upstream, in O(1), and never more than its bounds.
+"""The pool: whatever an attempt needs to reach the upstream, and never more than its bounds.
 
-There is no queue for a connection. An attempt takes the connection that was idle for the shortest time, or a new one;
-when there are as many as may be, the oldest loser makes way. So an admitted request is never short of its hedges
+There is no queue for a connection. An attempt takes the connection to its endpoint that was idle for the shortest time,
+or a new one; when there are as many as may be, another makes way. So an admitted request is never short of its hedges
 (grpc/grpc-java#7222: a hedge that was held back hung its request).
 """
 
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
-from math import inf
 from typing import Final
 
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender, Failure, FailureReason, Outcome
-from hedgerow.eventloop.deadlines import ExpiryQueue
-from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import Address
-from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
+from hedgerow.settings import UpstreamLimits
+from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connection import CONNECTING, IDLE, STATE_NAMES, UpstreamConnection
+from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoint_states import EndpointState, endpoint_states
 from hedgerow.upstream.idle_connections import IdleConnections
+from hedgerow.upstream.losers import CANCELLED, NEEDED, Losers
+from hedgerow.upstream.request_writer import RequestWriter
 
 MAX_HANDSHAKES_LOOKED_AT: Final = 16
 """Connects of losers that are looked at for one that is in its handshake."""
 
-NEEDED: Final = Failure(FailureReason.TIMEOUT, "closed: its connection was needed")
-CANCELLED: Final = Failure(FailureReason.TIMEOUT, "cancelled: the race was over")
-GRACE_IS_OVER: Final = Failure(FailureReason.TIMEOUT, "no answer within the loser's grace")
-
 
 class ConnectionPool(AttemptSender):
-    """One upstream's connections and losers."""
+    """One upstream's connections and losers, over all of its endpoints."""
 
     def __init__(
         self,
-        target: Target,
+        rule: UpstreamRule,
         limits: UpstreamLimits,
+        budget: ConnectionBudget,
         *,
-        max_connections: int,
-        attempts_per_request: int,
-        losers: LoserPolicy,
-        loser_grace_s: float,
         classify: Callable[[int, bytes], Outcome],
         loop: EventLoop,
         connector: Connector,
@@ -50,50 +45,50 @@ class ConnectionPool(AttemptSender):
         user_agent: str,
     ) -> None:
         self.limits = limits
+        self.budget = budget
         self.classify = classify
         self.loop = loop
-        self.max_connections = max_connections
         self.connections: set[UpstreamConnection] = set()
-        self.idle = IdleConnections(limits, loop, connector, attempts_per_request=attempts_per_request)
-        self._losers: ExpiryQueue[UpstreamConnection] = ExpiryQueue(loser_grace_s)
-        self._drains_losers = losers is LoserPolicy.DRAIN
+        self.idle = IdleConnections(limits, loop)
+        self.losers = Losers(rule.loser_grace_s, loop, self._end_loser)
+        self.endpoints = connector.endpoints
+        self._drains_losers = rule.losers == "drain"
         self._observer = observer
         self._connector = connector
-        self.tls_sessions = connector.tls_sessions
-        self._loser_reaper = _LoserReaper(self)
-        self._reaps_losers = False
         self._unneeded: dict[UpstreamConnection, None] = {}
         """Connections that are being opened, and whose attempt has lost or ended."""
-        self._head = (
-            f"GET {target.path} HTTP/1.1\r\n"
-            f"Host: {target.authority}\r\n"
-            f"User-Agent: {user_agent}\r\n"
-            "Accept: application/json\r\n"
-            "Accept-Encoding: identity\r\n"  # a compressed body could be a bomb (urllib3 CVE-2025-66471)
-        ).encode("ascii")
+        self._writers = {target: RequestWriter(target, user_agent, loop.clock) for target in rule.endpoints}
+        budget.add_pool(self)
 
     # -- called by the gateway
 
     def send(self, attempt: Attempt) -> AttemptHandle:
         """Send the attempt on a pooled connection, or on a new one. Never raises, never waits."""
-        connection = self._take_idle(attempt)
-        if connection is not None:
-            connection.reused = True
-            self._note_address(attempt, connection.address)
-            connection.send(attempt)
-            return connection
-        connection = self._take_handshake(attempt)
-        if connection is not None:
-            connection.take_over(attempt, NEEDED)
-            return connection
-        connection = UpstreamConnection(self, attempt)
-        if len(self.connections) >= self.max_connections and not self._make_room():
+        endpoint = self.endpoints.only
+        if endpoint is None and self.endpoints.all:
+            endpoint = self.endpoints.choose(_tried(attempt), attempt.launched_at)
+        if endpoint is not None:
+            endpoint.in_flight += 1
+            connection = self._take_idle(attempt, endpoint)
+            if connection is not None:
+                connection.reused = True
+                connection.send(attempt)
+                return connection
+            connection = self._take_handshake(endpoint)
+            if connection is not None:
+                connection.take_over(attempt, NEEDED)
+                connection.endpoint = endpoint
+                return connection
+        connection = UpstreamConnection(self, attempt, endpoint)
+        budget = self.budget
+        if budget.is_full and not budget.make_room():  # an internal error, see there
             connection.fail(
-                Failure(FailureReason.CONNECT, f"all {self.max_connections} connections are in use")
+                Failure(FailureReason.CONNECT, f"all {budget.max_connections} connections are in use")
             )
         else:
+            budget.in_use += 1
             self.connections.add(connection)
-            self._connect(connection)
+            self._connect(connection, attempt)
         return connection
 
     def close(self) -> None:
@@ -107,84 +102,90 @@ class ConnectionPool(AttemptSender):
         # 0.3 ms for 4 000 of them, once a second.
         states = [connection.state for connection in self.connections]
         counts = {name: states.count(state) for state, name in enumerate(STATE_NAMES)}
-        return {**counts, "loser": len(self._losers)}
+        return {**counts, "loser": len(self.losers)}
+
+    def endpoint_states(self) -> list[EndpointState]:
+        """Return what is known of each endpoint, where they are few. For telemetry."""
+        return endpoint_states(self.endpoints, self.loop.clock())
 
     # -- called by a connection
 
-    def request_bytes(self, attempt: Attempt) -> bytes:
-        """Return the request message; the ids connect the upstream's log and traces with those of the gateway."""
-        return b"%bX-Request-Id: %b\r\nHedgerow-Attempt: %d\r\n%b\r\n" % (
-            self._head,
-            attempt.request.request_id,
-            attempt.number,
-            attempt.span.headers if attempt.span is not None else b"",
-        )
+    def writer_for(self, endpoint: Endpoint) -> RequestWriter:
+        """Return what writes the requests to `endpoint`: for each connection once."""
+        return self._writers[endpoint.target]
 
     def attempt_finished(self, connection: UpstreamConnection, attempt: Attempt, at: float) -> None:
         """Count the attempt, and take its connection back if it can be used again."""
         if attempt.is_loser:
-            self._losers.discard(connection)
+            self.losers.discard(connection)
+        endpoint = connection.endpoint
+        if endpoint is not None:
+            endpoint.in_flight -= 1
+            outcome = attempt.outcome
+            if outcome is not None and (endpoint.has_failed or isinstance(outcome, Failure)):
+                self.endpoints.finished(endpoint, outcome, at)
         self._observer.attempt_finished(attempt)
         connection.retried = False
-        if connection.state == IDLE:
-            self.idle.add(connection, at)
+        if endpoint is not None and connection.state == IDLE:
+            self.idle.add(connection, endpoint, at)
 
     def attempt_abandoned(self, connection: UpstreamConnection) -> None:
         """Drain the loser for its grace period, or close its connection."""
         if connection.state == CONNECTING:
             self._unneeded[connection] = None
-        if not self._drains_losers:
+        if self._drains_losers and not connection.has_unsent_message:
+            self.losers.add(connection)
+        else:
             self._end_loser(connection, CANCELLED)
-            return
-        now = self.loop.clock()
-        self._losers.add(connection, now)
-        if not self._reaps_losers:
-            self._reaps_losers = True
-            self.loop.call_at(now + self._losers.span_s, self._loser_reaper)
 
-    def retry(self, connection: UpstreamConnection) -> None:
-        """Connect again for the attempt that the connection has; it stays the same attempt."""
+    def retry(self, connection: UpstreamConnection, attempt: Attempt) -> None:
+        """Connect again for the attempt that the connection has; it stays the same attempt, to the same endpoint."""
         self._observer.stale_connection_retried()
-        tried = connection.attempt.request.tried if connection.attempt is not None else None
-        if tried is not None and connection.address in tried:  # the request has not reached it
-            tried.remove(connection.address)
-        self._connect(connection)
+        self._connect(connection, attempt)
 
     def on_closed(self, connection: UpstreamConnection) -> None:
         """Forget a connection."""
-        self.connections.discard(connection)
+        if connection in self.connections:
+            self.connections.remove(connection)
+            self.budget.in_use -= 1
         self._unneeded.pop(connection, None)
 
-    # -- called by the event loop
+    # -- called by the budget
 
-    def reap_losers(self) -> None:
-        """End the losers whose grace is over."""
-        try:
-            for connection in self._losers.pop_expired(self.loop.clock()):
-                self._end_loser(connection, GRACE_IS_OVER)
-        finally:  # an internal error on the way of one does not spare the others
-            next_at = self._losers.next_due_at
-            self._reaps_losers = next_at < inf
-            if self._reaps_losers:
-                self.loop.call_at(next_at, self._loser_reaper)
+    def evict_loser(self) -> bool:
+        """Close the oldest loser; return whether there was one."""
+        loser = self.losers.pop_oldest()
+        if loser is None:
+            return False
+        loser.fail(NEEDED)
+        return True
+
+    def evict_handshake(self) -> bool:
+        """Close the oldest connection that is being opened for no attempt; return whether there was one."""
+        for connection in self._unneeded:
+            if connection.attempt is None:
+                connection.close()
+                return True
+        return False
 
     # -- its own
 
-    def _take_idle(self, attempt: Attempt) -> UpstreamConnection | None:
+    def _take_idle(self, attempt: Attempt, endpoint: Endpoint) -> UpstreamConnection | None:
         """Return a pooled connection that the attempt may have."""
-        if (attempt.number > 1 or attempt.request.tried) and len(self.connections) < self.max_connections:
-            return self.idle.take_for_hedge(attempt)
-        return self.idle.take()
+        if attempt.number > 1:
+            request = attempt.request
+            if attempt.number > request.route.plan.hedges and not self.budget.is_full:
+                return self.idle.take_for_last_hedge(endpoint, request.started_at)
+        return self.idle.take(endpoint)
 
-    def _take_handshake(self, attempt: Attempt) -> UpstreamConnection | None:
+    def _take_handshake(self, endpoint: Endpoint) -> UpstreamConnection | None:
         """Return a connection that was opened for a loser and is in its TLS handshake: the one that is so for longest.
 
-        Not one to an address that the request has tried. Where a thousand clients come at once, handshakes take longer
-        than their timeouts. If each attempt began its own, and ended it with its race, none would ever be done.
+        Where a thousand clients come at once, handshakes take longer than their timeouts. If each attempt began its
+        own, and ended it with its race, none would ever be done.
         """
-        tried = attempt.request.tried or ()
         for connection in islice(self._unneeded, MAX_HANDSHAKES_LOOKED_AT):
-            if connection.is_handshaking_with_other_than(tried):
+            if connection.is_handshaking_with(endpoint):
                 del self._unneeded[connection]
                 return connection
         return None
@@ -196,46 +197,33 @@ class ConnectionPool(AttemptSender):
         else:
             connection.fail(failure)
 
-    def _connect(self, connection: UpstreamConnection) -> None:
-        tried = connection.attempt.request.tried if connection.attempt is not None else None
-        connection.connecting = self._connector.connect(tried or (), partial(self._connected, connection))
+    def _connect(self, connection: UpstreamConnection, attempt: Attempt) -> None:
+        connection.connecting = self._connector.connect(
+            connection.endpoint, _tried(attempt), partial(self._connected, connection)
+        )
 
     def _connected(
-        self, connection: UpstreamConnection, result: Stream | Failure, address: Address | None
+        self, connection: UpstreamConnection, result: Stream | Failure, endpoint: Endpoint | None
     ) -> None:
         connection.connecting = None
         self._unneeded.pop(connection, None)
+        before = connection.endpoint
+        if before is not endpoint or isinstance(result, Failure):  # a failure was counted by the connects
+            if connection.attempt is not None:
+                if before is not None:
+                    before.in_flight -= 1
+                if endpoint is not None and not isinstance(result, Failure):
+                    endpoint.in_flight += 1
+            connection.endpoint = None
         if isinstance(result, Failure):
             connection.fail(result)
-        elif address is not None:
-            if connection.attempt is not None:
-                self._note_address(connection.attempt, address)
-            connection.open(result, address)
-
-    def _note_address(self, attempt: Attempt, address: Address | None) -> None:
-        """Have the request's other attempts go elsewhere, where there is an elsewhere."""
-        if len(self._connector.addresses.all) > 1:
-            request = attempt.request
-            if request.tried is None:
-                request.tried = []
-            request.tried.append(address)
-
-    def _make_room(self) -> bool:
-        """Close a loser for an attempt that can still win; return whether there was one. An idle one would be used."""
-        loser = self._losers.pop_oldest()
-        if loser is None:
-            return False
-        loser.fail(NEEDED)
-        return True
+        elif endpoint is not None:
+            connection.open(result, endpoint)
 
 
-class _LoserReaper(EventHandler):
-    """Has the pool end the losers whose grace is over."""
-
-    __slots__ = ("_pool",)
-
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
-
-    def on_deadline(self) -> None:
-        self._pool.reap_losers()
+def _tried(attempt: Attempt) -> list[Endpoint]:
+    """Return the endpoints that attempts of the request went to, where there are several."""
+    request = attempt.request
+    if request.tried is None:
+        request.tried = []
+    return request.tried

@@ -7,26 +7,60 @@ from typing import Final
 
 import httptools
 
+from hedgerow.core.answer_rules import AnswerRules
+from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.settings import UpstreamLimits
 
 _HEAD_END: Final = b"\r\n\r\n"
+_NO_SECTION: Final = HeaderSection(b"")
+_EVENT_STREAM: Final = Failure(
+    FailureReason.STREAM, "text/event-stream: streaming is not supported, only whole responses are passed on"
+)
 
 
 class ResponseReader:
     """The response that is being read. `begin` starts the next one on the same connection."""
 
     __slots__ = (
-        "_body", "_head", "_keep_alive", "_limits", "_parser", "is_complete", "status", "wire_bytes",
+        "_body", "_head", "_keep_alive", "_limits", "_max_body_bytes", "_max_wire_bytes", "_parser", "_passes_on",
+        "_refused", "is_complete", "is_head", "rules", "section", "status", "wire_bytes",
     )  # fmt: skip
 
     def __init__(self, limits: UpstreamLimits) -> None:
         self._limits = limits
         self._parser = httptools.HttpResponseParser(self)
+        self._refused: Failure | None = None
+        self.rules: AnswerRules | None = None
+        """Those of the route; None: the pool's."""
+        self.section = _NO_SECTION
+        """Of the response, where it has rules."""
+        self.is_head = False
+        """The response is one to HEAD."""
+        self._passes_on = False
+        """The client gets it as it is."""
+        self._max_body_bytes = limits.max_body_bytes
+        self._max_wire_bytes = limits.max_wire_bytes
         self.begin()
 
     def begin(self) -> None:
         """Expect a response: a request is about to be sent."""
+        if self.rules is not None:
+            self._set_rules(None, self._limits.max_body_bytes, passes_on=False, is_head=False)
+        self._begin()
+
+    def begin_by_rules(
+        self, rules: AnswerRules, max_body_bytes: int, *, passes_on: bool, is_head: bool
+    ) -> None:
+        """Expect a response whose body has at most this many bytes. `passes_on`: the client gets it as it is.
+
+        A response to HEAD has no body, whatever its headers say (RFC 9112 section 6.3).
+        """
+        if rules is not self.rules or is_head or self.is_head:
+            self._set_rules(rules, max_body_bytes, passes_on=passes_on, is_head=is_head)
+        self._begin()
+
+    def _begin(self) -> None:
         self.status = 0
         """Of the final response; 0 until its header section is whole."""
         self.wire_bytes = 0
@@ -35,6 +69,17 @@ class ResponseReader:
         self._head = b""
         self._body: bytes | bytearray = b""
         self._keep_alive = False
+
+    def _set_rules(
+        self, rules: AnswerRules | None, max_body_bytes: int, *, passes_on: bool, is_head: bool
+    ) -> None:
+        self.rules = rules
+        if self.is_head:  # llhttp still waits for the body
+            self.restart()
+        self.is_head = is_head
+        self._passes_on = passes_on
+        self._max_body_bytes = max_body_bytes
+        self._max_wire_bytes = self._limits.max_wire_bytes + (max_body_bytes if passes_on else 0)
 
     def restart(self) -> None:
         """Forget what came before: the request is sent again, on a new connection."""
@@ -55,7 +100,7 @@ class ResponseReader:
             if not self.is_complete:
                 return self._parse_failure(error)
             self._keep_alive = False  # what follows the response is none
-        if len(self._body) > self._limits.max_body_bytes or not self.is_complete:
+        if len(self._body) > self._max_body_bytes or not self.is_complete:
             return self._check_size()
         return None
 
@@ -72,14 +117,18 @@ class ResponseReader:
 
     def is_close_delimited(self) -> bool:
         """Return whether the body ends with the connection (RFC 9112 section 6.3, rules 4 and 8); else it was cut."""
-        head, _, rest = self._head.lstrip(b"\r\n").partition(_HEAD_END)
-        while head.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1")):  # the heads of 1xx responses frame nothing
-            head, _, rest = rest.partition(_HEAD_END)
-        fields = head.lower().replace(b" ", b"").replace(b"\t", b"")
+        fields = self._final_head().lower().replace(b" ", b"").replace(b"\t", b"")
         codings = [line for line in fields.split(b"\r\n") if line.startswith(b"transfer-encoding:")]
         if codings:
             return codings[-1].replace(b":", b",", 1).rpartition(b",")[2] != b"chunked"
         return b"\ncontent-length:" not in fields
+
+    def _final_head(self) -> bytes:
+        """Return status line and header lines of the final response: those of 1xx responses come before it."""
+        head, _, rest = self._head.lstrip(b"\r\n").partition(_HEAD_END)
+        while head.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1")):
+            head, _, rest = rest.lstrip(b"\r\n").partition(_HEAD_END)
+        return head
 
     # -- called by the parser
 
@@ -99,9 +148,23 @@ class ResponseReader:
             self.status = status
         if status == 101:  # what follows is not HTTP any more
             raise httptools.HttpParserError("a switch of protocols")
+        if self.rules is not None and self.status:
+            self._read_section()
+
+    def _read_section(self) -> None:
+        """Look at the header section of a response that has rules."""
+        head = self._final_head()
+        self.section = section = HeaderSection(head[len(head.partition(b"\r\n")[0]) :])
+        if self.is_head:
+            self.is_complete = True
+            self._keep_alive = self._parser.should_keep_alive()
+        elif self._passes_on and section.media_type == b"text/event-stream":
+            self._refused = _EVENT_STREAM
+            raise httptools.HttpParserError(_EVENT_STREAM.detail)
 
     def on_body(self, data: bytes) -> None:
-        if self.is_complete:
+        if self.is_complete:  # a body behind a response to HEAD
+            self._keep_alive = False
             return
         if not self._body:
             self._body = data  # the usual body has one piece, which need not be copied
@@ -118,18 +181,20 @@ class ResponseReader:
     # -- what is wrong with a response
 
     def _parse_failure(self, error: Exception) -> Failure:
+        if self._refused is not None:
+            return self._refused
         if self.status == 101:  # unsolicited: no upgrade is offered (RFC 9110 section 7.8)
             return Failure(FailureReason.STATUS_OTHER, "status 101")
         return Failure(FailureReason.PROTOCOL, str(error.__context__ or error))
 
     def _check_size(self) -> Failure | None:
         limits = self._limits
-        if self.wire_bytes > limits.max_wire_bytes:
-            return _too_large(limits.max_wire_bytes, "on the wire")
+        if self.wire_bytes > self._max_wire_bytes:
+            return _too_large(self._max_wire_bytes, "on the wire")
         if not self.status and self.wire_bytes > limits.max_head_bytes:
             return _too_large(limits.max_head_bytes, "of header section")
-        if len(self._body) > limits.max_body_bytes:
-            return _too_large(limits.max_body_bytes, "of body")
+        if len(self._body) > self._max_body_bytes:
+            return _too_large(self._max_body_bytes, "of body")
         return None
 
 

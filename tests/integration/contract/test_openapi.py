@@ -18,7 +18,7 @@ from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.core.request import Request
 from hedgerow.core.response import JSON, Response
-from hedgerow.gateway import SMART_PATH, Gateway, Policy
+from hedgerow.gateway import SMART_PATH, Gateway
 from hedgerow.processes.admin_endpoints import AdminEndpoints
 from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.worker_manager import WorkerManager
@@ -27,6 +27,7 @@ from hedgerow.telemetry.logs import Logs
 from integration.conftest import Serve, ServedWorker
 from support.raw_http import Client, scripted, sending
 from support.raw_http import ok as success
+from support.routes import smart_routes
 
 Node = dict[str, Any]
 
@@ -140,8 +141,7 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
         yield await one_connection_too_many(ask)
         worker = served.worker
         broken = Gateway(
-            Broken(),
-            Policy(HedgePlan(0.3, 2), 1_000, 1_000),
+            smart_routes(Broken(), HedgePlan(0.3, 2), 1_000, 1_000),
             admission=worker.admission,
             loop=worker.loop,
             observer=worker.recorder,

@@ -3,14 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from hedgerow.configuration.file import MAX_FILE_BYTES, Given, read_file
+from hedgerow.configuration.file import MAX_FILE_BYTES, Given, read_document, read_settings
 from hedgerow.settings.errors import SettingsError
 
 KNOWN = {"port": "port", "hedge-after-ms": "hedge_after_ms", "upstream": "upstream"}
 
 
 def read(path: Path | str, *, ignores_unknown: bool = False) -> dict[str, Given]:
-    return read_file(str(path), "HEDGEROW_CONFIG", KNOWN, ignores_unknown=ignores_unknown)
+    document = read_document(str(path), "HEDGEROW_CONFIG")
+    return read_settings(document, KNOWN, ("routes", "upstreams"), ignores_unknown=ignores_unknown)
 
 
 def write(folder: Path, content: bytes | str) -> Path:

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hedgerow.configuration.sources import Effective, admin_address, effective_settings, is_service_variable
+from hedgerow.configuration.sources import (
+    DEFAULT_ROUTE_SETTINGS,
+    Effective,
+    admin_address,
+    effective_settings,
+    is_service_variable,
+)
 from hedgerow.settings import Settings
 from hedgerow.settings.errors import SettingsError
 from hedgerow.settings.schema import Setting, all_settings
@@ -263,3 +269,67 @@ def test_what_is_described_is_a_file_that_gives_the_same_settings(tmp_path: Path
     file = tmp_path / "h.toml"
     file.write_text(found.describe())
     assert effective(config=str(file)).settings == found.settings
+
+
+ROUTES = """\
+[upstreams.u]
+endpoints = ['http://h/?key=s3cr3t']
+[[routes]]
+path = '/a'
+upstream = 'u'
+contract = 'smart'
+"""
+
+
+@pytest.mark.parametrize("name", DEFAULT_ROUTE_SETTINGS)
+def test_a_setting_of_the_default_route_is_rejected_where_there_are_routes(tmp_path: Path, name: str) -> None:
+    setting, file = all_settings()[name], tmp_path / "h.toml"
+    file.write_text(ROUTES)
+    place = f"there is no default route where the file has routes ('{file}', line 3)"
+    rejected = f" is not accepted; give {DEFAULT_ROUTE_SETTINGS[name]}: {place}"
+    ways = ({"flags": {name: setting.default}}, {"environment": {setting.variable: setting.default}})
+    for way in ways:
+        with pytest.raises(SettingsError) as caught:
+            effective(**way, config=str(file))
+        assert str(caught.value).endswith(rejected)
+        assert str(caught.value).startswith((setting.flag, setting.variable))
+    file.write_text(f"{setting.key} = '{setting.default}'\n{ROUTES}")
+    with pytest.raises(SettingsError, match=f"line 1: {setting.key}: .* \\('{file}', line 4\\)$"):
+        effective(config=str(file))
+
+
+def test_all_other_settings_go_with_routes(tmp_path: Path) -> None:
+    file = tmp_path / "h.toml"
+    others = [setting for name, setting in all_settings().items() if name not in DEFAULT_ROUTE_SETTINGS]
+    file.write_text("".join(f"{setting.key} = '{setting.default}'\n" for setting in others) + ROUTES)
+    assert effective(config=str(file)).settings.routes
+
+
+def test_what_is_in_effect_is_described_with_routes_and_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "h.toml"
+    file.write_text(ROUTES)
+    described = effective(config=str(file)).describe()
+    assert described.endswith(
+        "# routes, in the order in which they match:\n"
+        "#   /a  GET,HEAD  -> u  1 hedge after 300ms\n"
+        "# upstreams:\n"
+        "#   u = http://h/?key=*** (least_request)"
+    )
+    assert "hedge-after-ms" not in described
+    assert "s3cr3t" not in described
+    assert "routes" not in effective().describe()
+
+
+def test_the_admin_port_is_read_from_a_file_whose_routes_are_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "h.toml"
+    file.write_text("admin-port = 9\n[[routes]]\nx = 1\n")
+    assert admin_address({}, {}, config=str(file)) == ("127.0.0.1", 9)
+    with pytest.raises(SettingsError, match="line 3: routes"):
+        effective(config=str(file))
+
+
+def test_a_table_that_is_written_wrong_is_rejected_with_the_right_one(tmp_path: Path) -> None:
+    file = tmp_path / "h.toml"
+    file.write_text("[[route]]\npath = '/'\n")
+    with pytest.raises(SettingsError, match=r"line 1: 'route' is no setting; did you mean routes\?"):
+        effective(config=str(file))

@@ -7,8 +7,17 @@ from typing import Any
 import pytest
 import trustme
 
-from hedgerow.configuration.startup_checks import check_addresses, check_named_files, check_tracing
-from hedgerow.settings import InvalidSetting, Settings
+from hedgerow.configuration.sources import Effective
+from hedgerow.configuration.startup_checks import (
+    check_addresses,
+    check_named_files,
+    check_tracing,
+    is_tls,
+    look_up_hosts,
+)
+from hedgerow.settings import InvalidSetting, Settings, parse_target
+from hedgerow.settings.routes import RouteRule, UpstreamRule
+from hedgerow.settings.upstream_url import EMBEDDED_TARGET
 
 OTEL = "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY"
 
@@ -21,7 +30,8 @@ def certificates(tmp_path: Path) -> str:
 
 
 def check(**settings: Any) -> None:
-    check_addresses(Settings(**settings), "--{}".format)
+    found = Settings(**settings)
+    check_addresses(found, "--{}".format, look_up_hosts(found, "--{}".format))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::", "localhost"])
@@ -147,3 +157,37 @@ def test_variables_that_a_worker_could_not_begin_with_are_rejected(
     monkeypatch.setenv(variable, value)
     with pytest.raises(InvalidSetting, match=variable):
         check_tracing(0.5, "--trace-sample")
+
+
+SHOP = "'h.toml', line 2: upstreams.shop.endpoints"
+
+
+def check_routes(*endpoints: str) -> None:
+    upstreams = (UpstreamRule(name="shop", endpoints=tuple(map(parse_target, endpoints))),)
+    found = Settings(port=9, routes=(RouteRule(name="/", path="/", upstream="shop"),), upstreams=upstreams)
+    sources = Effective(found, {"upstreams.shop": SHOP}, [])
+    check_addresses(found, sources.source_of, look_up_hosts(found, sources.source_of))
+
+
+def test_an_endpoint_that_is_the_gateway_itself_is_rejected_by_its_line() -> None:
+    check_routes("http://127.0.0.1:10/", "http://h:9/")
+    with pytest.raises(InvalidSetting) as caught:
+        check_routes("http://127.0.0.1:10/", "http://localhost:9/?key=s3cr3t")
+    assert str(caught.value).startswith(
+        f"{SHOP}: 'http://localhost:9/?key=***' is not accepted; give another server"
+    )
+
+
+def test_tls_is_spoken_where_an_endpoint_is_of_https() -> None:
+    upstreams = tuple(
+        UpstreamRule(name=name, endpoints=(parse_target(f"{name}://h"),)) for name in ("http", "https")
+    )
+    routes = (RouteRule(name="/", path="/", upstream="http"),)
+    assert is_tls(Settings(upstream="https://h"))
+    assert not is_tls(Settings(upstream="http://h"))
+    assert not is_tls(Settings())
+    assert is_tls(Settings(routes=routes, upstreams=upstreams))
+    assert not is_tls(Settings(routes=routes, upstreams=upstreams[:1]))
+    assert not is_tls(
+        Settings(routes=routes, upstreams=(UpstreamRule(name="http", endpoints=(EMBEDDED_TARGET,)),))
+    )

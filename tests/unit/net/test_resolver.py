@@ -157,18 +157,38 @@ def test_u04_a_thread_that_cannot_be_started_is_a_failed_lookup(
     assert bench.results[1] == (PLAIN,)
 
 
-def test_d4_lookups_that_hang_cost_a_bounded_number_of_threads(bench: Bench) -> None:
+def test_d4_lookups_that_hang_cost_a_bounded_number_of_threads_and_others_wait(bench: Bench) -> None:
     bench.names.release.clear()
     for _ in range(MAX_THREADS):
         bench.look_up().cancel()
-    bench.look_up()
-    bench.until(lambda: bool(bench.results))
-    assert bench.results == [failure(f"{MAX_THREADS} earlier lookups still hang")]
+    waiting = [bench.look_up() for _ in range(2 * MAX_THREADS + 1)]
+    waiting[0].cancel()
+    bench.loop.run_once(0.0)
+    assert (bench.results, bench.resolver.threads) == ([], MAX_THREADS)
+    bench.names.release.set()
+    bench.until(lambda: len(bench.results) == 2 * MAX_THREADS)
+    assert bench.results == [(PLAIN,)] * 2 * MAX_THREADS
+    bench.until(lambda: bench.resolver.threads == 0)
+    assert len(bench.names.threads) == 3 * MAX_THREADS, "none for one that was cancelled"
+
+
+def test_d4_lookups_that_have_timed_out_wait_for_no_thread(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(bench.loop, "clock", clock)
+    bench.names.release.clear()
+    for _ in range(MAX_THREADS):
+        bench.look_up().cancel()
+    for number in range(1, 4):
+        bench.look_up()
+        clock.now += LOOKUP_TIMEOUT_S + 0.002
+        bench.loop.run_once(0.0)
+        assert bench.results == [failure("no answer within 30 s")] * number
+        assert len(bench.resolver._queue) == 1
     bench.names.release.set()
     bench.until(lambda: bench.resolver.threads == 0)
-    bench.look_up()
-    bench.until(lambda: len(bench.results) == 2)
-    assert bench.results[1] == (PLAIN,)
+    assert len(bench.names.threads) == MAX_THREADS
 
 
 def test_d4_a_lookup_that_hangs_has_failed_after_its_time(

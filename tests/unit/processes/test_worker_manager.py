@@ -8,15 +8,19 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import CapturingLogger
 
 from hedgerow.processes import supervision, worker_manager, worker_state
 from hedgerow.processes.child_processes import ChildProcesses
+from hedgerow.processes.control_channel import WorkerConfig
 from hedgerow.processes.worker_manager import StartupError, WorkerManager
 from hedgerow.settings import Settings, parse_target
+from hedgerow.settings.routes import RouteRule, UpstreamRule
 from support.own_process import has_children, open_descriptors
 
 READY = 'import sys, os; fd = int(sys.argv[2]); os.read(fd, 99_999); os.write(fd, b\'{"type":"ready"}\\n\'); '
@@ -170,3 +174,26 @@ async def test_a_worker_whose_drain_takes_too_long_is_killed(
     monkeypatch.setattr(it.manager.plan, "_kill_after_s", 0.05)
     it.manager.terminate()
     await it.manager.wait_until_ended()
+
+
+async def test_after_a_reload_every_process_that_is_started_gets_the_new_settings(
+    it: Managed, tmp_path: Path
+) -> None:
+    log = tmp_path / "configurations"
+    record = (
+        f"import sys, os; fd = int(sys.argv[2]); line = os.read(fd, 99_999); open({str(log)!r}, 'ab').write(line); "
+        'os.write(fd, b\'{"type":"ready"}\\n\'); '
+    )
+    it.start(record + WAIT)
+    await it.until_serving()
+    routes = (RouteRule(name="/a", path="/a", upstream="u"),)
+    upstreams = (UpstreamRule(name="u", endpoints=(parse_target("http://h/new"),)),)
+    new = Settings(hedges=7, routes=routes, upstreams=upstreams)
+    it.manager.replace(new, parse_target("http://h/new"))
+    await it.until(lambda: bool(it.logged("workers replaced")))
+    it.manager.do(it.manager.plan.hangup(monotonic()))
+    await it.until(lambda: len(it.logged("workers replaced")) == 2)
+    configs = [msgspec.json.decode(line, type=WorkerConfig) for line in log.read_bytes().splitlines()]
+    assert [config.settings.hedges for config in configs] == [2, 7, 7]
+    assert [config.target.path for config in configs] == ["/", "/new", "/new"]
+    assert configs[1].settings == new

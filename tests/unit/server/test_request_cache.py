@@ -14,6 +14,6 @@ def test_the_cache_is_bounded() -> None:
 def test_a_request_is_found_by_all_its_bytes() -> None:
     cache = ParsedRequestCache()
     cache.put(b"abc", Request(b"HEAD", b"/p", b"q=1", request_id=b"1", arrived_at=0.0))
-    assert cache.get(b"abc") == (b"HEAD", b"/p", b"q=1")
+    assert cache.get(b"abc") == (b"HEAD", b"/p", b"q=1", None)
     assert cache.get(b"ab") is None
     assert cache.get(b"abcd") is None

@@ -50,7 +50,7 @@ def test_what_is_held_is_parsed_piece_by_piece(reader: RequestReader, stream: St
     assert pieces == -(-len(data) // CHUNK)
     assert len(reader.pipeline) == 5
     assert reader.holds_requests
-    assert not reader.has_partial_head
+    assert not reader.has_partial_request
 
 
 def test_a_request_arrives_when_its_first_byte_was_read(
@@ -59,7 +59,7 @@ def test_a_request_arrives_when_its_first_byte_was_read(
     begun_at = harness.clock.now
     reader.add(GET[:10], stream)
     reader.parse()
-    assert reader.has_partial_head
+    assert reader.has_partial_request
     harness.clock.now += 5.0
     reader.add(GET[10:] + GET, stream)
     while reader.has_unparsed:

@@ -5,7 +5,12 @@ from hedgerow.settings.schema import AUTO, all_settings, convert
 
 
 def test_every_field_but_the_limits_can_be_set() -> None:
-    assert set(Settings.__struct_fields__) - set(all_settings()) == {"client_limits", "upstream_limits"}
+    assert set(Settings.__struct_fields__) - set(all_settings()) == {
+        "routes",
+        "upstreams",
+        "client_limits",
+        "upstream_limits",
+    }
 
 
 def test_every_default_is_accepted_and_is_itself() -> None:

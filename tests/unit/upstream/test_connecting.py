@@ -9,12 +9,17 @@ import pytest
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.poller import READABLE
 from hedgerow.net.stream import Stream
-from hedgerow.net.tcp import Address
+from hedgerow.net.tcp import LOCAL_ERRORS, Address
 from hedgerow.settings import UpstreamLimits, parse_target
+from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream import connecting
 from hedgerow.upstream.connecting import MAX_SOCKETS, Connecting
 from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoints import UNREACHABLE_S, Endpoints
 from support.fake_network import Network, VirtualLoop
+
+TARGET = parse_target("http://upstream.test/")
 
 
 def address(host: str) -> Address:
@@ -31,24 +36,30 @@ class Bench:
         self.started_at = world.clock.now
 
     def connector(self, hosts: str, **limits: float) -> Connector:
-        target = parse_target("http://upstream.test/")
-        bounds = UpstreamLimits(**limits)  # type: ignore[arg-type]
+        rule = UpstreamRule(name="test", endpoints=(TARGET,))
+        endpoints = Endpoints(rule.endpoints, "round_robin", rule.outlier_detection)
         connector = Connector(
-            target, bounds, self.world.loop, NoResolver(), None, open_socket=self.network.open_socket
+            rule,
+            endpoints,
+            UpstreamLimits(**limits),  # type: ignore[arg-type]
+            self.world.loop,
+            NoResolver(),
+            open_socket=self.network.open_socket,
         )
-        connector.addresses.set([address(host) for host in hosts], self.world.clock.now)
-        connector._closed = True  # no lookups here
+        endpoints.replace(TARGET, [address(host) for host in hosts])
+        connector.close()  # no lookups here
         return connector
 
     def connect(self, connector: Connector, tried: str = "") -> Connecting:
         before = len(self.results)
-        started = connector.connect([address(host) for host in tried], self.on_done)
+        known = connector.endpoints.all
+        started = connector.connect(None, [one for one in known if one.address[4][0] in tried], self.on_done)
         assert len(self.results) == before, "reported before connect had returned"
         return started
 
-    def on_done(self, result: Stream | Failure, to: Address | None) -> None:
+    def on_done(self, result: Stream | Failure, to: Endpoint | None) -> None:
         took_s = round(self.world.clock.now - self.started_at, 3)
-        self.results.append((result, None if to is None else to[4][0], took_s))
+        self.results.append((result, None if to is None else to.address[4][0], took_s))
         if isinstance(result, Stream):
             fd = result.sock.fileno()
             assert self.world.poller.registered[fd] == READABLE
@@ -279,7 +290,11 @@ def test_u01_an_address_that_is_slow_once_is_used_again(bench: Bench) -> None:
     connector = bench.connector("ab")
     bench.connect(connector)
     bench.world.run_for(1.0)
-    assert {connector.addresses.candidates(())[0][4][0] for _ in range(2)} == {"a", "b"}
+    bench.world.run_for(UNREACHABLE_S)
+    assert {connector.endpoints.choose([], bench.world.clock.now).address[4][0] for _ in range(2)} == {
+        "a",
+        "b",
+    }
 
 
 def test_d1_an_attempt_goes_to_an_address_that_the_others_have_not_tried(bench: Bench) -> None:
@@ -296,10 +311,42 @@ def test_d1_a_connect_says_which_address_it_tries(bench: Bench) -> None:
     bench.network.hangs("a")
     bench.network.hangs("b")
     started = bench.connect(bench.connector("ab"))
-    assert started.address == address("a")
+    assert started.endpoint is not None
+    assert started.endpoint.address == address("a")
     bench.world.run_for(0.3)
-    assert started.address == address("b")
+    assert started.endpoint.address == address("b")
     started.cancel()
+
+
+def test_u01_what_stands_in_for_an_endpoint_is_one_that_no_other_attempt_has_tried(bench: Bench) -> None:
+    """A hedge has gone to b meanwhile, so this attempt goes to c."""
+    bench.network.hangs("a")
+    bench.network.connects("c")
+    connector = bench.connector("abc")
+    tried: list[Endpoint] = []
+    connector.connect(None, tried, bench.on_done)
+    bench.world.run_for(0.2)
+    tried.append(connector.endpoints.all[1])
+    assert bench.finish()[1:] == ("c", 0.251)
+    assert [endpoint.address[4][0] for endpoint in tried] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("number", sorted(LOCAL_ERRORS))
+def test_u03_an_error_of_our_own_speaks_against_no_endpoint(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Without a descriptor, memory or local port, all endpoints would soon be left out."""
+    connector = bench.connector("ab")
+
+    def fail(_: object) -> Any:
+        raise OSError(number, "x")
+
+    monkeypatch.setattr(connector, "open_socket", fail)
+    for _ in range(9):
+        bench.connect(connector)
+    bench.world.run_for(0.1)
+    assert len(bench.results) == 9
+    assert not any(endpoint.has_failed for endpoint in connector.endpoints.all)
 
 
 # -- cancelling
@@ -331,15 +378,15 @@ def test_cancelling_a_connect_that_is_done_leaves_its_stream_alone(bench: Bench)
     taken: list[Stream] = []
     started: list[Connecting] = []
 
-    def take(result: Stream | Failure, _: Address | None) -> None:
+    def take(result: Stream | Failure, _: Endpoint | None) -> None:
         assert isinstance(result, Stream)
         started[0].cancel()
         taken.append(result)
 
-    started.append(bench.connector("a").connect((), take))
+    started.append(bench.connector("a").connect(None, [], take))
     bench.world.run_until(lambda: bool(taken))
     started[0].cancel()
-    assert started[0]._sock is None
+    assert started[0]._sockets == []
     assert not taken[0].closed
     bench.world.loop.unregister(taken[0].sock.fileno())
     taken[0].close()
@@ -348,10 +395,10 @@ def test_cancelling_a_connect_that_is_done_leaves_its_stream_alone(bench: Bench)
 def test_an_owner_that_raises_leaves_no_socket(bench: Bench) -> None:
     bench.network.connects("a")
 
-    def fail(_: Stream | Failure, __: Address | None) -> None:
+    def fail(_: Stream | Failure, __: Endpoint | None) -> None:
         raise RuntimeError
 
-    bench.connector("a").connect((), fail)
+    bench.connector("a").connect(None, [], fail)
     bench.world.run_for(1.0)
     assert bench.world.internal_errors == 1
     bench.world.internal_errors = 0

@@ -22,9 +22,13 @@ from hedgerow.net.tcp import Address
 from hedgerow.net.tls import read_failure
 from hedgerow.net.tls_sessions import SESSION_AGE_S
 from hedgerow.settings import UpstreamLimits, parse_target
-from hedgerow.upstream.addresses import LOOKUP_PAUSE_S
+from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connecting import Connecting
-from hedgerow.upstream.connector import HANDSHAKES_PER_ITERATION, Connector
+from hedgerow.upstream.connector import Connector
+from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoints import Endpoints
+from hedgerow.upstream.handshakes import HANDSHAKES_PER_ITERATION
+from hedgerow.upstream.names import LOOKUP_PAUSE_S
 from support.fake_network import Network, VirtualLoop
 
 URL = "http://upstream.test/"
@@ -56,11 +60,19 @@ class FakeResolver(EventHandler):
         self.answer: str | Failure | None = None
         self.began_at: list[float] = []
         self.pending: PendingLookup | None = None
+        self.names: tuple[str, ...] = ("upstream.test",)
+        self._pending: dict[str, PendingLookup] = {}
+        """Where there are several names."""
         self._world = world
         self._began_at = world.clock.now
 
     def look_up(self, host: str, port: int, on_result: OnResult) -> Any:
-        assert (host, port) == ("upstream.test", 80)
+        assert host in self.names
+        assert port == 80
+        if len(self.names) > 1:
+            assert host not in self._pending, "two lookups at a time"
+            self._pending[host] = PendingLookup(self, on_result)
+            return self._pending[host]
         assert self.pending is None, "two lookups at a time"
         self.began_at.append(round(self._world.clock.now - self._began_at, 2))
         self.pending = PendingLookup(self, on_result)
@@ -71,6 +83,15 @@ class FakeResolver(EventHandler):
     def on_deadline(self) -> None:
         if self.pending is not None:
             self.end(self.answer)
+
+    @property
+    def pending_names(self) -> list[str]:
+        return list(self._pending)
+
+    def end_of(self, name: str, answer: str | Failure) -> None:
+        """End the lookup of one of several names."""
+        found = answer if isinstance(answer, Failure) else [address(host) for host in answer]
+        self._pending.pop(name).end(found)
 
     def end(self, answer: str | Failure | None) -> None:
         assert self.pending is not None
@@ -86,23 +107,38 @@ class Bench:
         self.results: list[object] = []
         self.connector = self.make(URL)
 
-    def make(self, url: str) -> Connector:
+    def make(self, *urls: str) -> Connector:
+        rule = UpstreamRule(name="test", endpoints=tuple(parse_target(url) for url in urls))
         return Connector(
-            parse_target(url),
+            rule,
+            Endpoints(rule.endpoints, "round_robin", None),
             UpstreamLimits(),
             self.world.loop,
             self.resolver,
-            None,
             open_socket=self.network.open_socket,
         )
 
-    def connect(self) -> Connecting:
-        return self.connector.connect((), self.on_done)
+    def over_tls(self, hosts: str) -> "HangingHandshake":
+        """Have the upstream speak TLS, with handshakes that wait, and these addresses."""
+        url = "https://upstream.test:80/"
+        self.connector = self.make(url)
+        context = HangingHandshake()
+        self.connector.tls = cast("ssl.SSLContext", context)
+        self.connector.endpoints.replace(parse_target(url), [address(host) for host in hosts])
+        return context
 
-    def on_done(self, result: Stream | Failure, to: Address | None) -> None:
+    @property
+    def addresses(self) -> str:
+        """The hosts of the endpoints."""
+        return "".join(endpoint.address[4][0] for endpoint in self.connector.endpoints.all)
+
+    def connect(self) -> Connecting:
+        return self.connector.connect(None, [], self.on_done)
+
+    def on_done(self, result: Stream | Failure, to: Endpoint | None) -> None:
         if isinstance(result, Stream):
             assert to is not None
-            self.results.append(to[4][0])
+            self.results.append(to.address[4][0])
             self.world.loop.unregister(result.sock.fileno())
             result.close()
         else:
@@ -252,7 +288,7 @@ def test_d4_stale_addresses_are_used_on_while_lookups_fail(bench: Bench) -> None
     bench.world.run_for(35.0)
     assert bench.outcome() == "a"
     assert bench.resolver.began_at[:3] == [0.0, 30.01, 31.02], "and tried again each second"
-    assert bench.connector.is_current(address("a"))
+    assert bench.addresses == "a"
 
 
 def test_d3_a_name_that_moves_is_followed_within_30_s(bench: Bench) -> None:
@@ -262,9 +298,10 @@ def test_d3_a_name_that_moves_is_followed_within_30_s(bench: Bench) -> None:
     assert bench.outcome() == "a"
     bench.resolver.answer = "b"
     bench.world.run_for(29.9)
-    assert (bench.connector.addresses.generation, bench.connector.is_current(address("a"))) == (0, True)
+    (before,) = bench.connector.endpoints.all
+    assert (bench.addresses, before.is_current) == ("a", True)
     bench.world.run_for(0.2)
-    assert (bench.connector.addresses.generation, bench.connector.is_current(address("a"))) == (1, False)
+    assert (bench.addresses, before.is_current) == ("b", False)
     assert bench.outcome() == "b"
 
 
@@ -272,10 +309,12 @@ def test_d3_an_address_that_is_added_closes_nothing(bench: Bench) -> None:
     bench.resolver.answer = "a"
     bench.connector.start()
     bench.world.run_for(1.0)
-    bench.resolver.answer = "ab"
+    (before,) = bench.connector.endpoints.all
+    bench.resolver.answer = "ba"
     bench.world.run_for(35.0)
-    assert bench.connector.addresses.generation == 0
-    assert bench.connector.is_current(address("b"))
+    assert bench.addresses == "ba"
+    assert bench.connector.endpoints.all[1] is before
+    assert before.is_current
 
 
 def test_u04_a_name_that_has_moved_is_followed_soon_where_connecting_fails(bench: Bench) -> None:
@@ -331,6 +370,73 @@ def test_a_connector_that_is_closed_between_lookups_leaves_no_deadline(bench: Be
     assert len(bench.world.loop.deadlines) == 0
 
 
+# -- several names
+
+
+@pytest.fixture
+def two(bench: Bench) -> Bench:
+    """An upstream of two names; each lookup ends when the test says so."""
+    bench.resolver.names = ("one.test", "two.test")
+    bench.connector = bench.make("http://one.test/", "http://two.test/")
+    bench.connector.start()
+    return bench
+
+
+def test_u04_each_name_is_looked_up_for_itself(two: Bench) -> None:
+    two.network.connects("a")
+    two.resolver.end_of("one.test", "ab")
+    two.resolver.end_of("two.test", "c")
+    assert two.addresses == "abc"
+    two.world.run_for(30.5)
+    two.resolver.end_of("two.test", "de")
+    assert two.addresses == "abde"
+    two.resolver.end_of("one.test", UNKNOWN)
+    assert two.addresses == "abde"
+
+
+def test_u04_connects_wait_for_the_first_name_that_has_an_address(two: Bench) -> None:
+    two.network.connects("c")
+    two.connect()
+    two.resolver.end_of("one.test", UNKNOWN)
+    two.world.run_for(0.1)
+    assert two.results == [], "the other may have one"
+    two.resolver.end_of("two.test", "c")
+    two.world.run_for(0.1)
+    assert two.results == ["c"]
+
+
+def test_u04_connects_fail_once_no_name_has_an_address(two: Bench) -> None:
+    two.connect()
+    two.resolver.end_of("two.test", UNKNOWN)
+    two.resolver.end_of("one.test", UNKNOWN)
+    two.world.run_for(0.1)
+    assert two.results == [UNKNOWN]
+
+
+def test_u04_only_the_name_whose_endpoint_refuses_is_looked_up_soon(two: Bench) -> None:
+    two.network.refuses("a")
+    two.network.connects("b")
+    two.resolver.end_of("one.test", "a")
+    two.resolver.end_of("two.test", "b")
+    two.world.run_for(10.0)
+    assert two.outcome() == "b", "in the same connect"
+    assert two.resolver.pending_names == ["one.test"]
+
+
+def test_u05_endpoints_with_and_without_tls(bench: Bench) -> None:
+    bench.connector = bench.make("https://127.0.0.8/", "http://127.0.0.9/")
+    context = HangingHandshake()
+    bench.connector.tls = cast("ssl.SSLContext", context)
+    bench.network.connects("127.0.0.8", 0.001)
+    bench.network.connects("127.0.0.9", 0.001)
+    started = bench.connect()
+    bench.connect()
+    bench.world.run_for(0.1)
+    assert bench.results == ["127.0.0.9"]
+    assert context.started == 1
+    started.cancel()
+
+
 # -- TLS, on real sockets
 
 
@@ -352,12 +458,16 @@ class Served:
     def connector(self, port: int, connect_timeout_s: float = 3.0) -> Connector:
         target = parse_target(f"https://127.0.0.1:{port}/")
         limits = UpstreamLimits(connect_timeout_s=connect_timeout_s)
-        return Connector(target, limits, self.loop, self.resolver, self.client)
+        rule = UpstreamRule(name="test", endpoints=(target,))
+        endpoints = Endpoints(rule.endpoints, "round_robin", None)
+        connector = Connector(rule, endpoints, limits, self.loop, self.resolver)
+        connector.tls = self.client
+        return connector
 
     def connect(self, port: int, connect_timeout_s: float = 3.0) -> Stream | Failure:
         connector = self.connector(port, connect_timeout_s)
         results: list[Stream | Failure] = []
-        connector.connect((), lambda result, _: results.append(result))
+        connector.connect(None, [], lambda result, _: results.append(result))
         while not results:
             self.loop.run_once(1.0)
         if isinstance(results[0], Stream):
@@ -587,8 +697,8 @@ def respond_once(sock: ssl.SSLSocket) -> None:
 
 def connect_and_keep(served: Served, connector: Connector, verified_at: float | None = None) -> bool:
     """Connect, ask, keep the session and close. Return whether a session was resumed."""
-    results: list[tuple[Stream | Failure, Address | None]] = []
-    connector.connect((), lambda *result: results.append(result))
+    results: list[tuple[Stream | Failure, Endpoint | None]] = []
+    connector.connect(None, [], lambda *result: results.append(result))
     while not results:
         served.loop.run_once(1.0)
     stream, to = results[0]
@@ -599,7 +709,7 @@ def connect_and_keep(served: Served, connector: Connector, verified_at: float | 
     sock = stream.sock
     assert isinstance(sock, ssl.SSLSocket)
     now = served.loop.clock()
-    connector.tls_sessions.keep(to, sock, now if verified_at is None else verified_at)
+    to.tls_session.keep(sock, now if verified_at is None else verified_at)
     served.loop.unregister(sock.fileno())
     stream.close()
     reused = sock.session_reused
@@ -622,9 +732,9 @@ def test_u05_a_session_is_resumed_for_a_bounded_time_only(served: Served) -> Non
         almost = served.loop.clock() - SESSION_AGE_S + 60.0
         assert not connect_and_keep(served, connector, almost)
         assert connect_and_keep(served, connector)
-        (at,) = connector.tls_sessions._verified_at
-        assert connector.tls_sessions._verified_at[at] == almost
-        connector.tls_sessions._verified_at[at] = almost - 61.0
+        (endpoint,) = connector.endpoints.all
+        assert endpoint.tls_session._verified_at == almost
+        endpoint.tls_session._verified_at = almost - 61.0
         assert not connect_and_keep(served, connector)
         assert connect_and_keep(served, connector)
 
@@ -641,7 +751,7 @@ def test_u05_a_certificate_that_has_changed_is_verified_although_there_is_a_sess
         connector = served.connector(port)
         assert not connect_and_keep(served, connector)
         results: list[Stream | Failure] = []
-        connector.connect((), lambda result, _: results.append(result))
+        connector.connect(None, [], lambda result, _: results.append(result))
         while not results:
             served.loop.run_once(1.0)
         assert results == [Failure(FailureReason.TLS, "certificate: unable to get local issuer certificate")]
@@ -667,10 +777,8 @@ class HangingHandshake:
 
 
 def test_in_one_iteration_a_bounded_number_of_handshakes_is_started(bench: Bench) -> None:
-    context = HangingHandshake()
-    bench.connector.tls = cast("ssl.SSLContext", context)
+    context = bench.over_tls("a")
     bench.network.connects("a", 0.0)
-    bench.connector.addresses.set([address("a")], bench.world.clock.now)
     burst = [bench.connect() for _ in range(2 * HANDSHAKES_PER_ITERATION + 5)]
     started: list[int] = []
     while context.started < len(burst):
@@ -686,10 +794,8 @@ def test_in_one_iteration_a_bounded_number_of_handshakes_is_started(bench: Bench
 
 def test_a_handshake_can_be_cancelled(bench: Bench) -> None:
     """The fixture looks for the socket."""
-    context = HangingHandshake()
-    bench.connector.tls = cast("ssl.SSLContext", context)
+    context = bench.over_tls("a")
     bench.network.connects("a", 0.0)
-    bench.connector.addresses.set([address("a")], bench.world.clock.now)
     registered = dict(bench.world.poller.registered)
     started = bench.connect()
     bench.world.run_until(lambda: context.started == 1)
@@ -701,10 +807,8 @@ def test_a_handshake_can_be_cancelled(bench: Bench) -> None:
 
 def test_a_handshake_that_waits_for_its_turn_can_be_cancelled(bench: Bench) -> None:
     """The fixture looks for the sockets."""
-    context = HangingHandshake()
-    bench.connector.tls = cast("ssl.SSLContext", context)
+    context = bench.over_tls("a")
     bench.network.connects("a", 0.0)
-    bench.connector.addresses.set([address("a")], bench.world.clock.now)
     registered = dict(bench.world.poller.registered)
     connects = [bench.connect() for _ in range(3)]
     for fd in list(bench.world.poller.registered):
@@ -720,8 +824,8 @@ def test_a_handshake_that_waits_for_its_turn_can_be_cancelled(bench: Bench) -> N
 
 
 def test_d1_an_address_whose_handshake_hangs_is_avoided(bench: Bench) -> None:
-    bench.connector.tls = cast("ssl.SSLContext", HangingHandshake())
+    bench.over_tls("ab")
     bench.network.connects("a", 0.0)
-    bench.connector.addresses.set([address("a"), address("b")], bench.world.clock.now)
     assert bench.outcome() == Failure(FailureReason.CONNECT, "no connection within 3 s (TLS handshake)")
-    assert [bench.connector.addresses.candidates(())[0] for _ in range(3)] == [address("b")] * 3
+    now = bench.world.clock.now
+    assert [bench.connector.endpoints.choose([], now).address for _ in range(3)] == [address("b")] * 3

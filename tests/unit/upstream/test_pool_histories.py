@@ -3,12 +3,14 @@
 Each attempt finishes once. No event is an internal error. No bound is exceeded, and nothing is left at the end.
 """
 
+from collections import Counter
 from random import Random
 
 import pytest
 
 from hedgerow.core.outcomes import Attempt, Failure, Success
 from hedgerow.settings import LoserPolicy, UpstreamLimits
+from hedgerow.settings.routes import OutlierDetection
 from support.upstream_bench import GRACE_S, OK, Peer, UpstreamBench
 
 STEPS = 300
@@ -40,7 +42,11 @@ class History:
             hedges=random.choice([0, 1, 2]),
             losers=random.choice([LoserPolicy.DRAIN, LoserPolicy.DRAIN, LoserPolicy.CANCEL]),
             limits=LIMITS,
+            lb_policy=random.choice(["least_request", "round_robin"]),
+            outlier_detection=random.choice([None, OutlierDetection(consecutive_failures=3)]),
         )
+        self.moved = False
+        """Where addresses go, those that are ejected may be more of what is left."""
         self.running: list[Attempt] = []
         self.sent: list[Attempt] = []
         self.peers: list[Peer] = []
@@ -106,6 +112,7 @@ class History:
         number = len(self.bench.listeners)
         kept = self.random.sample(range(number), self.random.randint(1, number))
         self.bench.names.found = [self.bench.address(address) for address in kept]
+        self.moved = True
 
     def iterate(self) -> None:
         self.bench.iterate()
@@ -113,7 +120,7 @@ class History:
     def check(self) -> None:
         bench = self.bench
         assert bench.internal_errors == []
-        assert len(bench.pool.connections) <= bench.pool.max_connections
+        assert len(bench.pool.connections) <= bench.budget.max_connections
         finished = [attempt for attempt in self.sent if attempt.outcome is not None]
         assert len(bench.facts.finished) == len(finished), "each that has finished was reported once"
         assert set(map(id, bench.facts.finished)) == set(map(id, finished))
@@ -123,8 +130,22 @@ class History:
             "each that runs has a connection of its own"
         )
         assert len(carried) == len(unfinished)
+        self.check_endpoints()
         losers = [attempt for attempt in carried if attempt.is_loser]
         assert bench.pool.connection_counts()["loser"] == len(losers)
+
+    def check_endpoints(self) -> None:
+        """Each endpoint knows how many attempts it has, also one that the name has lost meanwhile."""
+        pool = self.bench.pool
+        carried = Counter(connection.endpoint for connection in pool.connections if connection.attempt)
+        known = {*pool.endpoints.all, *pool.idle.endpoints, *(endpoint for endpoint in carried if endpoint)}
+        assert {endpoint: endpoint.in_flight for endpoint in known if endpoint.in_flight} == {
+            endpoint: number for endpoint, number in carried.items() if endpoint is not None
+        }
+        assert self.bench.budget.in_use == len(pool.connections)
+        now = self.bench.now
+        ejected = sum(endpoint.ejected_until > now for endpoint in pool.endpoints.all)
+        assert self.moved or ejected <= max(1, len(pool.endpoints.all) // 2)
 
     def end(self) -> None:
         """Let all end by itself: what was abandoned has its grace, what was closed is noticed."""

@@ -31,6 +31,13 @@ function showGateway(gateway) {
   section.hidden = gateway.state === "healthy"; // shown only when something is wrong with it
 }
 
+function showConfiguration(configuration) {
+  const rejected = configuration.error === null ? "" : `The configuration file was rejected, nothing of it is in effect. ${configuration.error}. `;
+  const restart = configuration.needs_restart.length ? `Changed, and in effect after a restart: ${configuration.needs_restart.join("; ")}.` : "";
+  byId("configuration").hidden = !(rejected || restart);
+  say(byId("configuration-problem"), rejected + restart);
+}
+
 function showValues(status) {
   for (const element of document.querySelectorAll("[data-value]")) {
     setText(element, written(at(status, element.dataset.value), element.dataset.format));
@@ -75,6 +82,7 @@ function show(status) {
   latest = status;
   showVerdict(status.verdict);
   showGateway(status.gateway);
+  showConfiguration(status.configuration);
   showValues(status);
   showBars("failures", status.attempts.failures, "none");
   showBars("outcomes", status.requests.by_outcome, "no requests");

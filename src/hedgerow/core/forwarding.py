@@ -1,0 +1,175 @@
+"""What of a client's request goes to the upstream: target, host and end-to-end headers (R02 of the behaviour)."""
+
+from typing import TYPE_CHECKING, Final
+
+from hedgerow.core.header_fields import NOT_PASSED_OF_REQUESTS, connection_named, is_written_by_us
+from hedgerow.core.timeout_param import without_parameter
+
+if TYPE_CHECKING:
+    from hedgerow.core.route import Route
+
+_OURS: Final = b"Via: 1.1 hedgerow\r\n"
+"""A gateway must add itself to requests, and may leave itself out of responses (RFC 9110 section 7.6.3)."""
+
+
+class ForwardedRequest:
+    """What is passed on of a request, as far as it is the same for each attempt and for each endpoint."""
+
+    __slots__ = ("forwarded_for", "headers", "host", "target", "timeout_ms")
+
+    def __init__(
+        self, target: bytes, host: bytes, headers: bytes, forwarded_for: bytes, timeout_ms: int
+    ) -> None:
+        self.target = target
+        """Path and query, without the base path of the endpoint."""
+        self.host = host
+        """The client's Host header; empty: the endpoint's."""
+        self.headers = headers
+        """Whole header lines."""
+        self.forwarded_for = forwarded_for
+        """The begin of the line that ends with the client's address; empty: there is none."""
+        self.timeout_ms = timeout_ms
+
+
+class RequestHead:
+    """The head of a request as the client sent it; requests of the same bytes share it."""
+
+    __slots__ = ("forwarded", "has_query", "headers", "host", "route")
+
+    def __init__(self, headers: list[tuple[bytes, bytes]], host: bytes, *, has_query: bool) -> None:
+        self.headers = headers
+        """Names and values, in their order."""
+        self.host = host
+        self.has_query = has_query
+        """There is a `?` in the target, perhaps with nothing behind it."""
+        self.forwarded: ForwardedRequest | None = None
+        """What its route makes of it; made once."""
+        self.route: Route | None = None
+        """There where `forwarded` is."""
+
+
+class ClientMessage:
+    """A request as its client sent it, on a server whose routes pass requests on."""
+
+    __slots__ = ("address", "body", "body_arrived_at", "body_bytes", "forwarded", "has_refused_body", "head")
+
+    def __init__(self, head: RequestHead) -> None:
+        self.head: RequestHead | None = head
+        self.forwarded: ForwardedRequest | None = None
+        """What the upstream gets of it; None where the route has a request of its own."""
+        self.address = b""
+        """The client's."""
+        self.body = b""
+        self.body_bytes = 0
+        """The length of the body, also after it was dropped."""
+        self.body_arrived_at = 0.0
+        """When the last byte of the body came, if there is one."""
+        self.has_refused_body = False
+        """It has a body that was not read, for its route accepts none."""
+
+    def drop(self) -> None:
+        """Keep neither headers nor body: records of requests keep them for a while. No attempt is sent any more."""
+        self.head = self.forwarded = None
+        self.body = b""
+
+
+class Forwarding:
+    """How the requests of one route are passed on."""
+
+    __slots__ = (
+        "_asks_identity", "_parameter", "_preserves_host", "_replaces", "_replaces_all", "_rewritten", "_set",
+        "_set_or_removed",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        replaces: bytes = b"",
+        rewritten: bytes = b"",
+        replaces_all: bool = False,
+        preserves_host: bool = False,
+        set_headers: dict[bytes, bytes] | None = None,
+        removed: tuple[bytes, ...] = (),
+        parameter: bytes = b"",
+        deadline_header: bytes = b"",
+        asks_identity: bool = False,
+    ) -> None:
+        """`replaces` is the path prefix that `rewritten` stands in for; the whole path if it `replaces_all`.
+
+        `parameter` is the query parameter of the timeout, which is not passed on; `removed` is in lower case.
+        `asks_identity`: the body is to be read here, so that the client's Accept-Encoding is not passed on.
+        """
+        self._replaces = replaces.rstrip(b"/")
+        self._rewritten = rewritten if replaces_all else rewritten.rstrip(b"/")
+        self._replaces_all = replaces_all
+        self._preserves_host = preserves_host
+        self._parameter = parameter
+        self._asks_identity = asks_identity
+        set_headers = set_headers or {}
+        self._set = b"".join([b"%b: %b\r\n" % field for field in set_headers.items()])
+        names = {name.lower() for name in set_headers} | set(removed)
+        if deadline_header:
+            names.add(deadline_header.lower())
+        if asks_identity:
+            names.add(b"accept-encoding")
+        self._set_or_removed = frozenset(names)
+
+    def forward(self, path: bytes, query: bytes, head: RequestHead, timeout_ms: int) -> ForwardedRequest:
+        """Return what is passed on of a request with this head."""
+        forwarded_for: list[bytes] = []
+        kept = self._kept_headers(head, forwarded_for)
+        if self._asks_identity:
+            kept.append(b"Accept-Encoding: identity\r\n")
+        kept.append(_OURS)
+        kept.append(self._set)
+        return ForwardedRequest(
+            self._target(path, query, head),
+            head.host if self._preserves_host else b"",
+            b"".join(kept),
+            self._forwarded_for(forwarded_for),
+            timeout_ms,
+        )
+
+    def _kept_headers(self, head: RequestHead, forwarded_for: list[bytes]) -> list[bytes]:
+        names = [name.lower() for name, _ in head.headers]
+        named: frozenset[bytes] = frozenset()
+        if b"connection" in names:
+            named = connection_named([value for name, value in head.headers if name.lower() == b"connection"])
+        kept: list[bytes] = []
+        for (name, value), lower in zip(head.headers, names, strict=True):
+            if lower in self._set_or_removed or lower in named:
+                continue
+            if lower == b"x-forwarded-for":
+                forwarded_for.append(value)
+            elif lower not in NOT_PASSED_OF_REQUESTS and not is_written_by_us(lower):
+                kept.append(b"%b: %b\r\n" % (name, value))
+        hidden = self._set_or_removed
+        if b"x-forwarded-proto" not in hidden and (
+            b"x-forwarded-proto" not in names or b"x-forwarded-proto" in named
+        ):
+            kept.append(b"X-Forwarded-Proto: http\r\n")  # clients reach us in clear text
+        if (
+            head.host
+            and b"x-forwarded-host" not in hidden
+            and (b"x-forwarded-host" not in names or b"x-forwarded-host" in named)
+        ):
+            kept.append(b"X-Forwarded-Host: %b\r\n" % head.host)
+        return kept
+
+    def _forwarded_for(self, earlier: list[bytes]) -> bytes:
+        if b"x-forwarded-for" in self._set_or_removed:
+            return b""
+        return b"X-Forwarded-For: %b" % b"".join([value + b", " for value in earlier if value])
+
+    def _target(self, path: bytes, query: bytes, head: RequestHead) -> bytes:
+        prefix = self._replaces
+        if self._replaces_all:
+            path = self._rewritten
+        elif (prefix or self._rewritten) and (path == prefix or path.startswith(prefix + b"/")):
+            path = self._rewritten + path[len(prefix) :] or b"/"
+        if not head.has_query:
+            return path
+        if not self._parameter:
+            return b"%b?%b" % (path, query)
+        rest = without_parameter(query, self._parameter)
+        return path if query and not rest else b"%b?%b" % (path, rest)

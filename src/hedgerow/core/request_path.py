@@ -1,0 +1,33 @@
+"""Which paths are accepted: one rule for the routes of a configuration file and for the requests to them.
+
+A path that gateway and upstream may read differently is rejected, not repaired: a rule of one of them would be passed
+by the other's reading (RFC 3986 section 6.2.2 lets each normalize as it likes).
+"""
+
+import re
+from typing import Final
+
+_PROBLEM: Final = re.compile(
+    rb"(?P<start>\A(?!/))"
+    rb"|(?P<empty>//)"
+    rb"|(?P<dots>/(?:\.|%2[Ee]){1,2}(?=[/;]|\Z))"
+    rb"|(?P<escape>%(?![0-9A-Fa-f]{2}))"
+    rb"|(?P<hidden>%(?:2[Ff]|5[Cc]|[01][0-9A-Fa-f]|7[Ff]))"
+    rb"|(?P<character>[^!$%&-;=@-Z_a-z~])"
+)
+"""The last one: all but `pchar` of RFC 3986 section 3.3, and `/`."""
+
+_DETAILS: Final = {
+    "start": "a path begins with /",
+    "empty": "a path has no // in it",
+    "dots": "a path has no . or .. as a segment, percent-encoded or not, nor before a ;",
+    "escape": "a % in a path is followed by two hexadecimal digits",
+    "hidden": "a path has no percent-encoded /, \\ or control character",
+    "character": "percent-encode all characters of a path but those of RFC 3986 section 3.3",
+}
+
+
+def path_problem(path: bytes) -> str:
+    """Return what is wrong with a path, in words for people, or an empty string. Takes linear time."""
+    found = _PROBLEM.search(path)
+    return "" if found is None else _DETAILS[found.lastgroup or "character"]

@@ -1,0 +1,120 @@
+"""The routes and upstreams in effect: those of the file, or the default route, which the flags describe."""
+
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from hedgerow.settings.redaction import redacted_url
+from hedgerow.settings.routes import (
+    HedgeBudget,
+    HedgeRule,
+    RouteRule,
+    SuccessRule,
+    TimeoutRule,
+    UpstreamRule,
+)
+from hedgerow.settings.schema import Settings
+from hedgerow.settings.upstream_url import EMBEDDED, EMBEDDED_TARGET, Target
+
+DEFAULT_PATH: Final = "/api/smart"
+DEFAULT_UPSTREAM: Final = "default"
+"""The name of the default route's upstream: a label of its metrics."""
+
+SMART_METHODS: Final = ("GET", "HEAD")
+SMART_SUCCESS: Final = SuccessRule(status=((200, 200),), json="time")
+SMART_TIMEOUT_PARAMETER: Final = "timeout"
+
+
+class Routing(NamedTuple):
+    """What a worker serves."""
+
+    routes: tuple[RouteRule, ...]
+    upstreams: tuple[UpstreamRule, ...]
+
+
+def effective_routing(settings: Settings, target: Target) -> Routing:
+    """Return the routes and upstreams in effect. There is at least one route, and the upstream of each is there.
+
+    `target` is what `--upstream` comes to: where the simulator listens, if it is `embedded`.
+    """
+    if settings.routes:
+        return Routing(settings.routes, tuple(_with_simulator(rule, target) for rule in settings.upstreams))
+    return Routing((_default_route(settings),), (_default_upstream(settings, target),))
+
+
+def max_hedges(settings: Settings) -> int:
+    """Return how many hedges a request may have, on the route that has the most."""
+    if not settings.routes:
+        return settings.hedges
+    return max(0 if route.hedge.mode == "off" else route.hedge.max_hedges for route in settings.routes)
+
+
+def hold_mode(settings: Settings) -> Literal["auto", "off"]:
+    """Return `off` where a route sends every hedge, else `auto`."""
+    if not settings.routes:
+        return settings.hedge_hold
+    return "off" if any(route.hedge.hold == "off" for route in settings.routes) else "auto"
+
+
+def needs_simulator(settings: Settings) -> bool:
+    """Return whether an endpoint is `embedded`."""
+    if not settings.routes:
+        return settings.upstream == EMBEDDED
+    return any(EMBEDDED_TARGET in rule.endpoints for rule in settings.upstreams)
+
+
+def redacted_endpoints(settings: Settings) -> str:
+    """Return the upstreams' URLs as they may be shown, on one line."""
+    if not settings.routes:
+        return redacted_url(settings.upstream)
+    endpoints = (endpoint for rule in settings.upstreams for endpoint in rule.endpoints)
+    return ", ".join(EMBEDDED if one == EMBEDDED_TARGET else one.redacted_url for one in endpoints)
+
+
+def _default_route(settings: Settings) -> RouteRule:
+    return RouteRule(
+        name=DEFAULT_PATH,
+        path=DEFAULT_PATH,
+        methods=SMART_METHODS,
+        upstream=DEFAULT_UPSTREAM,
+        timeout=TimeoutRule(
+            default_ms=settings.default_timeout_ms,
+            max_ms=settings.max_timeout_ms,
+            query=SMART_TIMEOUT_PARAMETER,
+        ),
+        success=SMART_SUCCESS,
+        final=(),
+        hedge=HedgeRule(
+            after=settings.hedge_after_ms / 1000,
+            max_hedges=settings.hedges,
+            retry_on_failure=settings.hedge_on_failure,
+            hold=settings.hedge_hold,
+            ceiling=settings.hedge_ceiling or None,
+            budget=_default_budget(settings),
+        ),
+        max_request_body=0,
+        max_response_body=settings.upstream_limits.max_body_bytes,
+        answers="assignment",
+    )
+
+
+def _default_budget(settings: Settings) -> HedgeBudget | None:
+    percent, min_per_second = settings.hedge_budget_percent, settings.hedge_budget_min_per_second
+    return HedgeBudget(percent=percent, min_per_second=min_per_second) if percent or min_per_second else None
+
+
+def _default_upstream(settings: Settings, target: Target) -> UpstreamRule:
+    return UpstreamRule(
+        name=DEFAULT_UPSTREAM,
+        endpoints=(target,),
+        outlier_detection=None,
+        losers=settings.losers.value,
+        loser_grace_s=settings.loser_grace_ms / 1000,
+    )
+
+
+def _with_simulator(rule: UpstreamRule, target: Target) -> UpstreamRule:
+    if EMBEDDED_TARGET not in rule.endpoints:
+        return rule
+    endpoints = tuple(target if one == EMBEDDED_TARGET else one for one in rule.endpoints)
+    return msgspec.structs.replace(rule, endpoints=endpoints)

@@ -1,0 +1,55 @@
+"""How many connections to upstreams one worker may have, and which makes way when there are as many."""
+
+from math import inf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hedgerow.upstream.connection import UpstreamConnection
+    from hedgerow.upstream.pool import ConnectionPool
+
+
+class ConnectionBudget:
+    """The connections of all pools of one worker (`DescriptorBudget.max_upstream_connections`).
+
+    Each is idle, or has a loser, or is in a handshake that no attempt waits for, or has an attempt of a request that
+    was admitted; and there are as many connections as all of those may have attempts. So one that is needed is never
+    wanting: one of the others makes way.
+    """
+
+    __slots__ = ("_pools", "in_use", "max_connections")
+
+    def __init__(self, max_connections: int) -> None:
+        self.max_connections = max_connections
+        self.in_use = 0
+        self._pools: list[ConnectionPool] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether there are as many as there may be."""
+        return self.in_use >= self.max_connections
+
+    def add_pool(self, pool: "ConnectionPool") -> None:
+        """Have the connections of `pool` make way, too."""
+        self._pools.append(pool)
+
+    def make_room(self) -> bool:
+        """Close the connection that is missed least; return whether there was one.
+
+        The one that has been idle for longest costs only its handshake; else the attempt that has lost first.
+        """
+        idle: UpstreamConnection | None = None
+        loser_pool: ConnectionPool | None = None
+        oldest_since = inf
+        for pool in self._pools:
+            oldest = pool.idle.oldest()
+            if oldest is not None and (idle is None or oldest.idle_since < idle.idle_since):
+                idle = oldest
+            if pool.losers.oldest_since < oldest_since:
+                oldest_since = pool.losers.oldest_since
+                loser_pool = pool
+        if idle is not None:
+            idle.close()
+            return True
+        if loser_pool is not None:
+            return loser_pool.evict_loser()
+        return any(pool.evict_handshake() for pool in self._pools)

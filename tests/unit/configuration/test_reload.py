@@ -1,0 +1,56 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hedgerow.configuration.reload import NEEDS_RESTART, applicable
+from hedgerow.configuration.sources import Effective, effective_settings
+from hedgerow.settings import LogFormat, Settings
+from hedgerow.settings.errors import SettingsError
+
+ROUTES = "[upstreams.u]\nendpoints = ['http://h']\n[[routes]]\npath = '/a'\nupstream = 'u'\n"
+
+
+def read(folder: Path, text: str, **flags: str) -> Effective:
+    file = folder / "h.toml"
+    file.write_text(text)
+    return effective_settings(flags, {}, config=str(file), count_cpus=lambda: 1, simulator_variables=list)
+
+
+def test_routes_and_most_settings_take_effect(tmp_path: Path) -> None:
+    found = read(tmp_path, f"shedding = 'off'\naccess-log = 'all'\n{ROUTES}")
+    reloaded = applicable(Settings(), found)
+    assert reloaded.settings == found.settings
+    assert reloaded.needs_restart == []
+    assert reloaded.settings.routes[0].path == "/a"
+
+
+OTHERS: dict[str, Any] = {
+    "host": "127.0.0.2", "port": 9, "admin_host": "127.0.0.2", "admin_port": 10, "workers": 3, "log_format": "json",
+    "log_level": "error", "drain_ms": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEEDS_RESTART)
+def test_what_needs_a_restart_is_kept_as_it_was_and_named(tmp_path: Path, name: str) -> None:
+    literal = repr(OTHERS[name])
+    found = read(tmp_path, f"# changed\n{name} = {literal}\n{ROUTES}")
+    reloaded = applicable(Settings(), found)
+    assert reloaded.needs_restart == [f"'{tmp_path / 'h.toml'}', line 2: {name}"]
+    assert getattr(reloaded.settings, name) == getattr(Settings(), name)
+    assert reloaded.settings.routes, "the rest is in effect"
+
+
+def test_what_is_not_given_any_more_is_named_too(tmp_path: Path) -> None:
+    running = Settings(port=1, log_format=LogFormat.JSON)
+    reloaded = applicable(running, read(tmp_path, ""))
+    assert reloaded == (running, ["--port, not given any more", "--log-format, not given any more"])
+
+
+def test_a_simulator_that_does_not_run_cannot_be_had(tmp_path: Path) -> None:
+    running = Settings(upstream="http://h")
+    with pytest.raises(SettingsError, match=r"^--upstream \(its default\): 'embedded' is not accepted"):
+        applicable(running, read(tmp_path, ""))
+    with pytest.raises(SettingsError, match=r"line 2: upstreams\.u\.endpoints: 'embedded' is not accepted"):
+        applicable(running, read(tmp_path, ROUTES.replace("http://h", "embedded")))
+    assert applicable(Settings(), read(tmp_path, ROUTES)).needs_restart == []

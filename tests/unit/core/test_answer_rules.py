@@ -1,0 +1,87 @@
+import pytest
+
+from hedgerow.core.answer_rules import AnswerRules
+from hedgerow.core.header_fields import HeaderSection
+from hedgerow.core.outcomes import Answer, Failure, FailureReason, Outcome, Success
+
+OK = ((200, 299),)
+FINAL = ((400, 407), (409, 428))
+
+
+def kind(outcome: Outcome) -> str:
+    return outcome.reason if isinstance(outcome, Failure) else "final" if outcome.is_final else "success"
+
+
+def classify(
+    rules: AnswerRules, status: int, body: bytes = b"", section: bytes = b"", *, is_head: bool = False
+) -> str:
+    return kind(rules.classify(status, HeaderSection(section), body, is_head=is_head))
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, "success"), (204, "success"), (299, "success"), (304, "status_other"), (400, "final"), (404, "final"),
+        (407, "final"), (408, "status_other"), (428, "final"), (429, "status_429"), (500, "status_5xx"),
+        (599, "status_5xx"), (999, "status_other"),
+    ],
+)  # fmt: skip
+def test_r04_r05_the_status_decides(status: int, expected: str) -> None:
+    assert classify(AnswerRules(OK, FINAL), status) == expected
+
+
+def test_r04_success_comes_before_final() -> None:
+    assert classify(AnswerRules(((200, 404),), FINAL), 404) == "success"
+
+
+@pytest.mark.parametrize(
+    ("json", "body", "expected"),
+    [
+        ("any", b"[1]", "success"), ("any", b"", "bad_json"), ("any", b"{", "bad_json"), ("any", b'"\xff"', "bad_json"),
+        ("any", b"[" * 100_000, "bad_json"),
+        ("object", b" \r\n\t{}", "success"), ("object", b"[]", "bad_payload"), ("object", b"x", "bad_json"),
+        ("time", b'{"time":1}', "success"), ("time", b'{"time":"1"}', "bad_payload"), ("time", b"", "bad_json"),
+        ("", b"\xff", "success"),
+    ],
+)  # fmt: skip
+def test_r04_the_whole_body_is_judged(json: str, body: bytes, expected: str) -> None:
+    assert classify(AnswerRules(OK, FINAL, json=json), 200, body) == expected
+    assert classify(AnswerRules(OK, FINAL, json=json), 401, body) == "final"
+
+
+def test_r04_a_schema_judges_bodies_that_are_json() -> None:
+    rules = AnswerRules(
+        OK, json="any", schema_problem=lambda body: Failure(FailureReason.SCHEMA) if body == b"1" else None
+    )
+    assert classify(rules, 200, b"1") == "schema"
+    assert classify(rules, 200, b"2") == "success"
+    assert classify(rules, 200, b"{") == "bad_json"
+
+
+def test_r04_a_coded_body_cannot_be_judged_and_one_of_head_is_not_there() -> None:
+    rules = AnswerRules(OK, json="any")
+    assert classify(rules, 200, b"{}", b"\r\nContent-Encoding: gzip") == "bad_json"
+    assert classify(rules, 200, b"{}", b"\r\nContent-Encoding: Identity") == "success"
+    assert classify(rules, 200, b"", is_head=True) == "success"
+
+
+def test_r03_the_answer_passes_with_its_end_to_end_headers() -> None:
+    outcome = AnswerRules(OK).classify(
+        201, HeaderSection(b"\r\nETag: x\r\nConnection: close"), b"body", is_head=False
+    )
+    assert isinstance(outcome, Success)
+    assert isinstance(outcome.answer, Answer)
+    assert (outcome.answer.status, outcome.answer.headers, outcome.answer.body) == (
+        201,
+        b"ETag: x\r\n",
+        b"body",
+    )
+
+
+def test_r06_a_failure_keeps_its_answer_only_where_it_may_pass() -> None:
+    for keeps in (False, True):
+        rules = AnswerRules(OK, json="any", keeps_failures=keeps)
+        for status, body in ((500, b"x"), (200, b"{")):
+            outcome = rules.classify(status, HeaderSection(b"\r\nA: b"), body, is_head=False)
+            assert isinstance(outcome, Failure)
+            assert (outcome.answer is not None) == keeps

@@ -1,0 +1,41 @@
+import pytest
+
+from hedgerow.core.request_path import path_problem
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/a",
+        "/a/",
+        "/v1/search",
+        "/a.b/..c/...",
+        "/%41%7e",
+        "/a;x=1,2",
+        "/~u/@me:$&'()*+!",
+        "/.well-known/x",
+    ],
+)
+def test_paths_that_are_read_in_one_way_are_accepted(path: str) -> None:
+    assert path_problem(path.encode()) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("", "begins with /"), ("a", "begins with /"), ("*", "begins with /"), ("http://h/", "begins with /"),
+        ("//", "//"), ("/a//b", "//"), ("/a//", "//"),
+        ("/.", "segment"), ("/..", "segment"), ("/a/../b", "segment"), ("/a/./", "segment"), ("/%2e", "segment"),
+        ("/.%2E/a", "segment"), ("/a/%2e%2e", "segment"),
+        ("/a/..;/b", "segment"), ("/.;x", "segment"), ("/%2e%2e;", "segment"),
+        ("/%", "two hexadecimal"), ("/%4", "two hexadecimal"), ("/%zz", "two hexadecimal"),
+        ("/a%2fb", "percent-encoded /"), ("/a%2Fb", "percent-encoded /"), ("/%5c", "percent-encoded /"),
+        ("/%00", "control"), ("/%1f", "control"), ("/%7F", "control"), ("/%0a", "control"),
+        ("/a b", "3986"), ("/a?b", "3986"), ("/a#b", "3986"), ("/a\\b", "3986"), ("/é", "3986"), ("/\0", "3986"),
+        ("/a|b", "3986"), ("/{x}", "3986"), ('/"', "3986"), ("/<", "3986"), ("/>", "3986"), ("/[", "3986"),
+        ("/^", "3986"), ("/`", "3986"), ("/\x7f", "3986"),
+    ],
+)  # fmt: skip
+def test_paths_that_may_be_read_in_two_ways_are_rejected(path: str, why: str) -> None:
+    assert why in path_problem(path.encode())

@@ -104,6 +104,6 @@ UPSTREAM = (
         "a full pool leaves hedges without a connection",
         "upstream/connection_budget.py",
         "            idle.close()\n            return True\n", "            return False\n",
-        "tests/unit/upstream/test_pool.py",
+        "tests/unit/upstream/test_connection_budget.py",
     ),
 )  # fmt: skip

@@ -17,6 +17,10 @@ _STATUSES: Final = 1_000
 
 NOT_MODIFIED: Final = 304
 
+MAX_KEPT_SECTIONS: Final = 64
+"""Header sections that one route keeps, of the answers to recent requests: at most 0.3 MB."""
+MAX_KEPT_SECTION_BYTES: Final = 2 * 1024
+
 ANY_JSON: Final = "any"
 JSON_OBJECT: Final = "object"
 JSON_TIME: Final = "time"
@@ -28,7 +32,7 @@ _BLANKS: Final = b" \t\r\n"
 class AnswerRules:
     """The rules of one route. Pure."""
 
-    __slots__ = ("_json", "_keeps_failures", "_kinds", "_schema_problem", "reads_body")
+    __slots__ = ("_json", "_keeps_failures", "_kinds", "_schema_problem", "_sections", "reads_body")
 
     def __init__(
         self,
@@ -53,8 +57,20 @@ class AnswerRules:
         self._json = json
         self._schema_problem = schema_problem
         self._keeps_failures = keeps_failures
+        self._sections: dict[bytes, HeaderSection] = {}
         self.reads_body = bool(json) or schema_problem is not None
         """Whether bodies must be there as they are meant, without a coding."""
+
+    def section_of(self, section: bytes) -> HeaderSection:
+        """Return the header section of an answer. Within a second answers often have the same bytes."""
+        found = self._sections.get(section)
+        if found is None:
+            found = HeaderSection(section)
+            if len(section) <= MAX_KEPT_SECTION_BYTES:
+                if len(self._sections) >= MAX_KEPT_SECTIONS:
+                    self._sections.clear()
+                self._sections[section] = found
+        return found
 
     def classify(self, status: int, section: HeaderSection, body: bytes, *, is_head: bool) -> Outcome:
         """Return what an answer is. Never raises, whatever the bytes.

@@ -154,6 +154,7 @@ class Worker:
             settings.client_limits,
             self.loop,
             max_clients=budget.max_clients,
+            max_rejected=budget.max_rejected,
             on_rejected=self.recorder.request_rejected,
             balancer=balancer,
             passes_headers=routes.passes_headers,

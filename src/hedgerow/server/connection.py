@@ -20,7 +20,7 @@ from hedgerow.server.response_writer import serialize_response
 
 REQUESTS_PER_STEP: Final = 16
 """Pipelined requests of one connection that are answered before the other connections have their turn: some 0.5 ms."""
-CLOSE: Final = b"Connection: close\r\n"
+_CLOSE: Final = b"Connection: close\r\n"
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LEFT: Final = select.EPOLLRDHUP
@@ -325,7 +325,7 @@ class ClientConnection(EventHandler):
         if request.message is not None and request.message.body_bytes:
             self._reader.release_body(request.message.body_bytes)
         keep_alive = request.keep_alive and not self._context.draining
-        connection = b"" if keep_alive else CLOSE
+        connection = b"" if keep_alive else _CLOSE
         if keep_alive and request.announce_keep_alive:
             connection = _KEEP_ALIVE
         is_head = request.method == b"HEAD"
@@ -365,7 +365,7 @@ class ClientConnection(EventHandler):
         response = reader.error_response(rejected)
         self._context.on_rejected(response.code, rejected.reason)
         now = self._context.loop.clock()
-        self._send(response, reader.rejected_id, arrived_at, CLOSE, now, is_head=reader.rejected_is_head)
+        self._send(response, reader.rejected_id, arrived_at, _CLOSE, now, is_head=reader.rejected_is_head)
         self._close_gracefully()
 
     def _send(

@@ -4,13 +4,10 @@ import socket
 from errno import ECONNABORTED
 from typing import Final, Protocol
 
-from hedgerow.core.response import problem_response
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.net.stream import READ_BYTES
-from hedgerow.server.connection import CLOSE, ClientConnection
+from hedgerow.server.connection import ClientConnection
 from hedgerow.server.context import ServerContext
 from hedgerow.server.request_rejected import RequestRejected
-from hedgerow.server.response_writer import serialize_response
 
 ACCEPT_BATCH: Final = 32
 """Connections that are accepted in one iteration of the event loop, some 1 ms. In a burst fewer would fill the
@@ -19,11 +16,12 @@ ACCEPT_YIELD_S: Final = 0.001
 """A worker with more connections than its peers stops accepting for this long."""
 MAX_ACCEPT_YIELDS: Final = 4
 """Then it takes what no other worker has taken: they may be busy, or stopped."""
-OVERFLOW_CONNECTIONS: Final = 64
-"""Connections beyond the limit that got a 503 before their request arrived, and are in their lingering close;
-`DescriptorBudget.RESERVE` has room for them. If there are this many, others wait in the kernel's queue for a moment."""
 ACCEPT_PAUSE_S: Final = 0.05
-"""How long nothing is accepted when there is no room even for an answer, or the kernel has no descriptor for us."""
+"""How long nothing is accepted when the kernel has no descriptor for us, or after an internal error."""
+MIN_LINGER_S: Final = 0.05
+"""A rejected connection lingers for this long at least; longer only while the next one finds room."""
+REJECT_PAUSE_S: Final = 0.01
+"""How long nothing is accepted when `max_rejected` connections linger; the kernel keeps the others waiting."""
 
 TOO_MANY_CONNECTIONS: Final = RequestRejected(
     "overloaded",
@@ -31,14 +29,6 @@ TOO_MANY_CONNECTIONS: Final = RequestRejected(
     headers=b"Retry-After: 1\r\n",
     reason="connections",
 )
-
-
-def _too_many_connections(request_id: bytes, now: float, date: bytes) -> bytes:
-    rejected = TOO_MANY_CONNECTIONS
-    response = problem_response(rejected.code, rejected.detail, request_id, headers=rejected.headers)
-    return serialize_response(
-        response, request_id, arrived_at=now, now=now, date=date, connection=CLOSE, is_head=False
-    )
 
 
 class AcceptBalancer(Protocol):
@@ -58,12 +48,15 @@ class Listener(EventHandler):
         context: ServerContext,
         *,
         max_clients: int,
+        max_rejected: int,
         balancer: AcceptBalancer | None,
     ) -> None:
+        """`max_rejected` connections beyond `max_clients` may be in their lingering close, answered 503."""
         self._sock = sock
         self._fd = sock.fileno()
         self._context = context
         self._max_clients = max_clients
+        self._max_rejected = max_rejected
         self._balancer = balancer
         self._yields = 0
         self._watched = False
@@ -117,10 +110,10 @@ class Listener(EventHandler):
         """Accept one connection; return whether there may be more."""
         context = self._context
         beyond = len(context.connections) - self._max_clients
-        if beyond >= OVERFLOW_CONNECTIONS:
+        if beyond >= self._max_rejected:
             # The next one that is rejected must not wait for the second that each lingering close may take.
-            context.timeouts.end_lingering(context.loop.clock(), ACCEPT_PAUSE_S)
-            self._pause(ACCEPT_PAUSE_S)
+            context.timeouts.end_lingering(context.loop.clock(), MIN_LINGER_S)
+            self._pause(REJECT_PAUSE_S)
             return False
         try:
             sock, _ = self._sock.accept()
@@ -133,8 +126,6 @@ class Listener(EventHandler):
             self._pause(ACCEPT_PAUSE_S)  # EMFILE and its like: the socket would stay readable
             return False
         sock.setblocking(False)
-        if beyond >= 0 and self._reject_at_once(sock):
-            return True
         try:
             connection = ClientConnection(context, sock)
         except OSError:  # ENOSPC: as many descriptors are watched as may be (epoll_ctl(2))
@@ -144,28 +135,6 @@ class Listener(EventHandler):
         self.count_connections()
         if beyond >= 0:
             connection.reject(TOO_MANY_CONNECTIONS)
-        return True
-
-    def _reject_at_once(self, sock: socket.socket) -> bool:
-        """Answer 503 and close where the request has come already; return False where it has not.
-
-        With nothing left unread, closing does not take the response back (RFC 9112 section 9.6). It costs half of what
-        a connection that lingers does, and holds no descriptor.
-        """
-        context = self._context
-        try:
-            data = sock.recv(READ_BYTES)
-            if len(data) == READ_BYTES:  # there may be more
-                return False
-            if data:
-                now = context.loop.clock()
-                sock.send(_too_many_connections(context.next_id(), now, context.date.at(now)))
-                context.on_rejected(TOO_MANY_CONNECTIONS.code, TOO_MANY_CONNECTIONS.reason)
-        except BlockingIOError:
-            return False
-        except OSError:  # the client has gone
-            pass
-        sock.close()
         return True
 
     def _yield_to_less_loaded_worker(self) -> bool:

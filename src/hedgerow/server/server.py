@@ -11,7 +11,7 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.context import ServerContext
 from hedgerow.server.listener import AcceptBalancer, Listener
 from hedgerow.server.timeouts import REAP_INTERVAL_S
-from hedgerow.settings import ClientLimits
+from hedgerow.settings import ClientLimits, DescriptorBudget
 
 IDLE_GRACE_S: Final = 1.0
 """A drain leaves idle connections open for this long: a request may be on its way, and closing loses it. It is
@@ -28,6 +28,7 @@ class HttpServer(EventHandler):
         loop: EventLoop,
         *,
         max_clients: int,
+        max_rejected: int = DescriptorBudget.REJECTED_IN_RESERVE,
         on_rejected: Callable[[str, str], None],
         balancer: AcceptBalancer | None = None,
         passes_headers: bool = False,
@@ -47,6 +48,7 @@ class HttpServer(EventHandler):
             passes_headers=passes_headers,
         )
         self._max_clients = max_clients
+        self._max_rejected = max_rejected
         self._balancer = balancer
         self._listener: Listener | None = None
         self._on_empty: Callable[[], None] | None = None
@@ -64,6 +66,7 @@ class HttpServer(EventHandler):
             sock,
             self._context,
             max_clients=self._max_clients,
+            max_rejected=self._max_rejected,
             balancer=self._balancer,
         )
         self._reap_tick = self._loop.call_at(self._loop.clock() + REAP_INTERVAL_S, self)

@@ -84,10 +84,17 @@ class DescriptorBudget:
 
     max_in_flight: int
     max_clients: int
+    max_rejected: int
+    """Connections beyond `max_clients` that were answered 503 and linger."""
     max_upstream_connections: int
 
     RESERVE = 128
     """Descriptors for all else: listening sockets, the control channel, logs, libraries, the admin port."""
+    REJECTED_IN_RESERVE = 64
+    """Of these for clients that are rejected at accept, where there are no more."""
+    MAX_REJECTED = 512
+    """As many as linger for 50 ms at 10 000 rejections a second. With 64 the others waited in the kernel's queue, for
+    up to 5 s (C05)."""
 
     @classmethod
     def of(
@@ -99,7 +106,7 @@ class DescriptorBudget:
     ) -> "DescriptorBudget":
         """Share out `max_descriptors`: each request in flight may need its own and one for each attempt.
 
-        A third more clients than requests in flight may be connected: the rest are idle. Raises InvalidSetting.
+        A quarter more clients than requests in flight may be connected: the rest are idle. Raises InvalidSetting.
         """
         budget = max_descriptors - cls.RESERVE
         attempts = 1 + hedges
@@ -115,4 +122,11 @@ class DescriptorBudget:
             )
             raise InvalidSetting(setting, max_in_flight, accepted)
         in_flight = affordable if max_in_flight is None else max_in_flight
-        return cls(in_flight, budget - in_flight * attempts, in_flight * attempts)
+        clients = budget - in_flight * attempts
+        rejected = min((clients - in_flight) // 4, cls.MAX_REJECTED - cls.REJECTED_IN_RESERVE)
+        return cls(
+            max_in_flight=in_flight,
+            max_clients=clients - rejected,
+            max_rejected=cls.REJECTED_IN_RESERVE + rejected,
+            max_upstream_connections=in_flight * attempts,
+        )

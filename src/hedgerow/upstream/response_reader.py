@@ -149,12 +149,12 @@ class ResponseReader:
         if status == 101:  # what follows is not HTTP any more
             raise httptools.HttpParserError("a switch of protocols")
         if self.rules is not None and self.status:
-            self._read_section()
+            self._read_section(self.rules)
 
-    def _read_section(self) -> None:
+    def _read_section(self, rules: AnswerRules) -> None:
         """Look at the header section of a response that has rules."""
         head = self._final_head()
-        self.section = section = HeaderSection(head[len(head.partition(b"\r\n")[0]) :])
+        self.section = section = rules.section_of(head[len(head.partition(b"\r\n")[0]) :])
         if self.is_head:
             self.is_complete = True
             self._keep_alive = self._parser.should_keep_alive()

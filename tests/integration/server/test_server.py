@@ -8,7 +8,6 @@ import pytest
 
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.gateway import Gateway
-from hedgerow.server.listener import OVERFLOW_CONNECTIONS
 from hedgerow.settings import ClientLimits
 from integration.conftest import Serve
 from support.raw_http import Client, WhenReleased, ok, scripted, sending, silence
@@ -321,10 +320,11 @@ async def test_a_flood_of_rejected_connections_uses_up_no_descriptors(serve: Ser
     served = await serve("http://127.0.0.1:1/", client_limits=ClientLimits(linger_s=3_600))
     assert served.server._listener is not None
     served.server._listener._max_clients = 1
-    clients = [await served.client() for _ in range(1 + 2 * OVERFLOW_CONNECTIONS + 50)]
+    most = served.server._listener._max_rejected
+    clients = [await served.client() for _ in range(1 + 2 * most + 50)]
     for client in clients[1:]:
         assert (await client.response())[0] == 503
-        assert served.connections <= 1 + OVERFLOW_CONNECTIONS
+        assert served.connections <= 1 + most
     assert (await clients[0].get("/"))[0] == 404
     for client in clients:
         client.close()

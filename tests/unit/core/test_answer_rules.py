@@ -1,6 +1,6 @@
 import pytest
 
-from hedgerow.core.answer_rules import AnswerRules
+from hedgerow.core.answer_rules import MAX_KEPT_SECTION_BYTES, MAX_KEPT_SECTIONS, AnswerRules
 from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Answer, Failure, FailureReason, Outcome, Success
 
@@ -85,3 +85,15 @@ def test_r06_a_failure_keeps_its_answer_only_where_it_may_pass() -> None:
             outcome = rules.classify(status, HeaderSection(b"\r\nA: b"), body, is_head=False)
             assert isinstance(outcome, Failure)
             assert (outcome.answer is not None) == keeps
+
+
+def test_the_same_header_section_is_read_once_and_few_are_kept() -> None:
+    rules = AnswerRules(OK)
+    first = rules.section_of(b"\r\nA: 1")
+    assert rules.section_of(b"\r\nA: 1") is first
+    assert rules.section_of(b"\r\nA: 2").passed == b"A: 2\r\n"
+    large = b"\r\nA: " + b"x" * MAX_KEPT_SECTION_BYTES
+    assert rules.section_of(large) is not rules.section_of(large)
+    for number in range(2 * MAX_KEPT_SECTIONS):
+        rules.section_of(b"\r\nB: %d" % number)
+    assert len(rules._sections) <= MAX_KEPT_SECTIONS

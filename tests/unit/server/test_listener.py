@@ -14,9 +14,13 @@ from hedgerow.server.listener import (
     ACCEPT_PAUSE_S,
     ACCEPT_YIELD_S,
     MAX_ACCEPT_YIELDS,
-    OVERFLOW_CONNECTIONS,
+    MIN_LINGER_S,
+    REJECT_PAUSE_S,
 )
+from hedgerow.settings import DescriptorBudget
 from support.server_harness import GET, RawSocket, ServerHarness, server_harness
+
+REJECTED_IN_RESERVE = DescriptorBudget.REJECTED_IN_RESERVE
 
 
 def test_a_burst_is_accepted_in_batches(harness: ServerHarness) -> None:
@@ -47,34 +51,18 @@ def test_beyond_the_limit_a_connection_is_answered_503_and_lingers() -> None:
         assert third.statuses() == [200], "there is room again"
 
 
-def test_rejected_clients_whose_request_has_come_hold_no_descriptor() -> None:
-    """C05: 64 were rejected in 50 ms, so the others waited in the kernel's queue for up to 5 s."""
-    with server_harness(max_clients=1) as harness:
-        first = harness.client()
-        beyond = []
-        for _ in range(2 * OVERFLOW_CONNECTIONS):
-            beyond.append(harness.connect())
-            beyond[-1].send(GET)
-        for client in beyond:
-            harness.until_responses(client, 1)
-        assert [client.statuses() for client in beyond] == [[503]] * len(beyond)
-        assert all(client.is_ended() and not client.was_reset for client in beyond)
-        assert harness.server.connections == 1
-        assert not first.is_ended()
-
-
 def test_accepting_pauses_when_there_is_no_room_for_a_rejection() -> None:
     """C15: rejected connections linger, so a flood of them met the limit of open files."""
     with server_harness(max_clients=1) as harness:
-        inside = [harness.client() for _ in range(1 + OVERFLOW_CONNECTIONS)]
+        inside = [harness.client() for _ in range(1 + REJECTED_IN_RESERVE)]
         outside = harness.connect()
         harness.step()
         assert not harness.loop._listeners, "or the loop would spin on it"
-        harness.step(ACCEPT_PAUSE_S - 0.001)
+        harness.step(REJECT_PAUSE_S - 0.001)
         assert outside.read() == b""
-        assert harness.server.connections == 1 + OVERFLOW_CONNECTIONS
-        for _ in range(6):
-            harness.step(ACCEPT_PAUSE_S / 2 + 0.001)
+        assert harness.server.connections == 1 + REJECTED_IN_RESERVE
+        for _ in range(12):
+            harness.step(MIN_LINGER_S / 4 + 0.001)
         assert outside.statuses() == [503], "the others have lingered for long enough"
         assert inside[-1].is_ended()
         assert not inside[-1].was_reset

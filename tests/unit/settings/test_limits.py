@@ -10,7 +10,10 @@ def test_the_budget_never_promises_more_sockets_than_there_are(descriptors: int,
     assert budget.max_in_flight >= 1
     assert budget.max_clients >= budget.max_in_flight
     assert budget.max_upstream_connections == budget.max_in_flight * (1 + hedges)
-    assert budget.max_clients + budget.max_upstream_connections + DescriptorBudget.RESERVE <= descriptors
+    rejected = budget.max_rejected - DescriptorBudget.REJECTED_IN_RESERVE
+    assert 0 <= rejected <= budget.MAX_REJECTED
+    spent = budget.max_clients + rejected + budget.max_upstream_connections + DescriptorBudget.RESERVE
+    assert spent <= descriptors
 
 
 def test_two_workers_of_20_000_descriptors_serve_8_000_requests_at_once() -> None:

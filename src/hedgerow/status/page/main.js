@@ -35,7 +35,7 @@ function showConfiguration(configuration) {
   const rejected = configuration.error === null ? "" : `The configuration file was rejected, nothing of it is in effect. ${configuration.error}. `;
   const restart = configuration.needs_restart.length ? `Changed, and in effect after a restart: ${configuration.needs_restart.join("; ")}.` : "";
   byId("configuration").hidden = !(rejected || restart);
-  say(byId("configuration-problem"), rejected + restart);
+  setText(byId("configuration-problem"), rejected + restart);
 }
 
 function showValues(status) {

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -12,10 +13,17 @@ CACHE = BENCH / ".cache"
 PEERS = BENCH / "peers"
 VENV_BIN = CACHE / "peers" / "bin"
 REQUIREMENTS = PEERS / "requirements.txt"
+_INSTALLING = threading.Lock()
+"""C18 has runs side by side."""
 
 
 def ensure_peers() -> None:
     """Install the pinned peers into a virtual environment of their own, once per version of the pins."""
+    with _INSTALLING:
+        _ensure_peers()
+
+
+def _ensure_peers() -> None:
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
     stamp = CACHE / "peers" / "installed"
     if stamp.exists() and stamp.read_text() == wanted:
@@ -44,9 +52,10 @@ def build_go(package: str) -> Path:
         "GOFLAGS": "-mod=mod",
         "GOPROXY": "off",
     }
-    subprocess.run(
-        [VENV_BIN / "go", "build", "-o", program, f"./{package}"], check=True, cwd=BENCH, env=environment
-    )
+    with _INSTALLING:
+        subprocess.run(
+            [VENV_BIN / "go", "build", "-o", program, f"./{package}"], check=True, cwd=BENCH, env=environment
+        )
     return program
 
 

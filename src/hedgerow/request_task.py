@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from hedgerow.admission.waiting import wait_until
 from hedgerow.core.hedging import Race
-from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict
+from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict, Won
 from hedgerow.core.request import Request, Responder
 from hedgerow.core.response import Response, overloaded, problem_response, response_for
 from hedgerow.eventloop.deadlines import response_deadline
@@ -27,7 +27,7 @@ class RequestTask(EventHandler):
     """
 
     __slots__ = (
-        "_gateway", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
+        "_gateway", "_limit", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
     )  # fmt: skip
 
     def __init__(self, gateway: "Gateway", request: Request, responder: Responder) -> None:
@@ -40,6 +40,7 @@ class RequestTask(EventHandler):
         """The instant until which it may wait."""
         self._race: Race | None = None
         """While it runs."""
+        self._limit = request.route.hedge_limit
         self._tick = 0
         self._until = inf
         """The instant of its deadline in the event loop; infinite while there is none."""
@@ -88,6 +89,12 @@ class RequestTask(EventHandler):
 
     def on_attempt_finished(self) -> None:
         """Resume in this iteration of the event loop, once for all attempts that finish in it."""
+        limit = self._limit
+        if limit is not None:
+            limit.in_flight -= 1
+            late = self.request.late
+            if late is not None and self._gateway.loop.clock() <= late.until:
+                late.answered = True
         if self._race is not None and not self._woken:
             self._woken = True
             self._gateway.loop.wake(self)
@@ -125,22 +132,40 @@ class RequestTask(EventHandler):
         request.deadline_at = response_deadline(
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
-        self._race = race = Race(self._start_attempt, plan, deadline_at=request.deadline_at)
+        self._race = race = Race(
+            self._start_attempt,
+            plan,
+            deadline_at=request.deadline_at,
+            allow_hedges=None if self._limit is None else self._allow_hedges,
+        )
         self._proceed(race, now)
 
     def _start_attempt(self, number: int, now: float) -> Attempt:
         gateway, request = self._gateway, self.request
+        limit = self._limit
         if number == 1:
             request.started_at = now
+            if limit is not None and limit.budget is not None:
+                limit.request_started(now)
             if gateway.tracer is not None:
                 request.trace = gateway.tracer.start(request)
         attempt = Attempt(number, now, request, self)
         if request.trace is not None:
             attempt.span = request.trace.attempt_started(attempt)
         handle = request.route.upstream.send(attempt)
+        if limit is not None:  # after sending: an internal error there leaves nothing counted
+            limit.in_flight += 1
         if attempt.outcome is None:  # else it has finished on the spot
             attempt.handle = handle
         return attempt
+
+    def _allow_hedges(self, now: float, first_failed: bool) -> int:
+        """Return how many of the hedges that are due are sent."""
+        limit, hedges = self._limit, self.request.route.plan.hedges
+        if limit is None:
+            return hedges
+        self.request.late = late = limit.first_was_late(now, hedges, first_failed=first_failed)
+        return late.sent
 
     def _reject(self) -> None:
         """Answer 503: it has waited as long as it may (B11). Under overload most answers are this one."""
@@ -152,6 +177,9 @@ class RequestTask(EventHandler):
     def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:
         """Abandon attempts, cancel the deadline and release admission."""
         self._race = None
+        limit = self._limit
+        if limit is not None and self.request.late is None and isinstance(verdict, Won):
+            limit.first_was_quick(now)
         race.end()
         if self.request.message is not None:
             self.request.message.drop()

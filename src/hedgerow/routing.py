@@ -7,18 +7,19 @@ import msgspec
 
 from hedgerow.core.answer_rules import AnswerRules
 from hedgerow.core.forwarding import Forwarding
+from hedgerow.core.hedge_limit import HedgeBudget, HedgeLimit
 from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.outcomes import AttemptSender, Failure, FailureReason
 from hedgerow.core.route import HedgeDelay, Route, RouteTable
 from hedgerow.settings.effective_routing import SMART_SUCCESS
 from hedgerow.settings.json_schema import compile_schema
-from hedgerow.settings.routes import QuantileDelay, RouteRule
+from hedgerow.settings.routes import HedgeRule, QuantileDelay, RouteRule
 
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 """Methods that may be sent several times whatever the route says (RFC 9110 section 9.2.1)."""
 
 
-class _Longest(HedgeDelay):
+class _Longest:
     """The delay of a quantile until latencies are known: its longest."""
 
     def __init__(self, rule: QuantileDelay) -> None:
@@ -80,7 +81,21 @@ def make_route(
         max_request_body=rule.max_request_body,
         max_response_body=rule.max_response_body,
         passes_last_response=rule.on_all_failed == "last_response",
+        hedge_limit=make_hedge_limit(rule.hedge, after),
     )
+
+
+def make_hedge_limit(rule: HedgeRule, hedge_delay_s: float) -> HedgeLimit | None:
+    """Return what holds a route's hedges back; None where nothing does."""
+    holds = rule.hold == "auto"
+    if (
+        rule.mode != "on"
+        or not rule.max_hedges
+        or (not holds and rule.ceiling is None and rule.budget is None)
+    ):
+        return None
+    budget = None if rule.budget is None else HedgeBudget(rule.budget.percent, rule.budget.min_per_second)
+    return HedgeLimit(hedge_delay_s, holds=holds, ceiling=rule.ceiling, budget=budget)
 
 
 def _forwarding(rule: RouteRule, deadline_header: bytes, rules: AnswerRules | None) -> Forwarding:

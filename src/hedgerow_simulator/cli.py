@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from hedgerow_simulator.behaviour import Behaviour, BehaviourError
-from hedgerow_simulator.limits import MAX_LATENCY_MS, MAX_WORKERS
+from hedgerow_simulator.capacity import Capacity, CapacityError, Disturbance, parse_disturbance
+from hedgerow_simulator.limits import MAX_CAPACITY, MAX_LATENCY_MS, MAX_QUEUE, MAX_SLOWNESS, MAX_WORKERS
 from hedgerow_simulator.listen import inherit_listener, listen
 from hedgerow_simulator.workers import run
 
@@ -70,6 +71,16 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _disturbance(word: str, most: float) -> Callable[[str], Disturbance]:
+    def read(text: str) -> Disturbance:
+        try:
+            return parse_disturbance(text, word=word, most=most)
+        except CapacityError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return read
+
+
 _flag = partial(click.option, show_default=True, show_envvar=True)
 _rate = partial(_flag, type=_share, metavar="0..1")
 _hidden = partial(click.option, hidden=True, is_flag=True)
@@ -101,6 +112,39 @@ _default = Behaviour()
     metavar="N",
     help="The same seed gives the same answers.",
 )
+@_flag(
+    "--capacity",
+    type=_whole_number(1, MAX_CAPACITY),
+    show_default="unlimited",
+    metavar="N",
+    help="Requests served at once; others wait in one queue, and the latency counts from when they are served.",
+)
+@_flag(
+    "--queue",
+    type=_whole_number(0, MAX_QUEUE),
+    show_default=f"{MAX_QUEUE}",
+    metavar="N",
+    help="With --capacity: requests that may wait; one more is answered 503.",
+)
+@_flag(
+    "--notices-leaving",
+    is_flag=True,
+    help="With --capacity: drop the work of clients who have left. Without this it is done all the same.",
+)
+@_flag(
+    "--dip",
+    type=_disturbance("SHARE", 1),
+    multiple=True,
+    metavar="AT:FOR:SHARE",
+    help="With --capacity: AT s after the start, for FOR s, only this share of it is left. Repeatable.",
+)
+@_flag(
+    "--slow",
+    type=_disturbance("FACTOR", MAX_SLOWNESS),
+    multiple=True,
+    metavar="AT:FOR:FACTOR",
+    help="AT s after the start, for FOR s, latencies are multiplied by this. Repeatable.",
+)
 @_flag("--workers", type=_whole_number(1, MAX_WORKERS), default="1", metavar="N", help="Processes.")
 @_hidden("--until-stdin-closes", help="End as soon as stdin is at its end.")
 @click.option(
@@ -117,6 +161,11 @@ def simulate(
     until_stdin_closes: bool,
     descriptor: int | None,
     log: bool,
+    capacity: int | None,
+    queue: int | None,
+    notices_leaving: bool,
+    dip: tuple[Disturbance, ...],
+    slow: tuple[Disturbance, ...],
     **settings: Any,
 ) -> None:
     """Run the simulator: it answers GET /api/work as the reference upstream does, with faults."""
@@ -126,8 +175,16 @@ def simulate(
         seed = secrets.randbelow(MAX_SEED + 1)
     try:
         behaviour = Behaviour(seed=seed, **settings)
-    except BehaviourError as error:
+        limited = Capacity(
+            workers=capacity, queue=queue, notices_leaving=notices_leaving, dips=dip, slow=slow
+        )
+    except (BehaviourError, CapacityError) as error:
         raise OneLineError(str(error)) from error
+    if workers > 1 and not limited.is_unlimited:
+        flag = "--slow" if capacity is None else "--capacity"
+        raise OneLineError(
+            f"{flag} with --workers {workers} is not accepted: one process has the queue and its clock"
+        )
     try:
         listeners = (
             listen(host, port, count=workers) if descriptor is None else [inherit_listener(descriptor)]
@@ -142,6 +199,7 @@ def simulate(
         behaviour,
         listeners,
         log=log,
+        capacity=limited,
         until_stdin_closes=until_stdin_closes,
         announce=lambda url: click.echo(f"hedgerow simulate: answering on {url} (seed {seed})"),
     )

@@ -13,6 +13,7 @@ from hedgerow_simulator.connection_registry import ConnectionRegistry
 from hedgerow_simulator.limits import MAX_REQUEST_BYTES, PIPELINE_LIMIT
 from hedgerow_simulator.upstream import NOT_HTTP, Answer, Request, Upstream
 from hedgerow_simulator.wire_script import End, Pause, Step, with_connection_close
+from hedgerow_simulator.work_queue import Job
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 """`SO_LINGER`, on, 0 seconds: `close` sends a RST in place of a FIN (socket(7))."""
@@ -37,6 +38,7 @@ class Connection(asyncio.Protocol):
         self._answer: Answer | None = None
         self._steps: Iterator[Step] = iter(())
         self._timer: asyncio.TimerHandle | None = None
+        self._job: Job | None = None
         self._keep_alive = True
         self._broken = False
         self._closing = False
@@ -95,6 +97,9 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        job, queue, self._job = self._job, self._upstream.queue, None
+        if job is not None and queue is not None:
+            queue.leave(job)
         if self._answer is not None and self._answer.is_work:
             if self._closing:
                 self._upstream.counts.ended()
@@ -150,13 +155,16 @@ class Connection(asyncio.Protocol):
         self.since = self._loop.time()
         self._keep_alive = request.keep_alive
         answer = self._answer = self._upstream.answer(request)
-        if answer.after_ms:
+        queue = self._upstream.queue
+        if queue is not None and answer.needs_worker:
+            self._job = queue.submit(answer.after_ms / 1000, self._due)
+        elif answer.after_ms:
             self._timer = self._loop.call_later(answer.after_ms / 1000, self._due)
         else:
             self._begin(answer)
 
     def _due(self) -> None:
-        self._timer = None
+        self._timer = self._job = None
         if self._answer is not None:
             self._begin(self._answer)
             self._serve_waiting()

@@ -44,3 +44,15 @@ MAX_WORKERS = 64
 
 WORKER_STOP_S = 2.0
 """How long an extra worker may take to end by itself before it is killed; it needs a few ms."""
+
+MAX_CAPACITY = 1_000_000
+"""Workers that may be played; without a capacity there are this many, more than connections."""
+
+MAX_QUEUE = 500_000
+"""Requests in the queue where no length was asked for: abandoned work stays in it, some 200 bytes each."""
+
+MAX_DISTURBANCE_S = 86_400
+"""Latest begin of a disturbance, and its greatest length."""
+
+MAX_SLOWNESS = 1_000
+"""Greatest factor on latencies."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from hedgerow_simulator.behaviour import Behaviour
+from hedgerow_simulator.capacity import Capacity
 from hedgerow_simulator.connection import Connection
 from hedgerow_simulator.connection_registry import ConnectionRegistry
 from hedgerow_simulator.limits import LISTEN_BACKLOG
@@ -13,6 +14,7 @@ from hedgerow_simulator.listen import listen, work_url
 from hedgerow_simulator.request_log import LogEntry
 from hedgerow_simulator.stats import SharedCounters, Stats, StatsCounter
 from hedgerow_simulator.upstream import Upstream
+from hedgerow_simulator.work_queue import WorkQueue
 
 
 class Simulator:
@@ -46,7 +48,12 @@ class Simulator:
 
 @asynccontextmanager
 async def running_simulator(
-    behaviour: Behaviour | None = None, *, host: str = "127.0.0.1", port: int = 0, log: bool = False
+    behaviour: Behaviour | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    log: bool = False,
+    capacity: Capacity | None = None,
 ) -> AsyncIterator[Simulator]:
     """Run a simulator in this event loop for the duration of the block.
 
@@ -57,15 +64,20 @@ async def running_simulator(
         behaviour or Behaviour.faultless(), StatsCounter(SharedCounters(workers=1), 0), log=log
     )
     (listener,) = listen(host, port, count=1)
-    async with serving(upstream, listener) as simulator:
+    async with serving(upstream, listener, capacity or Capacity()) as simulator:
         yield simulator
 
 
 @asynccontextmanager
-async def serving(upstream: Upstream, listener: socket.socket) -> AsyncIterator[Simulator]:
-    """Serve on a listening socket, which is closed at the end."""
+async def serving(
+    upstream: Upstream, listener: socket.socket, capacity: Capacity
+) -> AsyncIterator[Simulator]:
+    """Serve on a listening socket, which is closed at the end. Disturbances of the capacity count from now."""
     connections = ConnectionRegistry()
-    server = await asyncio.get_running_loop().create_server(
+    loop = asyncio.get_running_loop()
+    if not capacity.is_unlimited:
+        upstream.queue = WorkQueue(capacity, upstream.counts, loop.call_later)
+    server = await loop.create_server(
         lambda: Connection(upstream, connections), sock=listener, backlog=LISTEN_BACKLOG
     )
     connections.start_reaping()

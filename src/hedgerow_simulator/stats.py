@@ -17,7 +17,10 @@ _IN_FLIGHT = len(KINDS)
 _ACCEPTED = len(KINDS) + 1
 _OPEN = len(KINDS) + 2
 _CLIENTS_LEFT = len(KINDS) + 3
-_COLUMNS = len(KINDS) + 4
+_BUSY = len(KINDS) + 4
+_QUEUED = len(KINDS) + 5
+_WASTED = len(KINDS) + 6
+_COLUMNS = len(KINDS) + 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,9 @@ class Stats:
 
     `clients_left` counts the clients whose connection ended (a FIN counts as leaving) before their answer
     was done, unless it was the server that ended it.
+
+    `busy` and `queued` are requests on a worker and before one, those included whose client has left; `wasted` counts
+    requests that a worker has finished for a client who had left. All are 0 where no capacity was asked for.
     """
 
     total: int
@@ -35,6 +41,9 @@ class Stats:
     connections_accepted: int
     connections_open: int
     clients_left: int
+    busy: int = 0
+    queued: int = 0
+    wasted: int = 0
 
     def as_json(self) -> dict[str, object]:
         """Return the counts for `json.dumps`."""
@@ -94,6 +103,17 @@ class StatsCounter:
         self._row[_CLIENTS_LEFT] += 1
         self._changed()
 
+    def occupied(self, busy: int, queued: int) -> None:
+        """Note how many requests are on a worker, and before one."""
+        self._row[_BUSY] = busy
+        self._row[_QUEUED] = queued
+        self._changed()
+
+    def wasted(self) -> None:
+        """Note that a worker has finished a request whose client had left."""
+        self._row[_WASTED] += 1
+        self._changed()
+
     def stats(self) -> Stats:
         """Return the current counts of all workers."""
         sums = self._rows.sums()
@@ -105,6 +125,9 @@ class StatsCounter:
             connections_accepted=sums[_ACCEPTED],
             connections_open=sums[_OPEN],
             clients_left=sums[_CLIENTS_LEFT],
+            busy=sums[_BUSY],
+            queued=sums[_QUEUED],
+            wasted=sums[_WASTED],
         )
 
     async def until(self, condition: Callable[[Stats], bool]) -> Stats:

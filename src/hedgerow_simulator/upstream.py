@@ -8,9 +8,11 @@ from hashlib import sha256
 from hedgerow_simulator.behaviour import Behaviour
 from hedgerow_simulator.fault_sampler import FaultSampler
 from hedgerow_simulator.fault_spec import InvalidSpec, entry_for, read_attempt, read_script
+from hedgerow_simulator.faults import FAULTS
 from hedgerow_simulator.request_log import LogEntry, RequestLog
 from hedgerow_simulator.stats import StatsCounter
 from hedgerow_simulator.wire_script import JSON, TEXT, WireScript, complete_response
+from hedgerow_simulator.work_queue import WorkQueue
 
 WORK_PATH = b"/api/work"
 STATS_PATH = b"/stats"
@@ -33,11 +35,15 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What to do on the wire, and how long after the request. `is_work`: it counts as a request for work."""
+    """What to do on the wire, and how long after the request. `is_work`: it counts as a request for work.
+
+    `needs_worker`: the time counts from when a worker begins with it, where there are workers.
+    """
 
     wire: WireScript
     after_ms: int
     is_work: bool
+    needs_worker: bool = False
 
 
 def _at_once(data: bytes) -> Answer:
@@ -52,13 +58,17 @@ NOT_HTTP = _text(400, "this is not a request that the simulator can parse", "Con
 
 
 class Upstream:
-    """One worker's upstream. With `log`, it keeps what arrived for `/log`."""
+    """One process's upstream. With `log`, it keeps what arrived for `/log`.
+
+    `queue` is set by `simulator.serving` where there is a capacity; without it each request takes its latency.
+    """
 
     def __init__(
         self, behaviour: Behaviour, counts: StatsCounter, *, index: int = 0, log: bool = False
     ) -> None:
         self.counts = counts
         self.log = RequestLog()
+        self.queue: WorkQueue | None = None
         self._keeps_log = log
         self._draws = FaultSampler(behaviour, index)
         self._unique = behaviour.unique
@@ -91,6 +101,9 @@ class Upstream:
             fault = spec.fault
             if isinstance(spec.latency_ms, int):
                 latency_ms = spec.latency_ms
+        is_rejected = self.queue is not None and self.queue.is_full
+        if is_rejected:
+            fault, latency_ms = FAULTS["overloaded"], 0
         self._requests += 1
         body = self._body(latency_ms)
         self.counts.begun(fault.kind)
@@ -103,7 +116,7 @@ class Upstream:
                 body=body.decode() if fault.succeeds else None,
             )
             self.log.add(entry)
-        return Answer(fault.wire(body), latency_ms, is_work=True)
+        return Answer(fault.wire(body), latency_ms, is_work=True, needs_worker=not is_rejected)
 
     def _body(self, latency_ms: int) -> bytes:
         if self._unique:

@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 import uvloop
 
 from hedgerow_simulator.behaviour import Behaviour
+from hedgerow_simulator.capacity import Capacity
 from hedgerow_simulator.limits import WORKER_STOP_S
 from hedgerow_simulator.listen import work_url
 from hedgerow_simulator.simulator import serving
@@ -37,12 +38,13 @@ def run(
     log: bool,
     until_stdin_closes: bool,
     announce: Callable[[str], None],
+    capacity: Capacity,
 ) -> bool:
     """Serve on each socket with a process of its own, until SIGTERM or SIGINT.
 
     With `until_stdin_closes`, the end of stdin ends it too. `announce` is called once, with the URL, when
     all of them are ready. Returns whether that was a clean stop: not if one of the children has ended by
-    itself.
+    itself. `capacity` is that of the first worker; a limited one is for one worker alone.
     """
     _raise_file_limit()
     rows = SharedCounters(len(listeners))
@@ -54,6 +56,7 @@ def run(
                 upstream,
                 listeners[0],
                 children,
+                capacity=capacity,
                 until_stdin_closes=until_stdin_closes,
                 ready=lambda: announce(work_url(listeners[0])),
             )
@@ -96,6 +99,7 @@ async def _first_worker(
     listener: socket.socket,
     children: list[BaseProcess],
     *,
+    capacity: Capacity,
     until_stdin_closes: bool,
     ready: Callable[[], None],
 ) -> bool:
@@ -107,7 +111,7 @@ async def _first_worker(
         _call_at_end_of(_STDIN, loop, partial(_settle, stopped_cleanly, True))
     for child in children:
         loop.add_reader(child.sentinel, _settle, stopped_cleanly, False)
-    async with serving(upstream, listener):
+    async with serving(upstream, listener, capacity):
         ready()
         clean = await stopped_cleanly
     for child in children:
@@ -135,7 +139,7 @@ async def _other_worker(upstream: Upstream, listener: socket.socket, lifeline: i
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[bool] = loop.create_future()
     _call_at_end_of(lifeline, loop, partial(_settle, ended, True))
-    async with serving(upstream, listener):
+    async with serving(upstream, listener, Capacity()):
         await ended
 
 

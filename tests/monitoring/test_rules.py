@@ -82,6 +82,8 @@ def test_an_alert_that_fires_always_or_never_would_be_found(
         ("and job:hedgerow_attempts:rate5m * 300 >= 20", "", "HedgerowUpstreamFailing"),
         ("and job:hedgerow_counted_requests:rate5m * 300 >= 20", "", "HedgerowUpstreamTooSlow"),
         ("and job:hedgerow_hedges_fired:rate30m * 1800 >= 100", "", "HedgerowHedgesHardlyWin"),
+        ("and job:hedgerow_hedges_held:rate5m * 300 >= 20", "", "HedgerowHedgesHeld"),
+        ('event=~"fired|held"', 'event=~"fired|won"', "HedgerowHedgesHeld"),
         ('le="0.0"', 'le="0.001"', "HedgerowAnswersLate"),
         ("for: 10m", "for: 1m", "HedgerowAnswersLate"),
         ("pod, instance, le", "le", "HedgerowEventLoopLag"),

@@ -106,6 +106,14 @@ def test_a_taken_port_is_one_line_and_exit_3(workers: str) -> None:
         (["--nonsense"], ["--nonsense"]),
         (["--host=a..b"], ["--host", "'a..b'"]),
         (["--log", "--workers=2"], ["--log", "--workers 2"]),
+        (["--capacity=0"], ["--capacity", "'0'", "1 to 1000000"]),
+        (["--capacity=2", "--workers=2"], ["--capacity", "--workers 2", "one process"]),
+        (["--slow=1:1:2", "--workers=2"], ["--slow", "--workers 2", "one process"]),
+        (["--queue=3"], ["--queue", "give --capacity"]),
+        (["--notices-leaving"], ["--notices-leaving", "give --capacity"]),
+        (["--dip=1:2:0.5"], ["--dip", "give --capacity"]),
+        (["--capacity=2", "--dip=1:2"], ["--dip", "'1:2'", "AT:FOR:SHARE", "0 to 1"]),
+        (["--slow=1:2:1001"], ["--slow", "'1:2:1001'", "AT:FOR:FACTOR", "0 to 1000"]),
     ],
 )
 def test_a_usage_error_is_one_line_and_exit_2(flags: list[str], named: list[str]) -> None:
@@ -133,3 +141,18 @@ def test_it_imports_nothing_of_the_gateway() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=READ_TIMEOUT_S, check=True
     )
     assert ended.stdout == "[]\n"
+
+
+def test_a_capacity_can_be_chosen_by_variables_too() -> None:
+    disturbances = {"HEDGEROW_SIMULATE_DIP": "100:1:0.5 200:1:0.25", "HEDGEROW_SIMULATE_SLOW": "0:100:2"}
+    with simulator(
+        *AT_ONCE, HEDGEROW_SIMULATE_CAPACITY="1", HEDGEROW_SIMULATE_QUEUE="0", **disturbances
+    ) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            slow.sendall(b"GET /api/work HTTP/1.1\r\nHost: x\r\nX-Fault: ok@5000\r\n\r\n")
+            while server.stats()["busy"] == 0:
+                pass
+            assert server.get("/api/work") == (503, b"The queue is full.\n")
+        while server.stats()["clients_left"] == 0:
+            pass
+        assert server.stats()["busy"] == 1, "the work of a client who has left occupies its worker"

@@ -15,7 +15,7 @@ ANSWER = OK + b'{"time":0}'
 
 WHOLE = [
     "ok", "error", "too_many", "truncated", "not_json", "wrong_type", "chunked", "early_hints", "no_content",
-    "redirect", "gzip", "bad_chunk", "long_head", "status_200", "status_418", "drip",
+    "redirect", "gzip", "bad_chunk", "long_head", "status_200", "status_418", "drip", "overloaded",
 ]  # fmt: skip
 ENDED_BY_FIN = ["read_to_close", "close_after", "close", "half_head"]
 NEVER_ENDED = ["hang", "huge", "endless_1xx"]

@@ -33,7 +33,7 @@ def test_the_names() -> None:
     assert set(KINDS) == {
         "ok", "error", "too_many", "truncated", "not_json", "wrong_type", "reset", "hang", "drip", "close",
         "half_head", "huge", "chunked", "read_to_close", "close_after", "early_hints", "endless_1xx",
-        "no_content", "redirect", "gzip", "bad_chunk", "long_head", "status_NNN",
+        "no_content", "redirect", "gzip", "bad_chunk", "long_head", "overloaded", "status_NNN",
     }  # fmt: skip
     assert len(SUCCESSES) + len(FAILURES) == len(FAULTS)
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hedgerow_simulator import Behaviour, running_simulator
+from hedgerow_simulator.capacity import Capacity
 from simulator.raw_client import Ending, connected
 
 
@@ -96,3 +97,27 @@ async def test_a_connection_that_is_gone_is_forgotten() -> None:
         await asyncio.sleep(0)
         gc.collect()
         assert watched() is None
+
+
+async def test_with_a_capacity_requests_wait_for_a_worker_and_abandoned_work_holds_it() -> None:
+    """On real sockets; what the queue does in time is in test_work_queue."""
+    async with (
+        running_simulator(
+            Behaviour.faultless(latency_ms=20), capacity=Capacity(workers=1, queue=1)
+        ) as simulator,
+        connected(simulator.url) as leaver,
+        connected(simulator.url) as waiter,
+        connected(simulator.url) as rejected,
+    ):
+        await leaver.ask("/api/work?fault=ok@200")
+        await simulator.until(lambda stats: stats.busy == 1)
+        await waiter.ask("/api/work")
+        await simulator.until(lambda stats: stats.queued == 1)
+        await rejected.ask("/api/work")
+        assert (await rejected.read_answer())[0][9:12] == b"503"
+        leaver.leave()
+        stats = await simulator.until(lambda stats: stats.clients_left == 1)
+        assert (stats.busy, stats.queued, stats.wasted) == (1, 1, 0)
+        assert (await waiter.read_answer())[1] == b'{"time":20}'
+        assert (simulator.stats.busy, simulator.stats.queued, simulator.stats.wasted) == (0, 0, 1)
+        assert simulator.stats.by_fault == {"ok": 2, "overloaded": 1}

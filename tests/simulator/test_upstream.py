@@ -3,8 +3,10 @@ import json
 import pytest
 
 from hedgerow_simulator import Behaviour
+from hedgerow_simulator.capacity import Capacity
 from hedgerow_simulator.stats import SharedCounters, StatsCounter
 from hedgerow_simulator.upstream import Answer, Request, Upstream
+from hedgerow_simulator.work_queue import WorkQueue
 
 
 def upstream(behaviour: Behaviour | None = None, *, index: int = 0, log: bool = False) -> Upstream:
@@ -136,4 +138,22 @@ def test_stats_tell_every_kind() -> None:
         "connections_accepted": 0,
         "connections_open": 0,
         "clients_left": 0,
+        "busy": 0,
+        "queued": 0,
+        "wasted": 0,
     }
+
+
+def test_a_full_queue_is_a_503_at_once_that_takes_its_draw() -> None:
+    def times(played: Upstream) -> list[bytes]:
+        return [body(played.answer(ask())) for _ in range(4)]
+
+    free, full = (upstream(Behaviour.faultless(latency_ms=(1, 1_000), seed=3)) for _ in range(2))
+    full.queue = WorkQueue(Capacity(workers=1, queue=0), full.counts, lambda _seconds, _callback: None)
+    full.queue.submit(1.0, lambda: None)
+    answer = full.answer(ask())
+    assert (status(answer), answer.after_ms, answer.is_work, answer.needs_worker) == (b"503", 0, True, False)
+    assert full.counts.stats().by_fault == {"overloaded": 1}
+    free.answer(ask())
+    full.queue = None
+    assert times(full) == times(free)

@@ -7,6 +7,7 @@ from math import inf
 import pytest
 
 from hedgerow.admission.controller import AdmissionController
+from hedgerow.core.hedge_limit import HedgeLimit
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import (
@@ -120,7 +121,13 @@ class Client:
 class Bench(AttemptSender):
     """A gateway and all that is around it."""
 
-    def __init__(self, tracer: OneTrace | None = None, room: int = 2, sample: float = 1.0) -> None:
+    def __init__(
+        self,
+        tracer: OneTrace | None = None,
+        room: int = 2,
+        hedge_limit: HedgeLimit | None = None,
+        sample: float = 1.0,
+    ) -> None:
         self.virtual = VirtualLoop()
         self.facts = Facts()
         self.sent: list[SentAttempt] = []
@@ -129,7 +136,7 @@ class Bench(AttemptSender):
         self.client = Client()
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
-            smart_routes(self, HedgePlan(0.3, 2), sample=sample),
+            smart_routes(self, HedgePlan(0.3, 2), hedge_limit=hedge_limit, sample=sample),
             admission=self.admission,
             loop=self.virtual.loop,
             observer=self.facts,
@@ -776,3 +783,95 @@ def test_a_request_that_is_no_sample_has_one_attempt() -> None:
         bench.virtual.advance_to(bench.virtual.now + 0.4)
         assert len(bench.sent) == expected
         bench.virtual.advance_to(bench.virtual.now + 1.0)
+
+
+# -- hedges that are held
+
+
+def ceiling(attempts: int) -> HedgeLimit:
+    return HedgeLimit(0.3, holds=True, ceiling=attempts)
+
+
+def test_h04_hedges_that_are_held_are_never_sent_and_the_504_says_so() -> None:
+    limit = ceiling(2)
+    bench = Bench(hedge_limit=limit)
+    bench.ask(b"timeout=900")
+    assert limit.in_flight == 1
+    bench.virtual.advance_to(0.31)
+    assert [sent.attempt.number for sent in bench.sent] == [1, 2]
+    assert (limit.in_flight, limit.held) == (2, 1)
+    bench.virtual.advance_to(0.5)
+    bench.finish(1, RESET)
+    assert limit.in_flight == 1
+    bench.virtual.advance_to(0.91)
+    assert len(bench.sent) == 2
+    assert bench.status == 504
+    attempts = bench.problem["attempts"]
+    assert isinstance(attempts, list)
+    assert [(attempt["number"], attempt["outcome"]) for attempt in attempts] == [
+        (1, "reset"), (2, "pending"), (3, "held"),
+    ]  # fmt: skip
+    assert attempts[2] == {"number": 3, "outcome": "held"}
+    assert limit.in_flight == 1, "the loser counts until it has ended"
+    bench.sent[1].attempt.finish(RESET, 1.2)
+    assert limit.in_flight == 0
+    assert bench.is_clean
+
+
+def test_m17_when_all_have_failed_that_were_sent_it_is_a_502_at_once() -> None:
+    bench = Bench(hedge_limit=ceiling(1), room=3)
+    bench.ask(b"timeout=900", client=(other := Client()))
+    bench.ask(b"timeout=900")
+    bench.virtual.advance_to(0.1)
+    bench.finish(2, RESET)
+    assert bench.client.responses == []
+    bench.virtual.advance_to(0.31)
+    assert bench.status == 502
+    outcomes = [attempt["outcome"] for attempt in bench.problem["attempts"]]  # type: ignore[attr-defined]
+    assert outcomes == ["reset", "held", "held"]
+    assert other.responses == []
+
+
+def test_a_client_that_leaves_takes_nothing_from_the_limit() -> None:
+    limit = ceiling(100)
+    bench = Bench(hedge_limit=limit)
+    task = bench.ask()
+    assert task is not None
+    bench.virtual.advance_to(0.31)
+    assert limit.in_flight == 3
+    task.cancel()
+    for sent in bench.sent:
+        sent.attempt.finish(RESET, 0.4)
+    assert limit.in_flight == 0
+    assert bench.is_clean
+
+
+def test_attempts_that_fail_on_the_spot_are_in_flight_no_more() -> None:
+    limit = ceiling(100)
+    bench = Bench(hedge_limit=limit)
+    bench.fails_on_the_spot = lambda _: True
+    bench.ask()
+    bench.virtual.advance_to(0.31)
+    assert bench.status == 502
+    assert limit.in_flight == 0
+
+
+def test_the_limit_learns_which_first_attempts_were_quick_and_which_late_requests_were_answered() -> None:
+    limit = ceiling(100)
+    bench = Bench(hedge_limit=limit)
+    bench.ask()
+    bench.finish(1, Success(b"1"))
+    assert (limit.judged, limit.quick) == (1, 1)
+    for answered_at, answered in ((0.9, True), (2.0, False)):
+        begin = bench.virtual.now
+        sent = len(bench.sent)
+        bench.ask(b"timeout=500")
+        bench.virtual.advance_to(begin + 0.31)
+        bench.virtual.advance_to(begin + 0.51)
+        assert bench.client.responses[-1].status == 504
+        late = limit._late[-1]
+        bench.virtual.now = begin + answered_at - (0.35 if answered else 0.0)
+        bench.sent[sent].attempt.finish(Success(b"loser"), bench.virtual.now)
+        assert late.answered == answered
+        bench.virtual.advance_to(begin + 3.0)
+    assert (limit.judged, limit.quick) == (3, 1)

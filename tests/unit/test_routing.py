@@ -1,12 +1,22 @@
 from typing import Any
 
+import pytest
+
+from hedgerow.core import hedge_limit
 from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender, Failure, FailureReason
-from hedgerow.core.route import HedgeDelay, RouteTable
+from hedgerow.core.route import RouteTable
 from hedgerow.routing import make_route, make_route_table
 from hedgerow.settings import Settings, parse_target
 from hedgerow.settings.effective_routing import effective_routing
-from hedgerow.settings.routes import HedgeRule, QuantileDelay, RouteRule, SuccessRule, TimeoutRule
+from hedgerow.settings.routes import (
+    HedgeBudget,
+    HedgeRule,
+    QuantileDelay,
+    RouteRule,
+    SuccessRule,
+    TimeoutRule,
+)
 
 
 class Upstream(AttemptSender):
@@ -56,7 +66,7 @@ def test_hedging_that_is_off_sends_no_hedges() -> None:
     assert make_route(rule(hedge=HedgeRule(mode="off", max_hedges=3)), UPSTREAM).plan.hedges == 0
 
 
-class Delay(HedgeDelay):
+class Delay:
     def delay_s(self, now: float) -> float:
         return 0.125
 
@@ -85,3 +95,67 @@ def test_a_schema_judges_the_body() -> None:
         outcome = rules.classify(200, HeaderSection(b""), body, is_head=False)
         assert isinstance(outcome, Failure)
         assert outcome.reason is FailureReason.BAD_JSON
+
+
+# -- what holds hedges
+
+
+def limit_of(**hedge: Any) -> hedge_limit.HedgeLimit | None:
+    return make_route(rule(hedge=HedgeRule(**hedge)), UPSTREAM).hedge_limit
+
+
+@pytest.mark.parametrize(
+    "hedge",
+    [{"hold": "off"}, {"max_hedges": 0, "ceiling": 5}, {"mode": "off"}, {"mode": "observe"}],
+    ids=["every hedge is sent", "there is none", "off", "observe"],
+)
+def test_nothing_holds_where_nothing_is_to_be_held(hedge: dict[str, Any]) -> None:
+    assert limit_of(**hedge) is None
+
+
+def test_h02_a_route_is_held_by_the_signs_unless_it_says_otherwise() -> None:
+    limit = limit_of(after=0.2)
+    assert limit is not None
+    limit.in_flight = 60
+    for _ in range(20):
+        limit.first_was_late(7.0, 2, first_failed=False)
+    assert limit.limit == 30
+
+
+def test_h03_a_ceiling_alone_takes_no_notice_of_the_signs() -> None:
+    limit = limit_of(hold="off", ceiling=5)
+    assert limit is not None
+    assert limit.limit == 5
+    for _ in range(40):
+        limit.first_was_late(7.0, 2, first_failed=False)
+    assert limit.limit == 5
+
+
+def test_a_budget_holds_alone_too() -> None:
+    limit = limit_of(hold="off", budget=HedgeBudget(percent=20.0, min_per_second=3.0))
+    assert limit is not None
+    assert limit.budget == hedge_limit.HedgeBudget(20.0, 3.0)
+
+
+def test_h01_the_default_route_sends_every_hedge_unless_flags_say_otherwise() -> None:
+    def of(settings: Settings) -> hedge_limit.HedgeLimit | None:
+        routing = effective_routing(settings, parse_target("http://127.0.0.1:1/work"))
+        (route,) = make_route_table(routing.routes, {"default": UPSTREAM}).routes
+        return route.hedge_limit
+
+    assert of(Settings()) is None
+    for settings in (
+        Settings(hedge_hold="auto"), Settings(hedge_ceiling=7), Settings(hedge_budget_percent=20.0),
+        Settings(hedge_budget_min_per_second=3.0),
+    ):  # fmt: skip
+        assert of(settings) is not None
+    ceiling = of(Settings(hedge_ceiling=7))
+    assert ceiling is not None
+    assert ceiling.limit == 7
+
+
+def test_each_route_has_a_limit_of_its_own() -> None:
+    one, other = table_of(rule(), rule(name="s", path="/b")).routes
+    assert one.hedge_limit is not None
+    assert other.hedge_limit is not None
+    assert one.hedge_limit is not other.hedge_limit

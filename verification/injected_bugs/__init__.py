@@ -4,6 +4,7 @@ from verification.injected_bugs.admission import ADMISSION
 from verification.injected_bugs.bug import Bug
 from verification.injected_bugs.clients import CLIENTS
 from verification.injected_bugs.eventloop import EVENT_LOOP
+from verification.injected_bugs.hold import HOLD
 from verification.injected_bugs.parsing import PARSING
 from verification.injected_bugs.processes import PROCESSES
 from verification.injected_bugs.race import RACE
@@ -15,6 +16,7 @@ BUGS: tuple[Bug, ...] = (
     *CLIENTS,
     *UPSTREAM,
     *RACE,
+    *HOLD,
     *EVENT_LOOP,
     *ADMISSION,
     *PROCESSES,

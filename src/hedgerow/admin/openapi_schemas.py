@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from hedgerow.core.outcomes import FailureReason
+from hedgerow.core.response import HELD
 
 Node: TypeAlias = dict[str, Any]
 """A part of the document."""
@@ -115,12 +116,19 @@ SCHEMAS_BY_HAND: Node = {
         "type": "object",
         "properties": {
             "number": {"type": "integer", "minimum": 1},
-            "launched_at_ms": {"type": "number", "description": "Since the request arrived."},
-            "outcome": {"enum": ["pending", *(reason.value for reason in FailureReason)]},
+            "launched_at_ms": {
+                "type": "number",
+                "description": "Since the request arrived; absent for what was held.",
+            },
+            "outcome": {
+                "enum": ["pending", HELD, *(reason.value for reason in FailureReason)],
+                "description": "`held`: a hedge that was not sent, so as not to make an outage worse; it has a number"
+                " alone.",
+            },
             "took_ms": {"type": "number", "description": "Absent while it runs."},
             "detail": {"type": "string", "description": "For people, where more is known."},
         },
-        "required": ["number", "launched_at_ms", "outcome"],
+        "required": ["number", "outcome"],
         "additionalProperties": False,
     },
 }

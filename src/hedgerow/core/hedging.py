@@ -37,17 +37,26 @@ class HedgePlan:
 class Race:
     """One race. Pure: its owner starts attempts, and calls `proceed` when one has finished or an instant has come."""
 
-    __slots__ = ("_hedges_at", "_plan", "_start_attempt", "attempts", "deadline_at", "wait_until")
+    __slots__ = (
+        "_allow_hedges", "_hedges_at", "_plan", "_start_attempt", "attempts", "deadline_at", "wait_until",
+    )  # fmt: skip
 
     def __init__(
-        self, start_attempt: Callable[[int, float], Attempt], plan: HedgePlan, *, deadline_at: float
+        self,
+        start_attempt: Callable[[int, float], Attempt],
+        plan: HedgePlan,
+        *,
+        deadline_at: float,
+        allow_hedges: Callable[[float, bool], int] | None = None,
     ) -> None:
         """`start_attempt(number, now)` starts an attempt, which may finish before this returns.
 
         `deadline_at` is an instant of the owner's clock, at which the race has its verdict at the latest.
+        `allow_hedges(now, first_failed)` returns how many hedges are sent, once, when they are due; without it all are.
         """
         self._start_attempt = start_attempt
         self._plan = plan
+        self._allow_hedges = allow_hedges
         self._hedges_at = inf
         self.attempts: list[Attempt] = []
         self.deadline_at = deadline_at
@@ -79,7 +88,7 @@ class Race:
                 self._hedges_at = min(self._hedges_at, now)
             if self._hedges_at <= now < deadline_at:
                 self._hedges_at = inf
-                for number in range(2, 2 + plan.hedges):
+                for number in range(2, 2 + self._allowed(now)):
                     self.attempts.append(self._start_attempt(number, now))
                 continue  # an attempt may have failed on the spot
 
@@ -89,6 +98,13 @@ class Race:
                 return OutOfTime(tuple(self.attempts))
             self.wait_until = min(deadline_at, self._hedges_at)
             return None
+
+    def _allowed(self, now: float) -> int:
+        """Return how many of the hedges that are due are sent. The others never are."""
+        allow_hedges = self._allow_hedges
+        if allow_hedges is None:
+            return self._plan.hedges
+        return allow_hedges(now, self.attempts[0].outcome is not None)
 
     def end(self) -> None:
         """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it.

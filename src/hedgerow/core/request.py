@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from mypy_extensions import mypyc_attr
 
 from hedgerow.core.forwarding import ClientMessage
+from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.route import Route
 
@@ -21,7 +22,7 @@ class Request:
     """Set when the request is found valid; not there before."""
 
     __slots__ = (
-        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "message", "method", "path", "query",
+        "announce_keep_alive", "arrived_at", "deadline_at", "keep_alive", "late", "message", "method", "path", "query",
         "request_id", "route", "started_at", "timeout_ms", "trace", "tried",
     )  # fmt: skip
 
@@ -55,8 +56,15 @@ class Request:
         """When its first attempt was sent."""
         self.deadline_at = 0.0
         """When it is answered at the latest; set when it is admitted."""
+        self.late: LateRequest | None = None
+        """What was decided of its hedges when they were due, where something may hold them."""
         self.tried: list[Any] | None = None
         """Addresses of the upstream that its attempts went to, where there are several."""
+
+    @property
+    def hedges_held(self) -> int:
+        """Return how many of its hedges were due and not sent, so as not to make an outage worse."""
+        return 0 if self.late is None else self.late.held
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

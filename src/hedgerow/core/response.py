@@ -12,6 +12,9 @@ from hedgerow.core.request import Request
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
 
+HELD: Final = "held"
+"""The outcome of a hedge that was due and not sent, so as not to make an outage worse."""
+
 
 class Response:
     """One response, before it is serialized.
@@ -132,6 +135,8 @@ def response_for(verdict: Verdict, request: Request) -> Response:
         case OutOfTime(attempts):
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"
     summaries = [_attempt_summary(attempt, request.arrived_at) for attempt in attempts]
+    first_held = len(attempts) + 1
+    summaries += [{"number": first_held + index, "outcome": HELD} for index in range(request.hedges_held)]
     response = problem_response(code, detail, request.request_id, headers=headers, attempts=summaries)
     response.timing = b', hedges;desc="%d"' % hedges
     return response

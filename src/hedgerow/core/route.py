@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from hedgerow.core.answer_rules import AnswerRules
 from hedgerow.core.forwarding import Forwarding, RequestHead
+from hedgerow.core.hedge_limit import HedgeLimit
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import AttemptSender
 from hedgerow.core.timeout_param import (
@@ -30,9 +31,9 @@ class Route:
     """One route: where its requests go, how long they may take, and what is passed on."""
 
     __slots__ = (
-        "accepts_bodies", "deadline_header", "default_timeout_ms", "delay", "forwarding", "max_request_body",
-        "max_response_body", "max_timeout_ms", "methods", "name", "passes_last_response", "plan", "plan_varies",
-        "rules", "sample", "sampled", "timeout_headers", "timeout_prefix", "upstream",
+        "accepts_bodies", "deadline_header", "default_timeout_ms", "delay", "forwarding", "hedge_limit",
+        "max_request_body", "max_response_body", "max_timeout_ms", "methods", "name", "passes_last_response", "plan",
+        "plan_varies", "rules", "sample", "sampled", "timeout_headers", "timeout_prefix", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class Route:
         max_request_body: int = 0,
         max_response_body: int = 0,
         passes_last_response: bool = False,
+        hedge_limit: HedgeLimit | None = None,
     ) -> None:
         self.name = name
         self.upstream = upstream
@@ -86,6 +88,8 @@ class Route:
         self.sampled = 0.0
         """What of the next sample has been reached."""
         self.plan_varies = delay is not None or sample < 1.0
+        self.hedge_limit = hedge_limit
+        """What holds its hedges back; None: nothing does."""
 
     def timeout_ms(self, query: bytes, head: RequestHead) -> Timeout:
         """Return the timeout of a request in milliseconds, or what is wrong with it: the smallest that it says."""

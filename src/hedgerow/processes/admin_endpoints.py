@@ -28,7 +28,7 @@ from hedgerow.processes.shared_computation import Shared
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
-from hedgerow.settings.effective_routing import max_hedges, redacted_endpoints
+from hedgerow.settings.effective_routing import hold_mode, max_hedges, redacted_endpoints
 from hedgerow.status.error_rates import ErrorRates
 from hedgerow.status.health import (
     UNRESPONSIVE_S,
@@ -62,6 +62,7 @@ def _about(settings: Settings, configuration: ConfigurationStatus) -> About:
         upstream=redacted_endpoints(settings),
         hedge_after_ms=settings.hedge_after_ms,
         hedges=max_hedges(settings),
+        hedge_hold=hold_mode(settings),
         configuration=configuration,
     )
 

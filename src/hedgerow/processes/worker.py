@@ -45,6 +45,7 @@ from hedgerow.processes.control_channel import (
     SnapshotReply,
     WorkerConfig,
 )
+from hedgerow.processes.hedge_limits import add_hedge_limits
 from hedgerow.processes.process_tuning import (
     configure_gc,
     preallocate_descriptor_table,
@@ -144,6 +145,7 @@ class Worker:
         self.pool = next(iter(self.pools.values()))
         """The first upstream's."""
         routes = make_route_table(routing.routes, self.pools)
+        self.hedge_limits = [route.hedge_limit for route in routes.routes if route.hedge_limit is not None]
         gateway = Gateway(
             routes,
             admission=self.admission,
@@ -193,6 +195,7 @@ class Worker:
             dict(connections), self.server.connections, self.admission.in_flight
         )
         snapshot.max_in_flight = self.admission.max_in_flight
+        add_hedge_limits(snapshot, self.hedge_limits)
         rate = self.admission.rate_limit(now)
         if isfinite(rate):
             snapshot.rate_limited_workers, snapshot.admission_rate_limit = 1, rate

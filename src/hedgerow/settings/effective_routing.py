@@ -1,11 +1,12 @@
 """The routes and upstreams in effect: those of the file, or the default route, which the flags describe."""
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from hedgerow.settings.redaction import redacted_url
 from hedgerow.settings.routes import (
+    HedgeBudget,
     HedgeRule,
     RouteRule,
     SuccessRule,
@@ -48,6 +49,13 @@ def max_hedges(settings: Settings) -> int:
     return max(0 if route.hedge.mode == "off" else route.hedge.max_hedges for route in settings.routes)
 
 
+def hold_mode(settings: Settings) -> Literal["auto", "off"]:
+    """Return `off` where a route sends every hedge, else `auto`."""
+    if not settings.routes:
+        return settings.hedge_hold
+    return "off" if any(route.hedge.hold == "off" for route in settings.routes) else "auto"
+
+
 def needs_simulator(settings: Settings) -> bool:
     """Return whether an endpoint is `embedded`."""
     if not settings.routes:
@@ -82,12 +90,19 @@ def _default_route(settings: Settings) -> RouteRule:
             after=settings.hedge_after_ms / 1000,
             max_hedges=settings.hedges,
             retry_on_failure=settings.hedge_on_failure,
-            hold="off",
+            hold=settings.hedge_hold,
+            ceiling=settings.hedge_ceiling or None,
+            budget=_default_budget(settings),
         ),
         max_request_body=0,
         max_response_body=settings.upstream_limits.max_body_bytes,
         answers="assignment",
     )
+
+
+def _default_budget(settings: Settings) -> HedgeBudget | None:
+    percent, min_per_second = settings.hedge_budget_percent, settings.hedge_budget_min_per_second
+    return HedgeBudget(percent=percent, min_per_second=min_per_second) if percent or min_per_second else None
 
 
 def _default_upstream(settings: Settings, target: Target) -> UpstreamRule:

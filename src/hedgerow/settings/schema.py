@@ -107,6 +107,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "how alike the attempts of a request are",
         ),
     ] = 0.01
+    hedge_hold: Annotated[
+        Literal["off", "auto"],
+        Meta(
+            description="hold hedges back while everybody is late, so that they never make an outage worse; `off`: "
+            "hedges are always sent"
+        ),
+    ] = "off"
+    hedge_ceiling: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="attempts in flight, for each worker, beyond which no hedge is sent; 0: no ceiling",
+        ),
+    ] = 0
+    hedge_budget_percent: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1_600,
+            description="hedges for each hundred requests at most, in bursts of up to 10; 0 without "
+            "`--hedge-budget-min-per-second`: no budget",
+        ),
+    ] = 0.0
+    hedge_budget_min_per_second: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="hedges a second, for each worker, that may be sent beyond the percentage",
+        ),
+    ] = 0.0
     default_timeout_ms: Annotated[Span, Meta(description="for requests without `timeout`")] = 10_000
     max_timeout_ms: Annotated[Span, Meta(description="longer timeouts are shortened to this")] = 60_000
     losers: Annotated[

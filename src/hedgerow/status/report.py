@@ -12,6 +12,7 @@ import msgspec
 from hedgerow import __version__
 from hedgerow.status.error_rates import ErrorRates, attempts_by_outcome
 from hedgerow.status.health import Window, Workers, assess_gateway, assess_upstream
+from hedgerow.status.holding import describe_holding, hold_status
 from hedgerow.status.report_schema import (
     AttemptsStatus,
     ClientsStatus,
@@ -39,6 +40,7 @@ class About(msgspec.Struct, frozen=True):
     upstream: str
     hedge_after_ms: int
     hedges: int
+    hedge_hold: str = "off"
     configuration: ConfigurationStatus = ConfigurationStatus()
 
 
@@ -55,6 +57,7 @@ def build_report(
     counts, span_s = window.counts, window.span_s
     rates = ErrorRates.of(counts)
     upstream, gateway = assess_upstream(window), assess_gateway(window, workers)
+    holding = describe_holding(counts, about.hedge_hold, about.hedge_after_ms, about.hedges, span_s)
     requests = sum(counts.requests.values())
     return Status(
         at=round(at, 3),
@@ -63,7 +66,7 @@ def build_report(
         hedge_after_ms=about.hedge_after_ms,
         hedges_wanted=about.hedges,
         window_s=round(span_s, 1),
-        verdict=VerdictStatus(upstream.state, upstream.reason),
+        verdict=VerdictStatus(upstream.state, upstream.reason + holding),
         gateway=VerdictStatus(gateway.state, gateway.reason),
         workers=WorkersStatus(workers.wanted, workers.ready, workers.unresponsive),
         configuration=about.configuration,
@@ -75,6 +78,7 @@ def build_report(
         ),
         attempts=_attempts(counts, rates, span_s),
         hedging=_hedging(counts),
+        hold=hold_status(counts, about.hedge_hold, about.hedge_after_ms),
         load=_load(counts, rates),
         series=series,
         recent=recent,

@@ -3,6 +3,7 @@
 import msgspec
 
 from hedgerow.status.health import HealthState
+from hedgerow.status.holding import HoldStatus
 from hedgerow.telemetry.request_record import RequestRecord
 
 
@@ -152,6 +153,7 @@ class Status(msgspec.Struct):
     requests: RequestsStatus
     attempts: AttemptsStatus
     hedging: HedgingStatus
+    hold: HoldStatus
     load: LoadStatus
     series: SeriesStatus
     recent: list[RequestRecord]

@@ -3,21 +3,21 @@
 Each label value that can occur is exposed from the start, as 0: `rate()` does not see the first step of a new series.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
 
 from hedgerow import __version__
 from hedgerow.core.outcomes import FailureReason
-from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, LagHistogram, Snapshot
+from hedgerow.telemetry.metric_families import counters, histograms, lag_histogram
+from hedgerow.telemetry.snapshot import UNKNOWN, Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0.encode()
 
@@ -26,7 +26,9 @@ _REQUESTS = (
     "bad_timeout", "bad_request", "not_found", "method_not_allowed", "too_large",
 )  # fmt: skip
 _FIRST_ATTEMPTS = ("success", "all_failed", "out_of_time", UNKNOWN)
-_HEDGES = ("fired", "won", "rescued", "suppressed")
+_HEDGES = ("fired", "won", "rescued", "suppressed", "held")
+_JUDGED = ("quick", "late")
+_HALVINGS = ("late", "unanswered")
 _SPANS = ("exported", "failed", "dropped")
 _SHED = ("in_flight", "rate_limit", "connections")
 
@@ -53,7 +55,7 @@ class _Collector(Collector):
 
     def _requests(self) -> Iterator[Metric]:
         snap = self._snapshot
-        yield _counters(
+        yield counters(
             "hedgerow_requests",
             "Requests by what their client got: success; all_failed (502) and out_of_time (504) are caused by the"
             " upstream; overloaded (503) and internal (500) by the gateway; abandoned: the client disconnected; the"
@@ -62,7 +64,7 @@ class _Collector(Collector):
             snap.requests,
             _REQUESTS,
         )
-        yield _histograms(
+        yield histograms(
             "hedgerow_request_duration_seconds",
             "Time from the arrival of an admitted request to its response, with hedging",
             snap.request_duration,
@@ -70,7 +72,7 @@ class _Collector(Collector):
         yield GaugeMetricFamily(
             "hedgerow_requests_in_flight", "Requests that were admitted and not yet answered", snap.in_flight
         )
-        yield _counters(
+        yield counters(
             "hedgerow_shed",
             "Requests rejected with 503, after at most a quarter of their timeout: in_flight and connections (no"
             " descriptor for more); rate_limit (too little CPU)",
@@ -106,7 +108,7 @@ class _Collector(Collector):
             for outcome in ("success", *FailureReason):
                 attempts.add_metric((number, outcome), by_outcome.get(outcome, 0))
         yield attempts
-        yield _histograms(
+        yield histograms(
             "hedgerow_attempt_duration_seconds",
             "Time from the start of an attempt to its end, losers included: the latency of the upstream itself",
             snap.attempt_duration,
@@ -114,7 +116,7 @@ class _Collector(Collector):
 
     def _first_attempts(self) -> Iterator[Metric]:
         by_outcome = self._snapshot.first_attempt_duration
-        yield _counters(
+        yield counters(
             "hedgerow_first_attempt",
             "What clients would have got WITHOUT hedging, to be compared with hedgerow_requests_total: first attempts"
             " by their own outcome, even after the response; unknown: cancelled before the outcome was known",
@@ -122,7 +124,7 @@ class _Collector(Collector):
             {outcome: histogram.count for outcome, histogram in by_outcome.items()},
             _FIRST_ATTEMPTS,
         )
-        yield _histograms(
+        yield histograms(
             "hedgerow_first_attempt_duration_seconds",
             "How long clients would have waited WITHOUT hedging, to be compared with"
             " hedgerow_request_duration_seconds: from the start of a first attempt to its own end",
@@ -131,13 +133,45 @@ class _Collector(Collector):
 
     def _hedges(self) -> Iterator[Metric]:
         snap = self._snapshot
-        yield _counters(
+        yield counters(
             "hedgerow_hedges",
             "Hedges: fired (sent, counted when they end), won (gave the response), rescued (gave it after the first"
-            " attempt had failed), suppressed (not sent: the client's timeout left no time for it)",
+            " attempt had failed), suppressed (not sent: the client's timeout left no time for it), held (due and not"
+            " sent, so as not to make an outage worse)",
             "event",
             snap.hedges,
             _HEDGES,
+        )
+        yield GaugeMetricFamily(
+            "hedgerow_attempts_in_flight",
+            "Requests to the upstream that have not ended, losers included",
+            snap.attempts_in_flight,
+        )
+        yield GaugeMetricFamily(
+            "hedgerow_hedge_limited_workers",
+            "Workers that hold hedges beyond a limit of attempts in flight, by a ceiling or because everybody is late",
+            snap.hedge_limited_workers,
+        )
+        yield GaugeMetricFamily(
+            "hedgerow_hedge_limit",
+            "Attempts in flight up to which those workers send hedges, in all; 0 without such workers",
+            snap.hedge_limit,
+        )
+        yield counters(
+            "hedgerow_first_attempts_judged",
+            "First attempts where hedges may be held: quick (won before its hedges were due) or late. With less than"
+            " 0.05 of them quick, hedges are held",
+            "speed",
+            snap.first_attempts_judged,
+            _JUDGED,
+        )
+        yield counters(
+            "hedgerow_hedge_limit_halvings",
+            "How often a limit of hedges was halved: late (nearly no first attempt was quick), unanswered (late"
+            " requests had no answer within another hedge delay)",
+            "sign",
+            snap.hedge_limit_halvings,
+            _HALVINGS,
         )
         yield CounterMetricFamily(
             "hedgerow_wasted_seconds",
@@ -165,12 +199,12 @@ class _Collector(Collector):
         yield GaugeMetricFamily(
             "hedgerow_client_connections", "Client connections to the main port", snap.client_connections
         )
-        yield _lag(
+        yield lag_histogram(
             "hedgerow_deadline_overshoot_seconds",
             "How long after its deadline a request was answered; in time counts as 0",
             snap.overshoot,
         )
-        yield _lag(
+        yield lag_histogram(
             "hedgerow_event_loop_lag_seconds",
             "Duration of event loop iterations: how long received data may wait until it is read",
             snap.lag,
@@ -201,7 +235,7 @@ class _Collector(Collector):
             " SIGHUP are not counted",
             snap.worker_restarts,
         )
-        yield _counters(
+        yield counters(
             "hedgerow_spans",
             "Spans of traces: exported; failed (not accepted by the collector); dropped (the queue was full, or the"
             " process ended first)",
@@ -212,30 +246,3 @@ class _Collector(Collector):
         info = GaugeMetricFamily("hedgerow_build_info", "Always 1", labels=("version",))
         info.add_metric((__version__,), 1)
         yield info
-
-
-def _counters(name: str, text: str, label: str, counts: Mapping[str, int], known: Iterable[str]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=(label,))
-    for value, times in sorted({**dict.fromkeys(known, 0), **counts}.items()):
-        family.add_metric((value,), times)
-    return family
-
-
-def _histograms(name: str, text: str, by_outcome: Mapping[str, Histogram]) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=("outcome",))
-    for outcome, histogram in sorted(by_outcome.items()):
-        family.add_metric((outcome,), list(_cumulative(BUCKETS_S, histogram.counts)), histogram.sum_s)
-    return family
-
-
-def _lag(name: str, text: str, lag: LagHistogram) -> Metric:
-    family = HistogramMetricFamily(name, text)
-    family.add_metric((), list(_cumulative(LAG_BUCKETS_S, lag.counts)), lag.sum_s)
-    return family
-
-
-def _cumulative(bounds_s: Sequence[float], counts: Sequence[int]) -> Iterator[tuple[str, int]]:
-    total = 0
-    for bound, times in zip((*map(str, bounds_s), "+Inf"), counts, strict=True):
-        total += times
-        yield bound, total

@@ -77,6 +77,7 @@ def _describe(record: _Record, utc_offset_s: float) -> RequestRecord:
             )
             for attempt in attempts
         ],
+        hedges_held=request.hedges_held,
         trace_id=trace_id,
     )
 

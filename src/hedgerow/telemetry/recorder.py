@@ -56,7 +56,7 @@ class Recorder(Observer):
         """Attempts with the outcome `status_other`, by status."""
         self._rejected: defaultdict[str, int] = defaultdict(int)
         self._shed: defaultdict[str, int] = defaultdict(int)
-        self._hedges_won = self._hedges_rescued = self._hedges_suppressed = 0
+        self._hedges_won = self._hedges_rescued = self._hedges_suppressed = self._hedges_held = 0
         self._wasted_s = 0.0
         self._client_disconnects = 0
         self._reused_connection_retries = 0
@@ -85,12 +85,14 @@ class Recorder(Observer):
                     self._hedges_won += 1
                     if isinstance(attempts[0].outcome, Failure):
                         self._hedges_rescued += 1
-            elif len(attempts) <= 1 and not isinstance(end, Aborted):
+            elif len(attempts) <= 1 and not isinstance(end, Aborted) and request.late is None:
                 self._hedges_suppressed += self._hedges
+        if request.late is not None:
+            self._hedges_held += request.late.held
         if trace is not None:  # after the counts, so that an error in it does not affect them
             trace.request_finished(code, ended_at, end)
         if (self._log_all and code != "abandoned") or (self._log_errors and code in _SERVER_ERRORS):
-            self._log_request(request.request_id, code, took_s, attempts, trace_id)
+            self._log_request(request, code, took_s, attempts, trace_id)
 
     def request_rejected(self, code: str, reason: str) -> None:
         self._rejected[code] += 1
@@ -170,6 +172,7 @@ class Recorder(Observer):
                 "won": self._hedges_won,
                 "rescued": self._hedges_rescued,
                 "suppressed": self._hedges_suppressed,
+                "held": self._hedges_held,
             },
             wasted_s=self._wasted_s,
             shed=dict(self._shed),
@@ -184,7 +187,7 @@ class Recorder(Observer):
 
     def _log_request(
         self,
-        request_id: bytes,
+        request: Request,
         code: str,
         took_s: float,
         attempts: tuple[Attempt, ...],
@@ -196,12 +199,13 @@ class Recorder(Observer):
             else "success"
             for attempt in attempts
         ]  # fmt: skip
+        outcomes += ["held"] * request.hedges_held
         write: Callable[..., object] = (
             self._access_log.warning if code in _SERVER_ERRORS else self._access_log.info
         )
         write(
             "request",
-            **_ids(request_id, trace_id),
+            **_ids(request.request_id, trace_id),
             code=code,
             took_ms=round(took_s * 1000, 1),
             attempts=outcomes,

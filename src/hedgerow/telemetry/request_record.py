@@ -32,5 +32,7 @@ class RequestRecord(msgspec.Struct, forbid_unknown_fields=True):
     winner: int | None
     """The number of the winning attempt."""
     attempts: list[AttemptRecord]
+    hedges_held: int = 0
+    """Hedges that were due and not sent, so as not to make an outage worse."""
     trace_id: str | None = None
     """The id of its trace, given by the client or by the gateway."""

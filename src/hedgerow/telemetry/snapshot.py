@@ -90,6 +90,9 @@ GAUGES: Final = (
     "rate_limited_workers",
     "admission_rate_limit",
     "overloaded_workers",
+    "attempts_in_flight",
+    "hedge_limited_workers",
+    "hedge_limit",
 )
 """The fields that are gauges; all others are counters."""
 
@@ -110,6 +113,16 @@ class Snapshot(msgspec.Struct):
     first_attempt_duration: dict[str, Histogram] = {}
     """By what clients would have got without hedges: a code of `requests`, or UNKNOWN."""
     hedges: dict[str, int] = {}
+    attempts_in_flight: int = 0
+    """Gauge: attempts that have not ended, losers included."""
+    hedge_limited_workers: int = 0
+    """Gauge: workers that hold hedges beyond a limit of attempts in flight."""
+    hedge_limit: float = 0.0
+    """Gauge: attempts in flight up to which those send hedges, in all."""
+    first_attempts_judged: dict[str, int] = {}
+    """`quick`: those that won before their hedges were due, and `late`: the others; only where hedges may be held."""
+    hedge_limit_halvings: dict[str, int] = {}
+    """By sign: everybody `late`, or late requests that stay `unanswered`."""
     wasted_s: float = 0.0
     shed: dict[str, int] = {}
     client_disconnects: int = 0

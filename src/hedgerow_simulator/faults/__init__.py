@@ -26,6 +26,7 @@ SUCCESSES: tuple[Callable[[bytes], WireScript], ...] = (
 FAILURES: tuple[Callable[[bytes], WireScript], ...] = (
     statuses.error,
     statuses.too_many,
+    statuses.overloaded,
     statuses.no_content,
     statuses.redirect,
     bodies.truncated,

@@ -16,6 +16,11 @@ def too_many(body: bytes) -> bytes:  # noqa: ARG001 - every fault is given the g
     return complete_response(429, TEXT, b"Rate exceeded.\n")
 
 
+def overloaded(body: bytes) -> bytes:  # noqa: ARG001 - every fault is given the good body
+    """Send 503 with a body of text, as a server whose queue is full does."""
+    return complete_response(503, TEXT, b"The queue is full.\n")
+
+
 def no_content(body: bytes) -> bytes:  # noqa: ARG001 - every fault is given the good body
     """Send 204 with neither a body nor a length."""
     return head(204)

@@ -12,6 +12,7 @@ OUTCOMES = {
     **{name: "success" for name, fault in FAULTS.items() if fault.succeeds},
     "error": "status_5xx",
     "too_many": "status_429",
+    "overloaded": "status_5xx",
     "no_content": "status_other",
     "redirect": "status_other",
     "truncated": "bad_json",

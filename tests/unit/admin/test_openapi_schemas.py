@@ -48,4 +48,4 @@ def test_an_exact_object_has_nothing_else() -> None:
 
 def test_attempts_are_described_with_every_reason() -> None:
     outcomes = SCHEMAS_BY_HAND["Attempt"]["properties"]["outcome"]["enum"]
-    assert set(outcomes) == {"pending", *(reason.value for reason in FailureReason)}
+    assert set(outcomes) == {"pending", "held", *(reason.value for reason in FailureReason)}

@@ -35,8 +35,8 @@ MUTANTS = {
     "hedges never fire": ("if self._hedges_at <= now < deadline_at", "if False"),
     "a failure ends the race": ("all_failed and self._hedges_at >= deadline_at", "all_failed"),
     "all failed waits for the deadline": ("all_failed and self._hedges_at >= deadline_at", "False"),
-    "one hedge too many": ("2 + plan.hedges", "3 + plan.hedges"),
-    "one hedge too few": ("2 + plan.hedges", "1 + plan.hedges"),
+    "one hedge too many": ("2 + self._allowed(now)", "3 + self._allowed(now)"),
+    "one hedge too few": ("2 + self._allowed(now)", "1 + self._allowed(now)"),
     "hedges come twice": (
         HEDGES_SENT,
         "                self._hedges_at = now + 0.1 if len(self.attempts) < 3 else inf\n",

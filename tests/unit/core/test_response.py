@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 import pytest
 
+from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.outcomes import (
     AllFailed,
     Attempt,
@@ -159,3 +160,10 @@ def test_a_problem_has_no_headers_of_its_own_and_spans_have_one_decimal() -> Non
     launched = attempt(1, 8.0625625)
     (one,) = json.loads(answer(OutOfTime((launched,))).body)["attempts"]
     assert one["launched_at_ms"] == 62.6
+
+
+def test_hedges_that_were_held_are_named_after_the_attempts() -> None:
+    request = make_request(b"id", 8.0, timeout_ms=900)
+    request.late = LateRequest(0, 2, 8.6)
+    body = json.loads(response_for(OutOfTime((SILENT,)), request).body)
+    assert body["attempts"][1:] == [{"number": 2, "outcome": "held"}, {"number": 3, "outcome": "held"}]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hedgerow.core.forwarding import RequestHead
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
-from hedgerow.core.route import HedgeDelay, Route, RouteTable
+from hedgerow.core.route import Route, RouteTable
 from hedgerow.core.timeout_param import InvalidTimeout
 from support.attempts import make_request
 
@@ -121,7 +121,7 @@ def test_r08_the_deadline_header_has_what_is_left() -> None:
     assert route(deadline_header=b"x-left").deadline_line(request, 11.5) == b"x-left: 1\r\n"
 
 
-class Delay(HedgeDelay):
+class Delay:
     def delay_s(self, now: float) -> float:
         return now / 100
 

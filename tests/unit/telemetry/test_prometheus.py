@@ -66,3 +66,18 @@ def test_what_two_workers_count_adds_up() -> None:
     both = samples(add(one, one))
     for name, value in samples(one).items():
         assert both[name] == (value if name.startswith("hedgerow_build_info") else 2 * value)
+
+
+def test_what_holds_hedges_reaches_prometheus() -> None:
+    found = samples(
+        Snapshot(
+            hedges={"held": 3}, attempts_in_flight=9, hedge_limited_workers=1, hedge_limit=4.5,
+            first_attempts_judged={"quick": 1, "late": 2}, hedge_limit_halvings={"unanswered": 5},
+        )
+    )  # fmt: skip
+    assert nonzero(found, "hedgerow_hedges_total") == {"held": 3}
+    assert found["hedgerow_attempts_in_flight"] == 9
+    assert (found["hedgerow_hedge_limited_workers"], found["hedgerow_hedge_limit"]) == (1, 4.5)
+    assert nonzero(found, "hedgerow_first_attempts_judged_total") == {"quick": 1, "late": 2}
+    assert found["hedgerow_hedge_limit_halvings_total unanswered"] == 5
+    assert found["hedgerow_hedge_limit_halvings_total late"] == 0

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, OutOfTime, RaceEnd, Success, Won
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
@@ -48,7 +49,7 @@ def test_what_is_counted_conserves() -> None:
     }  # fmt: skip
     assert counts.attempts == {"1": {"reset": 1}, "2": {"success": 1}, "3": {"success": 1}}
     assert counts.shed == {"in_flight": 1, "rate_limit": 1, "connections": 1}
-    assert counts.hedges == {"fired": 2, "won": 1, "rescued": 1, "suppressed": 2}
+    assert counts.hedges == {"fired": 2, "won": 1, "rescued": 1, "suppressed": 2, "held": 0}
     assert (counts.wasted_s, counts.client_disconnects, counts.reused_connection_retries) == (0.5, 1, 1)
     assert (counts.upstream_connections, counts.client_connections, counts.in_flight) == ({"idle": 2}, 7, 3)
     assert counts.internal_errors == 0
@@ -152,3 +153,28 @@ def test_an_internal_error_of_no_request_is_logged(capfd: pytest.CaptureFixture[
     logs.flush(30)
     (text,) = capfd.readouterr().err.splitlines()
     assert "request_id" not in json.loads(text)
+
+
+@pytest.mark.parametrize("code", ["success", "out_of_time", "abandoned"])
+def test_h04_held_hedges_are_counted_however_their_request_ends(code: str) -> None:
+    recorder = make_recorder()
+    request = make_request(b"x", 10.0, timeout_ms=900)
+    request.late = LateRequest(0, 2, 10.6)
+    won = finished(1, Success(b"{}"))
+    ends: dict[str, RaceEnd] = {
+        "success": Won(won, b"{}", (won,)), "out_of_time": OutOfTime((won,)), "abandoned": Aborted((won,)),
+    }  # fmt: skip
+    recorder.request_finished(request, code, 10.5, ends[code])
+    hedges = recorder.snapshot({}, 0, 0).hedges
+    assert (hedges["held"], hedges["suppressed"]) == (2, 0)
+    (shown,) = recorder.recent.newest(1, 0.0)
+    assert shown.hedges_held == 2
+
+
+def test_h04_the_log_line_of_a_504_names_held_hedges(capfd: pytest.CaptureFixture[str]) -> None:
+    recorder = make_recorder(AccessLog.ERRORS, logs := Logs(LogFormat.JSON, "info"))
+    request = make_request(b"x", 10.0, timeout_ms=900)
+    request.late = LateRequest(0, 2, 10.6)
+    recorder.request_finished(request, "out_of_time", 10.9, OutOfTime((make_attempt(1, 10.0),)))
+    logs.close()
+    assert json.loads(capfd.readouterr().err)["attempts"] == ["pending", "held", "held"]

@@ -42,6 +42,10 @@ function attemptsTable(request) {
       row.insertCell().textContent = text;
     }
   }
+  for (let number = request.attempts.length + 1; number <= request.attempts.length + request.hedges_held; number += 1) {
+    const row = body.insertRow();
+    for (const text of [number, written(null, "ms"), written(null, "ms"), "held"]) row.insertCell().textContent = text;
+  }
   return table;
 }
 

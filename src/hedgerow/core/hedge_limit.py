@@ -1,0 +1,198 @@
+"""Which hedges are sent: so that hedging never makes an outage worse.
+
+Hedges multiply load just when an upstream has least to spare. They keep a queue standing that would drain without them,
+and every answer is late for good (a metastable failure: Bronson and others, HotOS 2021). A standing queue has two
+signs: *everybody* is late, for an upstream that is slow by nature still answers some requests before the hedge delay;
+and who is late gets no answer soon after it either. Neither needs to know how the upstream was before, so a gateway
+that is restarted in an outage is not deceived. What helps is a limit on attempts in flight, which a slow upstream fills
+by itself; token buckets with the same signs overshoot. docs/decisions/0027-hold.md has the figures.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from math import ceil, inf, sqrt
+from typing import Final
+
+FIRST_ATTEMPTS: Final = 20
+"""First attempts that a decision is made from. Where a fifth of them is quick by nature, none is once in 90 times."""
+QUICK_SHARE: Final = 1 / 20
+"""Fewer quick first attempts are the first sign. The reference upstream has 36 %, and none in a collapse."""
+LATE_REQUESTS: Final = 10
+"""Late requests that the second sign is taken from."""
+ANSWERED_SHARE: Final = 0.7
+"""Fewer late requests that are answered within another hedge delay, by more than chance, are the second sign. Quick
+answers that bypass the bottleneck hide the first one: where half of them come from a cache it does no harm up to 0.4 of
+the upstream's capacity, and with this one up to 0.8. With 0.8 healthy upstreams lose more hedges."""
+SHRINK: Final = 1 / 2
+GROW: Final = 1.05
+"""What a decision multiplies the limit by: it closes within a second, and opens over half a minute."""
+MIN_LIMIT: Final = 1
+"""Attempts in flight. With 4, fifty idle workers before an upstream of 100 had 200 in flight at the least."""
+FOR_FAILED: Final = 0.9
+"""The last tenth of a limit is for requests whose first attempt has failed: they have nothing else."""
+BURST_HEDGES: Final = 10.0
+"""Hedges of a budget that was not used that may be sent at once (gRPC's `maxTokens` in its examples), or"""
+BURST_S: Final = 10.0
+"""what the budget's minimum brings in this time, if that is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeBudget:
+    """Hedges as a share of requests, whatever the upstream does."""
+
+    percent: float
+    """Hedges for each hundred requests."""
+    min_per_second: float = 0.0
+    """Hedges that may be sent each second besides."""
+
+
+class LateRequest:
+    """A request that had no success by its hedge delay: what becomes of its hedges, and of itself."""
+
+    __slots__ = ("answered", "held", "sent", "until")
+
+    def __init__(self, sent: int, held: int, until: float) -> None:
+        self.sent = sent
+        """Hedges that are sent now."""
+        self.held = held
+        """Hedges that are not, and never will be."""
+        self.until = until
+        """The instant that is another hedge delay later."""
+        self.answered = False
+        """An attempt of it has ended since, before that instant. How is of no account: it is not stuck in a queue."""
+
+
+class HedgeLimit:
+    """What holds hedges of one route back, in one worker. Pure, O(1); instants are seconds of its owner's clock.
+
+    Its owner counts `in_flight` up and down: all attempts, those whose race is over included.
+    """
+
+    __slots__ = (
+        "_ceiling", "_decided_at", "_hedge_delay_s", "_held_since", "_holds", "_judged_since", "_late",
+        "_late_answered", "_late_judged", "_quick_since", "_refilled_at", "_sent_since", "_tokens", "_totals",
+        "budget", "halvings_late", "halvings_stuck", "in_flight", "limit",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        hedge_delay_s: float,
+        *,
+        holds: bool,
+        ceiling: int | None = None,
+        budget: HedgeBudget | None = None,
+    ) -> None:
+        """`holds`: the limit closes while everybody is late. `ceiling`: the limit at most, in attempts in flight."""
+        self._hedge_delay_s = hedge_delay_s
+        self._holds = holds
+        self._ceiling: float = inf if ceiling is None else ceiling
+        self.budget = budget
+        self._tokens = 0.0 if budget is None else _burst(budget)
+        self._refilled_at = inf
+        self.limit = self._ceiling
+        """Attempts in flight up to which hedges are sent; infinite where nothing holds them."""
+        self.in_flight = 0
+        self._decided_at = -inf
+        self._late: deque[LateRequest] = deque()
+        """In the order of their instants: those of the last decision's time, and of a hedge delay more."""
+        self._judged_since = self._quick_since = self._held_since = self._sent_since = 0
+        self._late_judged = self._late_answered = 0
+        self._totals = [0, 0, 0]
+        """First attempts, quick ones and held hedges up to the last decision; what came since is not in it."""
+        self.halvings_late = self.halvings_stuck = 0
+        """How often the limit was halved by either sign."""
+
+    @property
+    def judged(self) -> int:
+        """Return how many first attempts have won before their hedges were due, or have not."""
+        return self._totals[0] + self._judged_since
+
+    @property
+    def quick(self) -> int:
+        """Return how many of these have."""
+        return self._totals[1] + self._quick_since
+
+    @property
+    def held(self) -> int:
+        """Return how many hedges were held."""
+        return self._totals[2] + self._held_since
+
+    def request_started(self, now: float) -> None:
+        """Called with each first attempt where there is a budget: it earns its part of it."""
+        budget = self.budget
+        if budget is not None:
+            elapsed_s = max(now - self._refilled_at, 0.0)  # nothing for the first
+            self._refilled_at = now
+            earned = budget.percent / 100 + elapsed_s * budget.min_per_second
+            self._tokens = min(self._tokens + earned, _burst(budget))
+
+    def first_was_quick(self, now: float) -> None:
+        """Called when a first attempt has won before its hedges were due."""
+        self._quick_since += 1
+        self._judged_since += 1
+        if self._judged_since >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
+            self._decide(now)
+
+    def first_was_late(self, now: float, hedges: int, *, first_failed: bool) -> LateRequest:
+        """Called when hedges are due, for there is no success; return how many are sent and how many held."""
+        self._judged_since += 1
+        if self._judged_since >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
+            self._decide(now)
+        sent = self._allowed(hedges, first_failed)
+        held = hedges - sent
+        self._sent_since += sent
+        self._held_since += held
+        late = LateRequest(sent, held, now + self._hedge_delay_s)
+        if self._holds:
+            self._late.append(late)
+        return late
+
+    def _allowed(self, wanted: int, first_failed: bool) -> int:
+        limit = self.limit
+        if limit < self._ceiling and not first_failed:
+            limit *= FOR_FAILED
+        number = wanted
+        if self.in_flight + wanted > limit:
+            number = max(ceil(limit) - self.in_flight, 0)
+        if self.budget is not None:
+            number = min(number, int(self._tokens))
+            self._tokens -= number
+        return number
+
+    def _decide(self, now: float) -> None:
+        if self._holds:
+            self._judge_late_requests(now)
+            self._set_limit()
+        self._decided_at = now
+        since = self._judged_since, self._quick_since, self._held_since
+        self._totals = [total + number for total, number in zip(self._totals, since, strict=True)]
+        self._judged_since = self._quick_since = self._held_since = self._sent_since = 0
+        self._late_judged = self._late_answered = 0
+
+    def _judge_late_requests(self, now: float) -> None:
+        """Count those whose time is over since the last decision."""
+        late = self._late
+        while late and late[0].until <= now:
+            self._late_judged += 1
+            self._late_answered += late.popleft().answered
+
+    def _set_limit(self) -> None:
+        everybody_late = self._quick_since < QUICK_SHARE * self._judged_since
+        if everybody_late or self._are_stuck():
+            if self._sent_since:
+                self.limit = max(SHRINK * min(self.limit, self.in_flight), MIN_LIMIT)
+                if everybody_late:
+                    self.halvings_late += 1
+                else:
+                    self.halvings_stuck += 1
+        elif self._held_since:
+            self.limit = min(GROW * self.limit, self._ceiling)
+
+    def _are_stuck(self) -> bool:
+        """Return whether late requests stay without an answer: too many of them to be chance (two standard errors)."""
+        late = self._late_judged
+        return late >= LATE_REQUESTS and self._late_answered < ANSWERED_SHARE * late - sqrt(late)
+
+
+def _burst(budget: HedgeBudget) -> float:
+    return max(BURST_HEDGES, BURST_S * budget.min_per_second)

@@ -116,7 +116,7 @@ class AdminEndpoints:
         self._history = History(_about(settings, ConfigurationStatus()))
 
     def configured(self, settings: Settings, configuration: ConfigurationStatus) -> None:
-        """Called when the configuration was read, or was rejected."""
+        """Note whether the configuration was read, or was rejected."""
         self._settings = settings
         self._history.about = _about(settings, configuration)
 

@@ -12,7 +12,7 @@ _LINK: Final = re.compile(r"(?<!!)\[([^\]]*)\]\(((?:\.\./)+[^)\s]+)\)")
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
-    """Called with the text of a page before it is rendered; return the text with its links changed."""
+    """Return the text of a page, which is not rendered yet, with its links changed."""
     return rewrite(markdown, page.file.src_uri, config["repo_url"])
 
 

@@ -231,7 +231,7 @@ class _Sources:
     help="Show the version and whether the hot path is compiled, and exit.",
 )
 def main() -> None:
-    """A hedging HTTP gateway: retries a slow, unreliable upstream in parallel, and answers before the deadline."""
+    """Retry a slow, unreliable HTTP upstream in parallel, and answer before the deadline."""
 
 
 @main.command()

@@ -61,7 +61,7 @@ class RequestTask(EventHandler):
             self._reject()
 
     def admitted(self) -> None:
-        """Called when the request has waited for its admission and may start now."""
+        """Start the request, which has waited for its admission."""
         self.is_waiting = False
         self._forget_deadline()
         self._run(self._gateway.loop.clock())
@@ -100,7 +100,7 @@ class RequestTask(EventHandler):
             self._gateway.loop.wake(self)
 
     def on_deadline(self) -> None:
-        """Called at the instant that the request waits for."""
+        """Resume the request at the instant that it waits for."""
         self._until = inf
         race, loop = self._race, self._gateway.loop
         if self.is_waiting:
@@ -113,7 +113,7 @@ class RequestTask(EventHandler):
             self.resume()
 
     def cancel(self) -> None:
-        """Called when the client has left: nothing further is sent, attempts that run become losers."""
+        """Give up, since the client has left: nothing further is sent, attempts that run become losers."""
         self._forget_deadline()
         self._responder = None
         race = self._race

@@ -1,5 +1,6 @@
-"""The simulator: an HTTP server that imitates the reference upstream, with faults. It imports nothing of
-`hedgerow`.
+"""The simulator: an HTTP server that imitates the reference upstream, with faults.
+
+It imports nothing of `hedgerow`.
 
 As a command it is `hedgerow simulate`, or `python -m hedgerow_simulator`. In a test it runs in the test's
 own loop:

@@ -1,5 +1,6 @@
-"""The grammar by which a request selects its behaviour: `NAME[@LATENCY_MS]`, or a script of those, one for
-each attempt.
+"""The grammar by which a request selects its behaviour.
+
+It is `NAME[@LATENCY_MS]`, or a script of those, one for each attempt.
 """
 
 import re

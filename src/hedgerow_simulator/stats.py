@@ -25,8 +25,9 @@ _COLUMNS = len(KINDS) + 7
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The counts at one moment. `total` counts requests for work from their arrival, and is the sum of
-    `by_fault`.
+    """The counts at one moment.
+
+    `total` counts requests for work from their arrival, and is the sum of `by_fault`.
 
     `clients_left` counts the clients whose connection ended (a FIN counts as leaving) before their answer
     was done, unless it was the server that ended it.

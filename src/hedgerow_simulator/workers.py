@@ -168,8 +168,6 @@ def _call_at_end_of(descriptor: int, loop: asyncio.AbstractEventLoop, callback: 
 
 
 def _raise_file_limit() -> None:
-    """Raise the soft limit: each connection is an open file, and the usual 1 024 are far below what a
-    benchmark opens.
-    """
+    """Raise the soft limit: each connection is an open file, and a benchmark opens far more than the usual 1 024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

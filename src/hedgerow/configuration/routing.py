@@ -145,7 +145,7 @@ def _check_methods(rule: RouteRule, place: Place) -> None:
 
 
 def _check_base_paths(rule: RouteRule, place: Place, upstream: UpstreamRule) -> None:
-    """A request's path is put behind an endpoint's, so there is no room for a query."""
+    """Reject a URL with a query: a request's path is put behind an endpoint's."""
     if rule.answers == "pass_through" and any("?" in endpoint.path for endpoint in upstream.endpoints):
         raise place.at("upstream").reject(rule.upstream, "an upstream without a query in its endpoints")
 

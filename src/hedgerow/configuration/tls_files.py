@@ -45,5 +45,5 @@ def _problem(load: Callable[[], None]) -> str:
 
 
 def _no_password() -> str:
-    """Called for a key that is encrypted: without this OpenSSL would ask at the terminal."""
+    """Return no password for an encrypted key: without this OpenSSL would ask at the terminal."""
     raise ValueError("the key is encrypted")

@@ -94,7 +94,7 @@ class Forwarding:
         deadline_header: bytes = b"",
         asks_identity: bool = False,
     ) -> None:
-        """`replaces` is the path prefix that `rewritten` stands in for; the whole path if it `replaces_all`.
+        """Put `rewritten` in the place of the path prefix `replaces`, or of the whole path if it `replaces_all`.
 
         `parameter` is the query parameter of the timeout, which is not passed on; `removed` is in lower case.
         `asks_identity`: the body is to be read here, so that the client's Accept-Encoding is not passed on.

@@ -13,28 +13,28 @@ class Observer:
     __slots__ = ()
 
     def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
-        """Called when an admitted request is over: answered with `code`, or `abandoned` by its client.
+        """Record that an admitted request is over: answered with `code`, or `abandoned` by its client.
 
         `end` is `Aborted` when the client has left or an internal error has ended it.
         """
         raise NotImplementedError
 
     def request_rejected(self, code: str, reason: str) -> None:
-        """Called when a request is answered without an attempt; `reason` is the rejection's, or the code again."""
+        """Record an answer without an attempt; `reason` is the rejection's, or the code again."""
         raise NotImplementedError
 
     def internal_error(self, request: Request | None) -> None:
-        """Called in the handler of an unexpected exception; `request` is the one that it ended, if any."""
+        """Record the exception that is being handled, an internal error; `request` is the one that it ended, if any."""
         raise NotImplementedError
 
     def attempt_finished(self, attempt: Attempt) -> None:
-        """Called when an attempt has its outcome; `attempt.is_loser` when its race was over before."""
+        """Record that an attempt has its outcome; `attempt.is_loser` when its race was over before."""
         raise NotImplementedError
 
     def iteration_took(self, took_s: float) -> None:
-        """Called with the length of each iteration of the event loop, in seconds."""
+        """Record the length of an iteration of the event loop, in seconds."""
         raise NotImplementedError
 
     def stale_connection_retried(self) -> None:
-        """Called when an attempt met a pooled connection that the upstream had just closed; it is sent once more."""
+        """Record that an attempt met a pooled connection which the upstream had just closed; it is sent once more."""
         raise NotImplementedError

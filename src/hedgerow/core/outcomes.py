@@ -103,7 +103,7 @@ class AttemptHandle(Protocol):
     """What sends an attempt to the upstream: one stream of a connection, from the point of view of the race."""
 
     def abandon(self) -> None:
-        """The race is over and this attempt is still running: it is a loser now. Never raises."""
+        """Make a loser of this attempt: the race is over and it is still running. Never raises."""
 
 
 class AttemptSpan(Protocol):
@@ -113,14 +113,14 @@ class AttemptSpan(Protocol):
     """Whole header lines for the upstream."""
 
     def attempt_finished(self, attempt: "Attempt") -> None:
-        """Called when its attempt has an outcome; see `Observer.attempt_finished`."""
+        """Handle the outcome of its attempt; see `Observer.attempt_finished`."""
 
 
 class AttemptOwner(Protocol):
     """The race that an attempt belongs to."""
 
     def on_attempt_finished(self) -> None:
-        """Called when an attempt has its outcome, also after the race is over."""
+        """Add an attempt that has its outcome, also after the race is over."""
 
 
 class Attempt:
@@ -232,7 +232,7 @@ class RequestTrace(Protocol):
         """Return the attempt's part in the trace."""
 
     def request_finished(self, code: str, ended_at: float, end: RaceEnd) -> None:
-        """Called when the request is over, `abandoned` by its client or answered.
+        """Complete the trace of a request that is over, `abandoned` by its client or answered.
 
         Attempts that have no outcome yet are losers, and report their end themselves.
         """

@@ -99,7 +99,7 @@ class Cancellable(Protocol):
     """An answer that is being worked on."""
 
     def cancel(self) -> None:
-        """Called when the client has left: `respond` must not be called any more."""
+        """Give up, since the client has left: `respond` must not be called any more."""
 
 
 class RequestIdGenerator:

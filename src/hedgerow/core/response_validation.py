@@ -33,7 +33,7 @@ def classify_response(status: int, body: bytes) -> Outcome:
 
 
 def _bad_payload_or_json(body: bytes, detail: str) -> Failure:
-    """Validation stops at the first wrong value; whether the rest is JSON at all decides the reason."""
+    """Return the reason: validation stops at the first wrong value, and the rest may not be JSON at all."""
     try:
         check_syntax(body)
         body.decode()

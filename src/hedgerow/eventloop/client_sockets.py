@@ -61,7 +61,7 @@ class ClientSockets:
         self._poller.unregister(fd)
 
     def was_queued(self, age_s: float) -> None:
-        """Called with the age of what was read from a client, where the kernel was queried for it.
+        """Record the age of what was read from a client, where the kernel was queried for it.
 
         Clients are polled oldest first (what was not polled last time stays at the head of the kernel's list), so if
         the first of them is fresh the others are: one query per iteration is enough.
@@ -70,7 +70,7 @@ class ClientSockets:
             self.lag = False
 
     def none_was_ready(self, asked_at: float) -> None:
-        """Called when the poll that began at `asked_at` has found no client."""
+        """Record that the poll which began at `asked_at` has found no client."""
         self.read_at = asked_at
         self._unread = 0
 

@@ -14,19 +14,19 @@ class EventHandler:
     __slots__ = ()
 
     def on_ready(self, mask: int) -> None:
-        """Called when a registered descriptor is ready; `mask` has its events (`READABLE`, EPOLLERR, EPOLLHUP …)."""
+        """Handle the events of a registered descriptor that is ready: `mask` (`READABLE`, EPOLLERR, EPOLLHUP …)."""
         raise NotImplementedError
 
     def abort(self) -> None:
-        """Called when `on_ready` has raised, which is an internal error: unregister and close."""
+        """Unregister and close, since `on_ready` has raised, which is an internal error."""
         raise NotImplementedError
 
     def on_deadline(self) -> None:
-        """Called when an instant has come that was given to `EventLoop.call_at`."""
+        """Do what is due: an instant has come that was given to `EventLoop.call_at`."""
         raise NotImplementedError
 
     def resume(self) -> None:
-        """Called once for each call of `EventLoop.wake`."""
+        """Go on, once for each call of `EventLoop.wake`."""
         raise NotImplementedError
 
     def flush(self) -> None:

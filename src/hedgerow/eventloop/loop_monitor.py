@@ -34,7 +34,7 @@ class LoopMonitor:
         self._window_ends_at = 0.0
 
     def iteration_started(self, now: float, next_due_at: float) -> None:
-        """Called when a poll has returned; `next_due_at` is the earliest deadline."""
+        """Note that a poll has returned; `next_due_at` is the earliest deadline."""
         self.started_at = now
         late_s = now - next_due_at
         self.is_lagging = self.last_s > LAGGING_S or late_s > LAGGING_S

@@ -64,7 +64,7 @@ class Scheduler:
         self.deadlines.cancel(tick, waiter)
 
     def internal_error(self) -> None:
-        """Called in the handler of an exception that ends one connection, and not the iteration."""
+        """Report the exception that is being handled; it ends one connection, and not the iteration."""
         self._on_internal_error()
 
     # -- called by the event loop

@@ -53,11 +53,11 @@ class Lookup(EventHandler):
         self._loop.cancel(self._tick, self)
 
     def on_deadline(self) -> None:
-        """Called when the resolver has not answered in time."""
+        """Report the timeout of a lookup."""
         self.report(Failure(FailureReason.CONNECT, f"name lookup: no answer within {LOOKUP_TIMEOUT_S:g} s"))
 
     def resume(self) -> None:
-        """Called when no thread could be started."""
+        """Report that no thread could be started."""
         if self.result is not None:
             self.report(self.result)
 
@@ -124,7 +124,7 @@ class Resolver(EventHandler):
                 os.eventfd_write(self._wakeup_fd, 1)
 
     def on_ready(self, _mask: int) -> None:
-        """Called when lookups have finished."""
+        """Report the lookups that have finished."""
         os.eventfd_read(self._wakeup_fd)
         while self._finished:
             lookup = self._finished.popleft()
@@ -137,7 +137,7 @@ class Resolver(EventHandler):
                 lookup.report(lookup.result)
 
     def abort(self) -> None:
-        """Called when an `on_result` has raised: the other lookups are reported in the next iteration."""
+        """Report the other lookups in the next iteration, since an `on_result` has raised."""
         os.eventfd_write(self._wakeup_fd, 1)
 
     def close(self) -> None:

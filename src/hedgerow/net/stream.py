@@ -20,10 +20,10 @@ class StreamOwner(Protocol):
     """The connection that owns a stream."""
 
     def on_write_blocked(self) -> None:
-        """Called when the kernel takes no more bytes: call `Stream.flush` once the socket is writable."""
+        """Wait: the kernel takes no more bytes. Call `Stream.flush` once the socket is writable."""
 
     def on_flushed(self) -> None:
-        """Called when all bytes were sent after `on_write_blocked`."""
+        """Go on: all bytes were sent after `on_write_blocked`."""
 
 
 class Stream(EventHandler):
@@ -61,8 +61,9 @@ class Stream(EventHandler):
             return None
 
     def write(self, data: bytes) -> None:
-        """Have `data` sent in this iteration, or as soon as the peer takes it. Never raises; a broken connection is
-        reported by the next read.
+        """Have `data` sent in this iteration, or as soon as the peer takes it.
+
+        Never raises; a broken connection is reported by the next read.
         """
         self._unsent = self._unsent + data if self._unsent else data
         if not self._queued and not self.blocked:

@@ -99,7 +99,7 @@ class AdminEndpoints:
         self._plans = PlanEndpoint(settings, self._request, self._real, clock=clock)
 
     def configured(self, settings: Settings, configuration: ConfigurationStatus) -> None:
-        """Called when the configuration was read, or was rejected."""
+        """Note whether the configuration was read, or was rejected."""
         self._settings = settings
         self._history.about = _about(settings, configuration)
         self._plans.configured(settings)

@@ -116,7 +116,7 @@ class ChildProcess:
             self._process.stdin.close()
 
     def reaped(self, code: int | None) -> None:
-        """Called when it has ended: its exit code, negative for a signal; None if another has taken it."""
+        """Handle its end: its exit code, negative for a signal; None if another has taken it."""
         self._is_reaped = True
         self._process.returncode = -1 if code is None else code  # Popen does not look for it any more
         self.close_input()

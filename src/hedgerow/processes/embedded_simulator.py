@@ -84,7 +84,7 @@ class EmbeddedSimulator:
             output.close_writer()
 
     def _on_output(self) -> None:
-        """Called when it prints its address: it serves."""
+        """Note that it serves: it has printed its address."""
         self._is_ready = True
         self._changed.set()
 

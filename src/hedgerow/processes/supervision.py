@@ -92,7 +92,7 @@ class Supervision:
         return self._proceed(now)
 
     def start_failed(self, slot: int, error: str, now: float) -> list[Action]:
-        """Called when the process of a worker could not be started."""
+        """Note that the process of a worker could not be started."""
         self._notice_stall(now)
         worker = self._worker(slot)
         wait_s = worker.failed(now)
@@ -101,7 +101,7 @@ class Supervision:
         return [Report("error", "worker cannot be started", fields), *self._proceed(now)]
 
     def serving(self, slot: int, now: float) -> list[Action]:
-        """Called when a worker reports that it serves."""
+        """Note that a worker reports that it serves."""
         self._notice_stall(now)
         worker = self._worker(slot)
         if worker.state is State.STARTING and not worker.fault:
@@ -110,7 +110,7 @@ class Supervision:
         return self._proceed(now)
 
     def request_sent(self, slot: int, now: float) -> list[Action]:
-        """Called when a request was sent to a worker that has no unanswered one."""
+        """Note that a request was sent to a worker which has no unanswered one."""
         self._notice_stall(now)
         worker = self._worker(slot)
         if worker.state is State.SERVING and not worker.fault:
@@ -118,7 +118,7 @@ class Supervision:
         return self._proceed(now)
 
     def reply_received(self, slot: int, now: float, *, all_requests: bool) -> list[Action]:
-        """Called when a worker has replied to a request, or to all."""
+        """Note that a worker has replied to a request, or to all."""
         self._notice_stall(now)
         worker = self._worker(slot)
         if worker.state is State.SERVING and not worker.fault:
@@ -126,7 +126,7 @@ class Supervision:
         return self._proceed(now)
 
     def channel_closed(self, slot: int, reason: str, now: float) -> list[Action]:
-        """Called when a worker has closed its channel or ended, or has sent an invalid reply (`reason`)."""
+        """Note that a worker has closed its channel or ended, or has sent an invalid reply (`reason`)."""
         self._notice_stall(now)
         worker = self._worker(slot)
         actions = worker.drain(now + UNRESPONSIVE_KILL_S)
@@ -135,7 +135,7 @@ class Supervision:
         return [*actions, *self._proceed(now)]
 
     def exited(self, slot: int, code: int | None, last_words: str, now: float) -> list[Action]:
-        """Called when a worker's process has ended and was reaped; `code` is None if another reaped it."""
+        """Note that a worker's process has ended and was reaped; `code` is None if another reaped it."""
         self._notice_stall(now)
         worker = self._worker(slot)
         fields: dict[str, object] = {"exit_code": code}

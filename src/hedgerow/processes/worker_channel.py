@@ -39,16 +39,16 @@ class ChannelListener(Protocol):
     """Receives the events of one channel."""
 
     def on_serving(self) -> None:
-        """Called when the worker reports that it serves."""
+        """Handle the worker's report that it serves."""
 
     def on_request_sent(self) -> None:
-        """Called when a request is sent and no other is unanswered."""
+        """Note that a request is sent and no other is unanswered."""
 
     def on_reply(self, *, all_requests: bool) -> None:
-        """Called when the worker has replied to a request, or to all."""
+        """Note that the worker has replied to a request, or to all."""
 
     def on_closed(self, reason: str) -> None:
-        """Called once, when the worker has closed its end; `reason` is set if it sent an invalid reply."""
+        """Handle, once, that the worker has closed its end; `reason` is set if it sent an invalid reply."""
 
 
 class WorkerChannel:

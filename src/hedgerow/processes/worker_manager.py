@@ -193,7 +193,7 @@ class WorkerManager:
         self._note_changes()
 
     def ended(self, slot: int, last: Snapshot) -> None:
-        """Called before the end of a worker's process is reported to the plan; `last` are its last counts."""
+        """Handle the end of a worker's process, before it is reported to the plan; `last` are its last counts."""
         del self._processes[slot]
         self._retired = add(self._retired, last.without_gauges())
         self._connection_counts.withdraw(slot)

@@ -43,7 +43,7 @@ class ClientConnection(EventHandler):
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, sock: socket.socket) -> None:
-        """Raises OSError if the socket cannot be watched; the listener closes it then."""
+        """Watch the socket. Raises OSError if it cannot be watched; the listener closes it then."""
         self._context = context
         self._passes_headers = context.passes_headers
         self._stream = Stream(context.loop, sock)
@@ -129,7 +129,7 @@ class ClientConnection(EventHandler):
         self._context.timeouts.write_blocked(self, loop.clock())
 
     def on_flushed(self) -> None:
-        """Called when all that was written has been sent."""
+        """Go on: all that was written has been sent."""
         if self._eof:
             self.abort()
             return
@@ -194,7 +194,7 @@ class ClientConnection(EventHandler):
             self._update_reading()
 
     def _on_eof(self) -> None:
-        """Called when the client has left, or will send no more.
+        """Abandon the requests of a client that has left, or will send no more.
 
         A half-closed client cannot be distinguished from one that is gone before we write to it; nginx and Go's
         net/http take it as gone, too (decision 0005).
@@ -282,7 +282,7 @@ class ClientConnection(EventHandler):
         message.address = self._address
 
     def _become_idle(self) -> None:
-        """Called when no request is under way; a part of one may be."""
+        """Wait for a request: none is under way, but a part of one may be."""
         if not self._reader.has_partial_request:
             return
         timeouts = self._context.timeouts
@@ -348,7 +348,7 @@ class ClientConnection(EventHandler):
             self._wait_for_backpressure()
 
     def _asks_too_soon(self) -> bool:
-        """Called when data has arrived after a rejection. Return whether it stays in the socket buffer for now."""
+        """Return whether data that arrives after a rejection stays in the socket buffer for now."""
         if self._context.loop.clock() < self._backs_off_until:
             self._wait_for_backpressure()
             return True

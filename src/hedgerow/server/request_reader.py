@@ -34,7 +34,7 @@ class RequestReader:
         self._first_read = True
 
     def resumed(self) -> None:
-        """Called when the socket is read again: what comes next may have come a while ago."""
+        """Note that the socket is read again: what comes next may have come a while ago."""
         self._first_read = True
 
     def add(self, data: bytes, stream: Stream) -> None:
@@ -69,7 +69,7 @@ class RequestReader:
         return wants_continue
 
     def release_body(self, size: int) -> None:
-        """Called when a request with a body of this size has been answered."""
+        """Release the memory of a body of this size: its request has been answered."""
         self._parser.held_body_bytes -= size
         self._context.bodies.give_back(size)
 

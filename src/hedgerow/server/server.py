@@ -96,7 +96,7 @@ class HttpServer(EventHandler):
             connection.abort()
 
     def on_deadline(self) -> None:
-        """Called to look for overdue connections, and in a drain for idle ones."""
+        """Look for overdue connections, and in a drain for idle ones."""
         loop, context = self._loop, self._context
         loop.cancel(self._reap_tick, self)
         self._reap_tick = loop.call_at(loop.clock() + REAP_INTERVAL_S, self)  # whatever happens below

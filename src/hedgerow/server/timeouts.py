@@ -38,31 +38,31 @@ class ConnectionTimeouts:
         self._lingering: ExpiryQueue[TimedConnection] = ExpiryQueue(limits.linger_s)
 
     def head_started(self, connection: TimedConnection, now: float) -> None:
-        """Called when a part of a request head has come, and not all of it."""
+        """Start the timeout of a request head of which a part has come."""
         self._heads.add(connection, now)
 
     def head_finished(self, connection: TimedConnection) -> None:
-        """Called when the rest of the head has come."""
+        """End the timeout of a request head: the rest has come."""
         self._heads.discard(connection)
 
     def body_started(self, connection: TimedConnection, now: float) -> None:
-        """Called when a head is whole, and its body is not."""
+        """Start the timeout of a body whose head is whole."""
         self._bodies.add(connection, now)
 
     def body_finished(self, connection: TimedConnection) -> None:
-        """Called when the rest of the body has come."""
+        """End the timeout of a body: the rest has come."""
         self._bodies.discard(connection)
 
     def write_blocked(self, connection: TimedConnection, now: float) -> None:
-        """Called when the client does not read its answers as fast as they come."""
+        """Start the timeout of a write-blocked client, which does not read its answers as fast as they come."""
         self._write_blocked.add(connection, now)
 
     def write_unblocked(self, connection: TimedConnection) -> None:
-        """Called when the client has read them."""
+        """End the timeout of a write-blocked client: it has read its answers."""
         self._write_blocked.discard(connection)
 
     def lingering(self, connection: TimedConnection, now: float) -> None:
-        """Called when the last answer was sent, and FIN: what comes is read and dropped for a while."""
+        """Start the lingering close: the last answer and FIN were sent, what comes is dropped for a while."""
         self._lingering.add(connection, now)
 
     def end_lingering(self, now: float, after_s: float) -> None:
@@ -71,7 +71,7 @@ class ConnectionTimeouts:
             connection.abort()
 
     def forget(self, connection: TimedConnection) -> None:
-        """Called when the connection is closed."""
+        """Forget a connection that is closed."""
         self._heads.discard(connection)
         self._bodies.discard(connection)
         self._write_blocked.discard(connection)

@@ -131,7 +131,7 @@ class Recorder(Observer):
             counted[status] = counted.get(status, 0) + 1
 
     def iteration_took(self, took_s: float) -> None:
-        """Called with the length of each iteration of the event loop, in seconds."""
+        """Count an iteration of the event loop by its length, in seconds."""
         self._lag.observe(took_s)
 
     def stale_connection_retried(self) -> None:

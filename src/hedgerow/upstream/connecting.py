@@ -85,7 +85,7 @@ class Connecting(EventHandler):
     # -- called by the event loop
 
     def resume(self) -> None:
-        """Called when a lookup has ended, or when `start` has failed."""
+        """Go on: a lookup has ended, or `start` has failed."""
         if self._on_done is None:
             return
         if self.endpoint is None:
@@ -94,7 +94,7 @@ class Connecting(EventHandler):
             self._fail(self.failure)
 
     def on_deadline(self) -> None:
-        """Called when the head start of an endpoint is over, or all the time."""
+        """Try the next endpoint or give up: a head start is over, or all the time."""
         endpoint, handshake = self.endpoint, self._handshake
         if endpoint is not None and not (handshake is not None and handshake.is_queued):
             self._connector.connect_failed(endpoint)
@@ -106,7 +106,7 @@ class Connecting(EventHandler):
                 self._set_due(self._ends_at)
 
     def abort(self) -> None:
-        """Called when `on_ready` has raised, perhaps within `on_done`, which may have gone any part of its way."""
+        """Give up, since `on_ready` has raised, perhaps within `on_done`, which may have gone any part of its way."""
         self._on_done = None
         with suppress(KeyError):  # not registered any more
             self._release()
@@ -152,7 +152,7 @@ class Connecting(EventHandler):
         return endpoint
 
     def tcp_ended(self, tcp: TcpSocket, error: int) -> None:
-        """Called when a socket has connected or failed.
+        """Take the socket that has connected, or go on after one that failed.
 
         After a failure the next endpoint is tried at once, unless another socket still has its head start.
         """
@@ -190,7 +190,7 @@ class Connecting(EventHandler):
     # -- the end
 
     def handshake_failed(self, endpoint: Endpoint, error: OSError) -> None:
-        """Called when TLS has failed. No other endpoint is tried: the attempt has failed, and says why."""
+        """Report that TLS has failed. No other endpoint is tried: the attempt has failed, and says why."""
         endpoint.tls_session.discard()
         self._connector.connect_failed(endpoint)
         self._fail(Failure(FailureReason.TLS, error_text(error)))

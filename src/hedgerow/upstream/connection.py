@@ -105,7 +105,7 @@ class UpstreamConnection(EventHandler):
         )
 
     def abandon(self) -> None:
-        """Called when the race is over and our attempt is still running: it is a loser."""
+        """Make a loser of our attempt: the race is over and it is still running."""
         if self.attempt is not None:
             self.attempt.is_loser = True
             self._pool.attempt_abandoned(self)
@@ -178,7 +178,7 @@ class UpstreamConnection(EventHandler):
         self._pool.loop.modify(self.fd, READABLE | WRITABLE)
 
     def on_flushed(self) -> None:
-        """Called when the rest of the request was sent."""
+        """Note that the rest of the request was sent."""
         self._pool.loop.modify(self.fd, READABLE)
 
     def on_ready(self, mask: int) -> None:

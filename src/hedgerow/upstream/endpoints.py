@@ -148,7 +148,7 @@ class Endpoints:
     # -- what came of it
 
     def finished(self, endpoint: Endpoint, outcome: Outcome, now: float) -> None:
-        """Called when an attempt that was sent to `endpoint` has its outcome.
+        """Record the outcome of an attempt that was sent to `endpoint`.
 
         It may be left out for a success, unless `has_failed`.
         """
@@ -163,13 +163,13 @@ class Endpoints:
         self.connected(endpoint)
 
     def connected(self, endpoint: Endpoint) -> None:
-        """Called when a connect has succeeded. It ends no row of failures: that is for an answer to do."""
+        """Record that a connect has succeeded. It ends no row of failures: that is for an answer to do."""
         if endpoint.unreachable_until:
             endpoint.unreachable_until = 0.0
             self._usable_until = -inf
 
     def connect_failed(self, endpoint: Endpoint, now: float) -> None:
-        """Called when a connect has failed, or has not succeeded within its head start."""
+        """Record that a connect has failed, or has not succeeded within its head start."""
         endpoint.unreachable_until = now + UNREACHABLE_S
         self._usable_until = -inf
         self._failed(endpoint, now)

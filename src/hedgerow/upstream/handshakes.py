@@ -63,7 +63,7 @@ class Handshake(EventHandler):
         self._go_on(tls)
 
     def on_ready(self, _mask: int) -> None:
-        """Called when it can go on."""
+        """Continue the handshake."""
         tls = self._tls
         if tls is not None:
             self._go_on(tls)
@@ -85,7 +85,7 @@ class Handshake(EventHandler):
             self._tls = None  # not before: where it raises, `abort` closes the socket
 
     def abort(self) -> None:
-        """Called when `on_ready` has raised."""
+        """Give up, since `on_ready` has raised."""
         self._connecting.abort()
 
     def cancel(self) -> None:

@@ -84,7 +84,7 @@ class Name(EventHandler):
             lookup.cancel()
 
     def on_deadline(self) -> None:
-        """Called when the name is to be looked up again."""
+        """Look the name up again."""
         self._due_at = inf
         self.schedule()
 

@@ -21,9 +21,9 @@ class TcpSocket(EventHandler):
         self.endpoint = endpoint
 
     def on_ready(self, _mask: int) -> None:
-        """Called when it has connected or failed."""
+        """Report that it has connected or failed."""
         self._connecting.tcp_ended(self, self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
     def abort(self) -> None:
-        """Called when `on_ready` has raised."""
+        """Give up, since `on_ready` has raised."""
         self._connecting.abort()

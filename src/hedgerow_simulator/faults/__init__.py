@@ -1,5 +1,6 @@
-"""The faults by name. One fault is one function in a module of this package; its docstring says how it is
-done.
+"""The faults by name.
+
+One fault is one function in a module of this package; its docstring says how it is done.
 
 `FAULTS` is all that the rest of the server knows of them; `status_NNN` stands for 800 faults and is found
 by `find`.

@@ -39,9 +39,7 @@ def bad_chunk(body: bytes) -> bytes:
 
 
 def huge(body: bytes) -> Iterator[Step]:  # noqa: ARG001 - every fault is given the good body
-    """Send chunks of spaces (which JSON allows in front of a value) without end, as fast as the client
-    reads.
-    """
+    """Send chunks of spaces without end, as fast as the client reads; JSON allows them in front of a value."""
     yield head(200, f"Content-Type: {JSON}", "Transfer-Encoding: chunked")
     piece = b"%x\r\n%b\r\n" % (HUGE_PIECE_BYTES, b" " * HUGE_PIECE_BYTES)
     while True:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 import hedgerow.server.server
 from hedgerow.admin.openapi import document

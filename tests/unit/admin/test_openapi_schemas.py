@@ -1,6 +1,6 @@
 """The parts of the OpenAPI document."""
 
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from hedgerow.admin.openapi_schemas import (
     HEADERS,

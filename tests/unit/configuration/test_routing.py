@@ -212,6 +212,7 @@ def routings(draw: st.DrawFn) -> tuple[tuple[RouteRule, ...], tuple[UpstreamRule
     return tuple(draw(routes(number, names)) for number in range(count)), upstreams
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
 @given(routing=routings())
 def test_what_a_file_says_arrives(tmp_path: Path, routing: Any) -> None:

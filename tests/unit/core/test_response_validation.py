@@ -116,6 +116,7 @@ def test_c8_what_rounds_to_a_finite_double_is_a_success(number: bytes) -> None:
     assert classify_response(200, body) == Success(body)
 
 
+@pytest.mark.exhaustive
 @given(st.from_regex(r"\A-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?\Z"))
 def test_c8_python_finds_the_same_range(number: str) -> None:
     body = b'{"time":%b}' % number.encode()

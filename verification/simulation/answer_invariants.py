@@ -186,7 +186,7 @@ def _margin_s(evidence: Evidence, timeout_s: float, at: float) -> float:
 
 def _check_error(evidence: Evidence, asked: Asked, launches: list[Launch]) -> None:
     """It had to be one: no success could be read, and 502 means that none could come."""
-    must, request_id, answer = evidence.must, asked.plan.request_id, asked.answers[0]
+    must, request_id = evidence.must, asked.plan.request_id
     settled = evidence.settled[request_id][0]
     must(settled.succeeded == 0, "a success is not answered with an error", request_id, settled)
     success = evidence.readable_success(request_id, settled.at, at_deadline=True)

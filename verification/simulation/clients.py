@@ -179,7 +179,6 @@ class Client:
                 self.unasked += self._read
                 self._read = b""
                 return
-            waiting = self._unanswered[0]
             size = 0 if bodiless or length is None else int(length[1])
             if len(rest) < size:
                 return

@@ -29,7 +29,7 @@ def _check_request(evidence: Evidence, client: Client, asked: Asked) -> None:
     must(numbers == list(range(1, len(numbers) + 1)), "attempts are sent in their order", numbers)
     if not launches:
         return
-    must(asked.plan.timeout_ms is not None, "what needs no upstream does not ask it", asked.plan.head)
+    must(asked.plan.timeout_ms is not None, "what needs no upstream does not ask it", asked.plan.wire)
     _check_first(evidence, client, asked, launches[0])
     if len(launches) > 1:
         _check_hedges(evidence, asked, launches)
@@ -82,7 +82,7 @@ def _check_hedges(evidence: Evidence, asked: Asked, launches: list[Launch]) -> N
 def _check_none_after(evidence: Evidence, client: Client, asked: Asked, launches: list[Launch]) -> None:
     must, request_id, timeout_ms = evidence.must, asked.plan.request_id, asked.plan.timeout_ms
     # Of a client that has pipelined this much nothing more is read, and so no end either.
-    pipelined = sum(len(other.plan.head) for other in client.asked)
+    pipelined = sum(len(other.plan.wire) for other in client.asked)
     paused = pipelined > evidence.settings.client_limits.max_pipelined_bytes
     assert timeout_ms is not None
     deadline_at = asked.begins_by + timeout_ms / 1000

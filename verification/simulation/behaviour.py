@@ -1,10 +1,18 @@
 """What the simulated upstream does: how connecting goes, what its addresses are like, what it answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from random import Random
 
 from hedgerow.settings import Settings
+from verification.simulation.routed_answers import KINDS as ROUTED_KINDS
+from verification.simulation.routed_answers import (
+    draw_fields,
+    ends_race,
+    routed_answer,
+    status_of,
+    with_fields,
+)
 
 NEAR_S = 0.006
 """Instants are often drawn from this close to the hedge delay: there the mistakes are."""
@@ -61,6 +69,10 @@ class Behaviour:
     then: Then
     then_after_s: float
     ends_at_close: bool = False
+    status: int = 0
+    """Of its answer, where there is a whole one."""
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    """The end-to-end headers of it that a client has to get."""
 
     def belongs(self, nth: int) -> bool:
         """Return whether a piece is a part of the answer; else it comes uncalled-for after it."""
@@ -85,7 +97,14 @@ def draw_connect(chance: Random, kind: AddressKind) -> tuple[Connect, float]:
 
 
 def draw_behaviour(
-    chance: Random, settings: Settings, request_id: bytes, number: int, token: int, kind: AddressKind
+    chance: Random,
+    settings: Settings,
+    request_id: bytes,
+    number: int,
+    token: int,
+    kind: AddressKind,
+    *,
+    is_head: bool,
 ) -> Behaviour:
     """Draw what the upstream does about one request."""
     delay_s = settings.hedge_after_ms / 1000
@@ -101,11 +120,68 @@ def draw_behaviour(
     if chance.random() < 0.2:
         then = _ending(chance)
         then_after_s = chance.choice((0.0, 0.0, 0.01, chance.random() * 0.5))
-    answer_kind = chance.choices(_KINDS, _WEIGHTS)[0]
     body = b'{"time":%d,"of":"%b/%d"}' % (token, request_id, number)
-    answer = _answer(chance, answer_kind, body)
+    if settings.routes:
+        answer_kind, answer, drawn = _draw_routed(chance, settings, body, is_head=is_head)
+    else:
+        answer_kind = chance.choices(_KINDS, _WEIGHTS)[0]
+        answer, drawn = _answer(chance, answer_kind, body), _Drawn(answer_kind in _SUCCESSES)
+    if answer_kind == "cut":
+        answer = answer[: chance.randrange(len(answer))]
     if chance.random() < 0.08:
         answer = chance.choice(_EARLY) + answer
+    behaviour = _behaviour(chance, answer_kind, answer, body, after_s, then, then_after_s)
+    return replace(
+        behaviour,
+        body=body if drawn.body is None else drawn.body,
+        succeeds=drawn.succeeds,
+        status=drawn.status,
+        fields=drawn.fields,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What becomes of an answer."""
+
+    succeeds: bool
+    body: bytes | None = None
+    status: int = 0
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def _draw_routed(
+    chance: Random, settings: Settings, body: bytes, *, is_head: bool
+) -> tuple[str, bytes, _Drawn]:
+    """Draw the answer to a request that was passed on."""
+    kinds, weights = zip(*zip(_KINDS, _WEIGHTS, strict=True), *ROUTED_KINDS, strict=True)
+    kind = chance.choices(kinds, weights)[0]
+    if is_head and kind in ("until close", "stream"):  # there is no body to end
+        kind = "success"
+    own = {name for name, _ in ROUTED_KINDS}
+    answer = routed_answer(chance, kind, body) if kind in own else _answer(chance, kind, body)
+    sent = b"" if kind == "chunked" else answer.partition(b"\r\n\r\n")[2]
+    fields = draw_fields(chance)
+    if kind == "stream":  # it has its Content-Type already
+        fields = ()
+    answer = with_fields(chance, answer, fields)
+    status = status_of(answer)
+    if is_head and status:
+        answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    succeeds = ends_race(settings, kind, is_head=is_head)
+    return kind, answer, _Drawn(succeeds, body if kind == "chunked" else sent, status, fields)
+
+
+def _behaviour(
+    chance: Random,
+    answer_kind: str,
+    answer: bytes,
+    body: bytes,
+    after_s: float,
+    then: Then,
+    then_after_s: float,
+) -> Behaviour:
+    """Return when the pieces of an answer are sent, and what comes after it."""
     match answer_kind:
         case "hangs":
             return Behaviour(body, False, (), Then.STAYS, 0.0)
@@ -124,7 +200,7 @@ def draw_behaviour(
             return Behaviour(
                 body, True, (Piece(after_s, answer),), Then.CLOSES, then_after_s, ends_at_close=True
             )
-    return Behaviour(body, answer_kind in _SUCCESSES, _pieces(chance, after_s, answer), then, then_after_s)
+    return Behaviour(body, False, _pieces(chance, after_s, answer), then, then_after_s)
 
 
 def _ending(chance: Random) -> Then:
@@ -144,11 +220,8 @@ def _answer(chance: Random, kind: str, body: bytes) -> bytes:
     """Write an answer of a kind; those that are none get an empty one."""
     ok, length = b"HTTP/1.1 200 OK\r\n", b"Content-Length: %d\r\n\r\n"
     match kind:
-        case "success" | "junk after":
+        case "success" | "junk after" | "cut":
             return ok + length % len(body) + body
-        case "cut":
-            whole = ok + length % len(body) + body
-            return whole[: chance.randrange(len(whole))]
         case "says close":
             return ok + b"Connection: close\r\n" + length % len(body) + body
         case "chunked":
@@ -172,7 +245,7 @@ def _answer(chance: Random, kind: str, body: bytes) -> bytes:
 
 
 _EARLY = (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
-_SUCCESSES = ("success", "says close", "chunked")
+_SUCCESSES = ("success", "says close", "chunked", "junk after", "until close")
 _KINDS, _WEIGHTS = zip(
     ("success", 30), ("says close", 3), ("chunked", 8), ("until close", 4), ("cut", 6), ("junk after", 3), ("500", 8),
     ("429", 2), ("302", 1), ("no number", 2), ("no JSON", 2), ("garbage", 4), ("hangs", 12), ("closes", 6), strict=True,

@@ -117,7 +117,7 @@ class Client:
         together = [self._to_send.pop(0)]
         while self._to_send and self._to_send[0].waits_s < 0:
             together.append(self._to_send.pop(0))
-        data = b"".join(plan.head for plan in together)
+        data = b"".join(plan.wire for plan in together)
         if self.script.trickles_s and not self.asked and len(together) == 1:
             self._trickle(at, together[0], data)
             return
@@ -132,7 +132,7 @@ class Client:
 
     def _note(self, plan: PlannedRequest, first_at: float, begins_by: float, whole_at: float) -> None:
         before = self.asked[-1] if self.asked else None
-        offset = before.offset + len(before.plan.head) if before is not None else 0
+        offset = before.offset + len(before.plan.wire) if before is not None else 0
         asked = Asked(plan, first_at, begins_by, whole_at, follows=before, offset=offset)
         self.asked.append(asked)
         self._unanswered.append(asked)
@@ -163,18 +163,23 @@ class Client:
                 return
             length = _LENGTH.search(head + b"\r\n")
             status = _STATUS.match(head)
+            if status is not None and status[1] == b"100" and self._unanswered:
+                self._read_bytes += len(head) + 4
+                self._read = rest
+                continue
             if not self._unanswered and length is not None and len(rest) < int(length[1]):
                 return
             self.turned_away = self.turned_away or TOO_MANY_CONNECTIONS in rest
             if self.turned_away and not self._unanswered:
                 self._read = b""
                 return
-            if not self._unanswered or length is None or status is None:
+            bodiless = bool(self._unanswered) and self._unanswered[0].plan.is_head
+            bodiless = bodiless or (status is not None and status[1] == b"204")
+            if not self._unanswered or status is None or (length is None and not bodiless):
                 self.unasked += self._read
                 self._read = b""
                 return
-            waiting = self._unanswered[0]
-            size = 0 if waiting.plan.is_head else int(length[1])
+            size = 0 if bodiless or length is None else int(length[1])
             if len(rest) < size:
                 return
             self._read_bytes += len(head) + 4 + size

@@ -5,6 +5,7 @@ from verification.simulation.behaviour import AddressKind, Connect
 from verification.simulation.clients import Asked
 from verification.simulation.evidence import Evidence
 from verification.simulation.probes import Launch
+from verification.simulation.resolver import SeenLookup
 from verification.simulation.upstream import Received
 
 SENT_S = 0.2
@@ -48,21 +49,32 @@ def _check_last_hedge(evidence: Evidence, asked: Asked, launches: list[Launch]) 
 
 def _check_addresses(evidence: Evidence, asked: Asked, launches: list[Launch]) -> None:
     """Hedges go to another address than the first attempt, where there is one that works (FAULTS D1)."""
+    """No attempt goes to an endpoint twice while another is untried (`routing-rules.md`)."""
     played, request_id = evidence.played, asked.plan.request_id
     received = {one.number: one for one in reversed(played.upstream.received[request_id])}
     first = received.get(1)
-    if played.scenario.addresses == 1 or first is None:
+    if played.scenario.addresses * len(played.scenario.names) == 1 or first is None:
         return
+    rules = evidence.settings.upstreams
     for launch in launches[1:]:
         hedge = received.get(launch.number)
-        if hedge is None or first.at > launch.at or launch.pool_is_full or hedge.address != first.address:
+        if hedge is None or first.at > launch.at or launch.pool_is_full:
+            continue
+        tried_before = {
+            one.address for one in received.values() if one.number < launch.number and one.at <= hedge.at
+        }
+        if hedge.address not in tried_before:
             continue
         if not received.keys() >= set(
             range(1, launch.number)
         ):  # one did not arrive: who knows where it was sent
             continue
         others = _working_addresses(evidence, launch.at)
-        others -= {one.address for one in played.upstream.received[request_id] if one.number < launch.number}
+        others -= tried_before | {
+            one.address for one in played.upstream.received[request_id] if one.number < launch.number
+        }
+        if rules and rules[0].outlier_detection is not None:  # an endpoint with failures may be left out
+            others -= _failed_addresses(evidence, launch.at)
         tried = {host for at, host, _ in played.upstream.connects if launch.at <= at <= hedge.at}
         evidence.must(
             not others or bool(others & tried),
@@ -73,14 +85,15 @@ def _check_addresses(evidence: Evidence, asked: Asked, launches: list[Launch]) -
 def _working_addresses(evidence: Evidence, at: float) -> set[str]:
     """Return those that all lookups so far have returned, and that no connect to has failed."""
     played = evidence.played
-    looked_up = [
-        {entry[4][0] for entry in lookup.addresses}
-        for lookup in played.lookups
-        if lookup.reported_at <= at and lookup.addresses
-    ]
-    if not looked_up:
-        return set()
-    working: set[str] = set.intersection(*looked_up)
+    working: set[str] = set()
+    for name in played.scenario.names:
+        looked_up = [
+            {entry[4][0] for entry in lookup.addresses}
+            for lookup in played.lookups
+            if lookup.host == name and lookup.reported_at <= at and lookup.addresses
+        ]
+        if looked_up:
+            working |= set.intersection(*looked_up)
     failed = {
         host for when, host, how in played.upstream.connects if when <= at and how is not Connect.ACCEPTED
     }
@@ -90,6 +103,21 @@ def _working_addresses(evidence: Evidence, at: float) -> set[str]:
     if timed_out or evidence.stalled_s(0.0, at):
         return set()  # any address may have been taken for one that does not answer
     return {host for host in working if played.upstream.kind_of(host) in kinds}
+
+
+def _failed_addresses(evidence: Evidence, at: float) -> set[str]:
+    """Return those that an attempt has failed at."""
+    failed = {
+        (end.request_id, end.number)
+        for end in evidence.played.seen.finished
+        if end.at <= at and not end.succeeded
+    }
+    return {
+        received.address
+        for request_id, number in failed
+        for received in evidence.played.upstream.received[request_id]
+        if received.number == number
+    }
 
 
 def _check_failures(evidence: Evidence, asked: Asked, launches: list[Launch]) -> None:
@@ -137,14 +165,15 @@ def _check_current(evidence: Evidence, asked: Asked, launch: Launch, received: R
     at = launch.at
     oldest_at = at - REAP_S - evidence.slack_s
     oldest_at -= evidence.stalled_s(oldest_at - 1.0, at)
-    allowed: set[str] = set()
+    allowed: dict[str, set[str]] = {}
     for lookup in evidence.played.lookups:
         if lookup.addresses and lookup.reported_at <= received.at:
+            of_name = allowed.setdefault(lookup.host, set())
             if lookup.reported_at < oldest_at:
-                allowed.clear()
-            allowed |= {entry[4][0] for entry in lookup.addresses}
+                of_name.clear()
+            of_name |= {entry[4][0] for entry in lookup.addresses}
     evidence.must(
-        received.address in allowed,
+        any(received.address in of_name for of_name in allowed.values()),
         "addresses that the name has lost are used no more",
         asked.plan.request_id, received.number, received.address, at, allowed,
     )  # fmt: skip
@@ -152,9 +181,9 @@ def _check_current(evidence: Evidence, asked: Asked, launch: Launch, received: R
 
 def _check_pooled(evidence: Evidence, asked: Asked, received: Received, since: float) -> None:
     """A connection that has come back to the pool was to an address that the name had then."""
-    known = [one for one in evidence.played.lookups if one.addresses and one.reported_at < since]
+    known = {one.host: one for one in evidence.played.lookups if one.addresses and one.reported_at < since}
     evidence.must(
-        not known or any(entry[4][0] == received.address for entry in known[-1].addresses),
+        not known or any(entry[4][0] == received.address for one in known.values() for entry in one.addresses),
         "connections to addresses that are gone do not come back to the pool",
         asked.plan.request_id, received.number, received.address, since,
     )  # fmt: skip
@@ -162,7 +191,13 @@ def _check_pooled(evidence: Evidence, asked: Asked, received: Received, since: f
 
 def _check_lookups(evidence: Evidence) -> None:
     """The name is looked up again when its addresses are old, whether or not anything asks."""
-    lookups, ttl_s = evidence.played.lookups, evidence.settings.upstream_limits.dns_ttl_s
+    ttl_s = evidence.settings.upstream_limits.dns_ttl_s
+    for name in evidence.played.scenario.names:
+        lookups = [one for one in evidence.played.lookups if one.host == name]
+        _check_lookups_of_name(evidence, lookups, ttl_s)
+
+
+def _check_lookups_of_name(evidence: Evidence, lookups: list[SeenLookup], ttl_s: float) -> None:
     for lookup, following in zip(lookups, [*lookups[1:], None], strict=True):
         if lookup.reported_at > evidence.played.ended_at:
             continue

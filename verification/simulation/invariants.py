@@ -6,6 +6,7 @@ from verification.simulation.answer_invariants import check_answers
 from verification.simulation.attempt_invariants import check_attempts
 from verification.simulation.destination_invariants import check_destinations
 from verification.simulation.evidence import Evidence, Report
+from verification.simulation.routed_invariants import check_routed
 from verification.simulation.simulation import Played
 from verification.simulation.worker_invariants import check_worker
 
@@ -16,4 +17,5 @@ def check(seed: str, played: Played, report: Report) -> None:
     check_attempts(evidence)
     check_destinations(evidence)
     check_answers(evidence)
+    check_routed(evidence)
     check_worker(evidence)

@@ -12,6 +12,9 @@ from verification.simulation.poller import Kernel
 from verification.simulation.sockets import Operation, SimulatedSocket
 from verification.simulation.timeline import Timeline
 
+ADDRESSES_OF_NAME = 10_000
+"""More than lookups return in a simulation."""
+
 
 class Network:
     """All sockets of the gateway, and the way to them."""
@@ -65,8 +68,11 @@ class Network:
 
 
 def address(number: int, port: int = 80) -> Address:
-    """Return the nth address of the upstream."""
-    return cast("Address", (int(AF_INET), int(SOCK_STREAM), IPPROTO_TCP, "", (f"192.0.2.{number}", port)))
+    """Return the nth address of the upstream. Each name has `ADDRESSES_OF_NAME` of its own."""
+    name, nth = divmod(number, ADDRESSES_OF_NAME)
+    return cast(
+        "Address", (int(AF_INET), int(SOCK_STREAM), IPPROTO_TCP, "", (f"192.0.{name + 2}.{nth}", port))
+    )
 
 
 def _unreachable(_: SimulatedSocket, __: Any) -> int:

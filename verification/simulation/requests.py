@@ -13,7 +13,7 @@ class PlannedRequest:
     """One request of a client."""
 
     request_id: bytes
-    head: bytes
+    wire: bytes
     timeout_ms: int | None
     """None: it never gets as far as a race."""
     status: int
@@ -25,13 +25,33 @@ class PlannedRequest:
     is_head: bool = False
     pipelined: bool = False
     """It does not wait for the answer before it."""
+    passed: "PassedRequest | None" = None
+    """What the upstream has to get, on a route that passes requests on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedRequest:
+    """A request as a route passes it on."""
+
+    line: bytes
+    """Method and target, without the base path."""
+    fields: tuple[tuple[bytes, bytes], ...]
+    """Its end-to-end headers, in their order."""
+    body: bytes
 
 
 def plan_simple_request(chance: Random, settings: Settings, request_id: bytes) -> PlannedRequest:
     """Draw a GET that the gateway can answer."""
     timeout_ms = chance.choice((settings.hedge_after_ms + 200, 600, 900))
-    head = b"GET /api/smart?timeout=%d HTTP/1.1\r\nHost: x\r\nX-Request-Id: %b\r\n\r\n"
-    return PlannedRequest(request_id, head % (timeout_ms, request_id), timeout_ms, 200, False, 0.0)
+    path, passed = b"/api/smart", None
+    if settings.routes:
+        path, passed = b"/v1/read", PassedRequest(b"GET /base/v1/read HTTP/1.1", (), b"")
+    wire = b"GET %b?timeout=%d HTTP/1.1\r\nHost: x\r\nX-Request-Id: %b\r\n\r\n" % (
+        path,
+        timeout_ms,
+        request_id,
+    )
+    return PlannedRequest(request_id, wire, timeout_ms, 200, False, 0.0, passed=passed)
 
 
 def flood(chance: Random, client: int) -> tuple[PlannedRequest, ...]:

@@ -1,6 +1,6 @@
 """Name lookup of a simulation: takes its time, fails, hangs, or returns other addresses than before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -24,6 +24,7 @@ class SeenLookup:
 
     started_at: float
     planned: PlannedLookup
+    host: str
     reported_at: float = inf
     addresses: Sequence[Address] = ()
 
@@ -31,11 +32,15 @@ class SeenLookup:
 class SimulatedResolver(EventHandler):
     """Stands for `net.resolver.Resolver`."""
 
-    def __init__(self, loop: EventLoop, kernel: Kernel, planned: Iterator[PlannedLookup]) -> None:
+    def __init__(
+        self, loop: EventLoop, kernel: Kernel, plan: Callable[[str], Iterator[PlannedLookup]]
+    ) -> None:
+        """`plan` returns the lookups of a name."""
         self.lookups: list[SeenLookup] = []
         self._loop = loop
         self._timeline = kernel.timeline
-        self._planned = planned
+        self._plan = plan
+        self._planned: dict[str, Iterator[PlannedLookup]] = {}
         self._wakeup = SimulatedWakeup(kernel)
         self._finished: list[tuple[Lookup, SeenLookup]] = []
         loop.register(self._wakeup.fileno(), self, READABLE)
@@ -43,7 +48,9 @@ class SimulatedResolver(EventHandler):
     def look_up(self, host: str, port: int, on_result: OnResult) -> Lookup:
         lookup = Lookup(self._loop, host, port, on_result)
         self._timeline.charge(THREAD_START_S)
-        seen = SeenLookup(self._timeline.now, next(self._planned))
+        if host not in self._planned:
+            self._planned[host] = self._plan(host)
+        seen = SeenLookup(self._timeline.now, next(self._planned[host]), host)
         self.lookups.append(seen)
         if seen.planned.takes_s < inf:
             self._timeline.at(self._timeline.now + seen.planned.takes_s, self._has_finished, lookup, seen)

@@ -9,7 +9,9 @@ from random import Random
 from msgspec.structs import replace
 
 from hedgerow.settings import AccessLog, ClientLimits, LogFormat, LoserPolicy, Settings, UpstreamLimits
+from verification.simulation.network import ADDRESSES_OF_NAME
 from verification.simulation.requests import PlannedRequest, flood, plan_request, plan_simple_request
+from verification.simulation.routed_requests import ROUTED, plan_routed_request, with_routes
 from verification.simulation.timeline import BEGIN_S
 
 BURSTS = 0.01
@@ -21,6 +23,7 @@ FEW_DESCRIPTORS = (140, 160)
 CLOSED_LOOPS = 0.04
 """Share of simulations whose clients ask again as soon as they have their answer, `LOOP_REQUESTS` times."""
 LOOP_REQUESTS = (10, 40)
+NAME = "upstream.test"
 FLOODS = 0.04
 """Share of simulations with one client that pipelines hundreds of requests."""
 
@@ -71,7 +74,9 @@ class Scenario:
     descriptors: int
     """The worker's limit: far away, or less than the clients need."""
     addresses: int
-    """How many the upstream has; 1 in most."""
+    """How many each name of the upstream has; 1 in most."""
+    names: tuple[str, ...]
+    """Of the upstream."""
     drains_at: float | None
     mute_at: float | None
     """When all connections to the upstream that are open then go mute."""
@@ -81,6 +86,10 @@ def draw(seed: str) -> Scenario:
     """Draw the scenario of a seed."""
     chance = Random(seed)
     settings = _settings(chance)
+    names: tuple[str, ...] = (NAME,)
+    if chance.random() < ROUTED:
+        settings = with_routes(chance, settings)
+        names = tuple(target.host for target in settings.upstreams[0].endpoints)
     clients = _clients(chance, settings)
     descriptors = DESCRIPTORS
     if len(clients) >= BURST_CLIENTS[0] and chance.random() < 0.5:
@@ -99,6 +108,7 @@ def draw(seed: str) -> Scenario:
         slow,
         descriptors=descriptors,
         addresses=chance.choice((1, 1, 1, 2, 3)),
+        names=names,
         drains_at=BEGIN_S + chance.random() * 0.8 if chance.random() < 0.15 else None,
         mute_at=BEGIN_S + chance.random() * 0.8 if chance.random() < 0.06 else None,
     )
@@ -136,10 +146,11 @@ def _settings(chance: Random) -> Settings:
     )
 
 
-def plan_lookups(seed: str, addresses: int) -> Iterator[PlannedLookup]:
-    """Draw the name lookups. Now and then the name moves: all of its addresses change."""
-    chance = Random(f"{seed}/lookups")
-    first = 1
+def plan_lookups(seed: str, scenario: Scenario, name: str) -> Iterator[PlannedLookup]:
+    """Draw the lookups of a name. Now and then it moves: all of its addresses change."""
+    chance = Random(f"{seed}/lookups/{name}")
+    addresses = scenario.addresses
+    first = 1 + ADDRESSES_OF_NAME * scenario.names.index(name)
     while True:
         if chance.random() < 0.15:
             first += addresses
@@ -212,8 +223,9 @@ def _client(chance: Random, settings: Settings, number: int) -> Script:
     requests: list[PlannedRequest] = []
     pipelines = chance.choice(("no", "no", "together", "later"))
     for nth in range(chance.choice((1, 1, 2, 3, 4))):
+        plan = plan_routed_request if settings.routes else plan_request
         requests.append(
-            plan_request(chance, settings, b"%d.%d" % (number, nth), pipelines=pipelines if nth else "no")
+            plan(chance, settings, b"%d.%d" % (number, nth), pipelines=pipelines if nth else "no")
         )
         if requests[-1].closes:
             break

@@ -33,11 +33,11 @@ from verification.simulation.network import Network
 from verification.simulation.poller import Kernel
 from verification.simulation.probes import OrderProbe, ProbedPool, ProbedRecorder, Seen, counted, replaced
 from verification.simulation.resolver import SeenLookup, SimulatedResolver
-from verification.simulation.scenario import Scenario, draw, plan_lookups
+from verification.simulation.scenario import NAME, Scenario, draw, plan_lookups
 from verification.simulation.timeline import BEGIN_S, Timeline
 from verification.simulation.upstream import SimulatedUpstream
 
-TARGET = Target("http", "upstream.test", 80, "/w")
+TARGET = Target("http", NAME, 80, "/w")
 ALL_GONE_BY_S = 60.0
 """Of a simulation's time: clients ask for two seconds at most, and their connections end by themselves."""
 STEP_S = 0.25
@@ -62,6 +62,8 @@ class Rest:
     """By the class of what waits."""
     descriptors: int
     alive: dict[str, int]
+    request_body_bytes: int
+    """Of requests that are not answered."""
     recorded_bodies: int
     """Bodies that the record of recent requests keeps."""
 
@@ -134,11 +136,12 @@ class Simulation:
         self.order = OrderProbe(self.kernel, self.seen)
         self.network = Network(self.kernel, Random(f"{seed}/network"), self.order.on_operation)
         self.drained: bool | None = None
-        lookups = plan_lookups(seed, scenario.addresses)
         resolvers: list[SimulatedResolver] = []
 
         def make_resolver(loop: EventLoop) -> SimulatedResolver:
-            resolvers.append(SimulatedResolver(loop, self.kernel, lookups))
+            resolvers.append(
+                SimulatedResolver(loop, self.kernel, lambda name: plan_lookups(seed, scenario, name))
+            )
             return resolvers[0]
 
         system = System(
@@ -235,6 +238,7 @@ class Simulation:
             deadlines=dict(deadlines),
             descriptors=len(self.kernel.files),
             alive=self._alive_but_recorded(),
+            request_body_bytes=worker.server._context.bodies.used,  # noqa: SLF001 (only a test asks)
             recorded_bodies=sum(
                 isinstance(attempt.outcome, Success) and attempt.outcome.body != b""
                 for record in worker.recorder.recent._records  # noqa: SLF001 (only a test asks what it keeps)

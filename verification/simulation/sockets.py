@@ -23,6 +23,8 @@ CONNECT_S = 20e-6
 OPTION_S = 1e-6
 """What system calls take of the process's time."""
 
+CLIENT_ADDRESS = "198.51.100.7"
+
 Operation = Callable[[str, "SimulatedSocket"], None]
 
 
@@ -141,6 +143,9 @@ class SimulatedSocket(File, End):
 
     def set_rst_on_close(self) -> None:
         self._lingers_not = True
+
+    def getpeername(self) -> tuple[str, int]:
+        return CLIENT_ADDRESS, 50_000
 
     def getsockopt(self, _: int, option: int, size: int = 0) -> int | bytes:
         self._call("getsockopt", OPTION_S)

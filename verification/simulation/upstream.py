@@ -23,7 +23,8 @@ from verification.simulation.network import Network
 from verification.simulation.scenario import Scenario
 from verification.simulation.sockets import SimulatedSocket
 
-_REQUEST = re.compile(rb"X-Request-Id: ([^\r]+)\r\nHedgerow-Attempt: ([0-9]+)\r\n\r\n")
+_REQUEST = re.compile(rb"\r\nX-Request-Id: ([^\r]+)\r\nHedgerow-Attempt: ([0-9]+)\r\n\r\n")
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Received:
     """One attempt as the upstream received it."""
 
     number: int
-    body: bytes
+    message: bytes
+    behaviour: Behaviour
     """What it was answered, or would have been."""
     at: float
     address: str
@@ -70,7 +72,7 @@ class SimulatedUpstream:
         """When, to which address, and what became of it."""
         self.slow_to_connect: set[str] = set()
         """Addresses that may have been taken for such as do not answer."""
-        self._addresses = scenario.addresses
+        self._addresses = scenario.addresses * len(scenario.names)
         self._settings = scenario.settings
         self._seed = seed
         self._connects = 0
@@ -120,15 +122,23 @@ class SimulatedUpstream:
             self.slow_to_connect.add(connection.address)
 
     def receive(
-        self, at: float, connection: "UpstreamConnection", request_id: bytes, number: int
+        self, at: float, connection: "UpstreamConnection", request_id: bytes, number: int, message: bytes
     ) -> Behaviour:
         """Draw what becomes of an attempt."""
         earlier = self.received[request_id]
         self._token += 1
         chance = Random(b"%b/%b/%d/%d" % (self._seed.encode(), request_id, number, len(earlier)))
         kind = self.kind_of(connection.address)
-        behaviour = draw_behaviour(chance, self._settings, request_id, number, self._token, kind)
-        earlier.append(Received(number, behaviour.body, at, connection.address, connection.sock))
+        behaviour = draw_behaviour(
+            chance,
+            self._settings,
+            request_id,
+            number,
+            self._token,
+            kind,
+            is_head=message.startswith(b"HEAD "),
+        )
+        earlier.append(Received(number, message, behaviour, at, connection.address, connection.sock))
         return behaviour
 
 
@@ -163,8 +173,12 @@ class UpstreamConnection:
         found = _REQUEST.search(self._read)
         if found is None:
             return
-        self._read = self._read[found.end() :]
-        self._taken += found.end()
+        length = _LENGTH.search(self._read[: found.end()])
+        end = found.end() + (int(length[1]) if length is not None else 0)
+        if len(self._read) < end:
+            return
+        message, self._read = self._read[:end], self._read[end:]
+        self._taken += end
         upstream = self._upstream
         request_id, number = found[1], int(found[2])
         upstream.history.append((at, "received", self._name, request_id, number))
@@ -174,7 +188,7 @@ class UpstreamConnection:
             upstream.sent_after_junk.append((self._junk_at, request_id, number))
         self._junk_at = inf  # else it is taken for the answer to this request
         upstream.received_too_early += self._answering and not self._tainted
-        behaviour = upstream.receive(at, self, request_id, number)
+        behaviour = upstream.receive(at, self, request_id, number, message)
         self._turn += 1
         self._answering = bool(behaviour.pieces) or behaviour.then is not Then.STAYS
         if behaviour.pieces:

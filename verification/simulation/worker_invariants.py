@@ -3,11 +3,20 @@
 from collections import Counter
 from math import inf
 
+from verification.simulation.answer_invariants import PROBLEM
 from verification.simulation.evidence import Evidence
+from verification.simulation.routed_answers import FINAL_STATUSES
 from verification.simulation.simulation import Rest
 
 ITERATION_S = 0.006
 """What an iteration may take with a few clients."""
+_CODES = {
+    200: "success",
+    FINAL_STATUSES[0]: "final",
+    503: "overloaded",
+    504: "out_of_time",
+    502: "all_failed",
+}
 OWN_DESCRIPTORS = 3
 """Two pollers, and the wake-up of the name lookup."""
 
@@ -65,8 +74,8 @@ def _check_rest(evidence: Evidence, name: str, rest: Rest) -> None:
     must(not rest.is_overloaded and rest.rate_limit == inf, "at rest all load is admitted", name, rest)
     allowed = {
         "HttpServer": 1,
-        "Name": 1,
-        "Lookup": 1,
+        "Name": len(evidence.played.scenario.names),
+        "Lookup": len(evidence.played.scenario.names),
         "IdleConnections": 1,
         "Losers": 1,
         "_Once": 1,
@@ -80,6 +89,7 @@ def _check_rest(evidence: Evidence, name: str, rest: Rest) -> None:
     )  # fmt: skip
     kept = {kind: number for kind, number in rest.alive.items() if kind != "UpstreamConnection"}
     must(not kept, "at rest no request is kept", name, rest)
+    must(rest.request_body_bytes == 0, "at rest no body is counted", name, rest)
     must(rest.recorded_bodies == 0, "at rest no body is kept", name, rest)
     must(
         rest.alive.get("UpstreamConnection", 0) == rest.upstream["idle"],
@@ -113,14 +123,33 @@ def _check_counters(evidence: Evidence) -> None:
 def _check_against_clients(evidence: Evidence, codes: Counter[str]) -> None:
     """Answers that the worker has counted have come; or their clients did not get to read them."""
     asked = [one for client in evidence.played.clients for one in client.asked]
-    answered = Counter(one.answers[0].status for one in asked if one.answers)
+    first = [one.answers[0] for one in asked if one.answers]
+    answered = Counter(one.status for one in first if one.status != 408 or PROBLEM not in one.head)
     unanswered = sum(not one.answers for one in asked)
     unanswered += sum(client.turned_away for client in evidence.played.clients)
-    for status, code in ((200, "success"), (503, "overloaded"), (504, "out_of_time"), (502, "all_failed")):
+    if evidence.settings.routes:
+        answered = _by_outcome(answered)
+        if evidence.settings.routes[0].on_all_failed == "last_response":  # that may have any status
+            answered[502] += answered.pop(200, 0) + answered.pop(408, 0)
+            codes["all_failed"] += codes.pop("success", 0)
+    for status, code in _CODES.items():
         evidence.must(
             answered[status] <= codes[code] <= answered[status] + unanswered,
             "answers are counted", code, answered, codes,
         )  # fmt: skip
+
+
+def _by_outcome(answered: Counter[int]) -> Counter[int]:
+    """Count answers that were passed on by the status that the outcome has on the default route."""
+    found: Counter[int] = Counter()
+    for status, times in answered.items():
+        if status in FINAL_STATUSES:
+            found[FINAL_STATUSES[0]] += times
+        elif status in (302, 429, 500):
+            found[502] += times
+        else:
+            found[200 if status == 204 else status] += times
+    return found
 
 
 def _check_against_upstream(evidence: Evidence) -> None:

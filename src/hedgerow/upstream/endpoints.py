@@ -37,7 +37,7 @@ class Endpoints:
 
     __slots__ = (
         "_by_target", "_detection", "_first_turn", "_hedge_turn", "_is_round_robin", "_random", "_usable",
-        "_usable_until", "all", "only",
+        "_usable_until", "_was_only", "all", "only",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,8 @@ class Endpoints:
         """Empty until the first lookup has succeeded."""
         self.only: Endpoint | None = None
         """The endpoint, where there is a single one: nothing has to be chosen then."""
+        self._was_only: Endpoint | None = None
+        """The last `only`: attempts went to it without being noted."""
         self._by_target: dict[Target, list[Endpoint]] = {target: [] for target in targets}
         self._is_round_robin = lb_policy == "round_robin"
         self._detection = detection
@@ -73,6 +75,8 @@ class Endpoints:
             gone.is_current = False
         self._by_target[target] = found
         self.all = [endpoint for endpoints in self._by_target.values() for endpoint in endpoints]
+        if self.only is not None:
+            self._was_only = self.only
         self.only = self.all[0] if len(self.all) == 1 else None
         self._usable_until = -inf
 
@@ -86,6 +90,7 @@ class Endpoints:
         make to that one (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001).
         """
         if self.only is not None:
+            tried.append(self.only)
             return self.only
         candidates = self.usable(now) or self.all
         if tried:
@@ -100,6 +105,11 @@ class Endpoints:
             self._usable_until = -inf
         tried.append(endpoint)
         return endpoint
+
+    def recall(self, tried: list[Endpoint], attempts: int) -> None:
+        """Add to `tried` what earlier attempts of the request, so many, went to while there was a single endpoint."""
+        if len(tried) < attempts and self._was_only is not None:
+            tried += [self._was_only] * (attempts - len(tried))
 
     def _pick(self, candidates: list[Endpoint], *, is_hedge: bool) -> Endpoint:
         number = len(candidates)

@@ -66,7 +66,9 @@ class ConnectionPool(AttemptSender):
         """Send the attempt on a pooled connection, or on a new one. Never raises, never waits."""
         endpoint = self.endpoints.only
         if endpoint is None and self.endpoints.all:
-            endpoint = self.endpoints.choose(_tried(attempt), attempt.launched_at)
+            tried = _tried(attempt)
+            self.endpoints.recall(tried, attempt.number - 1)
+            endpoint = self.endpoints.choose(tried, attempt.launched_at)
         if endpoint is not None:
             endpoint.in_flight += 1
             connection = self._take_idle(attempt, endpoint)

@@ -13,6 +13,7 @@ from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.settings import UpstreamLimits
 
 _HEAD_END: Final = b"\r\n\r\n"
+_STATUS_AT: Final = len(b"HTTP/1.1 ")
 _NO_SECTION: Final = HeaderSection(b"")
 _EVENT_STREAM: Final = Failure(
     FailureReason.STREAM, "text/event-stream: streaming is not supported, only whole responses are passed on"
@@ -140,8 +141,8 @@ class ResponseReader:
         status = self._parser.get_status_code()
         if self.is_complete:
             return
-        if not self._head.startswith(b"HTTP/1.") and not self._head.lstrip(b"\r\n").startswith(b"HTTP/1."):
-            raise httptools.HttpParserError("not HTTP/1.x")  # llhttp takes RTSP for it, too
+        if not self._head.startswith(b"HTTP/1.") or self._head.startswith(b"1", _STATUS_AT):
+            self._check_version(status)
         if status < 100:
             raise httptools.HttpParserError(f"status {status:03} does not exist")
         if status >= 200 or status == 101:  # other 1xx come before the final response (RFC 9110 section 15.2)
@@ -150,6 +151,12 @@ class ResponseReader:
             raise httptools.HttpParserError("a switch of protocols")
         if self.rules is not None and self.status:
             self._read_section(self.rules)
+
+    def _check_version(self, status: int) -> None:
+        """Raise HttpParserError for RTSP, which llhttp takes for HTTP: also behind empty lines and 1xx responses."""
+        head = self._head.lstrip(b"\r\n") if status < 200 else self._final_head()
+        if not head.startswith(b"HTTP/1."):
+            raise httptools.HttpParserError("not HTTP/1.x")
 
     def _read_section(self, rules: AnswerRules) -> None:
         """Look at the header section of a response that has rules."""

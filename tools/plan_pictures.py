@@ -36,7 +36,7 @@ def tail(random: Random, attempts: int) -> list[Attempt]:
 
 
 def failing(random: Random, attempts: int) -> list[Attempt]:
-    """The reference upstream: 100 to 600 ms, 10 % of failures."""
+    """Return attempts at the reference upstream: 100 to 600 ms, 10 % of failures."""
     return [
         (random.uniform(0.1, 0.6), FAILURE if random.random() < 0.1 else SUCCESS) for _ in range(attempts)
     ]

@@ -65,7 +65,7 @@ class WorkQueue:
         return job
 
     def leave(self, job: Job) -> None:
-        """Called when the client of a job that is not done has left."""
+        """Take note that the client of a job has left before it was done."""
         job.is_abandoned = True
         if self._notices_leaving:
             job.is_dropped = True

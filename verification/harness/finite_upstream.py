@@ -117,8 +117,9 @@ class Run:
         return sum(self.attempts[WARM_S:]) / max(sum(self.asked[WARM_S:]), 1)
 
     def typical_ms(self) -> float:
-        """Return the median of good answers: that of the seconds' medians."""
-        return statistics.median(p50 for p50 in self.p50_ms[WARM_S:] if p50) if any(self.p50_ms) else 0.0
+        """Return the median of good answers: that of the seconds' medians; 0 where none was good."""
+        medians = [p50 for p50 in self.p50_ms[WARM_S:] if p50]
+        return statistics.median(medians) if medians else 0.0
 
     @property
     def before(self) -> float:

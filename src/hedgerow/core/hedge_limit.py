@@ -82,7 +82,7 @@ class HedgeLimit:
         ceiling: int | None = None,
         budget: HedgeBudget | None = None,
     ) -> None:
-        """`holds`: the limit closes while everybody is late. `ceiling`: the limit at most, in attempts in flight."""
+        """Take `holds`: the limit closes while every request is late; and `ceiling`: the limit at most, in attempts in flight."""
         self._hedge_delay_s = hedge_delay_s
         self._holds = holds
         self._ceiling: float = inf if ceiling is None else ceiling
@@ -118,7 +118,7 @@ class HedgeLimit:
         return self._totals[2] + self._held_since
 
     def request_started(self, now: float) -> None:
-        """Called with each first attempt where there is a budget: it earns its part of it."""
+        """Earn a first attempt's part of the budget; called with each of them where there is one."""
         budget = self.budget
         if budget is not None:
             elapsed_s = max(now - self._refilled_at, 0.0)  # nothing for the first
@@ -127,14 +127,14 @@ class HedgeLimit:
             self._tokens = min(self._tokens + earned, _burst(budget))
 
     def first_was_quick(self, now: float) -> None:
-        """Called when a first attempt has won before its hedges were due."""
+        """Record that a first attempt has won before its hedges were due."""
         self._quick_since += 1
         self._judged_since += 1
         if self._judged_since >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
             self._decide(now)
 
     def first_was_late(self, now: float, hedges: int, *, first_failed: bool) -> LateRequest:
-        """Called when hedges are due, for there is no success; return how many are sent and how many held."""
+        """Return how many hedges are sent and how many held; called when they are due, for there is no success."""
         self._judged_since += 1
         if self._judged_since >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
             self._decide(now)

@@ -112,7 +112,7 @@ class Client:
     """Sends requests to an upstream, by a connection for each thread."""
 
     def __init__(self, url: str) -> None:
-        """Raises SourceError for what is no URL of an upstream."""
+        """Raise SourceError for what is no URL of an upstream."""
         parts = urlsplit(url)
         try:
             port = parts.port

@@ -49,7 +49,7 @@ class PlanEndpoint:
         self._kept: dict[str, tuple[float, PlanStatus]] = {}
 
     def configured(self, settings: Settings) -> None:
-        """Called when the configuration was read again."""
+        """Take the configuration that was read again."""
         self._in_use = _in_use(settings)
         self._kept.clear()
 

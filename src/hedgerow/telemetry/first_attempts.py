@@ -27,11 +27,11 @@ class FirstAttempts:
         self._next_sample_at = 0.0
 
     def attempt_finished(self, attempt: Attempt, took_s: float) -> None:
-        """Called when a first attempt has its outcome."""
+        """Record that a first attempt has its outcome."""
         self.sketch.observe(took_s, _outcome_of(attempt), attempt.ended_at)
 
     def request_finished(self, attempts: tuple[Attempt, ...], now: float) -> None:
-        """Called when a request is over that was hedged; its losers run on."""
+        """Record that a hedged request is over; its losers run on."""
         if now >= self._next_sample_at:  # most are no sample, and cost no more than this
             self._next_sample_at = now + SAMPLE_EVERY_S
             self.collect(now)

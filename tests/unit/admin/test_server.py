@@ -70,7 +70,9 @@ async def test_b5_the_longest_idle_goes_first(monkeypatch: pytest.MonkeyPatch) -
         assert (await clients[2].get("/livez"))[0] == 200
 
 
-async def test_b5_clients_that_ask_on_and_on_share_the_port_with_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_b5_clients_that_ask_on_and_on_share_the_port_with_probes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # This process is its own client: where it is not run for 50 ms, a probe would be closed before it could send.
     monkeypatch.setattr(hedgerow.admin.server, "GRACE_S", 60.0)
     async with served(max_connections=FEW) as port:

@@ -46,7 +46,7 @@ def test_what_is_wrong_is_named_by_its_key() -> None:
     assert rejected({}) == "'h.toml': size: it is missing; give a whole number from 1 to 9"
     assert rejected({"size": 0}) == "'h.toml': size: 0 is not accepted; give a whole number from 1 to 9"
     assert rejected({"size": 7}) == "'h.toml': size: 7 is not accepted; give another number"
-    assert rejected({"size": 1, "sise": 1}) == "'h.toml': 'sise' is no setting; did you mean size?"
+    assert rejected({"size": 1, "sizes": 1}) == "'h.toml': 'sizes' is no setting; did you mean size?"
     assert rejected({"two-words": "on", "two_words": "on"}).endswith(
         "give each key once; two-words is the same one"
     )

@@ -10,9 +10,9 @@ PARSING = (
     ),
     Bug(
         "other methods ask, too",
-        "settings/effective_routing.py", 'SMART_METHODS: Final = ("GET", "HEAD")',
-        'SMART_METHODS: Final = ("GET", "HEAD", "OPTIONS")',
-        "C16", 0.004,
+        "core/route.py", 'methods: tuple[bytes, ...] = (b"GET", b"HEAD"),',
+        'methods: tuple[bytes, ...] = (b"GET", b"HEAD", b"POST"),',
+        "tests/unit/test_gateway.py",
     ),
     Bug(
         "a problem does not tell its detail",

@@ -14,7 +14,7 @@ PARSING = (
         "C16", 0.004,
     ),
     Bug(
-        "a problem does not tell its detail",
+        "a problem has no detail",
         "core/response.py", '        "detail": detail,\n', "",
         "C16", 0.004,
     ),

@@ -82,7 +82,7 @@ class HedgeLimit:
         ceiling: int | None = None,
         budget: HedgeBudget | None = None,
     ) -> None:
-        """Take `holds`: the limit closes while every request is late; and `ceiling`: the limit at most, in attempts in flight."""
+        """Take `holds`: whether the limit closes while all requests are late; and `ceiling`: the highest limit."""
         self._hedge_delay_s = hedge_delay_s
         self._holds = holds
         self._ceiling: float = inf if ceiling is None else ceiling

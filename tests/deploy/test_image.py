@@ -38,12 +38,12 @@ def built() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def image(built: dict[str, str]) -> Image:
     storage = ROOT / "deploy/image/.cache"
-    told = subprocess.run(
+    stdout = subprocess.run(
         ["buildah", "--storage-driver=vfs", f"--root={storage}/storage", f"--runroot={storage}/run",
          "inspect", "--type=image", built["image"]],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    return Image(built["root"], json.loads(told)["Docker"]["config"])
+    return Image(built["root"], json.loads(stdout)["Docker"]["config"])
 
 
 def test_it_adds_little_to_its_base(built: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Routes of a file before services that nobody here wrote: httpbin, nginx (replicas, own CA, streams), Prometheus."""
+"""Routes of a file before services of other projects: httpbin, nginx (replicas, own CA, streams), Prometheus."""
 
 import http.client
 import json

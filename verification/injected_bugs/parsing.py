@@ -15,7 +15,7 @@ PARSING = (
         "tests/unit/test_gateway.py",
     ),
     Bug(
-        "a problem does not tell its detail",
+        "a problem has no detail",
         "core/response.py", '        "detail": detail,\n', "",
         "C16", 0.004,
     ),

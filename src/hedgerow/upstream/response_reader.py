@@ -161,6 +161,11 @@ class ResponseReader:
     def _read_section(self, rules: AnswerRules) -> None:
         """Look at the header section of a response that has rules."""
         head = self._final_head()
+        if (
+            len(head) > self._limits.max_head_bytes
+        ):  # it came in one piece, so that nothing looked at it before
+            self._refused = failure = _too_large(self._limits.max_head_bytes, "of header section")
+            raise httptools.HttpParserError(failure.detail)
         self.section = section = rules.section_of(head[len(head.partition(b"\r\n")[0]) :])
         if self.is_head:
             self.is_complete = True

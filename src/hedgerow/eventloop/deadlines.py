@@ -46,9 +46,7 @@ class DeadlineQueue:
         """Forget a deadline; one that has fired is forgotten already."""
         bucket = self._buckets.get(tick)
         if bucket is not None and waiter in bucket:
-            del bucket[
-                waiter
-            ]  # not `pop`, here and below: compiled, that is looked up and called as Python does
+            del bucket[waiter]  # not `pop`, here and below: compiled, that is a call as in Python
             if not bucket:
                 bucket.clear()  # gives its hash table back; the bucket itself goes when its tick comes
 

@@ -130,5 +130,6 @@ class RequestReader:
             self._first_read = False
             age_s = receive_queue_age_s(stream.sock)
             loop.clients.was_queued(age_s)
-            return now - age_s
+            # Of now, not of before: the process may have been stopped between the two, which makes the age greater.
+            return min(now, loop.clock() - age_s) if age_s else now
         return now

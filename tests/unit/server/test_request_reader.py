@@ -107,3 +107,19 @@ def test_the_kernel_is_asked_for_the_age_of_what_comes_first(
     reader.parse()
     assert asked == [stream.sock]
     assert [request.arrived_at for request in reader.pipeline] == [harness.clock.now - 3.0, harness.clock.now]
+
+
+def test_a_process_that_is_stopped_while_it_asks_for_the_age_dates_nothing_earlier(
+    harness: ServerHarness, reader: RequestReader, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the request would be answered 504 before its time is over, with nothing sent."""
+
+    def stopped(_: socket.socket) -> float:
+        harness.clock.now += 0.4
+        return 0.5
+
+    came_at = harness.clock.now - 0.1
+    monkeypatch.setattr("hedgerow.server.request_reader.receive_queue_age_s", stopped)
+    reader.add(GET, stream)
+    reader.parse()
+    assert reader.pipeline[0].arrived_at == pytest.approx(came_at)

@@ -73,10 +73,11 @@ class AnswerRules:
         found = self._sections.get(section)
         if found is None:
             found = HeaderSection(section)
-            if len(section) <= MAX_KEPT_SECTION_BYTES:
-                if len(self._sections) >= MAX_KEPT_SECTIONS:
-                    self._sections.clear()
-                self._sections[section] = found
+            if len(section) > MAX_KEPT_SECTION_BYTES:
+                return found
+            if len(self._sections) >= MAX_KEPT_SECTIONS:
+                self._sections.clear()
+            self._sections[section] = found
         self._last_bytes, self._last = section, found
         return found
 

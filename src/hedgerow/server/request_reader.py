@@ -76,7 +76,7 @@ class RequestReader:
     def parse(self) -> None:
         """Parse a bounded chunk of the buffer into `pipeline`; `rejected` is set if it is malformed."""
         data, arrived_at = self._unparsed[0]
-        size = self._context.limits.parse_chunk_bytes
+        size = self._context.parse_chunk_bytes
         if len(data) > size:
             self._unparsed[0] = data[size:], arrived_at
             data = data[:size]

@@ -33,7 +33,7 @@ def post(headers: str, body: str = "x", *, target: str = "/p", version: str = "1
 
 
 NOT_HERE = ("a body that is not whole", "more than 64 MiB")
-"""Rows that need a clock or much memory: tests/unit/server has `test_server` and `test_body_memory` for them."""
+"""Rows that need a clock or much memory: `test_timeouts` and `test_request_body` of tests/unit/server have them."""
 
 EXAMPLES: dict[str, list[tuple[int, str]]] = {
     "`//` in": [(400, get("/a//b")), (400, get("//a"))],

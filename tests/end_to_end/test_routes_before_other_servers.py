@@ -1,9 +1,8 @@
 """Routes of a file before services of other projects: httpbin, nginx (replicas, own CA, streams), Prometheus."""
 
-import http.client
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,42 +11,13 @@ import trustme
 
 from end_to_end.test_other_servers import httpbin
 from monitoring.prometheus import Prometheus
+from support.before import Before, ask, before
 from support.other_servers import nginx
-from support.process_fixtures import Serve
-from support.processes import READ_TIMEOUT_S, GatewayProcess, attempt_outcomes
+from support.processes import attempt_outcomes
 
-__all__ = ["httpbin"]
+__all__ = ["before", "httpbin"]
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-Before = Callable[..., GatewayProcess]
-
-
-@pytest.fixture
-def before(serve: Serve, tmp_path: Path) -> Before:
-    """Start a gateway with one route, `/`, before some endpoints."""
-
-    def start(*endpoints: str, upstream: str = "", route: str = "") -> GatewayProcess:
-        file = tmp_path / "hedgerow.toml"
-        file.write_text(
-            f"[upstreams.u]\nendpoints = {json.dumps(endpoints)}\n{upstream}\n"
-            f"[[routes]]\npath_prefix = '/'\nupstream = 'u'\n{route}\n"
-        )
-        return serve("--config", str(file))
-
-    return start
-
-
-def ask(
-    gateway: GatewayProcess, method: str, target: str, body: bytes | None = None, **headers: str
-) -> tuple[int, bytes]:
-    """Send a request, and return status and body of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=READ_TIMEOUT_S)
-    try:
-        connection.request(method, target, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -72,6 +72,12 @@ SUPERVISION = (
         *_C20,
     ),
     Bug(
+        "a reload loses what is in flight",
+        _FILE, "actions += self._outgoing.drain(now + self._kill_after_s)",
+        "actions += self._outgoing.drain(now)",
+        "tests/end_to_end/test_reload.py::test_a_reload_waits_for_what_is_in_flight",
+    ),
+    Bug(
         "workers are still wanted after SIGTERM",
         _FILE, "                worker.wanted = Wanted.STOP\n                actions", "                actions",
         *_C20,

@@ -7,6 +7,7 @@ a proxy in front of this server may see other borders between the requests.
 import re
 from collections.abc import Callable
 from http import HTTPStatus
+from math import inf
 from typing import Final
 
 import httptools
@@ -176,6 +177,22 @@ class RequestParser:
     def in_body(self) -> bool:
         """Return whether a head is whole and its body is being read."""
         return self._body is not None
+
+    @property
+    def request_in_body(self) -> Request | None:
+        """Return the request whose body is being read."""
+        return self._request if self._body is not None else None
+
+    def give_up_body(self) -> Request:
+        """Return the request whose body is being read, marked as late. The parser must not be fed again."""
+        request = self._request
+        assert request is not None  # noqa: S101 (for mypy: `in_body` holds)
+        assert request.message is not None  # noqa: S101 (for mypy)
+        request.message.body_arrived_at = inf
+        request.keep_alive = False
+        self._body = self._request = None
+        self.partial = self.wants_continue = False
+        return request
 
     def close(self) -> None:
         """Release llhttp's parser, which refers back to this object: no garbage collection is needed then."""

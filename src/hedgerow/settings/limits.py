@@ -15,9 +15,6 @@ class ClientLimits:
     """Header lines of one request: each costs a callback. More: 431."""
     head_timeout_s: float = 5.0
     """From the first byte of a request head to its last: a slow head (Slowloris) holds a descriptor."""
-    body_timeout_s: float = 10.0
-    """From a whole head to the last byte of its body; the timeout of the request may end before. A slow body holds a
-    descriptor and the memory of what has come. More: 408."""
     max_body_memory: int = 64 * 1024 * 1024
     """Bodies of requests that are read or not yet answered, for all clients of a worker: a thousand of 64 KiB. More:
     503."""

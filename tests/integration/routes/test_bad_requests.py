@@ -49,8 +49,8 @@ EXAMPLES: dict[str, list[tuple[int, str]]] = {
     "CONNECT": [(404, get("x:80", method="CONNECT")), (405, get("/a", method="TRACE"))],
     "a fragment": [(400, get("/a#b"))],
     "no `Host`": [(400, get("/a", "")), (400, get("/a", HOST * 2)), (400, get("/a", "Host: a b\r\n"))],
-    "a request line": [(414, get("/" + "a" * 9_000))],
-    "a header section": [(431, get("/a", f"{HOST}X: {'y' * 9_000}\r\n")), (431, get("/a", HOST + "X: y\r\n" * 100))],
+    "a target of": [(414, get("/" + "a" * 8_192)), (414, get("/?" + "a" * 40_000))],
+    "headers of": [(431, get("/a", f"{HOST}X: {'y' * 32_768}\r\n")), (431, get("/a", HOST + "X: y\r\n" * 100))],
     "a folded line": [
         (400, get("/a", f"{HOST}{line}\r\n")) for line in ("X: y\r\n z", "X: a\0b", "X: a\rb", "X: a\nb", "X : y")
     ],

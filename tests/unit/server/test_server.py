@@ -20,7 +20,7 @@ def test_a_slow_head_is_answered_408(harness: ServerHarness) -> None:
     slow.send(GET[10:12])  # a byte now and then buys no time
     harness.pass_time(0.0)
     assert slow.statuses() == [408]
-    assert harness.rejected == [("bad_request", "bad_request")]
+    assert harness.rejected == [("bad_request", "slow_head")]
     quick.send(GET)
     harness.until_asked(1)
 

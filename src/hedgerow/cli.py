@@ -26,7 +26,7 @@ from hedgerow.processes.cpu_count import usable_cpus
 from hedgerow.settings import DescriptorBudget, InvalidSetting, Settings, SettingsError
 from hedgerow.settings.effective_routing import max_hedges
 from hedgerow.settings.redaction import redacted_text, redacted_url
-from hedgerow.settings.schema import Setting, all_settings
+from hedgerow.settings.setting import Setting, all_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

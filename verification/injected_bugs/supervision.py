@@ -74,8 +74,8 @@ SUPERVISION = (
     ),
     Bug(
         "a reload loses what is in flight",
-        _FILE, "actions += self._outgoing.drain(now + self._kill_after_s)",
-        "actions += self._outgoing.drain(now)",
+        _ROLLING, "actions += self._outgoing.drain(kill_at)",
+        "actions += self._outgoing.drain(0.0)",
         "tests/end_to_end/test_reload.py::test_a_reload_waits_for_what_is_in_flight",
     ),
     Bug(

@@ -82,7 +82,7 @@ class HedgeLimit:
         ceiling: int | None = None,
         budget: HedgeBudget | None = None,
     ) -> None:
-        """Take `holds`: the limit closes while every request is late; and `ceiling`: the limit at most, in attempts in flight."""
+        """Take `holds`: it closes while every request is late; `ceiling`: the limit at most, in attempts in flight."""
         self._hedge_delay_s = hedge_delay_s
         self._holds = holds
         self._ceiling: float = inf if ceiling is None else ceiling

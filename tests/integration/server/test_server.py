@@ -488,13 +488,15 @@ async def test_b12_an_internal_error_costs_one_request_its_answer_and_nothing_el
         served = await serve(upstream.url)
         gateway = served.worker.server._context.handler
         assert isinstance(gateway, Gateway)
+        (route,) = gateway.routes.routes
+        working = route.upstream
         client = await served.client()
         assert (await client.get())[0] == 200
-        served.call(lambda: setattr(gateway, "upstream", BrokenUpstream()))
+        served.call(lambda: setattr(route, "upstream", BrokenUpstream()))
         status, headers, body = await client.get()
         assert (status, json.loads(body)["code"]) == (500, "internal")
         assert json.loads(body)["request_id"] == headers["x-request-id"]
-        served.call(lambda: setattr(gateway, "upstream", served.worker.pool))
+        served.call(lambda: setattr(route, "upstream", working))
         assert (await client.get())[0] == 200
         assert served.counts.requests == {"success": 2, "internal": 1}
         served.expected_internal_errors = 1

@@ -25,6 +25,7 @@ SEEN = [
     'sum(increase(hedgerow_request_duration_seconds_count{outcome="success"}[1h])) > 0',
     'sum(increase(hedgerow_first_attempt_duration_seconds_count{outcome="success"}[1h])) > 0',
     'sum(increase(hedgerow_attempt_duration_seconds_count{outcome!="success"}[1h])) > 0',
+    "sum(increase(hedgerow_first_attempts_judged_total[1m])) > 0",
     *(f"count({name} == {name}) > 0" for name in RECORDED),  # what is no number does not equal itself
     'count(ALERTS{alertname="HedgerowTargetDown"}) > 0',
 ]

@@ -2,8 +2,10 @@
 
 from math import inf
 
-from hedgerow.core.outcomes import Attempt, Outcome, RequestTrace
+from hedgerow.core.hedging import HedgePlan
+from hedgerow.core.outcomes import Attempt, AttemptSender, Outcome, RequestTrace
 from hedgerow.core.request import Request
+from hedgerow.core.route import Route
 
 
 class Race:

@@ -16,6 +16,7 @@ from hedgerow.core.outcomes import (
     outcome_name,
 )
 from hedgerow.core.request import Request
+from hedgerow.core.route import Route
 from hedgerow.telemetry.histogram import HistogramCounter
 from hedgerow.telemetry.snapshot import (
     BUCKET_STEP_S,
@@ -76,7 +77,7 @@ class RouteCounters:
                     if isinstance(end.attempts[0].outcome, Failure):
                         self._rescued += 1
             elif len(end.attempts) <= 1 and not isinstance(end, Aborted) and request.late is None:
-                self._suppressed += request.route.plan.hedges
+                self._suppressed += _hedges_of(request.route)
         if request.late is not None:
             self._held += request.late.held
 
@@ -157,6 +158,11 @@ def lag_histogram_of(counted: HistogramCounter) -> LagHistogram:
 
 def _counter() -> HistogramCounter:
     return HistogramCounter(BUCKETS_S, BUCKET_STEP_S)
+
+
+def _hedges_of(route: Route) -> int:
+    """Return the hedges of each request; of a sample, where hedging is only observed, none is counted."""
+    return route.plan.hedges if route.sample >= 1.0 else 0
 
 
 def _add_to(by_outcome: dict[str, Histogram], outcome: str, more: Histogram) -> None:

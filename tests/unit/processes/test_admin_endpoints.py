@@ -22,7 +22,7 @@ from hedgerow.settings import LogFormat, Settings
 from hedgerow.status.health import UNRESPONSIVE_S
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.telemetry.snapshot import RouteCounts, Snapshot
 from support.virtual_asyncio import run_in_virtual_time
 
 REPLY_S = 0.001
@@ -199,8 +199,10 @@ def test_counts_are_those_of_now() -> None:
         await asyncio.sleep(2.5)
         for worker in port.workers.channels:
             worker.counts.requests["success"] = 5
+            worker.counts.routes["/api/smart"] = {"default": RouteCounts(requests={"success": 5})}
         assert (await port.get("/status.json"))[1]["requests"]["total"] == 10
-        assert 'hedgerow_requests_total{outcome="success"} 10.0' in (await port.get("/metrics"))[1]
+        counted = 'hedgerow_requests_total{route="/api/smart",outcome="success"} 10.0'
+        assert counted in (await port.get("/metrics"))[1]
 
     played(play)
 

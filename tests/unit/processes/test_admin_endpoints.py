@@ -55,7 +55,9 @@ class FakeWorker:
         if isinstance(request, GetSnapshot):
             self.counts.overloaded_workers = int(self.loop.time() < self.overloaded_until)
             self.last = Snapshot(
-                requests=dict(self.counts.requests), overloaded_workers=self.counts.overloaded_workers
+                requests=dict(self.counts.requests),
+                routes=self.counts.routes,
+                overloaded_workers=self.counts.overloaded_workers,
             )
             if not reply.done():
                 reply.set_result(SnapshotReply(self.last))
@@ -201,7 +203,7 @@ def test_counts_are_those_of_now() -> None:
             worker.counts.requests["success"] = 5
             worker.counts.routes["/api/smart"] = {"default": RouteCounts(requests={"success": 5})}
         assert (await port.get("/status.json"))[1]["requests"]["total"] == 10
-        counted = 'hedgerow_requests_total{route="/api/smart",outcome="success"} 10.0'
+        counted = 'hedgerow_requests_total{outcome="success",route="/api/smart"} 10.0'
         assert counted in (await port.get("/metrics"))[1]
 
     played(play)

@@ -66,8 +66,6 @@ if TYPE_CHECKING:
     from hedgerow.tracing.request_spans import Tracing
 
 CLOCK: Final = monotonic
-LEAST_SAMPLED_S: Final = 600.0
-"""Samples of this time are given with any window: a minute has too few, and how alike attempts are changes slowly."""
 
 
 def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":
@@ -206,12 +204,8 @@ class Worker:
         return snapshot
 
     def observations(self, window: str) -> Observations:
-        """Return what this worker has observed of first attempts in a window; takes some 0.3 ms."""
-        observed, now = self.recorder.first_attempts, self.loop.clock()
-        observed.collect(now)
-        successes, failures, cuts, span_s = observed.sketch.counts(window, now)
-        samples = observed.samples.within(max(span_s, LEAST_SAMPLED_S), now)
-        return Observations(successes, failures, cuts, samples, span_s)
+        """Return what this worker has observed of first attempts in a window, of all routes together."""
+        return self.recorder.observations(None, window, self.loop.clock())
 
     def answer(self, request: ControlRequest) -> ControlReply:
         """Return the reply to a request of the supervisor."""

@@ -3,7 +3,6 @@
 import math
 import re
 import secrets
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -28,9 +27,11 @@ _SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
 
 
 class OneLineError(click.ClickException):
-    """A usage error printed as one line, without the usage text."""
+    """An error printed as one line, without the usage text; by default one of usage."""
 
-    exit_code = EXIT_USAGE
+    def __init__(self, message: str, exit_code: int = EXIT_USAGE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class OneLineCommand(click.Command):
@@ -193,8 +194,7 @@ def simulate(
         raise OneLineError(f"--host {host!r} is not the name of a host") from None
     except OSError as error:
         place = f"{host} port {port}" if descriptor is None else f"descriptor {descriptor}"
-        click.echo(f"Error: cannot listen on {place}: {error.strerror}", err=True)
-        sys.exit(EXIT_NOT_STARTED)
+        raise OneLineError(f"cannot listen on {place}: {error.strerror}", EXIT_NOT_STARTED) from None
     clean = run(
         behaviour,
         listeners,
@@ -204,5 +204,4 @@ def simulate(
         announce=lambda url: click.echo(f"hedgerow simulate: answering on {url} (seed {seed})"),
     )
     if not clean:
-        click.echo("Error: a worker has ended unexpectedly, so the others were stopped", err=True)
-        sys.exit(EXIT_WORKER_LOST)
+        raise OneLineError("a worker has ended unexpectedly, so the others were stopped", EXIT_WORKER_LOST)

@@ -341,6 +341,23 @@ async def test_paths_that_are_read_in_two_ways_are_rejected(serve: Serve, target
     assert upstream.received == []
 
 
+@pytest.mark.parametrize(
+    "via", [["1.1 hedgerow"] * 10, ["1.0 a, 1.1 hedgerow" + ", 1.1 hedgerow" * 8, "1.1 hedgerow"]]
+)
+async def test_a_request_that_goes_in_a_loop_ends_it(serve: Serve, via: list[str]) -> None:
+    async with passing_upstream() as upstream:
+        served = await serve(upstream.url, **routing(upstream.url))
+        client = await served.client()
+        status, _, _ = await exchange(client, request("GET", "/", *(f"via: {value}" for value in via[:-1])))
+        assert status == 200
+        assert len(upstream.received) == 1
+        status, _, body = await exchange(client, request("GET", "/", *(f"Via: {value}" for value in via)))
+        client.close()
+        assert len(upstream.received) == 1
+    assert status == 400, "a final answer by default: no gateway of the loop sends a hedge for it"
+    assert "passed through hedgerow 10 times" in json.loads(body)["detail"]
+
+
 async def test_an_absolute_target_passes_in_origin_form(serve: Serve) -> None:
     async with passing_upstream() as upstream:
         served = await serve(upstream.url, **routing(upstream.url))

@@ -27,11 +27,17 @@ _SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
 
 
 class OneLineError(click.ClickException):
-    """An error printed as one line, without the usage text; by default one of usage."""
+    """A usage error printed as one line, without the usage text."""
 
-    def __init__(self, message: str, exit_code: int = EXIT_USAGE) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = EXIT_USAGE
+
+
+class _NotStartedError(OneLineError):
+    exit_code = EXIT_NOT_STARTED
+
+
+class _WorkerLostError(OneLineError):
+    exit_code = EXIT_WORKER_LOST
 
 
 class OneLineCommand(click.Command):
@@ -194,7 +200,7 @@ def simulate(
         raise OneLineError(f"--host {host!r} is not the name of a host") from None
     except OSError as error:
         place = f"{host} port {port}" if descriptor is None else f"descriptor {descriptor}"
-        raise OneLineError(f"cannot listen on {place}: {error.strerror}", EXIT_NOT_STARTED) from None
+        raise _NotStartedError(f"cannot listen on {place}: {error.strerror}") from None
     clean = run(
         behaviour,
         listeners,
@@ -204,4 +210,4 @@ def simulate(
         announce=lambda url: click.echo(f"hedgerow simulate: answering on {url} (seed {seed})"),
     )
     if not clean:
-        raise OneLineError("a worker has ended unexpectedly, so the others were stopped", EXIT_WORKER_LOST)
+        raise _WorkerLostError("a worker has ended unexpectedly, so the others were stopped")

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from hedgerow.configuration.sources import CONFIG_FLAG
 from hedgerow.core.outcomes import FailureReason
 from hedgerow.settings import limits
-from hedgerow.settings.schema import all_settings
+from hedgerow.settings.setting import all_settings
 from hedgerow.telemetry.prometheus import render
 from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
 from tools.routes_reference import routes_tables
@@ -86,7 +86,7 @@ def _with_unit(name: str, value: float) -> str:
     """Write a limit with its unit, which is the end of its name."""
     if name.endswith("_s"):
         return f"{value * 1000:g} ms" if value < 1 else f"{value:g} s"
-    if name.endswith("_bytes"):
+    if name.endswith(("_bytes", "_memory")):
         return f"{value / 1024:g} KiB" if value < 1024 * 1024 else f"{value / 1024 / 1024:g} MiB"
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 

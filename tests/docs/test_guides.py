@@ -24,10 +24,12 @@ def test_the_file_of_a_guide_is_accepted_and_shipped(tmp_path: Path, name: str) 
 
 def test_the_first_file_of_a_newcomer_is_accepted(tmp_path: Path) -> None:
     (block,) = re.findall(
-        r"^```toml\n(.*?)^```$", (ROOT / "docs/getting-started.md").read_text(), re.M | re.S
+        r"^```toml\n(.*?)^```$", (ROOT / "docs/getting-started.md").read_text(), re.MULTILINE | re.DOTALL
     )
     assert_accepted(tmp_path / "started.toml", block)
-    (block,) = re.findall(r"^    (\[upstreams\..*?\n)\n[^ ]", (ROOT / "README.md").read_text(), re.M | re.S)
+    (block,) = re.findall(
+        r"^    (\[upstreams\..*?\n)\n[^ ]", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     assert_accepted(tmp_path / "readme.toml", dedent(" " * 4 + block))
 
 

@@ -15,7 +15,7 @@ from hedgerow.configuration.sources import (
 from hedgerow.settings import Settings
 from hedgerow.settings.effective_routing import effective_routing
 from hedgerow.settings.errors import SettingsError
-from hedgerow.settings.schema import Setting, all_settings
+from hedgerow.settings.setting import Setting, all_settings
 from hedgerow.settings.upstream_url import EMBEDDED_TARGET
 
 NAMES = list(all_settings())

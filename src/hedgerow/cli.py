@@ -312,6 +312,7 @@ def healthcheck(config: str | None, live: bool, **flags: str | None) -> None:
     show_default=True,
     help="What --from looks back on.",
 )
+@click.option("--route", metavar="NAME", help="The route of --from; not needed where there is one.")
 @click.option("--requests", type=int, default=500, show_default=True, help="That --probe sends.")
 @click.option(
     "--rate", type=float, default=5.0, show_default=True, help="Requests a second that --probe sends."

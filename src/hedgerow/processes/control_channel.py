@@ -51,9 +51,11 @@ class GetRecent(msgspec.Struct, tag="recent"):
 
 
 class GetObservations(msgspec.Struct, tag="observations"):
-    """Return what you have observed of first attempts in a window of `planning.latency_sketch.WINDOWS`."""
+    """Requests what a worker has observed of a route's first attempts in a window of `latency_sketch.WINDOWS`."""
 
     window: Literal["minute", "hour", "day"]
+    route: str
+    """Its name."""
 
 
 ControlRequest: TypeAlias = GetSnapshot | GetRecent | GetObservations

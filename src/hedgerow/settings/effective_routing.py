@@ -37,23 +37,30 @@ def effective_routing(settings: Settings, target: Target) -> Routing:
 
     `target` is what `--upstream` comes to: where the simulator listens, if it is `embedded`.
     """
+    routes = routes_in_effect(settings)
     if settings.routes:
-        return Routing(settings.routes, tuple(_with_simulator(rule, target) for rule in settings.upstreams))
-    return Routing((_default_route(settings),), (_default_upstream(settings, target),))
+        return Routing(routes, tuple(_with_simulator(rule, target) for rule in settings.upstreams))
+    return Routing(routes, (_default_upstream(settings, target),))
+
+
+def routes_in_effect(settings: Settings) -> tuple[RouteRule, ...]:
+    """Return the routes of the file, or the default route; there is at least one."""
+    return settings.routes or (_default_route(settings),)
 
 
 def max_hedges(settings: Settings) -> int:
     """Return how many hedges a request may have, on the route that has the most."""
-    if not settings.routes:
-        return settings.hedges
-    return max(0 if route.hedge.mode == "off" else route.hedge.max_hedges for route in settings.routes)
+    return max(hedges_of(route) for route in routes_in_effect(settings))
+
+
+def hedges_of(route: RouteRule) -> int:
+    """Return how many hedges a request of a route may have."""
+    return 0 if route.hedge.mode == "off" else route.hedge.max_hedges
 
 
 def hold_mode(settings: Settings) -> Literal["auto", "off"]:
     """Return `off` where a route sends every hedge, else `auto`."""
-    if not settings.routes:
-        return settings.hedge_hold
-    return "off" if any(route.hedge.hold == "off" for route in settings.routes) else "auto"
+    return "off" if any(route.hedge.hold == "off" for route in routes_in_effect(settings)) else "auto"
 
 
 def needs_simulator(settings: Settings) -> bool:

@@ -1,7 +1,7 @@
-"""What `/status.json` says of plans: what hedging would bring by what was observed, beside what it brings. Pure."""
+"""What `/status.json` says of plans: what hedging would bring on a route, beside what it brings. Pure."""
 
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -10,6 +10,8 @@ from hedgerow.planning.aim import Aim
 from hedgerow.planning.observations import Observations
 from hedgerow.planning.plan_report import PlanReport, plan_report
 from hedgerow.planning.what_if import Plan, WhatIf
+from hedgerow.settings.effective_routing import hedges_of
+from hedgerow.settings.routes import QuantileDelay, RouteRule
 from hedgerow.status.error_rates import attempts_by_outcome
 from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot
 
@@ -33,13 +35,35 @@ class Real(msgspec.Struct):
 
 
 class HedgingInUse(msgspec.Struct):
-    """The settings in use."""
+    """The hedging of a route."""
 
+    route: str
+    configured_by: Literal["flags", "file"]
     mode: str
     sample: float
     hedge_after_ms: int
+    """Now; it follows the latency where there is a quantile."""
+    hedge_quantile: float | None
     hedges: int
     hedge_on_failure: str
+
+    @classmethod
+    def of(cls, rule: RouteRule, delay_s: float | None, *, is_of_file: bool) -> Self:
+        """Return the hedging of a route; `delay_s` is what workers report of its hedge delay, None if none does."""
+        hedge, after = rule.hedge, rule.hedge.after
+        quantile = None
+        if isinstance(after, QuantileDelay):
+            quantile, after = after.quantile, after.max_s if delay_s is None else delay_s
+        return cls(
+            route=rule.name,
+            configured_by="file" if is_of_file else "flags",
+            mode=hedge.mode,
+            sample=hedge.sample,
+            hedge_after_ms=round(1000 * after),
+            hedge_quantile=quantile,
+            hedges=hedges_of(rule),
+            hedge_on_failure=hedge.retry_on_failure,
+        )
 
     @property
     def plan(self) -> Plan:
@@ -48,15 +72,11 @@ class HedgingInUse(msgspec.Struct):
 
 
 class PlanStatus(msgspec.Struct):
-    """`/status.json?plan=WINDOW`."""
+    """`/status.json?plan=WINDOW&route=NAME`."""
 
     window: str
     span_s: float
-    mode: str
-    sample: float
-    hedge_after_ms: int
-    hedges: int
-    hedge_on_failure: str
+    hedging: HedgingInUse
     rejected: float
     """Share of attempts that the upstream rejected as too many (429)."""
     real: Real
@@ -67,7 +87,10 @@ class PlanStatus(msgspec.Struct):
 def plan_status(
     in_use: HedgingInUse, window: str, observations: Observations, recent: Snapshot, real: Real
 ) -> PlanStatus:
-    """Return all that is said of plans; takes some 50 ms. `recent` is what was counted in the last seconds."""
+    """Return all that is said of plans; takes some 50 ms. `recent` is what was counted in the last seconds.
+
+    Observations and counts are of the route alone.
+    """
     what_if = WhatIf.of(observations)
     rejected = rejected_share(recent)
     advice = advise(what_if, Aim(), Symptoms(rejected), in_use.plan)
@@ -80,11 +103,7 @@ def plan_status(
     return PlanStatus(
         window,
         round(observations.span_s, 1),
-        in_use.mode,
-        in_use.sample,
-        in_use.hedge_after_ms,
-        in_use.hedges,
-        in_use.hedge_on_failure,
+        in_use,
         round(rejected, 4),
         real,
         plan_report(what_if, advice, plans, in_use.plan),

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from prometheus_client.parser import text_string_to_metric_families
 
 from hedgerow.core.outcomes import FailureReason
+from hedgerow.telemetry.endpoint_counts import EndpointCounts
 from hedgerow.telemetry.prometheus import render
-from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
+from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, RouteCounts, Snapshot
 
 SAID_BY_PROMETHEUS = {"job", "instance", "namespace", "pod"}
 """Labels that come with the scrape."""
@@ -19,13 +20,17 @@ _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 def _everything() -> Snapshot:
     """Make a snapshot in which everything has happened that can."""
     requests = ("success", "all_failed", "out_of_time", "internal", "abandoned")
-    return Snapshot(
+    of_route = RouteCounts(
         request_duration={outcome: Histogram() for outcome in requests},
         attempts={"1": {}, "2": {}, "3": {}},
         attempt_duration={outcome: Histogram() for outcome in ("success", *FailureReason)},
         first_attempt_duration={
             outcome: Histogram() for outcome in ("success", "all_failed", "out_of_time", UNKNOWN)
         },
+    )
+    return Snapshot(
+        routes={"/api/smart": {"default": of_route}},
+        endpoints={"default": {"http://a b:80": EndpointCounts()}},
         upstream_connections={"connecting": 0, "active": 0, "idle": 0, "loser": 0},
     )
 

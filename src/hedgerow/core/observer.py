@@ -4,6 +4,7 @@ from mypy_extensions import mypyc_attr
 
 from hedgerow.core.outcomes import Attempt, RaceEnd
 from hedgerow.core.request import Request
+from hedgerow.core.route import Route
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -19,8 +20,11 @@ class Observer:
         """
         raise NotImplementedError
 
-    def request_rejected(self, code: str, reason: str) -> None:
-        """Record an answer without an attempt; `reason` is the rejection's, or the code again."""
+    def request_rejected(self, code: str, reason: str, route: Route | None = None) -> None:
+        """Record an answer without an attempt; `reason` is the rejection's, or the code again.
+
+        `route` is None where no route has the request, or none was looked for.
+        """
         raise NotImplementedError
 
     def internal_error(self, request: Request | None) -> None:

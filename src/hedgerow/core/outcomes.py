@@ -99,6 +99,15 @@ class Failure:
 Outcome: TypeAlias = Success | Failure
 
 
+def outcome_name(outcome: Outcome | None) -> str:
+    """Return an attempt's outcome as it is shown: `pending`, `success`, `final` or the reason of the failure."""
+    if outcome is None:
+        return "pending"
+    if isinstance(outcome, Failure):
+        return outcome.reason
+    return "final" if outcome.is_final else "success"
+
+
 class AttemptHandle(Protocol):
     """What sends an attempt to the upstream: one stream of a connection, from the point of view of the race."""
 

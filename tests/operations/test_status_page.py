@@ -225,13 +225,13 @@ def test_it_asks_only_the_gateway_and_allows_no_more(idle: GatewayProcess, show:
         assert "style=" not in source
 
 
-def a_request(request_id: str, code: str = "success") -> RequestRecord:
+def a_request(request_id: str, code: str = "success", route: str = "/api/smart") -> RequestRecord:
     attempts = [
         AttemptRecord(1, 0.1, 120.0, "status_5xx"),
         AttemptRecord(2, 300.0, 80.0, "success"),
         AttemptRecord(3, 300.0, None, "pending", loser=True),
     ]
-    return RequestRecord(request_id, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
+    return RequestRecord(request_id, route, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
 
 
 def a_status(

@@ -103,11 +103,13 @@ def _document(settings: Settings, port: int) -> Node:
                 {
                     "200": answer(JSON, {"anyOf": [status, _found(request), plan]}),
                     "404": problem_response(
-                        404, "not_found", description="No recent request has this id, or no window this name."
+                        404,
+                        "not_found",
+                        description="No recent request has this id, or no window or route this name.",
                     ),
                     "500": problem_response(500),
                 },
-                parameters=[_REQUEST_ID_WANTED, _PLAN_WANTED],
+                parameters=[_REQUEST_ID_WANTED, _PLAN_WANTED, _ROUTE_WANTED],
             ),
             PATH.decode(): _operation(
                 "This document",
@@ -202,6 +204,13 @@ _PLAN_WANTED: Node = {
     "in": "query",
     "description": "Return what hedging would bring, by the first attempts of this window of time.",
     "schema": {"enum": list(WINDOWS)},
+}
+
+_ROUTE_WANTED: Node = {
+    "name": "route",
+    "in": "query",
+    "description": "The route that figures are of; all if it is left out. Needed with `plan` where there are several.",
+    "schema": {"type": "string"},
 }
 
 

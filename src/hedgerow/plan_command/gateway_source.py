@@ -74,7 +74,9 @@ def _get(url: str) -> bytes:
         with build_opener().open(Request(url), timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, as checked)
             body: bytes = answer.read(MAX_BYTES)
     except HTTPError as error:
-        raise SourceError(_problem(error) or f"{url} answers {error.code}; is it a gateway's admin port?") from None
+        raise SourceError(
+            _problem(error) or f"{url} answers {error.code}; is it a gateway's admin port?"
+        ) from None
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason: Any = getattr(error, "reason", None) or error
         raise SourceError(f"{url} cannot be read: {getattr(reason, 'strerror', None) or reason}") from None

@@ -40,7 +40,7 @@ class GetSnapshot(msgspec.Struct, tag="snapshot"):
 
 
 class GetRecent(msgspec.Struct, tag="recent"):
-    """Requests the newest records of a worker, or those with one request id.
+    """Requests the newest records of a worker, of one route if it is given, or those with one request id.
 
     Instants of the clock, which all processes share, plus `utc_offset_s` are seconds since 1970.
     """
@@ -48,6 +48,7 @@ class GetRecent(msgspec.Struct, tag="recent"):
     utc_offset_s: float
     most: int = 0
     request_id: str | None = None
+    route: str | None = None
 
 
 class GetObservations(msgspec.Struct, tag="observations"):

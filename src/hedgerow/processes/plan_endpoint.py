@@ -44,15 +44,11 @@ class PlanEndpoint:
         self,
         settings: Settings,
         ask: Callable[[ControlRequest], Awaitable[tuple[list[ControlReply], bool]]],
-        real: Callable[[str], Awaitable[tuple[Snapshot, Real, float | None]]],
+        real: Callable[[str], Awaitable[tuple[Snapshot, Real]]],
         *,
         clock: Callable[[], float],
     ) -> None:
-        """`ask` returns the replies of all workers.
-
-        `real` returns what was counted of a route in the last seconds, what its clients got, and its hedge delay in
-        seconds, None if no worker reports one.
-        """
+        """`ask` returns the replies of all workers; `real` what was counted of a route in the last seconds."""
         self._ask = ask
         self._real = real
         self._clock = clock
@@ -101,8 +97,8 @@ class PlanEndpoint:
                 observed: list[Any] = [
                     reply.observations for reply in replies if isinstance(reply, ObservationsReply)
                 ]
-                recent, real, delay_s = await self._real(route)
-                in_use = HedgingInUse.of(rule, delay_s, is_of_file=self._is_of_file)
+                recent, real = await self._real(route)
+                in_use = HedgingInUse.of(rule, recent, is_of_file=self._is_of_file)
                 body = await asyncio.to_thread(
                     _encoded, in_use, window, reduce(add, observed, Observations()), recent, real
                 )
@@ -126,5 +122,9 @@ def unknown_route(route: str | None, known: Collection[str]) -> str:
     """Return what is wrong with the name of a route, None if none was given, and which names there are."""
     names = ", ".join(repr(name) for name in list(known)[:MAX_NAMES_SHOWN])
     more = f" and {len(known) - MAX_NAMES_SHOWN} more" if len(known) > MAX_NAMES_SHOWN else ""
-    wrong = "there are several routes, give one" if route is None else f"the route {route[:128]!r} is not known; there are"
+    wrong = (
+        "there are several routes, give one"
+        if route is None
+        else f"the route {route[:128]!r} is not known; there are"
+    )
     return f"{wrong}: {names}{more}"

@@ -205,9 +205,11 @@ class Worker:
             snapshot.spans = self.tracing.counts()
         return snapshot
 
-    def observations(self, window: str) -> Observations:
-        """Return what this worker has observed of first attempts in a window; takes some 0.3 ms."""
-        observed, now = self.recorder.first_attempts, self.loop.clock()
+    def observations(self, window: str, route: str) -> Observations:
+        """Return what this worker has observed of a route's first attempts in a window; takes some 0.3 ms."""
+        observed, now = self.recorder.observed(route), self.loop.clock()
+        if observed is None:
+            return Observations()
         observed.collect(now)
         successes, failures, cuts, span_s = observed.sketch.counts(window, now)
         samples = observed.samples.within(max(span_s, LEAST_SAMPLED_S), now)
@@ -221,11 +223,11 @@ class Worker:
                 self.tracing.report()
             return SnapshotReply(self.snapshot())
         if isinstance(request, GetObservations):
-            return ObservationsReply(self.observations(request.window))
+            return ObservationsReply(self.observations(request.window, request.route))
         recent, offset_s = self.recorder.recent, request.utc_offset_s
         if request.request_id is not None:
             return RecentReply(recent.find(request.request_id.encode(), offset_s))
-        return RecentReply(recent.newest(request.most, offset_s))
+        return RecentReply(recent.newest(request.most, offset_s, request.route))
 
     def _on_internal_error(self) -> None:
         self.recorder.internal_error(None)

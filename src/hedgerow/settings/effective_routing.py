@@ -70,12 +70,15 @@ def needs_simulator(settings: Settings) -> bool:
     return any(EMBEDDED_TARGET in rule.endpoints for rule in settings.upstreams)
 
 
-def redacted_endpoints(settings: Settings) -> str:
-    """Return the upstreams' URLs as they may be shown, on one line."""
+def redacted_endpoints(settings: Settings) -> dict[str, str]:
+    """Return the endpoints of each upstream as they may be shown, by its name; those of one are on one line."""
     if not settings.routes:
-        return redacted_url(settings.upstream)
-    endpoints = (endpoint for rule in settings.upstreams for endpoint in rule.endpoints)
-    return ", ".join(EMBEDDED if one == EMBEDDED_TARGET else one.redacted_url for one in endpoints)
+        return {DEFAULT_UPSTREAM: redacted_url(settings.upstream)}
+    return {rule.name: ", ".join(map(_redacted, rule.endpoints)) for rule in settings.upstreams}
+
+
+def _redacted(endpoint: Target) -> str:
+    return EMBEDDED if endpoint == EMBEDDED_TARGET else endpoint.redacted_url
 
 
 def _default_route(settings: Settings) -> RouteRule:

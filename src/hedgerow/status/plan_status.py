@@ -13,6 +13,7 @@ from hedgerow.planning.what_if import Plan, WhatIf
 from hedgerow.settings.effective_routing import hedges_of
 from hedgerow.settings.routes import QuantileDelay, RouteRule
 from hedgerow.status.error_rates import attempts_by_outcome
+from hedgerow.status.routes_report import hedge_delay_ms
 from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot
 
 ANSWERED: Final = ("success", "all_failed", "out_of_time", "internal")
@@ -48,19 +49,16 @@ class HedgingInUse(msgspec.Struct):
     hedge_on_failure: str
 
     @classmethod
-    def of(cls, rule: RouteRule, delay_s: float | None, *, is_of_file: bool) -> Self:
-        """Return the hedging of a route; `delay_s` is what workers report of its hedge delay, None if none does."""
-        hedge, after = rule.hedge, rule.hedge.after
-        quantile = None
-        if isinstance(after, QuantileDelay):
-            quantile, after = after.quantile, after.max_s if delay_s is None else delay_s
+    def of(cls, rule: RouteRule, recent: Snapshot, *, is_of_file: bool) -> Self:
+        """Return the hedging of a route; `recent` is what was counted of it."""
+        hedge = rule.hedge
         return cls(
             route=rule.name,
             configured_by="file" if is_of_file else "flags",
             mode=hedge.mode,
             sample=hedge.sample,
-            hedge_after_ms=round(1000 * after),
-            hedge_quantile=quantile,
+            hedge_after_ms=hedge_delay_ms(rule, recent),
+            hedge_quantile=hedge.after.quantile if isinstance(hedge.after, QuantileDelay) else None,
             hedges=hedges_of(rule),
             hedge_on_failure=hedge.retry_on_failure,
         )

@@ -33,7 +33,6 @@ class Recorder(Observer):
         self._access_log = unlimited(log) if self._log_all else log
         self._log_errors = access_log is not AccessLog.OFF
         self.recent = RecentRequests()
-        self.first_attempts = FirstAttempts()
         self._unrouted = RouteCounters("", "")
         """Of requests that no route has."""
         self._routes: list[RouteCounters] = []
@@ -55,15 +54,20 @@ class Recorder(Observer):
         self._routes.append(counters)
         return counters
 
+    def observed(self, route: str) -> FirstAttempts | None:
+        """Return what was observed of a route by its name, for planning; None before its first request has ended."""
+        for counters in self._routes:
+            if counters.name == route:
+                return counters.observed
+        return None
+
     # -- the facts (see `core.observer.Observer`)
 
     def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
         took_s = ended_at - request.arrived_at
-        self._counters(request.route).request_finished(request, code, took_s, end)
+        self._counters(request.route).request_finished(request, code, ended_at, end)
         attempts = end.attempts
         winner = end.winner.number if isinstance(end, Won) else None
-        if len(attempts) > 1:
-            self.first_attempts.request_finished(attempts, ended_at)
         trace = request.trace
         trace_id = None if trace is None else trace.trace_id
         self.recent.request_finished(request, code, ended_at, winner, attempts, trace_id)
@@ -87,8 +91,6 @@ class Recorder(Observer):
         self._log.exception("unhandled exception", **ids)
 
     def attempt_finished(self, attempt: Attempt) -> None:
-        if attempt.number == 1:
-            self.first_attempts.attempt_finished(attempt, attempt.ended_at - attempt.launched_at)
         self._counters(attempt.request.route).attempt_finished(attempt)
         if attempt.span is not None:
             attempt.span.attempt_finished(attempt)

@@ -17,6 +17,7 @@ from hedgerow.core.outcomes import (
 )
 from hedgerow.core.request import Request
 from hedgerow.core.route import Route
+from hedgerow.telemetry.first_attempts import FirstAttempts
 from hedgerow.telemetry.histogram import HistogramCounter
 from hedgerow.telemetry.snapshot import (
     BUCKET_STEP_S,
@@ -44,8 +45,8 @@ class RouteCounters:
     """
 
     __slots__ = (
-        "_attempts", "_client_disconnects", "_durations", "_held", "_overshoot", "_rejected", "_rescued", "_shed",
-        "_statuses", "_suppressed", "_wasted_s", "_won", "name", "upstream",
+        "_attempts", "_client_disconnects", "_durations", "_held", "_observed", "_overshoot", "_rejected", "_rescued",
+        "_shed", "_statuses", "_suppressed", "_wasted_s", "_won", "name", "upstream",
     )  # fmt: skip
 
     def __init__(self, name: str, upstream: str) -> None:
@@ -63,10 +64,26 @@ class RouteCounters:
         self._wasted_s = 0.0
         self._client_disconnects = 0
         self._overshoot = HistogramCounter(LAG_BUCKETS_S, LAG_STEP_S)
+        self._observed: FirstAttempts | None = None
+        """Made with the first attempt, for it takes 60 KiB: so a route without requests takes nothing."""
 
-    def request_finished(self, request: Request, code: str, took_s: float, end: RaceEnd) -> None:
-        """Count a request that was admitted; `took_s` is from its arrival to its end."""
+    @property
+    def observed(self) -> FirstAttempts | None:
+        """Return what was observed for planning; None before the first attempt has ended."""
+        return self._observed
+
+    def _first_attempts(self) -> FirstAttempts:
+        observed = self._observed
+        if observed is None:
+            self._observed = observed = FirstAttempts()
+        return observed
+
+    def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
+        """Count a request that was admitted, at its end."""
+        took_s = ended_at - request.arrived_at
         self._durations[code].observe(took_s)
+        if len(end.attempts) > 1:
+            self._first_attempts().request_finished(end.attempts, ended_at)
         if code == "abandoned":
             self._client_disconnects += 1
         else:
@@ -92,6 +109,8 @@ class RouteCounters:
         outcome = outcome_name(attempt.outcome)
         took_s = attempt.ended_at - attempt.launched_at
         fate = _IN_RACE
+        if attempt.number == 1:
+            self._first_attempts().attempt_finished(attempt, took_s)
         if attempt.is_loser:
             self._wasted_s += took_s
             if attempt.number == 1:

@@ -26,7 +26,7 @@ from hedgerow.telemetry.snapshot import RouteCounts, Snapshot
 from support.virtual_asyncio import run_in_virtual_time
 
 REPLY_S = 0.001
-RECORD = RequestRecord("mine", "success", 1.0, 2.0, None, None, [])
+RECORD = RequestRecord("mine", "/api/smart", "success", 1.0, 2.0, None, None, [])
 
 
 class FakeWorker:

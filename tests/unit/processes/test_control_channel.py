@@ -27,7 +27,7 @@ from hedgerow.processes.control_channel import (
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
 
-RECORD = RequestRecord("a", "success", 1.0, 2.0, None, None, [])
+RECORD = RequestRecord("a", "/api/smart", "success", 1.0, 2.0, None, None, [])
 
 
 class Worker:

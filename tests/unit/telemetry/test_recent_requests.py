@@ -51,7 +51,9 @@ THIRD = AttemptRecord(3, 250.0, 125.0, "status_5xx")
 def test_a_request_is_described_with_its_attempts() -> None:
     recent, _ = a_race_whose_first_attempt_lost()
     assert recent.newest(5, UTC_OFFSET_S) == [
-        RequestRecord("a", "success", UTC_OFFSET_S + 10.0, 500.0, 750.0, 2, [FIRST, SECOND, THIRD])
+        RequestRecord(
+            "a", "/api/smart", "success", UTC_OFFSET_S + 10.0, 500.0, 750.0, 2, [FIRST, SECOND, THIRD]
+        )
     ]
 
 

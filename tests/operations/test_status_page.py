@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, expect, sync_playwright
 
+from hedgerow.settings import Settings
 from hedgerow.status.health import HealthState, Workers
 from hedgerow.status.history import History
 from hedgerow.status.report import About
@@ -242,7 +243,7 @@ def a_status(
     configuration: ConfigurationStatus = ConfigurationStatus(),  # noqa: B008
 ) -> dict[str, Any]:
     """Return `/status.json` of a gateway that has run for `started_s`, and counted `counts` in the last second."""
-    about = About("http://127.0.0.1:1/", hedge_after_ms=300, hedges=2, configuration=configuration)
+    about = About.of(Settings(upstream="http://127.0.0.1:1/"), configuration)
     history = History(about)
     history.sample(Snapshot(), 101.0 - started_s)
     history.sample(Snapshot(), 100.0)

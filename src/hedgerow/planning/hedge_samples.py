@@ -23,10 +23,10 @@ class HedgeSamples:
 
     def __init__(self) -> None:
         places = MAX_SAMPLES * SAMPLED_ATTEMPTS
-        self._at = array("f", bytes(4 * MAX_SAMPLES))
-        self._delays_s = array("f", bytes(4 * MAX_SAMPLES))
-        self._latencies_s = array("f", bytes(4 * places))
-        self._outcomes = array("B", bytes(places))
+        self._at = array("f", [0.0]) * MAX_SAMPLES
+        self._delays_s = array("f", [0.0]) * MAX_SAMPLES
+        self._latencies_s = array("f", [0.0]) * places
+        self._outcomes = array("B", [0]) * places
         self._added = 0
 
     def add(self, hedge_delay_s: float, attempts: list[tuple[float, int]], at: float) -> None:

@@ -25,9 +25,9 @@ from hedgerow.status.report_schema import (
     LoadStatus,
     SeriesStatus,
     Status,
-    VerdictStatus,
     WorkersStatus,
 )
+from hedgerow.status.route_schema import VerdictStatus
 from hedgerow.status.routes_report import NO_ROUTE, requests_status, route_statuses, upstream_statuses
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, Snapshot

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import Final
 
-import msgspec
-
 from hedgerow.settings.effective_routing import hedges_of
 from hedgerow.settings.routes import QuantileDelay, RouteRule
 from hedgerow.status.error_rates import ANSWERED, ErrorRates, attempts_by_outcome
@@ -92,10 +90,21 @@ def _upstream_status(name: str, url: str, routes: list[str], window: Window) -> 
         attempts=_attempts(counts, ErrorRates.of(counts), window.span_s),
         latency=_quantiles(counts.attempt_duration.get("success", Histogram())),
         endpoints=[
-            EndpointStatus(*place.rsplit(" ", 1), *msgspec.structs.astuple(state))
+            EndpointStatus(
+                *_url_and_address(place),
+                in_flight=state.in_flight,
+                failures=state.failures,
+                ejected_workers=state.ejected_workers,
+                unreachable_workers=state.unreachable_workers,
+            )
             for place, state in endpoints.items()
         ],
     )
+
+
+def _url_and_address(place: str) -> tuple[str, str]:
+    url, _, address = place.rpartition(" ")
+    return url, address
 
 
 def requests_status(counts: RouteCounts, rates: ErrorRates, span_s: float) -> RequestsStatus:

@@ -6,10 +6,8 @@ from collections.abc import Iterable
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from hedgerow.core.outcomes import FailureReason
-from hedgerow.telemetry.endpoint_counts import EndpointCounts
 from hedgerow.telemetry.prometheus import render
-from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, RouteCounts, Snapshot
+from tools.reference import everything_counted
 
 SAID_BY_PROMETHEUS = {"job", "instance", "namespace", "pod"}
 """Labels that come with the scrape."""
@@ -17,28 +15,10 @@ _SELECTOR = re.compile(r'(?<![\w:"])((?:job:|instance:)?hedgerow[a-z0-9_:]*)(?:\
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 
 
-def _everything() -> Snapshot:
-    """Make a snapshot in which everything has happened that can."""
-    requests = ("success", "all_failed", "out_of_time", "internal", "abandoned")
-    of_route = RouteCounts(
-        request_duration={outcome: Histogram() for outcome in requests},
-        attempts={"1": {}, "2": {}, "3": {}},
-        attempt_duration={outcome: Histogram() for outcome in ("success", *FailureReason)},
-        first_attempt_duration={
-            outcome: Histogram() for outcome in ("success", "all_failed", "out_of_time", UNKNOWN)
-        },
-    )
-    return Snapshot(
-        routes={"/api/smart": {"default": of_route}},
-        endpoints={"default": {"http://a b:80": EndpointCounts()}},
-        upstream_connections={"connecting": 0, "active": 0, "idle": 0, "loser": 0},
-    )
-
-
 def _series() -> dict[str, dict[str, set[str]]]:
     """Return each exposed name, its labels and their values."""
     found: defaultdict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for family in text_string_to_metric_families(render(_everything()).decode()):
+    for family in text_string_to_metric_families(render(everything_counted()).decode()):
         for sample in family.samples:
             labels = found[sample.name]
             for label, value in sample.labels.items():

@@ -105,7 +105,8 @@ def outcome_name(outcome: Outcome | None) -> str:
         return "pending"
     if isinstance(outcome, Failure):
         return outcome.reason
-    return "final" if outcome.is_final else "success"
+    answer = outcome.answer
+    return "success" if answer is None or not answer.is_final else "final"
 
 
 class AttemptHandle(Protocol):

@@ -6,9 +6,10 @@ from typing import Protocol
 
 from hedgerow.core.hedge_limit import HedgeLimit
 from hedgerow.core.route import Route
+from hedgerow.settings.routes import MAX_ENDPOINTS_SHOWN
 from hedgerow.telemetry.endpoint_counts import EndpointCounts
 from hedgerow.telemetry.snapshot import RouteCounts, Snapshot, add
-from hedgerow.upstream.endpoint_states import MAX_ENDPOINTS_SHOWN, EndpointState
+from hedgerow.upstream.endpoint_states import EndpointState
 
 
 class EndpointSource(Protocol):

@@ -30,7 +30,6 @@ from hedgerow.eventloop.poller import READABLE, Poller
 from hedgerow.gateway import Gateway
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
-from hedgerow.planning.observations import Observations
 from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
 from hedgerow.processes.control_channel import (
     ControlEndpoint,
@@ -66,8 +65,6 @@ if TYPE_CHECKING:
     from hedgerow.tracing.request_spans import Tracing
 
 CLOCK: Final = monotonic
-LEAST_SAMPLED_S: Final = 600.0
-"""Samples of this time are given with any window: a minute has too few, and how alike attempts are changes slowly."""
 
 
 def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":
@@ -205,16 +202,6 @@ class Worker:
             snapshot.spans = self.tracing.counts()
         return snapshot
 
-    def observations(self, window: str, route: str) -> Observations:
-        """Return what this worker has observed of a route's first attempts in a window; takes some 0.3 ms."""
-        observed, now = self.recorder.observed(route), self.loop.clock()
-        if observed is None:
-            return Observations()
-        observed.collect(now)
-        successes, failures, cuts, span_s = observed.sketch.counts(window, now)
-        samples = observed.samples.within(max(span_s, LEAST_SAMPLED_S), now)
-        return Observations(successes, failures, cuts, samples, span_s)
-
     def answer(self, request: ControlRequest) -> ControlReply:
         """Return the reply to a request of the supervisor."""
         if isinstance(request, GetSnapshot):
@@ -223,7 +210,9 @@ class Worker:
                 self.tracing.report()
             return SnapshotReply(self.snapshot())
         if isinstance(request, GetObservations):
-            return ObservationsReply(self.observations(request.window, request.route))
+            return ObservationsReply(
+                self.recorder.observations(request.route, request.window, self.loop.clock())
+            )
         recent, offset_s = self.recorder.recent, request.utc_offset_s
         if request.request_id is not None:
             return RecentReply(recent.find(request.request_id.encode(), offset_s))

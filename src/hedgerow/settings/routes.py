@@ -18,6 +18,9 @@ MAX_ROUTES: Final = 64
 MAX_ENDPOINTS: Final = 32
 """Each has a pool of connections in each worker, and metrics of its own."""
 
+MAX_ENDPOINTS_SHOWN: Final = 32
+"""Addresses of all upstreams: each is a label of four series. With more of them nothing is reported by endpoint."""
+
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The greatest limit for a body: it is held in memory whole, an answer's by each attempt."""
 

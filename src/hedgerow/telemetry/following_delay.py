@@ -21,6 +21,7 @@ class FollowingDelay:
     def delay_s(self, route: Route, now: float) -> float:
         """Return the hedge delay of the route that has this at an instant of the gateway's clock."""
         counters = route.counters
-        observed = counters.observed if isinstance(counters, RouteCounters) else None
-        latency_s = None if observed is None else observed.sketch.quantile(self._quantile, now)
+        latency_s = None
+        if isinstance(counters, RouteCounters):
+            latency_s = counters.first_attempts.sketch.quantile(self._quantile, now)
         return self._max_s if latency_s is None else min(max(latency_s, self._min_s), self._max_s)

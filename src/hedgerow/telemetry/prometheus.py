@@ -5,7 +5,6 @@ What is counted by route is in `prometheus_routes`.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0, generate_latest
@@ -18,14 +17,12 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from hedgerow import __version__
+from hedgerow.settings.routes import MAX_ENDPOINTS_SHOWN
 from hedgerow.telemetry.metric_families import add_lag, counters
 from hedgerow.telemetry.prometheus_routes import route_metrics
 from hedgerow.telemetry.snapshot import Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0.encode()
-
-MAX_ENDPOINTS: Final = 32
-"""With more addresses in all nothing is exposed by endpoint: workers may know different ones (R11)."""
 _SPANS = ("exported", "failed", "dropped")
 
 
@@ -55,7 +52,7 @@ class _Collector(Collector):
             for upstream, by_name in sorted(self._snapshot.endpoints.items())
             for name, state in sorted(by_name.items())
         ]
-        if len(endpoints) > MAX_ENDPOINTS:
+        if len(endpoints) > MAX_ENDPOINTS_SHOWN:  # workers may know different ones of a name
             endpoints = []
         names = ("upstream", "endpoint", "address")
         in_flight = GaugeMetricFamily(

@@ -154,7 +154,8 @@ def _hedges(families: Families) -> Iterator[Metric]:
 def _holding(families: Families) -> Iterator[Metric]:
     yield families.gauge(
         "hedgerow_hedge_limited_workers",
-        "Workers that hold hedges beyond a limit of attempts in flight, by a ceiling or because most requests are late",
+        "Workers that hold hedges beyond a limit of attempts in flight, by a ceiling or because nearly all requests are"
+        " late",
         lambda counts: counts.hedge_limited_workers,
     )
     yield families.gauge(

@@ -170,7 +170,13 @@ def test_the_supervisor_gets_what_was_observed(run: Run, mode: Any, hedged: int)
         reply = running.worker.answer(GetObservations("minute", "/api/smart"))
         assert isinstance(reply, ObservationsReply)
     assert sum(reply.observations.cuts) == reply.observations.count == 1
-    running.until(lambda: len(running.worker.observations("minute", "/api/smart").samples) == hedged)
+
+    def samples() -> int:
+        reply = running.worker.answer(GetObservations("minute", "/api/smart"))
+        assert isinstance(reply, ObservationsReply)
+        return len(reply.observations.samples)
+
+    running.until(lambda: samples() == hedged)
 
 
 @pytest.fixture

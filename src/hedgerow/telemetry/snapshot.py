@@ -179,7 +179,10 @@ def _zero_gauges(counts: Counts) -> Counts:
 def add(left: T, right: T) -> T:
     """Add two snapshots, or two parts of them at the same place."""
     total: Any
-    if isinstance(left, msgspec.Struct):
+    kind = type(left)
+    if kind is int or kind is float:  # first, for most are
+        total = left + right  # type: ignore[operator]
+    elif isinstance(left, msgspec.Struct):
         fields = left.__struct_fields__
         total = type(left)(**{name: add(getattr(left, name), getattr(right, name)) for name in fields})
     elif isinstance(left, dict) and isinstance(right, dict):

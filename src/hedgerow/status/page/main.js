@@ -4,7 +4,7 @@
 import { redraw, resizeCharts, showCharts } from "./charts.js";
 import { at, byId, draw, make, setText, written } from "./format.js";
 import { showRequests } from "./requests.js";
-import { SIGNS, chosenRoute, routeIsGone, severalRoutes, showByRoute, whenChosen, withRoute } from "./routes.js";
+import { SIGNS, chosenRoute, routeIsGone, severalRoutes, showByRoute, whenRouteChanges, withRoute } from "./routes.js";
 
 const REFRESH_INTERVAL_MS = 1000;
 const FETCH_TIMEOUT_MS = 3000;
@@ -125,7 +125,9 @@ async function refresh() {
   setTimeout(refresh, REFRESH_INTERVAL_MS);
 }
 
-whenChosen(fetchStatus); // at once, and also where the page is paused
+whenRouteChanges(() => { // at once, and also where the page is paused
+  if (!latest || latest.route !== chosenRoute()) fetchStatus();
+});
 
 byId("pause").addEventListener("click", (event) => {
   paused = !paused;

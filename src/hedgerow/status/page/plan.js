@@ -1,7 +1,7 @@
 // What hedging would bring on a route: fetches /status.json?plan=WINDOW and shows the plan that the two handles choose.
 // All predictions are made by the gateway; here one of them is looked up.
 import { NOTHING as NONE, byId, setText as set, written } from "./format.js";
-import { chosenRoute, whenChosen, withRoute } from "./routes.js";
+import { chosenRoute, routesAreKnown, severalRoutes, whenRouteChanges, withRoute } from "./routes.js";
 
 const EVERY_MS = 10000;
 const GIVE_UP_MS = 5000;
@@ -47,7 +47,7 @@ function realReached(share) {
   const index = success_by.findIndex((reached) => reached >= share);
   if (index < 0) return null;
   const [from, low] = index ? [le_ms[index - 1], success_by[index - 1]] : [0, 0];
-  return from + ((le_ms[index] - from) * (share - low)) / (success_by[index] - low || 1);
+  return Math.round(10 * (from + ((le_ms[index] - from) * (share - low)) / (success_by[index] - low || 1))) / 10;
 }
 
 function figures(one) {
@@ -96,18 +96,23 @@ function showChart() {
   } else {
     chart.setData(data);
   }
-  if (chart.cursor.left < 0) chart.setLegend({ idx: curve_ms.length - 1 });
   resize();
   const one = row();
   element.setAttribute("aria-label", `${one.hedges} hedges after ${ms(one.hedge_after_ms)}: 99 % of requests within ${ms(one.p99_ms)}; without hedging ${ms(without.p99_ms)}`);
 }
 
 function resize() {
-  if (!chart) return;
+  if (!chart || !plan) return;
   const element = byId("plan-chart");
+  showRest(); // before its height is taken
   const legend = element.querySelector(".u-legend");
   const height = Math.max(element.clientHeight - (legend ? legend.offsetHeight : 24) - 4, 60);
   if (chart.width !== element.clientWidth || chart.height !== height) chart.setSize({ width: element.clientWidth, height });
+  showRest(); // another size clears it
+}
+
+function showRest() { // what the legend says while nothing is pointed at
+  if (chart.cursor.left < 0) chart.setLegend({ idx: plan.report.curve_ms.length - 1 });
 }
 
 function showHandles() {
@@ -164,15 +169,15 @@ function showNone(text) {
 }
 
 async function fetchPlan() {
+  if (!routesAreKnown()) return;
+  if (severalRoutes() && chosenRoute() === null) {
+    showNone("Choose a route: hedging is planned for one at a time.");
+    return;
+  }
   const [wanted, route] = [windowChoice.value, chosenRoute()];
   const isOutdated = () => wanted !== windowChoice.value || route !== chosenRoute();
   try {
     const answer = await fetch(withRoute(`/status.json?plan=${wanted}`), { signal: AbortSignal.timeout(GIVE_UP_MS), cache: "no-store" });
-    if (isOutdated()) return;
-    if (answer.status === 404 && route === null) { // there are several
-      showNone("Choose a route: hedging is planned for one at a time.");
-      return;
-    }
     if (!answer.ok) throw new Error(`${answer.status}`);
     const found = await answer.json();
     if (isOutdated()) return;
@@ -196,7 +201,7 @@ byId("plan-to-recommended").addEventListener("click", () => {
   const { hedge_after_ms, hedges } = plan.report.recommended;
   choose(hedge_after_ms, hedges);
 });
-whenChosen(() => { // its handles begin where that route is set
+whenRouteChanges(() => { // its handles begin where that route is set
   chosen = null;
   showNone("…");
   fetchPlan();

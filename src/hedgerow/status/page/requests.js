@@ -10,7 +10,7 @@ function ended(attempt, request) {
 
 function kind(attempt, request) {
   if (attempt.outcome === "pending") return "pending";
-  if (attempt.outcome !== "success") return "failed";
+  if (attempt.outcome !== "success" && attempt.outcome !== "final") return "failed";
   return attempt.number === request.winner ? "winner" : "success";
 }
 

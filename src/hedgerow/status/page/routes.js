@@ -7,11 +7,12 @@ export const SIGNS = { healthy: "✓", degraded: "!", failing: "✕", starting: 
 
 const choice = byId("route");
 const listeners = [];
-let names = [];
+let names = []; // none until they are known
 let route = new URLSearchParams(location.search).get("route"); // null: all of them
 
 export const chosenRoute = () => route;
-export const whenChosen = (listener) => listeners.push(listener);
+export const whenRouteChanges = (listener) => listeners.push(listener); // another one is chosen, or there are others
+export const routesAreKnown = () => names.length > 0;
 export const severalRoutes = () => names.length > 1;
 
 export function withRoute(path) { // a path of the admin port, for the route that is chosen
@@ -19,11 +20,15 @@ export function withRoute(path) { // a path of the admin port, for the route tha
   return `${path}${path.includes("?") ? "&" : "?"}route=${encodeURIComponent(route)}`;
 }
 
+function changed() {
+  for (const listener of listeners) listener();
+}
+
 function take(name) {
   route = name;
   choice.selectedIndex = names.indexOf(name) + 1;
   setText(byId("no-such-route"), "");
-  for (const listener of listeners) listener();
+  changed();
 }
 
 function choose(name) {
@@ -45,6 +50,7 @@ function showChoice(routes) {
   names = wanted;
   choice.replaceChildren(make("option", "", "all"), ...names.map((name) => make("option", "", name)));
   choice.selectedIndex = names.indexOf(route) + 1;
+  changed();
 }
 
 function cells(row, values) {
@@ -52,14 +58,17 @@ function cells(row, values) {
   return row;
 }
 
+function stateSign(state) {
+  const sign = make("span", "state", SIGNS[state]);
+  sign.dataset.state = sign.title = state;
+  sign.setAttribute("role", "img");
+  sign.setAttribute("aria-label", state);
+  return sign;
+}
+
 function routeName(name, state) {
   const head = make("th");
   head.scope = "row";
-  const sign = make("span", "state", SIGNS[state]);
-  sign.dataset.state = state;
-  sign.title = state;
-  sign.setAttribute("role", "img");
-  sign.setAttribute("aria-label", state);
   const link = make("a", "", name);
   link.href = `/status?route=${encodeURIComponent(name)}`;
   link.addEventListener("click", (event) => {
@@ -68,7 +77,7 @@ function routeName(name, state) {
     choose(name);
     choice.focus();
   });
-  head.append(sign, link);
+  head.append(stateSign(state), link);
   return head;
 }
 
@@ -101,12 +110,12 @@ function showRoutes(status) {
       row = made;
     }
     const sign = row.querySelector(".state");
-    if (sign.dataset.state !== one.verdict.state) sign.replaceWith(routeName("", one.verdict.state).querySelector(".state"));
+    if (sign.dataset.state !== one.verdict.state) sign.replaceWith(stateSign(one.verdict.state));
     routeFigures(one).forEach((value, column) => setText(row.cells[column + 1], value));
   });
   while (body.rows.length > status.routes.length) body.lastChild.remove();
   const unrouted = Object.entries(status.unrouted).map(([code, times]) => `${times} ${code}`);
-  setText(byId("unrouted"), unrouted.length ? `Since the start of the window, requests without a route: ${unrouted.join(", ")}.` : "");
+  setText(byId("unrouted"), unrouted.length ? `Requests that no route has: ${unrouted.join(", ")}.` : "");
 }
 
 function endpointState({ ejected_workers: ejected, unreachable_workers: unreachable }, workers) {
@@ -127,16 +136,16 @@ function showUpstreams(status) {
     const head = make("th", "", one.name);
     head.scope = "rowgroup";
     row.append(head);
-    cells(row, [written(one.attempts.per_s, "per_s"), written(one.attempts.success_rate, "percent"),
-      written(one.latency.p50_ms, "ms"), written(one.latency.p99_ms, "ms"), "", ""]);
+    const inFlight = one.endpoints.reduce((sum, endpoint) => sum + endpoint.in_flight, 0);
+    cells(row, ["", one.endpoints.length ? written(inFlight, "count") : written(null), written(one.attempts.per_s, "per_s"),
+      written(one.attempts.success_rate, "percent"), written(one.latency.p50_ms, "ms"), written(one.latency.p99_ms, "ms")]);
     for (const endpoint of one.endpoints) {
       const line = body.insertRow();
       line.className = "endpoint";
       const place = make("th", "", `${endpoint.url} at ${endpoint.address}`);
       place.scope = "row";
-      place.colSpan = 5;
       line.append(place);
-      cells(line, [written(endpoint.in_flight, "count"), endpointState(endpoint, status.workers.ready)]);
+      cells(line, [endpointState(endpoint, status.workers.ready), written(endpoint.in_flight, "count"), "", "", "", ""]);
     }
     return body;
   }));
@@ -149,6 +158,7 @@ function showVerdicts(status) {
   setText(byId("verdict-routes"), said.length ? `By route, ${said.join("; ")}.` : "");
   const subject = status.upstreams.length > 1 && route === null ? "Verdict on the upstreams" : "Verdict on the upstream";
   setText(byId("verdict-subject"), route === null ? subject : `${subject}, by route ${route}`);
+  setText(byId("upstream-name"), status.upstreams.length > 1 && route === null ? "The upstreams" : "The upstream");
 }
 
 export function showByRoute(status) {

@@ -205,12 +205,12 @@ class AdminEndpoints:
 
     async def _status(self, request: Request) -> Response:
         query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
+        route = query.get("route", [None])[0]
+        if "plan" in query:  # first: a window that is not known is rejected beside any other parameter, too
+            return await self._plans.respond(query["plan"][0], route, request)
         wanted = query.get("request_id", [""])[0]
         if wanted:
             return await self._find(wanted, request)
-        route = query.get("route", [None])[0]
-        if "plan" in query:
-            return await self._plans.respond(query["plan"][0], route, request)
         if route is not None and not self._history.about.rules(route):
             detail = unknown_route(route, [rule.name for rule in self._history.about.routes])
             return problem_response("not_found", detail, request.request_id)

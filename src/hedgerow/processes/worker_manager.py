@@ -26,7 +26,7 @@ from hedgerow.settings import Settings, Target
 from hedgerow.settings.routes import MAX_ROUTES
 from hedgerow.telemetry.snapshot import Snapshot, add
 
-MODULE: Final = "hedgerow.processes.worker"
+MODULE: Final = "hedgerow.processes.worker_main"
 STANDARD_ERROR: Final = 2
 
 

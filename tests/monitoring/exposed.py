@@ -11,7 +11,11 @@ from tools.reference import everything_counted
 
 SAID_BY_PROMETHEUS = {"job", "instance", "namespace", "pod"}
 """Labels that come with the scrape."""
-_SELECTOR = re.compile(r'(?<![\w:"])((?:job:|instance:)?hedgerow[a-z0-9_:]*)(?:\{([^}]*)\})?')
+ANYTHING = ".*"
+"""What Grafana puts for a variable where all is chosen."""
+_SELECTOR = re.compile(
+    r'(?<![\w:"])((?:job:|instance:|route:|upstream:)?hedgerow[a-z0-9_:]*)(?:\{([^}]*)\})?'
+)
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 
 
@@ -40,6 +44,8 @@ def unknown_in(expression: str, *, recorded: Iterable[str]) -> list[str]:
             continue
         for label, operator, value in _MATCHER.findall(matchers):
             if label in SAID_BY_PROMETHEUS:
+                continue
+            if value == ANYTHING and label in SERIES[name]:
                 continue
             values = value.split("|") if "~" in operator else [value]
             unknown += [

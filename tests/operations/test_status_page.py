@@ -278,7 +278,10 @@ def test_it_is_legible_in_light_and_dark_at_any_width(
     records = a_request("a" * 128), a_request("b", "out_of_time")
     for counts, started_s in STATES.values():
         shown = show(idle.admin, scheme=scheme, viewport=viewport)
-        shown.open(a_status(counts, *records, started_s=started_s, workers=Workers(2, 1)))
+        status = a_status(counts, *records, started_s=started_s, workers=Workers(2, 1))
+        for with_or_without in ("with_hedging", "without_hedging"):
+            status["hedging"][with_or_without]["success_rate"] = 0.889  # as wide as it gets
+        shown.open(status)
         assert_legible(shown, dark=scheme == "dark")
 
 
@@ -350,6 +353,13 @@ def test_two_handles_choose_a_plan(
     expect(page.locator("#plan-body")).to_be_visible()
     expect(page.locator("#plan-delay-value")).to_have_text("30 ms")
     expect(page.locator("#plan-hedges-value")).to_have_text("1 hedge")
+    drawn, place = (
+        page.locator("#plan-chart .u-over").bounding_box(),
+        page.locator("#plan-chart").bounding_box(),
+    )
+    assert drawn
+    assert place
+    assert drawn["height"] > place["height"] / 2, "it fills its place from the first drawing"
     page.locator("#plan-hedges").press("ArrowRight")
     page.locator("#plan-delay").press("ArrowRight")
     delays = sorted({row["hedge_after_ms"] for row in plan["report"]["plans"]})

@@ -124,7 +124,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def assert_legible(shown: Shown, *, dark: bool) -> None:
-    """Check that nothing is cut or has too little contrast."""
+    """Check that nothing is cut, touches what is beside it, or has too little contrast."""
     page = shown.page
     width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert width[0] <= width[1], "nothing to scroll sideways"
@@ -133,6 +133,14 @@ def assert_legible(shown: Shown, *, dark: bool) -> None:
         ".filter(e => e.scrollWidth > e.clientWidth + 1 && !e.closest('.uplot')).map(e => e.textContent)"
     )
     assert cut == []
+    touching = page.evaluate(
+        "() => { const ink = (cell) => { const range = document.createRange(); range.selectNodeContents(cell);"
+        " return range.getBoundingClientRect(); };"
+        " return [...document.querySelectorAll('td + td, th + td, th:not(:has(.hidden)) + th')].filter(cell => {"
+        " const [one, next] = [ink(cell.previousElementSibling), ink(cell)];"
+        " return one.width && next.width && next.left < one.right + 4; }).map(cell => cell.textContent); }"
+    )
+    assert touching == []
     texts = page.evaluate(
         "[...document.querySelectorAll('h1, h2, h3, h4, p, dt, dd, td, th, a, button, label, summary span')].map(e => {"
         " let back = e; while (getComputedStyle(back).backgroundColor === 'rgba(0, 0, 0, 0)' && back.parentElement)"

@@ -13,7 +13,6 @@ from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, Failure, RaceEnd, Success
 from hedgerow.core.request import Request
 from hedgerow.core.response_validation import classify_response
-from hedgerow.core.route import Route
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.resolver import Lookup, OnResult
 from hedgerow.net.tcp import Address
@@ -52,7 +51,7 @@ class Facts(Observer):
     def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
         raise AssertionError("the gateway reports it")
 
-    def request_rejected(self, code: str, reason: str, route: Route | None = None) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         raise AssertionError("the gateway reports it")
 
     def internal_error(self, request: Request | None) -> None:

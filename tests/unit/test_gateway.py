@@ -23,7 +23,6 @@ from hedgerow.core.outcomes import (
 )
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
-from hedgerow.core.route import Route
 from hedgerow.core.trace_context import TraceContext, parse_trace_context
 from hedgerow.eventloop.scheduler import STEP_S
 from hedgerow.gateway import Gateway
@@ -55,7 +54,7 @@ class Facts(Observer):
         self._called("request_finished", f"finished {code}")
         self.finished.append((request, code, ended_at, end))
 
-    def request_rejected(self, code: str, reason: str, route: Route | None = None) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         self._called("request_rejected", f"rejected {code} {reason}")
 
     def internal_error(self, request: Request | None) -> None:

@@ -19,7 +19,6 @@ from hedgerow.core.outcomes import (
 )
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
-from hedgerow.core.route import Route
 from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask, internal_error
 from support.routes import smart_routes
@@ -49,7 +48,7 @@ class Ends(Observer):
     def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
         self.codes.append(code)
 
-    def request_rejected(self, code: str, reason: str, route: Route | None = None) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         self.codes.append(code)
 
     def internal_error(self, request: Request | None) -> None:

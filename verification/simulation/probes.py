@@ -9,7 +9,6 @@ from typing import Any
 
 from hedgerow.core.outcomes import Aborted, Attempt, AttemptHandle, Failure, RaceEnd, Success, Won
 from hedgerow.core.request import Request
-from hedgerow.core.route import Route
 from hedgerow.eventloop.scheduler import STEP_S
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.upstream.connection import UpstreamConnection
@@ -122,10 +121,10 @@ class ProbedRecorder(Recorder):
         self.seen.history.append((ended_at, "settled", request.request_id, code))
         super().request_finished(request, code, ended_at, end)
 
-    def request_rejected(self, code: str, reason: str, route: Route | None = None) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         self.seen.timeline.charge(REJECTION_S)
         self.seen.rejected[code] += 1
-        super().request_rejected(code, reason, route)
+        super().request_rejected(code, reason, request)
 
     def attempt_finished(self, attempt: Attempt) -> None:
         outcome, request_id = attempt.outcome, attempt.request.request_id

@@ -4,7 +4,6 @@ from mypy_extensions import mypyc_attr
 
 from hedgerow.core.outcomes import Attempt, RaceEnd
 from hedgerow.core.request import Request
-from hedgerow.core.route import Route
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -20,10 +19,10 @@ class Observer:
         """
         raise NotImplementedError
 
-    def request_rejected(self, code: str, reason: str, route: Route | None = None) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         """Record an answer without an attempt; `reason` is the rejection's, or the code again.
 
-        `route` is None where no route has the request, or none was looked for.
+        `request` is None where no whole request has come; it has a `route` if one was found for it.
         """
         raise NotImplementedError
 

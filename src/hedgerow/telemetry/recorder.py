@@ -8,6 +8,7 @@ from structlog.typing import FilteringBoundLogger
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, RaceEnd, Won, outcome_name
 from hedgerow.core.request import Request
+from hedgerow.core.request_path import shown_path
 from hedgerow.core.route import Route
 from hedgerow.planning.latency_sketch import CUT, FAILURE, SUCCESS
 from hedgerow.planning.observations import Observations
@@ -82,9 +83,10 @@ class Recorder(Observer):
         if trace is not None:  # after the counts, so that an error in it does not affect them
             trace.request_finished(code, ended_at, end)
         if (self._log_all and code != "abandoned") or (self._log_errors and code in _SERVER_ERRORS):
-            self._log_request(request, code, took_s, attempts, trace_id)
+            self._log_request(request, code, took_s, attempts)
 
-    def request_rejected(self, code: str, reason: str, route: Route | None = None) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
+        route: Route | None = getattr(request, "route", None)
         counters = self._unrouted if route is None else route.counters
         if not isinstance(counters, RouteCounters):
             assert route is not None  # noqa: S101 (for mypy)
@@ -93,15 +95,15 @@ class Recorder(Observer):
         if code == "overloaded":
             counters.shed[reason] += 1
         if self._log_all:
-            where = {} if route is None else {"route": route.name}
-            self._access_log.info("request rejected", code=code, reason=reason, **where)
+            described = {} if request is None else _described(request, route)
+            self._access_log.info("request rejected", **described, code=code, reason=reason)
 
     def internal_error(self, request: Request | None) -> None:
         self._internal_errors += 1
-        ids = {}
+        described: dict[str, str] = {}
         if request is not None:
-            ids = _ids(request.request_id, request.trace.trace_id if request.trace is not None else None)
-        self._log.exception("unhandled exception", **ids)
+            described = _described(request, getattr(request, "route", None))
+        self._log.exception("unhandled exception", **described)
 
     def attempt_finished(self, attempt: Attempt) -> None:
         outcome, took_s = attempt.outcome, attempt.ended_at - attempt.launched_at
@@ -176,7 +178,6 @@ class Recorder(Observer):
         code: str,
         took_s: float,
         attempts: tuple[Attempt, ...],
-        trace_id: str | None,
     ) -> None:
         outcomes = [outcome_name(attempt.outcome) for attempt in attempts]
         outcomes += ["held"] * request.hedges_held
@@ -185,8 +186,7 @@ class Recorder(Observer):
         )
         write(
             "request",
-            **_ids(request.request_id, trace_id),
-            route=request.route.name,
+            **_described(request, request.route),
             code=code,
             took_ms=round(took_s * 1000, 1),
             attempts=outcomes,
@@ -211,7 +211,14 @@ def _outcome_without_hedging(first: Attempt) -> str:
     return UNKNOWN if first.outcome.reason is FailureReason.TIMEOUT else "all_failed"
 
 
-def _ids(request_id: bytes, trace_id: str | None) -> dict[str, str]:
-    """Return the ids of a request in a log line."""
-    ids = {"request_id": request_id.decode("ascii")}
-    return ids if trace_id is None else {**ids, "trace_id": trace_id}
+def _described(request: Request, route: Route | None) -> dict[str, str]:
+    """Return what a log line says of a request: its ids, its route, and its target where the route does not name it."""
+    said = {"request_id": request.request_id.decode("ascii")}
+    if request.trace is not None:
+        said["trace_id"] = request.trace.trace_id
+    if route is not None:
+        said["route"] = route.name
+    if route is None or route.forwarding is not None:
+        said["method"] = request.method.decode("ascii")
+        said["path"] = shown_path(request.path)
+    return said

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hedgerow.core.forwarding import Forwarding
 from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.outcomes import (
     Aborted,
@@ -17,6 +18,8 @@ from hedgerow.core.outcomes import (
     Success,
     Won,
 )
+from hedgerow.core.request import Request
+from hedgerow.core.route import Route
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
@@ -81,7 +84,7 @@ def test_each_route_has_counts_and_observations_of_its_own() -> None:
         won = make_attempt(1, 10.0, request, outcome=Success(b"{}"), ended_at=10.25)
         recorder.attempt_finished(won)
         recorder.request_finished(request, "success", 10.5, Won(won, b"{}", (won,)))
-    recorder.request_rejected("bad_timeout", "bad_timeout", routes[0])
+    recorder.request_rejected("bad_timeout", "bad_timeout", make_request(route=routes[0]))
     recorder.request_rejected("not_found", "not_found")
     counts = recorder.snapshot({}, 0, 0)
     requests = {
@@ -199,6 +202,38 @@ def test_the_access_log_has_the_requests_that_were_asked_for(
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert [line.get("request_id") for line in lines] == ids
     assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+
+
+def passing_on() -> Route:
+    route = a_route("search", "shop")
+    route.forwarding = Forwarding()
+    return route
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        (a_route("/api/smart"), {"route": "/api/smart"}),
+        (passing_on(), {"route": "search", "method": "PUT", "path": "/v1/\\x1b"}),
+        (None, {"method": "PUT", "path": "/v1/\\x1b"}),
+    ],
+)
+def test_log_lines_name_the_route_and_the_path_where_the_route_does_not(
+    capfd: pytest.CaptureFixture[str], route: Route | None, said: dict[str, str]
+) -> None:
+    recorder = make_recorder(AccessLog.ALL, logs := Logs(LogFormat.JSON, "info"))
+    request = Request(b"PUT", b"/v1/\x1b", b"apikey=secret", request_id=b"r", arrived_at=10.0)
+    if route is not None:
+        request.route = route
+        recorder.request_finished(request, "success", 10.5, OutOfTime(()))
+    recorder.request_rejected("bad_request", "bad_request", request)
+    logs.close()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["request"] * (route is not None) + ["request rejected"]
+    for line in lines:
+        assert line["request_id"] == "r"
+        assert {name: line[name] for name in ("route", "method", "path") if name in line} == said
+        assert "secret" not in str(line), "a query may hold one"
 
 
 @pytest.mark.parametrize("trace", [None, Trace()])

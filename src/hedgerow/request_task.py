@@ -36,8 +36,8 @@ class RequestTask(EventHandler):
         self.request = request
         self.is_waiting = False
         """It waits unsent for its admission."""
-        self.wait_until = wait_until(request.arrived_at, request.timeout_ms / 1000)
-        """The instant until which it may wait."""
+        self.wait_until = 0.0
+        """The instant until which it may wait, once it has to."""
         self._race: Race | None = None
         """While it runs."""
         self._limit = request.route.hedge_limit
@@ -54,7 +54,10 @@ class RequestTask(EventHandler):
         if gateway.admission.admit_or_queue(self, now):
             self.is_waiting = False
             self._run(now)
-        elif now < self.wait_until:
+            return
+        request, lag_s = self.request, gateway.loop.monitor.recent_max_lag_s(now)
+        self.wait_until = wait_until(request.arrived_at, request.timeout_ms / 1000, lag_s)
+        if now < self.wait_until:
             self._wait_until(self.wait_until)
             gateway.loop.request_admission()
         else:

@@ -4,6 +4,8 @@ from collections import deque
 from math import inf
 from typing import Final, Protocol
 
+from hedgerow.eventloop.deadlines import response_deadline
+
 WAIT_SHARE: Final = 1 / 4
 """The part of its own timeout for which a request may wait unsent (BEHAVIOUR B11): what is left is enough to hedge."""
 SWEEP_SIZE: Final = 1024
@@ -19,9 +21,12 @@ class Waiting(Protocol):
     """True from when it is read; False once it is admitted or rejected, or its client has left."""
 
 
-def wait_until(arrived_at: float, timeout_s: float) -> float:
-    """Return the instant until which a request may wait unsent."""
-    return arrived_at + timeout_s * WAIT_SHARE
+def wait_until(arrived_at: float, timeout_s: float, lag_s: float) -> float:
+    """Return the instant until which a request may wait unsent, so that its rejection is in time where the client is.
+
+    `lag_s` is the event loop's own recent lag.
+    """
+    return response_deadline(arrived_at, timeout_s * WAIT_SHARE, lag_s)
 
 
 class WaitingQueue:

@@ -3,13 +3,12 @@
 from math import inf
 from typing import TYPE_CHECKING
 
-from hedgerow.admission.waiting import wait_until
+from hedgerow.admission.waiting import Waiting, wait_until
 from hedgerow.core.hedging import Race
 from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict, Won
 from hedgerow.core.request import Request, Responder
 from hedgerow.core.response import Response, overloaded, problem_response, response_for
 from hedgerow.eventloop.deadlines import response_deadline
-from hedgerow.eventloop.event_handler import EventHandler
 
 if TYPE_CHECKING:
     from hedgerow.gateway import Gateway
@@ -20,24 +19,21 @@ def internal_error(request: Request) -> Response:
     return problem_response("internal", "an internal error, it has been logged", request.request_id)
 
 
-class RequestTask(EventHandler):
+class RequestTask(Waiting):
     """One valid request: waits for admission, runs its race, answers.
 
     It is what the event loop wakes and fires deadlines of, and what its connection cancels.
     """
 
     __slots__ = (
-        "_gateway", "_limit", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
+        "_gateway", "_limit", "_race", "_responder", "_tick", "_until", "_woken", "request",
     )  # fmt: skip
 
     def __init__(self, gateway: "Gateway", request: Request, responder: Responder) -> None:
+        super().__init__()
         self._gateway = gateway
         self._responder: Responder | None = responder
         self.request = request
-        self.is_waiting = False
-        """It waits unsent for its admission."""
-        self.wait_until = 0.0
-        """The instant until which it may wait, once it has to."""
         self._race: Race | None = None
         """While it runs."""
         self._limit = request.route.hedge_limit

@@ -165,13 +165,12 @@ class ClientConnection(EventHandler):
 
     def on_late_body(self, unfinished: UnfinishedRequest) -> None:
         """Have a request answered whose body has not come whole, now that its answer is due."""
-        if self._backs_off_until > 0.0:
-            self._asks_too_soon()
         if not self._paused:
             self._read()  # the rest may have come while we were stopped
         if self._unfinished is unfinished:
             self._reader.give_up_body()
-            self._process()
+            if self._backs_off_until == 0.0 or self._may_ask_again():
+                self._process()
 
     # -- requests in
 

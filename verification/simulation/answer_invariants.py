@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from verification.simulation.attempt_invariants import backpressure_s, wait_s
-from verification.simulation.clients import Answer, Asked, Client
+from verification.simulation.clients import Asked, Client
 from verification.simulation.evidence import SLACK_S, Evidence
 from verification.simulation.probes import Launch
 

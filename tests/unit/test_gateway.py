@@ -14,6 +14,7 @@ from hedgerow.core.outcomes import (
     Aborted,
     Attempt,
     AttemptHandle,
+    AttemptPlace,
     AttemptSender,
     Failure,
     FailureReason,
@@ -100,6 +101,9 @@ class OneTrace:
     def attempt_started(self, attempt: Attempt) -> "OneTrace":
         self.attempts.append(attempt)
         return self
+
+    def sent_to(self, place: AttemptPlace) -> None:
+        """Called by the connection, which is not there."""
 
     def attempt_finished(self, attempt: Attempt) -> None:
         """Called by the observer."""

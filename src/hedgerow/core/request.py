@@ -96,7 +96,8 @@ class Handler:
     def max_body_bytes(self, request: Request) -> int:  # noqa: ARG002
         """Return how long a body the request may have, which has come but for its body. Never raises.
 
-        -1: it may have none. Then `handle` is called at once, and answers that, and the connection is closed.
+        Its `timeout_ms` is set then: when the answer is due and the body has not come whole, `handle` is called, and
+        answers that. -1: no body is read. Then `handle` is called at once. Both close the connection.
         """
         return -1
 

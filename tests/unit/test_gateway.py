@@ -28,7 +28,7 @@ from hedgerow.core.trace_context import TraceContext, parse_trace_context
 from hedgerow.eventloop.scheduler import STEP_S
 from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask
-from support.routes import smart_routes
+from support.routes import only, smart_route
 from support.virtual_loop import VirtualLoop
 
 CLIENTS_TRACE = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
@@ -140,7 +140,7 @@ class Bench(AttemptSender):
         self.client = Client()
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
-            smart_routes(self, HedgePlan(0.3, 2), hedge_limit=hedge_limit, sample=sample),
+            only(smart_route(self, HedgePlan(0.3, 2), hedge_limit=hedge_limit, sample=sample)),
             admission=self.admission,
             loop=self.virtual.loop,
             observer=self.facts,

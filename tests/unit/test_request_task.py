@@ -21,7 +21,7 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask, internal_error
-from support.routes import smart_routes
+from support.routes import only, smart_route
 from support.virtual_loop import VirtualLoop
 
 HEDGE_DELAY_S = 0.3
@@ -64,7 +64,7 @@ class Bench(AttemptSender):
         self.responses: list[Response] = []
         self.fails = False
         self.ends = Ends()
-        routes = smart_routes(self, HedgePlan(HEDGE_DELAY_S, 2))
+        routes = only(smart_route(self, HedgePlan(HEDGE_DELAY_S, 2)))
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
             routes, admission=self.admission, loop=self.virtual.loop, observer=self.ends, tracer=None

@@ -94,7 +94,7 @@ def _with_unit(name: str, value: float) -> str:
     """Write a limit with its unit, which is the end of its name."""
     if name.endswith("_s"):
         return f"{value * 1000:g} ms" if value < 1 else f"{value:g} s"
-    if name.endswith("_bytes"):
+    if name.endswith(("_bytes", "_memory")):
         return f"{value / 1024:g} KiB" if value < 1024 * 1024 else f"{value / 1024 / 1024:g} MiB"
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 

@@ -1,7 +1,7 @@
 """C19: the requests that other servers are tested with, held against a reading of the RFCs that is not the product's.
 
-Each goes over a connection of its own to the default route and to a pass-through route that accepts bodies. A client has
-a loopback address of its own, which X-Forwarded-For tells the recording upstream: no request is changed.
+Each goes over a connection of its own to the default route and to a pass-through route that accepts bodies. A client
+has a loopback address of its own, which X-Forwarded-For tells the recording upstream: no request is changed.
 """
 
 import asyncio
@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+from hedgerow.settings import ClientLimits
 from support.processes import GatewayProcess
 from verification.harness.campaign import Campaign, Findings, counted
 from verification.harness.corpora import Sample, requests
 from verification.harness.processes import gateway
 from verification.harness.rfc_oracle import Message, Verdict, read
 
+LIMITS = ClientLimits()
 AT_ONCE = 32
 PATIENCE_S = 30.0
 """Beyond the gateway's own timeouts of heads (5 s) and bodies (10 s)."""
@@ -97,13 +99,17 @@ def stricter(message: Message) -> str:
         return "ours: a method that no route has"
     if not _PLAIN_PATH.fullmatch(message.target):
         return "ours: paths and targets"
-    if message.head_bytes > LIMITS.max_header_bytes or message.fields > LIMITS.max_headers:
+    if message.head_bytes > LIMITS.max_head_bytes or message.fields > LIMITS.max_headers:
         return "ours: limits of heads"
     return ""
 
 
 def judge(
-    sample: Sample, statuses: Sequence[int], received: Received | None, findings: Findings, rules: Counter[str]
+    sample: Sample,
+    statuses: Sequence[int],
+    received: Received | None,
+    findings: Findings,
+    rules: Counter[str],
 ) -> None:
     """Hold what came of one connection against the oracle; `received` is None where nothing passes through."""
     shown = f"{sample.source}: {sample.wire[:300]!r} -> {statuses} {received}"
@@ -113,7 +119,11 @@ def judge(
         rejected = status == 0 or status in REJECTIONS or status == 404
         rule = message.rule
         if message.verdict is Verdict.VALID:
-            rule = stricter(message) if received is not None else "ours: the default route's path, method, no body"
+            rule = (
+                stricter(message)
+                if received is not None
+                else "ours: the default route's path, method, no body"
+            )
         if message.verdict in (Verdict.REJECT, Verdict.INCOMPLETE):
             findings.check(
                 status == 0 or status in REJECTIONS, "what must be rejected is", f"{message.rule}; {shown}"
@@ -132,7 +142,11 @@ def judge(
 
 
 async def ask_all(
-    name: str, served: GatewayProcess, samples: Sequence[Sample], recorder: Recorder | None, findings: Findings
+    name: str,
+    served: GatewayProcess,
+    samples: Sequence[Sample],
+    recorder: Recorder | None,
+    findings: Findings,
 ) -> None:
     """Send each sample once."""
     limit, rules = asyncio.Semaphore(AT_ONCE), Counter[str]()
@@ -149,7 +163,9 @@ async def ask_all(
     async with asyncio.TaskGroup() as group:
         for number, sample in enumerate(samples):
             group.create_task(one(number, sample))
-    findings.figures[f"answers, {name}"] = ", ".join(f"{status} {n}" for status, n in sorted(statuses.items()))
+    findings.figures[f"answers, {name}"] = ", ".join(
+        f"{status} {n}" for status, n in sorted(statuses.items())
+    )
     findings.figures[f"rejected, {name}"] = "; ".join(f"{rule} {n}" for rule, n in rules.most_common())
     findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[-2000:])
 

@@ -45,7 +45,15 @@ def fetched() -> list[Path]:
     paths = [CACHE / name for name in names]
     if not all(path.is_file() for path in paths):
         CACHE.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary=:all:", "--require-hashes"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--no-binary=:all:",
+            "--require-hashes",
+        ]
         command += ["--dest", str(CACHE), "--requirement", str(PINNED)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)
         if done.returncode or not all(path.is_file() for path in paths):
@@ -73,7 +81,11 @@ def _samples(name: str, content: bytes) -> Iterator[Sample]:
         yield Sample(name, unescaped(content.replace(b"\n", b"")))
     elif name.endswith(".py"):
         for node in ast.walk(ast.parse(content)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, bytes) and _REQUEST.match(node.value):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, bytes)
+                and _REQUEST.match(node.value)
+            ):
                 yield Sample(f"{name}:{node.lineno}", node.value)
 
 

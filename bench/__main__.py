@@ -90,7 +90,7 @@ def main(quick: bool, output: Path, **options: Any) -> None:
 
 
 def can_do(server: Server, workload: str) -> bool:
-    """Tell whether a workload means anything to a server."""
+    """Return whether a workload means anything to a server."""
     return (server.hedges or workload not in ("W3", "W5")) and (server.speaks_tls or workload != "W4")
 
 

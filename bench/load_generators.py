@@ -1,4 +1,4 @@
-"""The load generators, as functions: each tells when its window begins and ends, and returns what it saw."""
+"""The load generators, as functions: each reports when its window begins and ends, and returns what it saw."""
 
 import contextlib
 import json
@@ -47,7 +47,7 @@ def load(
 
 
 def steps(arguments: Sequence[str], *, core: int) -> list[Report]:
-    """Run bench/load with several steps, and tell what it saw in each."""
+    """Run bench/load with several steps, and return what it saw in each."""
     report = run_load(arguments, core=core, at_begin=lambda: None, at_end=lambda _: None)
     seen: list[Report] = report["steps"]
     return seen
@@ -56,7 +56,7 @@ def steps(arguments: Sequence[str], *, core: int) -> list[Report]:
 def run_load(
     arguments: Sequence[str], *, core: int | str, at_begin: Callable[[], None], at_end: Callable[[int], None]
 ) -> Report:
-    """Run bench/load to its end and return all that it told."""
+    """Run bench/load to its end and return all that it reported."""
     report: Report | None = None
     with child([str(build_go("load")), *arguments], core) as process:
         for line in process.stdout or ():

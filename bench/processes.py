@@ -25,7 +25,7 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now, and that was not returned before: two of one server's must differ."""
+    """Return a port without a listener, and that was not returned before: two of one server's must differ."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -44,7 +44,7 @@ UPSTREAM = "http://127.0.0.1:1/api/work"
 
 
 class FakePoller:
-    """Reports what it was told to."""
+    """Reports what it is given."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -73,7 +73,7 @@ def save(path: Path, workload: str, provenance: Mapping[str, Any], results: Resu
 def summary(workload: str, results: Results) -> dict[str, Any]:
     """Reduce the rounds of each server to medians and spreads."""
     if workload == "W3":
-        return {name: {"knee": asdict(knees(rounds))} for name, rounds in results.items()}
+        return {name: {"capacity": asdict(capacities(rounds))} for name, rounds in results.items()}
     return {
         name: {column.title: asdict(column.of(rounds)) for column in COLUMNS[workload]}
         | {"ratio": asdict(ratio_to_reference(workload, results, name))}
@@ -81,8 +81,8 @@ def summary(workload: str, results: Results) -> dict[str, Any]:
     }
 
 
-def knees(rounds: Rounds) -> Spread:
-    return spread([run["knee"] for run in rounds])
+def capacities(rounds: Rounds) -> Spread:
+    return spread([run["capacity"] for run in rounds])
 
 
 def reference_of(results: Results) -> str:
@@ -102,7 +102,7 @@ def ratio_to_reference(workload: str, results: Results, name: str) -> Spread:
 
 def table(workload: str, results: Results) -> str:
     """Lay the results out for a terminal."""
-    rows = knee_rows(results) if workload == "W3" else figure_rows(workload, results)
+    rows = capacity_rows(results) if workload == "W3" else figure_rows(workload, results)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(
@@ -126,11 +126,11 @@ def cell(value: Spread, form: str, with_spread: bool = True) -> str:
     return f"{value.median:{form}} [{value.low:{form}}..{value.high:{form}}]"
 
 
-def knee_rows(results: Results) -> list[list[str]]:
+def capacity_rows(results: Results) -> list[list[str]]:
     rows = [
         [
             "server",
-            "knee",
+            "capacity",
             "offered",
             "good",
             "late",
@@ -143,12 +143,12 @@ def knee_rows(results: Results) -> list[list[str]]:
     ]
     for name, rounds in results.items():
         steps = rounds[-1]["steps"]
-        knee = cell(knees(rounds), ".0f")
+        capacity = cell(capacities(rounds), ".0f")
         for rate, step in steps.items():
             load, used = step["load"], step["window"]
             rows.append(
                 [
-                    *(name, knee, rate, f"{step['good_share']:.2%}"),
+                    *(name, capacity, rate, f"{step['good_share']:.2%}"),
                     f"{load['late']['count'] / max(1, load['planned']):.2%}",
                     *(f"{load['late']['worst_ms']:.1f}", f"{load['latency_from_send']['p99_ms']:.0f}"),
                     *(f"{used['server_core_share']:.0%}", f"{used['load_core_share']:.0%}"),

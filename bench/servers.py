@@ -19,7 +19,7 @@ Command = list[str | Path]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a server is to stand, and before whom."""
+    """Where a server is to run, and before which upstream."""
 
     port: int
     upstream_port: int
@@ -39,7 +39,7 @@ class Place:
 
     @property
     def authority(self) -> Path:
-        """The certificates to trust; OpenSSL's and Go's own variable SSL_CERT_FILE names it to whoever starts here."""
+        """The certificates to trust; OpenSSL's and Go's own variable SSL_CERT_FILE names it here."""
         return self.directory / "authority.pem"
 
     def fill_in(self, *templates: str) -> Path:

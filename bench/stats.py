@@ -8,7 +8,7 @@ from bench.processes import Sample
 
 SATURATED_SHARE = 0.9
 DISTURBED_SHARE = 0.05
-KNEE_GOOD_SHARE = 0.98
+CAPACITY_GOOD_SHARE = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,11 @@ def kib_per_request(idle_bytes: int, loaded_bytes: int, in_flight: int) -> float
     return (loaded_bytes - idle_bytes) / in_flight / 1024
 
 
-def knee(good_share_of_rate: Mapping[int, float]) -> int:
+def capacity(good_share_of_rate: Mapping[int, float]) -> int:
     """Return the highest rate up to which every step had enough good answers; 0 if the first had not."""
     best = 0
     for rate, share in sorted(good_share_of_rate.items()):
-        if share < KNEE_GOOD_SHARE:
+        if share < CAPACITY_GOOD_SHARE:
             break
         best = rate
     return best

@@ -1,9 +1,9 @@
-"""What telling costs: `python -m bench.telemetry_overhead`. All of it on, against all of it off, in turns.
+"""What telemetry costs: `python -m bench.telemetry_overhead`. All of it on, against all of it off, in turns.
 
 On: metrics scraped every 5 s, lines for errors, `/status` open (it asks for `/status.json` each second), traces of 1 %
-exported to a receiver. Off: no count is kept, nothing is logged or traced, nobody asks. With `--parts` what is between,
-too. All gateways stand all the time, and are loaded in turns of a few seconds: the machine's speed drifts, and what is
-compared has to be close together.
+exported to a receiver. Off: no count is kept, nothing is logged or traced, nothing is scraped. With `--parts` what is
+between, too. All gateways run all the time, and are loaded in turns of a few seconds: the machine's speed drifts, and
+what is compared has to be close together.
 """
 
 import http.server
@@ -27,11 +27,20 @@ from bench.machine import provenance
 from bench.processes import free_port
 from bench.servers import COMPILED, HEDGEROW, Server, gateway
 from bench.toolchain import ensure_peers
-from bench.workloads import LOAD_CORE, Measured, Settings, Standing, Upstream, closed_loop, standing, w1_on
+from bench.workloads import (
+    LOAD_CORE,
+    Measured,
+    RunningServer,
+    Settings,
+    Upstream,
+    closed_loop,
+    running_server,
+    w1_on,
+)
 
 RESULTS = Path(__file__).parent / "results"
-UNTOLD = Path(__file__).parent / "untold"
-WORKLOADS: dict[str, tuple[Upstream, Callable[[Standing, Settings], Measured]]] = {
+NO_TELEMETRY = Path(__file__).parent / "no_telemetry"
+WORKLOADS: dict[str, tuple[Upstream, Callable[[RunningServer, Settings], Measured]]] = {
     "W1": ("instant", w1_on),
     "W2": ("seed", closed_loop),
 }
@@ -91,25 +100,25 @@ def ask(admin_port: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """How a gateway is told to tell."""
+class Telemetry:
+    """How much telemetry a gateway has."""
 
     flags: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     asked: bool = False
 
     @contextmanager
-    def standing(self, program: Path, settings: Settings, kind: Upstream) -> Iterator[Standing]:
-        """Stand such a gateway before an upstream of its own."""
+    def running(self, program: Path, settings: Settings, kind: Upstream) -> Iterator[RunningServer]:
+        """Run such a gateway before an upstream of its own."""
         port = free_port()
         start = gateway(program, f"--admin-port {port} {self.flags}")  # the last of two ports counts
         variables = (f"{name}={value}" for name, value in self.variables.items())
         server = Server("gateway", "", lambda place: ["env", *variables, *start(place)])
-        with standing(server, settings, kind) as stand, asking(port) if self.asked else nullcontext():
-            yield stand
+        with running_server(server, settings, kind) as target, asking(port) if self.asked else nullcontext():
+            yield target
 
 
-def tellings(receiver_port: int, *, parts: bool) -> dict[str, Telling]:
+def variants(receiver_port: int, *, parts: bool) -> dict[str, Telemetry]:
     """Name what is compared; all with the first."""
     exporter = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver_port}",
@@ -117,14 +126,14 @@ def tellings(receiver_port: int, *, parts: bool) -> dict[str, Telling]:
     }
     traces = f"--trace-sample {TRACED_SHARE}"
     between = {
-        "counts": Telling(),
-        "counts, asked for": Telling(asked=True),
-        "counts and traces": Telling(traces, exporter),
+        "counts": Telemetry(),
+        "counts, asked for": Telemetry(asked=True),
+        "counts and traces": Telemetry(traces, exporter),
     }
     return {
-        "off": Telling("--access-log off", {"PYTHONPATH": str(UNTOLD)}),
+        "off": Telemetry("--access-log off", {"PYTHONPATH": str(NO_TELEMETRY)}),
         **(between if parts else {}),
-        "on": Telling(traces, exporter, asked=True),
+        "on": Telemetry(traces, exporter, asked=True),
     }
 
 
@@ -153,18 +162,18 @@ def main(
     settings = Settings(
         seconds=seconds, settle_s=2.0, in_flight=2000, timeout_ms=800, rates=(), upstream="go"
     )
-    told: dict[str, dict[str, list[float]]] = {}
+    measurements: dict[str, dict[str, list[float]]] = {}
     for name, (kind, load) in WORKLOADS.items():
         with ExitStack() as stack:
-            stands = {
-                which: stack.enter_context(telling.standing(program, settings, kind))
-                for which, telling in tellings(receiver.server_port, parts=parts).items()
+            targets = {
+                which: stack.enter_context(telemetry.running(program, settings, kind))
+                for which, telemetry in variants(receiver.server_port, parts=parts).items()
             }
-            took: dict[str, list[float]] = {which: [] for which in stands}
+            took: dict[str, list[float]] = {which: [] for which in targets}
             for turn in range(rounds):
-                for which in stands if turn % 2 else reversed(stands):  # either end goes first in turn
-                    took[which].append(cpu_us(load(stands[which], settings)))
-        told[name] = took
+                for which in targets if turn % 2 else reversed(targets):  # either end goes first in turn
+                    took[which].append(cpu_us(load(targets[which], settings)))
+        measurements[name] = took
         off = took["off"]
         for which, measured in took.items():
             more = [on_us / off_us - 1 for off_us, on_us in zip(off, measured, strict=True)]
@@ -176,7 +185,7 @@ def main(
             )
     receiver.shutdown()
     command = ["python", "-m", "bench.telemetry_overhead", *sys.argv[1:]]
-    report = {**provenance(), "command": command, "cpu_us_per_request": told}
+    report = {**provenance(), "command": command, "cpu_us_per_request": measurements}
     output = output or RESULTS / f"{datetime.now(UTC):%Y-%m-%dT%H%M}-telemetry.json"
     output.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -25,7 +25,7 @@ from bench.processes import (
     wait_until_answering,
 )
 from bench.servers import Command, Place, Server, nginx_command
-from bench.stats import KNEE_GOOD_SHARE, kib_per_request, knee, window
+from bench.stats import CAPACITY_GOOD_SHARE, capacity, kib_per_request, window
 from bench.toolchain import build_go
 
 Measured = dict[str, Any]
@@ -35,9 +35,9 @@ SERVER_CORE = 0
 LOAD_CORE = 1  # upstream, load generator and this program
 W1_CONNECTIONS = 64
 WARM_UP_IN_FLIGHT = 32
-LOST_GOOD_SHARE = 0.5  # after two steps as bad as this, a higher rate tells nothing new
+LOST_GOOD_SHARE = 0.5  # after two steps as bad as this, a higher rate shows nothing new
 PAUSE_S = 1.0
-BEYOND_KNEE = (2, 3)
+BEYOND_CAPACITY = (2, 3)
 W4_IN_FLIGHT = 600  # some 1 600 requests/s: what one core can do by TLS, also for the slower peers
 W5_IN_FLIGHT = 8_000
 W5_WORKERS = 2  # with three attempts each they need 32 000 descriptors, and one process has 20 000 here
@@ -60,7 +60,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunningServer:
     """A server that answers, and its upstream."""
 
     server: psutil.Process
@@ -131,14 +131,14 @@ def make_certificates(place: Place) -> None:
 
 
 @contextlib.contextmanager
-def standing(
+def running_server(
     server: Server,
     settings: Settings,
     kind: Upstream = "seed",
     *,
     route_timeout_s: float = 10.0,
     workers: int = 1,
-) -> Iterator[Standing]:
+) -> Iterator[RunningServer]:
     """Start the upstream, then the server before it; both end with the block."""
     with tempfile.TemporaryDirectory(prefix="hedgerow-bench-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
@@ -154,7 +154,7 @@ def standing(
         process = stack.enter_context(running(command, core=SERVER_CORE, log=server_log))
         address = f"127.0.0.1:{place.port}"
         wait_until_answering(f"http://{address}/api/smart", process, server_log)
-        yield Standing(process, upstream, address)
+        yield RunningServer(process, upstream, address)
         keep_log(server, server_log)
 
 
@@ -167,38 +167,38 @@ def keep_log(server: Server, log: Path) -> None:
 
 def w1(server: Server, settings: Settings) -> Measured:
     """Instant upstream, 64 connections, closed loop: what a request costs when nothing has to wait."""
-    with standing(server, settings, "instant") as stand:
-        return w1_on(stand, settings)
+    with running_server(server, settings, "instant") as target:
+        return w1_on(target, settings)
 
 
-def w1_on(stand: Standing, settings: Settings) -> Measured:
-    """Load a server that stands before an instant upstream."""
-    url = f"http://{stand.address}/api/smart"
+def w1_on(target: RunningServer, settings: Settings) -> Measured:
+    """Load a server before an instant upstream."""
+    url = f"http://{target.address}/api/smart"
     load_generators.wrk(url, connections=W1_CONNECTIONS, seconds=max(1.0, settings.settle_s), core=LOAD_CORE)
-    before = stand.sample()
+    before = target.sample()
     seen = load_generators.wrk(url, connections=W1_CONNECTIONS, seconds=settings.seconds, core=LOAD_CORE)
-    after = stand.sample()
+    after = target.sample()
     return {"window": asdict(window(before, after, seen["answered"], seen["cpu_share"])), "load": seen}
 
 
 def w2(server: Server, settings: Settings, kind: Upstream = "seed") -> Measured:
     """The seed's own upstream, many requests in flight, no timeout: what waiting and hedging cost."""
-    with standing(server, settings, kind) as stand:
-        load_generators.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
+    with running_server(server, settings, kind) as target:
+        load_generators.warm_up(target.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
         time.sleep(PAUSE_S)
-        idle_bytes = tree_uss_bytes(stand.server)
-        measured = closed_loop(stand, settings)
+        idle_bytes = tree_uss_bytes(target.server)
+        measured = closed_loop(target, settings)
     return measured | {"memory": memory(idle_bytes, measured["uss_bytes"], settings.in_flight)}
 
 
-def closed_loop(stand: Standing, settings: Settings) -> Measured:
-    """Load a server that stands, with so many requests in flight at all times."""
+def closed_loop(target: RunningServer, settings: Settings) -> Measured:
+    """Load a server with a fixed number of requests in flight at all times."""
     arguments = ["-inflight", str(settings.in_flight), "-conns", str(settings.in_flight + 100)]
-    return measure_load(stand, settings, arguments)
+    return measure_load(target, settings, arguments)
 
 
 def memory(idle_bytes: int, loaded_bytes: int, in_flight: int) -> Measured:
-    """Tell what the requests in flight take."""
+    """Return what the requests in flight take."""
     return {
         "uss_idle_bytes": idle_bytes,
         "uss_loaded_bytes": loaded_bytes,
@@ -206,21 +206,21 @@ def memory(idle_bytes: int, loaded_bytes: int, in_flight: int) -> Measured:
     }
 
 
-def measure_load(stand: Standing, settings: Settings, arguments: list[str]) -> Measured:
+def measure_load(target: RunningServer, settings: Settings, arguments: list[str]) -> Measured:
     """Sample the server around the load generator's window (memory: as it opens, in full flight)."""
     samples: list[Sample] = []
     answered: list[int] = []
     uss: list[int] = []
 
     def at_begin() -> None:
-        uss.append(tree_uss_bytes(stand.server))
-        samples.append(stand.sample())
+        uss.append(tree_uss_bytes(target.server))
+        samples.append(target.sample())
 
     def at_end(count: int) -> None:
-        samples.append(stand.sample())
+        samples.append(target.sample())
         answered.append(count)
 
-    timing = ["-addr", stand.address, "-seconds", str(settings.seconds), "-settle", str(settings.settle_s)]
+    timing = ["-addr", target.address, "-seconds", str(settings.seconds), "-settle", str(settings.settle_s)]
     seen = load_generators.load([*timing, *arguments], core=LOAD_CORE, at_begin=at_begin, at_end=at_end)
     before, after = samples
     measured = window(before, after, answered[0], seen["own"]["cpu_share"])
@@ -228,7 +228,7 @@ def measure_load(stand: Standing, settings: Settings, arguments: list[str]) -> M
 
 
 def w3(server: Server, settings: Settings) -> Measured:
-    """Open loop at rising rates, with a timeout: how many answers are good, also past the knee."""
+    """Open loop at rising rates, with a timeout: how many answers are good, also beyond capacity."""
     steps: dict[int, Measured] = {}
     lost = 0
     for rate in settings.rates:
@@ -236,21 +236,21 @@ def w3(server: Server, settings: Settings) -> Measured:
         lost = lost + 1 if steps[rate]["good_share"] < LOST_GOOD_SHARE else 0
         if lost == 2:
             break
-    found = knee({rate: seen["good_share"] for rate, seen in steps.items()})
-    for factor in BEYOND_KNEE:
+    found = capacity({rate: seen["good_share"] for rate, seen in steps.items()})
+    for factor in BEYOND_CAPACITY:
         if found and found * factor not in steps:
             steps[found * factor] = w3_step(server, settings, found * factor)
     by_rate = {str(rate): seen for rate, seen in sorted(steps.items())}
-    return {"knee": found, "knee_good_share": KNEE_GOOD_SHARE, "steps": by_rate}
+    return {"capacity": found, "capacity_good_share": CAPACITY_GOOD_SHARE, "steps": by_rate}
 
 
 def w3_step(server: Server, settings: Settings, rate: int) -> Measured:
     """Offer one rate to a fresh server: what an overload leaves behind is not the next step's fault."""
     open_loop = ["-rate", str(rate), "-timeout", str(settings.timeout_ms)]
     # A server that cannot read the timeout from the query gets it as its route's.
-    with standing(server, settings, route_timeout_s=settings.timeout_ms / 1000) as stand:
-        load_generators.warm_up(stand.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
-        measured = measure_load(stand, settings, open_loop)
+    with running_server(server, settings, route_timeout_s=settings.timeout_ms / 1000) as target:
+        load_generators.warm_up(target.address, in_flight=WARM_UP_IN_FLIGHT, seconds=1.0, core=LOAD_CORE)
+        measured = measure_load(target, settings, open_loop)
     return measured | {"good_share": good_share(server, measured)}
 
 
@@ -262,9 +262,9 @@ def w4(server: Server, settings: Settings) -> Measured:
 def w5(server: Server, settings: Settings) -> Measured:
     """8 000 in flight on two workers, an upstream that takes 5 to 9.5 s, all hedged: memory, and that none fails."""
     patient = replace(settings, in_flight=W5_IN_FLIGHT, settle_s=W5_SETTLE_S)
-    with standing(server, patient, "slow", workers=W5_WORKERS) as stand:
-        idle_bytes = tree_uss_bytes(stand.server)
-        measured = closed_loop(stand, patient)
+    with running_server(server, patient, "slow", workers=W5_WORKERS) as target:
+        idle_bytes = tree_uss_bytes(target.server)
+        measured = closed_loop(target, patient)
     return measured | {"memory": memory(idle_bytes, measured["uss_bytes"], W5_IN_FLIGHT)}
 
 

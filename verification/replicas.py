@@ -189,7 +189,7 @@ EVENTS = {
 
 
 async def campaign(rate: float, seconds: float, replicas: list[Replica], balancer: Balancer) -> Iterator[str]:
-    """Play each event a fifth into its phase; the replica is mended before the next."""
+    """Play each event a fifth into its phase; the replica is repaired before the next."""
     rows = []
     first = replicas[0]
     for name, event in EVENTS.items():

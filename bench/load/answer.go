@@ -59,7 +59,7 @@ func contentLength(head []byte) int {
 	return length
 }
 
-// lowerASCII lowers into a buffer of the caller's, as far as it reaches.
+// lowerASCII lowers into the buffer given, as far as it reaches.
 func lowerASCII(buffer []byte, b []byte) []byte {
 	b = b[:min(len(b), len(buffer))]
 	for i, c := range b {
@@ -71,7 +71,7 @@ func lowerASCII(buffer []byte, b []byte) []byte {
 	return buffer[:len(b)]
 }
 
-// isSuccess: what a caller of /api/smart wants. Chunked bodies are looked at as they are.
+// isSuccess: what a client of /api/smart wants. Chunked bodies are looked at as they are.
 func (a answer) isSuccess() bool {
 	return a.status == 200 && bytes.Contains(a.body, timeKey) && (json.Valid(a.body) || bytes.HasSuffix(a.body, lastChunk))
 }

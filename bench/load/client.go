@@ -270,7 +270,7 @@ func (c *client) read(connection *connection) {
 		return
 	}
 	if connection.state != waiting {
-		c.close(connection) // bytes that nobody asked for
+		c.close(connection) // unsolicited bytes
 		return
 	}
 	if len(connection.partial) > 0 {

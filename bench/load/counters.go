@@ -68,7 +68,7 @@ func (t *counters) planned() int64 {
 	return sum
 }
 
-// lateReport tells how bad late answers were.
+// lateReport describes how late late answers were.
 type lateReport struct {
 	Count    int64         `json:"count"`
 	Over25ms int64         `json:"over_25_ms"`

@@ -1,4 +1,4 @@
-// Command load asks a server for /api/smart and tells how it answered.
+// Command load asks a server for /api/smart and reports how it answered.
 //
 // Open loop (-rate): requests leave at fixed instants, whatever the answers do. Closed loop (-inflight): a fixed number
 // is kept under way. Latency counts from the planned instant and from the actual sending; answers are stamped by the

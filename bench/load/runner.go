@@ -56,7 +56,7 @@ func (r *runner) run(stop <-chan os.Signal) {
 	}
 }
 
-// openAndCloseWindows tells the harness, on stdout, when a measured window begins and ends.
+// openAndCloseWindows reports to the harness, on stdout, when a measured window begins and ends.
 func (r *runner) openAndCloseWindows(now int64) {
 	if r.draining {
 		return
@@ -65,12 +65,12 @@ func (r *runner) openAndCloseWindows(now int64) {
 	if r.client.window == nil && now >= t.step.measureFrom {
 		r.client.window = t
 		t.usage.begin(now)
-		tell(windowEvent{Event: "begin", Step: r.current})
+		emit(windowEvent{Event: "begin", Step: r.current})
 	}
 	if r.client.window != nil && now >= t.step.until {
 		t.usage.end(now)
 		r.client.window = nil
-		tell(windowEvent{Event: "end", Step: r.current, Answered: t.answered})
+		emit(windowEvent{Event: "end", Step: r.current, Answered: t.answered})
 		r.current++
 		r.draining = r.current == len(r.windows)
 	}
@@ -189,7 +189,7 @@ type windowEvent struct {
 	Answered int64  `json:"answered,omitempty"`
 }
 
-func tell(e windowEvent) {
+func emit(e windowEvent) {
 	line, _ := json.Marshal(e)
 	os.Stdout.Write(append(line, '\n'))
 }

@@ -23,7 +23,7 @@ type burst struct {
 	at    int64
 }
 
-// schedule tells when each request of an open loop leaves. It never looks at answers: a slow server gets no mercy.
+// schedule returns when each request of an open loop leaves. It never looks at answers: a slow server gets no mercy.
 type schedule struct {
 	steps   []step
 	current int

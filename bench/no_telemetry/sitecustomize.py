@@ -10,8 +10,8 @@ FACTS = (
 )  # fmt: skip
 
 
-class Untold:
-    """A recorder that is told all that happens, and counts nothing of it. No subclass: a compiled one has none."""
+class NoRecorder:
+    """A recorder that receives all facts and counts none. No subclass: a compiled one has none."""
 
     def __init__(self, *args: Any) -> None:
         self._recorder = counting(*args)
@@ -21,7 +21,7 @@ class Untold:
 
 
 for fact in FACTS:
-    setattr(Untold, fact, lambda *_, **__: None)
+    setattr(NoRecorder, fact, lambda *_, **__: None)
 
 counting = recorder.Recorder
-recorder.Recorder = Untold  # type: ignore[assignment, misc]
+recorder.Recorder = NoRecorder  # type: ignore[assignment, misc]

@@ -43,7 +43,7 @@ async def race(attempt: Attempt) -> bytes | None:
 
 
 async def answer(timeout_ms: str | None, attempt: Attempt) -> tuple[int, bytes]:
-    """Return the status and the body for a caller who gave this timeout, in milliseconds."""
+    """Return the status and the body for a client that gave this timeout, in milliseconds."""
     if timeout_ms is not None and not timeout_ms.isdecimal():
         return problem_response(400, "bad_timeout")
     try:
@@ -55,10 +55,10 @@ async def answer(timeout_ms: str | None, attempt: Attempt) -> tuple[int, bytes]:
 
 
 def seconds(timeout_ms: str | None) -> float:
-    """Return how long the caller will wait."""
+    """Return how long the client will wait."""
     return DEFAULT_TIMEOUT_S if timeout_ms is None else int(timeout_ms) / 1000
 
 
 def problem_response(status: int, code: str) -> tuple[int, bytes]:
-    """Put a failure into the body that callers get."""
+    """Put a failure into the body that clients get."""
     return status, json.dumps({"status": status, "code": code}).encode()

@@ -1,6 +1,6 @@
 // Command upstream is the slow, unreliable service of the benchmarks: GET /api/work answers after a random time, and
 // sometimes wrongly. It has the distribution of `hedgerow simulate`, at about 18 µs a request, most of it the
-// kernel's: the testing server, not the gateway, would else be what is measured at the rates of W2 and W3.
+// kernel's: the simulator, not the gateway, would else be what is measured at the rates of W2 and W3.
 //
 // One thread: an epoll loop and a wheel of answers that fall due, in slots of one millisecond.
 package main

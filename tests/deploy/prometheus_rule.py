@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests .venv/bin/python -m deploy.prometheus_rule
 
-writes it anew; a test holds the two together.
+rewrites it; a test holds the two together.
 """
 
 from pathlib import Path
@@ -13,11 +13,13 @@ import yaml
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus/rules"
 MANIFEST = DEPLOY / "kubernetes/components/monitoring/prometheusrule.yaml"
-HEAD = "# Made from deploy/prometheus/rules by tests/deploy/prometheus_rule.py, which says how to make it anew.\n"
+HEAD = (
+    "# Made from deploy/prometheus/rules by tests/deploy/prometheus_rule.py, which says how to remake it.\n"
+)
 
 
 def groups() -> list[dict[str, Any]]:
-    """Tell the groups of all rule files, in the files' order by name."""
+    """Return the groups of all rule files, in the files' order by name."""
     return [
         group for file in sorted(RULES.glob("*.y*ml")) for group in yaml.safe_load(file.read_text())["groups"]
     ]

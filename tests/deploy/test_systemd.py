@@ -1,4 +1,4 @@
-"""The systemd unit, and what the service manager is told."""
+"""The systemd unit, and what the service manager receives."""
 
 import configparser
 import re
@@ -76,7 +76,7 @@ def test_it_is_never_ready_if_it_cannot_start(tmp_path: Path) -> None:
 def test_a_service_manager_that_is_not_there_hinders_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(
         SERVE,
-        env=clean_environment(NOTIFY_SOCKET=str(tmp_path / "nobody")),
+        env=clean_environment(NOTIFY_SOCKET=str(tmp_path / "no-socket")),
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -129,11 +129,11 @@ def test_the_unit_gives_a_drain_its_time() -> None:
 
 
 def expanded(name: str) -> set[str]:
-    """Tell the system calls of one of systemd's sets."""
-    told = subprocess.run(
+    """Return the system calls of one of systemd's sets."""
+    stdout = subprocess.run(
         [tool("systemd-analyze"), "syscall-filter", name], capture_output=True, text=True, check=True
     ).stdout
-    members = [line.strip() for line in told.splitlines()[1:] if line.strip() and "#" not in line]
+    members = [line.strip() for line in stdout.splitlines()[1:] if line.strip() and "#" not in line]
     return {call for member in members for call in (expanded(member) if member.startswith("@") else {member})}
 
 

@@ -63,7 +63,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(serve: Serve) -> None:
     (worker,) = command.children()
     worker.kill()
     psutil.wait_procs([worker], timeout=READ_TIMEOUT_S)
-    assert command.get()[0] == 502, "the listening socket stands; the request waits for the new worker"
+    assert command.get()[0] == 502, "the listening socket is open; the request waits for the new worker"
     metrics = command.metrics()
     assert metrics['hedgerow_requests_total{outcome="all_failed"}'] == 2
     assert metrics["hedgerow_worker_restarts_total"] == 1
@@ -108,21 +108,21 @@ def test_signals_stop_cleanly(serve: Serve, number: signal.Signals) -> None:
 def in_flight(
     serve: Serve, *arguments: str
 ) -> Iterator[tuple[GatewayProcess, HTTPConnection, socket.socket]]:
-    """A gateway that answers a request: the caller's connection, and the upstream's, where the answer is awaited."""
+    """A gateway that answers a request: the client's connection, and the upstream's, where the answer is awaited."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = serve(
             "--upstream", f"http://127.0.0.1:{listener.getsockname()[1]}/", "--hedges=0", *arguments
         )
-        caller = HTTPConnection(command.authority, timeout=READ_TIMEOUT_S)
-        caller.request("GET", "/api/smart?timeout=60000")
+        client = HTTPConnection(command.authority, timeout=READ_TIMEOUT_S)
+        client.request("GET", "/api/smart?timeout=60000")
         upstream, _ = listener.accept()
-        with closing(caller), upstream:
+        with closing(client), upstream:
             upstream.settimeout(READ_TIMEOUT_S)
             assert upstream.recv(1000).startswith(b"GET / HTTP/1.1\r\n")
-            yield command, caller, upstream
+            yield command, client, upstream
 
 
-def idle_caller(command: GatewayProcess) -> socket.socket:
+def idle_client(command: GatewayProcess) -> socket.socket:
     """A connection that the gateway has accepted and that has no request. It closes as a drain begins."""
     idle = HTTPConnection(command.authority, timeout=READ_TIMEOUT_S)
     idle.request("GET", "/")
@@ -132,7 +132,7 @@ def idle_caller(command: GatewayProcess) -> socket.socket:
 
 
 def test_b13_sigterm_answers_what_is_in_flight(serve: Serve) -> None:
-    with in_flight(serve) as (command, caller, upstream), idle_caller(command) as idle:
+    with in_flight(serve) as (command, client, upstream), idle_client(command) as idle:
         command.process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b"", "it drains"
         assert get_json(command.admin + "/readyz") == (503, {"ready": False, "reason": "draining"})
@@ -140,7 +140,7 @@ def test_b13_sigterm_answers_what_is_in_flight(serve: Serve) -> None:
             HTTPConnection(command.authority, timeout=READ_TIMEOUT_S).connect()
         assert command.process.poll() is None
         upstream.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"time":1}')
-        answer = caller.getresponse()
+        answer = client.getresponse()
         assert (answer.status, answer.getheader("Connection"), answer.read()) == (200, "close", b'{"time":1}')
         assert command.process.wait(READ_TIMEOUT_S) == 0
 
@@ -148,7 +148,7 @@ def test_b13_sigterm_answers_what_is_in_flight(serve: Serve) -> None:
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_b13_a_second_signal_ends_it_at_once(serve: Serve, second: signal.Signals) -> None:
     """The upstream never answers and a drain may take ten minutes, so nothing else would end it."""
-    with in_flight(serve, "--drain-ms=600000") as (command, caller, _), idle_caller(command) as idle:
+    with in_flight(serve, "--drain-ms=600000") as (command, client, _), idle_client(command) as idle:
         command.process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b"", "it drains"
         while command.process.poll() is None:  # those within half a second of the first count as one with it
@@ -157,26 +157,26 @@ def test_b13_a_second_signal_ends_it_at_once(serve: Serve, second: signal.Signal
                 command.process.wait(0.02)
         assert command.process.returncode == 0
         with pytest.raises(ConnectionError):
-            caller.getresponse()
+            client.getresponse()
 
 
 def test_e6_two_signals_at_once_are_one(serve: Serve) -> None:
     """A process group, a terminal and a script may each send one; what is in flight was lost then."""
-    with in_flight(serve, "--drain-ms=600000") as (command, caller, upstream), idle_caller(command) as idle:
+    with in_flight(serve, "--drain-ms=600000") as (command, client, upstream), idle_client(command) as idle:
         command.process.send_signal(signal.SIGTERM)
         command.process.send_signal(signal.SIGINT)
         assert idle.recv(1) == b"", "it drains"
         assert get_json(command.admin + "/readyz")[1]["reason"] == "draining", "both have been received"
         upstream.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"time":1}')
-        assert caller.getresponse().status == 200
+        assert client.getresponse().status == 200
         assert command.process.wait(READ_TIMEOUT_S) == 0
 
 
 def test_b13_a_drain_ends_after_its_time(serve: Serve) -> None:
-    with in_flight(serve, "--drain-ms=1") as (command, caller, _):
+    with in_flight(serve, "--drain-ms=1") as (command, client, _):
         command.process.send_signal(signal.SIGTERM)
         with pytest.raises(ConnectionError):
-            caller.getresponse()
+            client.getresponse()
         assert command.process.wait(READ_TIMEOUT_S) == 0
 
 

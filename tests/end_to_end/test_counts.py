@@ -1,4 +1,4 @@
-"""The gateway and the testing server, each the real command: what the one counts, the other has seen."""
+"""The gateway and the simulator, each the real command: what the one counts, the other has seen."""
 
 import re
 import socket
@@ -34,7 +34,7 @@ def attempts(metrics: dict[str, float]) -> Counter[str]:
 
 
 def when_all_have_ended(command: GatewayProcess, requests: int) -> dict[str, float]:
-    """Ask for the counts until no attempt runs any more: nobody tells when the last loser has ended."""
+    """Ask for the counts until no attempt runs any more: nothing reports the end of the last loser."""
     while True:
         metrics = command.metrics()
         counted = sum(value for name, value in metrics.items() if name.startswith("hedgerow_requests_total{"))
@@ -48,10 +48,10 @@ def when_all_have_ended(command: GatewayProcess, requests: int) -> dict[str, flo
 def ask_and_leave(command: GatewayProcess) -> int | None:
     """Ask, hang up, and read what comes: nothing (None), unless the answer was faster."""
     host, _, port = command.authority.partition(":")
-    with socket.create_connection((host, int(port)), timeout=READ_TIMEOUT_S) as caller:
-        caller.sendall(b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n")
-        caller.shutdown(socket.SHUT_WR)
-        with caller.makefile("rb") as reader:
+    with socket.create_connection((host, int(port)), timeout=READ_TIMEOUT_S) as client:
+        client.sendall(b"GET /api/smart HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        with client.makefile("rb") as reader:
             line = reader.readline()
     return int(line.split()[1]) if line else None
 
@@ -74,7 +74,9 @@ def test_a_script_is_played_through_both_commands(
         assert sum(Counter(upstream.stats()["by_fault"]).values()) == 3
 
 
-def test_c14_attempts_counted_are_requests_seen_with_faults_and_with_callers_who_leave(serve: Serve) -> None:
+def test_c14_attempts_counted_are_requests_seen_with_faults_and_with_clients_that_disconnect(
+    serve: Serve,
+) -> None:
     shares = [
         "--error-rate=0.2",
         "--too-many-rate=0.1",
@@ -85,20 +87,22 @@ def test_c14_attempts_counted_are_requests_seen_with_faults_and_with_callers_who
     with simulator("--seed=7", "--latency-ms=1-40", *shares) as upstream:
         flags = ["--hedge-after-ms=15", "--loser-grace-ms=1000", "--access-log=off", "--shedding=off"]
         command = serve("--upstream", upstream.url, *flags)
-        with ThreadPoolExecutor(8) as callers:
-            answers = [callers.submit(command.get, "?timeout=500") for _ in range(160)]
-            leavers = [callers.submit(ask_and_leave, command) for _ in range(40)]
+        with ThreadPoolExecutor(8) as clients:
+            answers = [clients.submit(command.get, "?timeout=500") for _ in range(160)]
+            disconnects = [clients.submit(ask_and_leave, command) for _ in range(40)]
         metrics, by_fault = when_all_have_ended(command, requests=200), Counter(upstream.stats()["by_fault"])
 
     outcomes = attempts(metrics)
     assert outcomes.total() == by_fault.total() + metrics["hedgerow_upstream_reused_connection_retries_total"]
     for reason in set(outcomes) | set().union(*REASONS_OF.values()):
         assert outcomes[reason] == sum(
-            by_fault[fault] for fault, told in REASONS_OF.items() if reason in told
+            by_fault[fault] for fault, reasons in REASONS_OF.items() if reason in reasons
         ), reason
 
-    answered = [each.result()[0] for each in answers] + [each.result() for each in leavers if each.result()]
-    left = len(answers) + len(leavers) - len(answered)
+    answered = [each.result()[0] for each in answers] + [
+        each.result() for each in disconnects if each.result()
+    ]
+    left = len(answers) + len(disconnects) - len(answered)
     statuses = Counter(answered)
     requests = {
         outcome: metrics.get(f'hedgerow_requests_total{{outcome="{outcome}"}}', 0)

@@ -1,4 +1,4 @@
-"""Servers that nobody here wrote, before and behind the gateway."""
+"""Servers of other projects, before and behind the gateway."""
 
 import subprocess
 import sys
@@ -106,7 +106,7 @@ def test_haproxy_as_upstream_closes_idle_connections_after_a_millisecond(
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("/busy", "status_429"), ("/reject", "reset"), ("/nobody", "status_5xx")]
+    ("path", "reason"), [("/busy", "status_429"), ("/reject", "reset"), ("/closed", "status_5xx")]
 )
 def test_haproxys_failures(serve: Serve, tmp_path: Path, path: str, reason: str) -> None:
     with haproxy(tmp_path, HAPROXY_WORK) as url:

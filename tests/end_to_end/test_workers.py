@@ -67,7 +67,7 @@ def test_connections_are_accepted_though_a_worker_is_stopped(serve: Serve) -> No
 
 
 class Asking:
-    """A caller that asks without a pause on one connection at a time, as pools do, until it is told to stop."""
+    """A client that asks without a pause on one connection at a time, as pools do, until `stop`."""
 
     def __init__(self, authority: str) -> None:
         self.answered = 0
@@ -98,10 +98,10 @@ class Asking:
 
 @pytest.fixture
 def asking() -> Iterator[list[Asking]]:
-    callers: list[Asking] = []
-    yield callers
-    for caller in callers:
-        caller.stop()
+    clients: list[Asking] = []
+    yield clients
+    for client in clients:
+        client.stop()
 
 
 def test_sighup_replaces_each_worker_and_loses_nothing(serve: Serve, asking: list[Asking]) -> None:
@@ -111,12 +111,12 @@ def test_sighup_replaces_each_worker_and_loses_nothing(serve: Serve, asking: lis
     asking.extend(Asking(command.authority) for _ in range(4))
     command.process.send_signal(signal.SIGHUP)
     assert not psutil.wait_procs(before, timeout=READ_TIMEOUT_S)[1]
-    for caller in asking:
-        caller.stop()
-    assert [caller.lost for caller in asking] == [[]] * 4
+    for client in asking:
+        client.stop()
+    assert [client.lost for client in asking] == [[]] * 4
     assert len(command.children()) == 2
     assert get_json(command.admin + "/readyz")[0] == 200
-    answered = sum(caller.answered for caller in asking)
+    answered = sum(client.answered for client in asking)
     assert answered > 0
     metrics = command.metrics()
     assert metrics['hedgerow_requests_total{outcome="all_failed"}'] == answered
@@ -131,11 +131,9 @@ def test_a_killed_worker_costs_only_its_own_requests(serve: Serve, asking: list[
     victim.kill()
     psutil.wait_procs([victim], timeout=READ_TIMEOUT_S)
     command.until_all_ready()
-    for caller in asking:
-        caller.stop()
-    assert sum(len(caller.lost) for caller in asking) <= 4, (
-        "each caller had one request in flight at the most"
-    )
+    for client in asking:
+        client.stop()
+    assert sum(len(client.lost) for client in asking) <= 4, "each client had one request in flight at most"
 
 
 def test_sigterm_answers_what_comes_on_connections_that_stand(serve: Serve) -> None:

@@ -31,7 +31,7 @@ def _everything() -> Snapshot:
 
 
 def _series() -> dict[str, dict[str, set[str]]]:
-    """Tell each exposed name, its labels and their values."""
+    """Return each exposed name, its labels and their values."""
     found: defaultdict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for family in text_string_to_metric_families(render(_everything()).decode()):
         for sample in family.samples:

@@ -19,7 +19,7 @@ CONFIG = ROOT / "deploy/prometheus/prometheus.yml"
 
 
 def our_config(*targets: str) -> dict[str, Any]:
-    """Give the configuration that we ship, for other targets, and faster than anybody would wait for."""
+    """Return the configuration that we ship, for other targets and with short intervals."""
     config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
     config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
     config["rule_files"] = [str(CONFIG.parent / pattern) for pattern in config["rule_files"]]
@@ -29,7 +29,7 @@ def our_config(*targets: str) -> dict[str, Any]:
 
 
 class Prometheus:
-    """Started on a free port, which it tells. Whoever starts it ends it with `end`."""
+    """Started on a free port, which it reports; the test that starts it ends it with `end`."""
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -56,12 +56,12 @@ class Prometheus:
     def _get(self, path: str, **parameters: str) -> Any:
         url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(url, timeout=READ_TIMEOUT_S) as answer:
-            told = json.loads(answer.read())
-        assert told["status"] == "success"
-        return told["data"]
+            reply = json.loads(answer.read())
+        assert reply["status"] == "success"
+        return reply["data"]
 
     def query(self, expression: str) -> dict[str, float]:
-        """Tell each sample that is a number, by its labels."""
+        """Return each sample that is a number, by its labels."""
         result = self._get("query", query=expression)["result"]
         samples = {str(sample["metric"]): float(sample["value"][1]) for sample in result}
         return {labels: value for labels, value in samples.items() if math.isfinite(value)}

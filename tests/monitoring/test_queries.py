@@ -16,9 +16,9 @@ from support.processes import GatewayProcess, serve_command
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 """Three kinds of processes have to start, on a machine that may be busy."""
 
-CALLERS = 16
+CLIENTS = 16
 ASKED = ["?timeout=2000"] * 30 + ["?timeout=50", "?timeout=soon"]
-"""One of them a 504, one a 400; faults come by chance, as the testing server's defaults say."""
+"""One of them a 504, one a 400; faults come by chance, as the simulator's defaults say."""
 SEEN = [
     *(f"min(count_over_time({name}[1h])) >= 2" for name in SERIES),
     'sum(increase(hedgerow_hedges_total{event="won"}[1h])) > 0',
@@ -35,16 +35,16 @@ SEEN = [
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Give a Prometheus that has seen enough; one of its two targets is down."""
     with ExitStack() as stack:
-        nobody = stack.enter_context(socket.socket())
-        nobody.bind(("127.0.0.1", 0))  # held, and never listened at
+        unserved = stack.enter_context(socket.socket())
+        unserved.bind(("127.0.0.1", 0))  # held, and never listened at
         gateway = GatewayProcess(serve_command("--workers=2", "--access-log=off"))
         stack.callback(gateway.kill)
-        targets = (gateway.admin.removeprefix("http://"), f"127.0.0.1:{nobody.getsockname()[1]}")
+        targets = (gateway.admin.removeprefix("http://"), f"127.0.0.1:{unserved.getsockname()[1]}")
         prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), our_config(*targets))
         stack.callback(prometheus.end)
-        callers = stack.enter_context(ThreadPoolExecutor(CALLERS))
+        clients = stack.enter_context(ThreadPoolExecutor(CLIENTS))
         while not all(prometheus.query(seen) for seen in SEEN):
-            list(callers.map(gateway.status_of, ASKED))
+            list(clients.map(gateway.status_of, ASKED))
         yield prometheus
 
 

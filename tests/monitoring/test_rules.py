@@ -41,7 +41,7 @@ def with_rules(rules: str, name: str, folder: Path) -> Path:
 
 
 def differences(tested: "subprocess.CompletedProcess[str]") -> str:
-    """Tell what was expected and not got; rules that promtool cannot read are no find."""
+    """Return what was expected and not got; rules that promtool cannot read are no find."""
     assert tested.returncode in {0, 1}
     assert ("exp:" in tested.stderr) == (tested.returncode == 1), tested.stderr
     return tested.stderr
@@ -104,7 +104,7 @@ def test_it_asks_for_what_is_exposed(rule: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=NAMES)
-def test_whoever_is_called_knows_what_to_do(alert: dict[str, dict[str, str]]) -> None:
+def test_an_alert_says_what_to_do(alert: dict[str, dict[str, str]]) -> None:
     assert alert["labels"]["severity"] in {"critical", "warning"}
     page, anchor = alert["annotations"]["runbook"].split("#")
     headings = re.findall(r"^### (\w+)$", (ROOT / page).read_text(), re.MULTILINE)

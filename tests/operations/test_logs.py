@@ -1,4 +1,4 @@
-"""The log of real processes: what stands in it, and that nothing about it can hold the gateway up."""
+"""The log of real processes: its lines, and that nothing about it can hold the gateway up."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITIN
 from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS, READ_TIMEOUT_S, GatewayProcess
 
-NOBODY = ("--upstream", "http://127.0.0.1:1/", "--hedges=0")
+NO_UPSTREAM = ("--upstream", "http://127.0.0.1:1/", "--hedges=0")
 DROPPED = "hedgerow_log_lines_dropped_total"
 
 
@@ -40,11 +40,11 @@ def ask_often(served: GatewayProcess, times: int) -> None:
     connection.close()
 
 
-# -- what stands in it
+# -- its lines
 
 
 def test_a_request_that_failed_is_a_line_with_all_that_explains_it(serve: Serve) -> None:
-    served = serve(*NOBODY)
+    served = serve(*NO_UPSTREAM)
     before = datetime.now(UTC)
     assert served.status_of(request_id="mine") == 502
     (line,) = [line for line in lines_of(served.stop_and_read()) if line["event"] == "request"]
@@ -62,7 +62,7 @@ def test_a_request_that_failed_is_a_line_with_all_that_explains_it(serve: Serve)
 
 
 def test_on_a_terminal_a_line_is_for_people(serve: Serve) -> None:
-    served = serve(*NOBODY, "--log-format=console")
+    served = serve(*NO_UPSTREAM, "--log-format=console")
     assert served.status_of(request_id="mine") == 502
     (line,) = [line for line in served.stop_and_read().splitlines() if "mine" in line]
     assert not line.startswith("{")
@@ -113,21 +113,21 @@ def test_the_upstream_turning_bad_and_well_again_is_a_line_each(serve: Serve) ->
     assert well["unhealthy_for_s"] >= 0
 
 
-def test_a_flood_of_the_same_line_is_told_as_a_few_and_a_number(serve: Serve) -> None:
-    served = serve(*NOBODY, "--log-level=warning")
+def test_a_flood_of_the_same_line_is_logged_as_a_few_and_a_number(serve: Serve) -> None:
+    served = serve(*NO_UPSTREAM, "--log-level=warning")
     assert [served.status_of() for _ in range(200)] == [502] * 200
     lines = [line for line in lines_of(served.stop_and_read()) if line["event"] == "request"]
     summaries = [line for line in lines if "suppressed" in line]
     assert summaries
     assert {line["code"] for line in summaries} == {"all_failed"}
-    told = len(lines) - len(summaries)
-    assert told + sum(line["suppressed"] for line in summaries) == 200
-    assert told <= ALIKE_PER_S * (len(summaries) + 1)
+    logged = len(lines) - len(summaries)
+    assert logged + sum(line["suppressed"] for line in summaries) == 200
+    assert logged <= ALIKE_PER_S * (len(summaries) + 1)
 
 
 def test_who_asks_for_each_request_gets_each(serve: Serve, tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
-        served = serve(*NOBODY, "--access-log=all", stderr=log)
+        served = serve(*NO_UPSTREAM, "--access-log=all", stderr=log)
         ask_often(served, 300)
         served.stop_and_read()
     lines = lines_of((tmp_path / "log").read_text())
@@ -139,10 +139,10 @@ def test_who_asks_for_each_request_gets_each(serve: Serve, tmp_path: Path) -> No
 MORE_THAN_FITS = MAX_WAITING_LINES + 2_000
 
 
-def test_a_log_that_nobody_reads_does_not_hold_up_the_gateway(serve: Serve) -> None:
+def test_a_log_without_a_reader_does_not_hold_up_the_gateway(serve: Serve) -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb"):
-        served = serve(*NOBODY, "--access-log=all", stderr=writer)
+        served = serve(*NO_UPSTREAM, "--access-log=all", stderr=writer)
         os.close(writer)
         ask_often(served, MORE_THAN_FITS)
         assert served.status_of() == 502
@@ -154,20 +154,20 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_gateway(serve: Serve) -> N
 def test_a_log_that_is_read_again_says_what_was_lost(serve: Serve) -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as log:
-        served = serve(*NOBODY, "--access-log=all", stderr=writer)
+        served = serve(*NO_UPSTREAM, "--access-log=all", stderr=writer)
         os.close(writer)
         ask_often(served, MORE_THAN_FITS)
         dropped = int(served.metrics()[DROPPED])
         lines = lines_of("".join(log.readline().decode() for _ in range(MORE_THAN_FITS - dropped)))
         assert {line["event"] for line in lines} == {"request rejected"}
-        told = json.loads(log.readline())
-        assert (told["event"], told["lines"]) == ("log lines dropped", dropped)
+        logged = json.loads(log.readline())
+        assert (logged["event"], logged["lines"]) == ("log lines dropped", dropped)
         assert served.metrics()[DROPPED] == dropped
 
 
 def test_a_full_disk_does_not_kill_the_gateway(serve: Serve) -> None:
     with Path("/dev/full").open("wb") as full:
-        served = serve(*NOBODY, "--access-log=all", stderr=full)
+        served = serve(*NO_UPSTREAM, "--access-log=all", stderr=full)
         ask_often(served, 50)
         assert served.status_of() == 502
         while served.metrics()[DROPPED] < 51:
@@ -177,7 +177,7 @@ def test_a_full_disk_does_not_kill_the_gateway(serve: Serve) -> None:
 
 def test_a_reader_that_has_gone_does_not_kill_the_gateway(serve: Serve) -> None:
     reader, writer = os.pipe()
-    served = serve(*NOBODY, "--access-log=all", stderr=writer)
+    served = serve(*NO_UPSTREAM, "--access-log=all", stderr=writer)
     os.close(writer)
     os.close(reader)
     ask_often(served, 50)
@@ -188,7 +188,7 @@ def test_a_reader_that_has_gone_does_not_kill_the_gateway(serve: Serve) -> None:
 
 def test_a_terminal_that_was_closed_does_not_kill_the_gateway(serve: Serve) -> None:
     terminal, ours = os.openpty()
-    served = serve(*NOBODY, "--access-log=all", stderr=ours)
+    served = serve(*NO_UPSTREAM, "--access-log=all", stderr=ours)
     os.close(ours)
     os.close(terminal)
     ask_often(served, 50)
@@ -202,7 +202,7 @@ def test_a_terminal_that_was_closed_does_not_kill_the_gateway(serve: Serve) -> N
 def test_a_stderr_that_is_closed_is_no_clients_connection(closed: str) -> None:
     """The next descriptor had its number: lines of the log went to a socket."""
     command = f"exec {sys.executable} -m hedgerow serve --port=0 --admin-port=0 --workers=1 --access-log=all"
-    served = GatewayProcess(["sh", "-c", f"{command} {' '.join(NOBODY)} {closed}"], stderr=None)
+    served = GatewayProcess(["sh", "-c", f"{command} {' '.join(NO_UPSTREAM)} {closed}"], stderr=None)
     try:
         ask_often(served, 50)
         assert served.status_of() == 502
@@ -214,7 +214,7 @@ def test_a_stderr_that_is_closed_is_no_clients_connection(closed: str) -> None:
         served.kill()
 
 
-def test_a_stderr_that_somebody_made_non_blocking_loses_no_line(tmp_path: Path) -> None:
+def test_a_stderr_made_non_blocking_loses_no_line(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK)
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)

@@ -1,4 +1,4 @@
-"""`/openapi.json` of a real gateway: it is OpenAPI 3.1, names every path, and tells where they are.
+"""`/openapi.json` of a real gateway: it is OpenAPI 3.1, names every path, and says where they are.
 
 What it says of each answer is held by tests/sockets/test_openapi.py and by the campaign C16.
 """
@@ -21,48 +21,48 @@ from support.processes import FAULTLESS, GatewayProcess
 def document_of(served: GatewayProcess) -> dict[str, Any]:
     status, body = served.fetch("/openapi.json")
     assert status == 200
-    told: dict[str, Any] = json.loads(body)
-    return told
+    document: dict[str, Any] = json.loads(body)
+    return document
 
 
 def test_it_is_an_openapi_document_of_every_path(serve: Serve) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/")
-    told = document_of(served)
-    OpenAPIV31SpecValidator(told).validate()
+    document = document_of(served)
+    OpenAPIV31SpecValidator(document).validate()
     known = re.findall(r"/[a-z./]+", json.loads(served.fetch("/nothing")[1])["detail"])
-    assert set(told["paths"]) == {urlsplit(served.url).path, *known}
-    operations = [item[method] for item in told["paths"].values() for method in ("get", "head")]
+    assert set(document["paths"]) == {urlsplit(served.url).path, *known}
+    operations = [item[method] for item in document["paths"].values() for method in ("get", "head")]
     names = {operation["operationId"] for operation in operations}
     assert len(names) == len(operations)
 
 
-def test_it_tells_where_each_path_is(serve: Serve) -> None:
+def test_it_says_where_each_path_is(serve: Serve) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/")
-    told = document_of(served)
-    (main,) = told["servers"]
+    document = document_of(served)
+    (main,) = document["servers"]
     values = {name: variable["default"] for name, variable in main["variables"].items()}
     assert main["url"].format(**values) + "/api/smart" == served.url
-    for path, item in told["paths"].items():
+    for path, item in document["paths"].items():
         here = [server["url"] for server in item.get("servers", [])]
         assert here == ([] if path == "/api/smart" else ["/"]), "/ is where the document was found"
 
 
 @pytest.mark.parametrize(
-    ("host", "told"),
+    ("host", "announced"),
     [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]"), ("gate.example", "gate.example")],
 )
-def test_an_address_that_nobody_can_ask_is_not_told(host: str, told: str) -> None:
+def test_an_address_without_a_route_is_not_announced(host: str, announced: str) -> None:
     (main,) = json.loads(document(Settings(host=host), 80))["servers"]
-    assert main["variables"]["host"]["default"] == told
+    assert main["variables"]["host"]["default"] == announced
 
 
 def test_the_status_after_some_traffic_is_as_described(serve: Serve, simulate: Simulate) -> None:
     upstream = simulate("--latency-ms=1-30", *FAULTLESS)
     served = serve("--upstream", upstream.url, "--hedge-after-ms=10")
     assert {served.status_of(request_id="mine") for _ in range(20)} == {200}
-    told = document_of(served)
-    answers = told["paths"]["/status.json"]["get"]["responses"]["200"]["content"]["application/json"]
-    schema = Draft202012Validator({**answers["schema"], "components": told["components"]})
+    document = document_of(served)
+    answers = document["paths"]["/status.json"]["get"]["responses"]["200"]["content"]["application/json"]
+    schema = Draft202012Validator({**answers["schema"], "components": document["components"]})
     busy = served.status_when(lambda status: status["requests"]["total"] == 20)
     found = served.status("?request_id=mine")
     assert len(found["requests"]) == 20

@@ -51,7 +51,7 @@ class Shown:
         self.page: Page = browser.new_page(color_scheme=scheme, viewport=viewport)
         self.asked: list[str] = []
         self.complaints: list[str] = []
-        self.told: list[dict[str, Any]] = []
+        self.statuses: list[dict[str, Any]] = []
         self.url = url
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("console", lambda message: self.complaints.append(message.text))
@@ -64,10 +64,10 @@ class Shown:
             with suppress(Error):  # the page, or the gateway, was closed meanwhile
                 if status is None:
                     answer = route.fetch()
-                    self.told.append(answer.json())
+                    self.statuses.append(answer.json())
                     route.fulfill(response=answer)
                 else:
-                    self.told.append(status)
+                    self.statuses.append(status)
                     route.fulfill(json=status)
 
         self.page.route(STATUS_JSON, pass_on)
@@ -114,7 +114,7 @@ def idle(serve: Serve) -> GatewayProcess:
 
 
 def written(value: Any, form: str) -> str:
-    """Write a value as the page should: the same rules, told a second time."""
+    """Write a value as the page should: the same rules, written a second time."""
     if value is None:
         return "\N{EN DASH}"
     match form:
@@ -155,7 +155,7 @@ def test_each_value_shown_is_the_one_of_status_json(busy: GatewayProcess, show: 
     page = shown.open()
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#live")).to_have_text("paused")
-    status = shown.told[-1]
+    status = shown.statuses[-1]
     values = page.locator("[data-value]").evaluate_all(
         "elements => elements.map(e => [e.dataset.value, e.dataset.format, e.textContent])"
     )
@@ -207,7 +207,7 @@ def test_it_is_live_and_says_so_when_it_is_not(idle: GatewayProcess, show: Show)
     assert "asked" not in page.title()
 
 
-def test_it_asks_nobody_but_the_gateway_and_allows_no_more(idle: GatewayProcess, show: Show) -> None:
+def test_it_asks_only_the_gateway_and_allows_no_more(idle: GatewayProcess, show: Show) -> None:
     shown = show(idle.admin)
     page = shown.open()
     assert {urlsplit(url).netloc for url in shown.asked} == {urlsplit(idle.admin).netloc}
@@ -365,7 +365,7 @@ def test_f9_clients_with_short_timeouts_do_not_make_the_upstream_degraded(
 
 
 def contrast(one: str, other: str) -> float:
-    """Tell the contrast of two colours like `rgb(1, 2, 3)` (WCAG 2.1, relative luminance)."""
+    """Return the contrast of two colours like `rgb(1, 2, 3)` (WCAG 2.1, relative luminance)."""
 
     def luminance(colour: str) -> float:
         parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
@@ -425,7 +425,7 @@ def test_it_can_be_used_by_keyboard_alone(idle: GatewayProcess, show: Show) -> N
     page.keyboard.press("Tab")
     search = page.get_by_label("Find by X-Request-Id")
     expect(search).to_be_focused()
-    page.keyboard.type("nobody")
+    page.keyboard.type("no-such-id")
     page.keyboard.press("Enter")
     expect(page.locator("#found")).to_contain_text("Not found")
     expect(page.locator("#recent > li")).to_have_count(0)

@@ -46,17 +46,17 @@ def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, sim
         assert [attempt["outcome"] for attempt in request["attempts"]] == ["success"]
 
 
-def test_a_request_is_told_the_same_each_time(serve: Serve) -> None:
+def test_a_request_is_reported_the_same_each_time(serve: Serve) -> None:
     """The page knows by it which rows it shows already."""
     served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
     assert served.status_of("?timeout=400", request_id="mine") == 502
-    told = [json.dumps(served.status("?request_id=mine")) for _ in range(20)]
-    assert set(told) == {told[0]}
+    reports = [json.dumps(served.status("?request_id=mine")) for _ in range(20)]
+    assert set(reports) == {reports[0]}
 
 
-def test_an_id_that_nobody_knows_is_404(serve: Serve) -> None:
+def test_an_unknown_id_is_404(serve: Serve) -> None:
     served = serve("--upstream", "http://127.0.0.1:1/")
-    status, body = served.fetch("/status.json?request_id=nobodys%20id")
+    status, body = served.fetch("/status.json?request_id=unknown%20id")
     assert (status, json.loads(body)["code"]) == (404, "not_found")
     verdict = served.status()["verdict"]
     assert verdict["state"] == "starting"

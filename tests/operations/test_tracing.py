@@ -20,7 +20,7 @@ from support.processes import FAULTLESS, GatewayProcess
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT_ID = "00f067aa0ba902b7"
-NOBODY = ("--upstream", "http://127.0.0.1:1/", "--hedges=0", "--trace-sample=1")
+NO_UPSTREAM = ("--upstream", "http://127.0.0.1:1/", "--hedges=0", "--trace-sample=1")
 """Each request has two spans: its own, and that of its only attempt."""
 
 
@@ -109,7 +109,7 @@ def by_kind(received: list[Received]) -> tuple[Received, dict[int, Received]]:
     return request, attempts
 
 
-def test_a_request_and_its_attempts_are_spans_of_the_callers_trace(
+def test_a_request_and_its_attempts_are_spans_of_the_clients_trace(
     serve: Serve, receiver: Receiver, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=mine")
@@ -136,7 +136,7 @@ def test_a_request_and_its_attempts_are_spans_of_the_callers_trace(
         "http.response.status_code": 200, "hedgerow.request_id": "mine", "hedgerow.timeout_ms": 30_000,
         "hedgerow.outcome": "success", "hedgerow.winner": 3, "hedgerow.attempts": 3,
     }  # fmt: skip
-    told = {
+    recorded = {
         number: (
             one.attributes["hedgerow.attempt.outcome"],
             one.attributes["hedgerow.attempt.winner"],
@@ -146,7 +146,7 @@ def test_a_request_and_its_attempts_are_spans_of_the_callers_trace(
         for number, one in attempts.items()
     }
     unset, error = Status.STATUS_CODE_UNSET, Status.STATUS_CODE_ERROR
-    assert told == {
+    assert recorded == {
         1: ("status_5xx", False, False, error),
         2: ("success", False, True, unset),
         3: ("success", True, False, unset),
@@ -183,13 +183,13 @@ def test_only_what_is_sampled_is_recorded_and_each_worker_exports(
     upstream = simulate("--latency-ms=1-5", *FAULTLESS)
     served = serve("--workers=2", "--upstream", upstream.url, "--trace-sample=1", "--hedges=0")
     served.status_when(lambda status: status["workers"]["ready"] == 2)
-    for _ in range(20):  # the connections come out even over the workers only when many stand
+    for _ in range(20):  # the connections come out even over the workers only when there are many
         assert ask(served, traceparent=f"00-{TRACE_ID}-{PARENT_ID}-00") == 200
     for number in range(20):
         assert ask(served, **{"X-Request-Id": f"root-{number}"}) == 200
     received = receiver.spans_when(lambda received: len(received) >= 40)
     stop(served)
-    assert len(receiver.spans_when(lambda _: True)) == 40, "what the caller does not record we do not"
+    assert len(receiver.spans_when(lambda _: True)) == 40, "what the client does not record we do not"
     roots = [one for one in received if not one.span.parent_span_id]
     assert {one.attributes["hedgerow.request_id"] for one in roots} == {f"root-{n}" for n in range(20)}
     assert len({one.span.trace_id for one in received}) == 20
@@ -200,7 +200,7 @@ def test_the_last_spans_are_exported_at_the_end(
     serve: Serve, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
-    served = serve(*NOBODY)
+    served = serve(*NO_UPSTREAM)
     assert [served.status_of() for _ in range(3)] == [502] * 3
     stop(served)
     received = receiver.spans_when(lambda _: True)
@@ -213,7 +213,7 @@ def test_a_receiver_that_refuses_costs_spans_and_two_lines(
     serve: Serve, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.status = 400
-    served = serve(*NOBODY)
+    served = serve(*NO_UPSTREAM)
     assert [served.status_of() for _ in range(3)] == [502] * 3
     while spans(served) != {"exported": 0, "failed": 6, "dropped": 0}:
         pass
@@ -233,7 +233,7 @@ def test_a_receiver_that_is_not_there_costs_spans_and_nothing_else(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
-    served = serve(*NOBODY)
+    served = serve(*NO_UPSTREAM)
     assert [served.status_of() for _ in range(3)] == [502] * 3
     while spans(served) != {"exported": 0, "failed": 6, "dropped": 0}:
         pass
@@ -246,7 +246,7 @@ def test_a_receiver_that_hangs_costs_spans_and_nothing_else(
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
     receiver.goes_on.clear()
-    served = serve(*NOBODY)
+    served = serve(*NO_UPSTREAM)
     assert served.status_of() == 502
     receiver.asked(1)
     assert [served.status_of() for _ in range(9)] == [502] * 9
@@ -258,7 +258,7 @@ def test_spans_can_be_turned_off_by_the_standards_variable(
     serve: Serve, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    served = serve(*NOBODY)
+    served = serve(*NO_UPSTREAM)
     assert served.status_of() == 502
     assert sum(spans(served).values()) == 0
     stop(served)

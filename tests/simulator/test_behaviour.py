@@ -5,7 +5,7 @@ import pytest
 from hedgerow_simulator import Behaviour, BehaviourError
 
 
-def test_the_defaults_resemble_the_upstream_of_record() -> None:
+def test_the_defaults_resemble_the_reference_upstream() -> None:
     behaviour = Behaviour()
     assert behaviour.latency_ms == (100, 600)
     assert behaviour.rates() == {
@@ -41,7 +41,7 @@ def test_a_bad_latency_is_refused(span: tuple[int, int]) -> None:
         Behaviour(latency_ms=span)
 
 
-def test_rates_that_add_up_to_more_than_1_are_refused_and_all_told() -> None:
+def test_rates_that_add_up_to_more_than_1_are_rejected_and_all_named() -> None:
     with pytest.raises(BehaviourError, match=r"add up to 1\.06 \(error-rate 1, too-many-rate 0\.02, "):
         Behaviour(error_rate=1)
 

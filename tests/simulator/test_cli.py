@@ -16,7 +16,7 @@ def test_the_command_is_named_simulate() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_announces_answers_and_stops_at_once_when_told(number: signal.Signals, workers: str) -> None:
+def test_it_announces_answers_and_stops_on_a_signal(number: signal.Signals, workers: str) -> None:
     with simulator(*AT_ONCE, "--seed=5", f"--workers={workers}") as server:
         assert server.seed == 5
         assert server.get("/api/work") == (200, b'{"time":0}')

@@ -89,7 +89,7 @@ async def test_a_huge_body_goes_on_for_as_long_as_it_is_read() -> None:
         await simulator.until(lambda stats: stats.clients_left == 1 and stats.connections_open == 0)
 
 
-async def test_a_huge_body_that_nobody_reads_waits_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_huge_unread_body_waits_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     paused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     pause = Connection.pause_writing
 
@@ -107,7 +107,7 @@ async def test_a_huge_body_that_nobody_reads_waits_in_bounded_memory(monkeypatch
         await simulator.until(lambda stats: stats.connections_open == 0)
 
 
-async def test_answers_that_nobody_reads_hold_up_the_requests_behind_them() -> None:
+async def test_unread_answers_hold_up_the_requests_behind_them() -> None:
     async with running_simulator() as simulator, connected(simulator.url) as client:
         count = 100
         await client.send(request_bytes("/api/work", "X-Fault: long_head") * count)

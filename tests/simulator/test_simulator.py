@@ -105,17 +105,17 @@ async def test_with_a_capacity_requests_wait_for_a_worker_and_abandoned_work_hol
         running_simulator(
             Behaviour.faultless(latency_ms=20), capacity=Capacity(workers=1, queue=1)
         ) as simulator,
-        connected(simulator.url) as leaver,
+        connected(simulator.url) as leaving,
         connected(simulator.url) as waiter,
         connected(simulator.url) as rejected,
     ):
-        await leaver.ask("/api/work?fault=ok@200")
+        await leaving.ask("/api/work?fault=ok@200")
         await simulator.until(lambda stats: stats.busy == 1)
         await waiter.ask("/api/work")
         await simulator.until(lambda stats: stats.queued == 1)
         await rejected.ask("/api/work")
         assert (await rejected.read_answer())[0][9:12] == b"503"
-        leaver.leave()
+        leaving.leave()
         stats = await simulator.until(lambda stats: stats.clients_left == 1)
         assert (stats.busy, stats.queued, stats.wasted) == (1, 1, 0)
         assert (await waiter.read_answer())[1] == b'{"time":20}'

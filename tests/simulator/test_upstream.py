@@ -32,7 +32,7 @@ def body(answer: Answer) -> bytes:
     return answer.wire.partition(b"\r\n\r\n")[2]
 
 
-def test_work_takes_the_drawn_latency_and_tells_it() -> None:
+def test_work_takes_the_drawn_latency_and_reports_it() -> None:
     answer = upstream(Behaviour.faultless(latency_ms=160)).answer(ask())
     assert (status(answer), body(answer), answer.after_ms) == (b"200", b'{"time":160}', 160)
 
@@ -127,7 +127,7 @@ def test_the_log_has_to_be_asked_for_and_asked_well() -> None:
     assert status(upstream(log=True).answer(ask(b"/log?after=x"))) == b"400"
 
 
-def test_stats_tell_every_kind() -> None:
+def test_stats_count_every_kind() -> None:
     played = upstream()
     for fault in (b"ok", b"status_503", b"status_504", b"hang"):
         played.answer(ask(fault=fault))

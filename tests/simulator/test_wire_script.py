@@ -12,7 +12,7 @@ def test_a_whole_answer_has_the_length_of_its_body() -> None:
     )
 
 
-def test_a_number_that_nobody_has_registered_has_a_phrase_too() -> None:
+def test_an_unregistered_number_has_a_phrase_too() -> None:
     assert reason_phrase(799) == "Unregistered"
 
 

@@ -32,7 +32,7 @@ def test_stats_add_up_over_the_workers() -> None:
 
 
 def test_each_worker_draws_from_its_own_seed() -> None:
-    """The token of a body tells its worker and its number there, so each latency can be looked up."""
+    """The token of a body names its worker and its number there, so each latency can be looked up."""
     behaviour = Behaviour(latency_ms=(0, 40), seed=9)
     wanted: dict[str, list[int]] = {}
     for index in range(3):

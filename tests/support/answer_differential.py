@@ -124,7 +124,7 @@ def without_our_leniencies(data: bytes) -> bytes:
 
 def head_without_our_leniencies(head: bytes) -> bytes:
     line, *fields = head.split(b"\r\n")
-    # Reason phrases are for nobody (RFC 9112 section 4); llhttp does not look at them.
+    # Reason phrases mean nothing (RFC 9112 section 4); llhttp does not look at them.
     line = re.sub(rb"(?s)^(HTTP/1\.[01] [0-9]{3}) .*", rb"\g<1>", line)
     # A long row of zeros: h11 counts the digits.
     fields = [re.sub(rb"(?i)^(content-length:[ \t]*)0+(?=[0-9])", rb"\g<1>", each) for each in fields]

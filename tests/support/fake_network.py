@@ -111,7 +111,7 @@ class VirtualLoop:
 
 
 class Network:
-    """What becomes of connects, by host. Hosts that nobody mentions refuse at once."""
+    """What becomes of connects, by host. Hosts that are not named refuse at once."""
 
     def __init__(self, world: VirtualLoop) -> None:
         self.world = world

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Callable
 
 
 class Faults:
@@ -10,6 +11,8 @@ class Faults:
     def __init__(self) -> None:
         self.queue_age_s: float | None = None
         """How long ago the kernel received what is read next; None leaves it to the kernel."""
+        self.while_dated: Callable[[], None] | None = None
+        """Called while the kernel is asked for that: what happens meanwhile."""
         self.accepting: list[int] = []
         """Error numbers with which the next calls of `accept` fail."""
         self.reading: list[Exception] = []
@@ -53,5 +56,7 @@ class ServerSocket(socket.socket):
     def getsockopt(self, level: int, option: int, size: int = 0, /) -> "int | bytes":  # type: ignore[override]
         if option == socket.TCP_INFO and size and self._faults.queue_age_s is not None:
             milliseconds = round(self._faults.queue_age_s * 1000)
+            if self._faults.while_dated is not None:
+                self._faults.while_dated()
             return struct.pack("@52xI", milliseconds)  # `tcpi_last_data_recv`, as `net.tcp` reads it
         return super().getsockopt(level, option, size) if size else super().getsockopt(level, option)

@@ -32,7 +32,7 @@ def running(
 
 
 @contextmanager
-def nginx(folder: Path, server: str, http: str = "") -> Iterator[str]:
+def nginx(folder: Path, server: str, http: str = "", *, tls: bool = False) -> Iterator[str]:
     """Run nginx with these lines in its `server` and `http` blocks."""
     program = tool("nginx")
     config = folder / "nginx.conf"
@@ -43,13 +43,13 @@ def nginx(folder: Path, server: str, http: str = "") -> Iterator[str]:
             "events {}\n"
             "http { access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f;\n"
             f"  uwsgi_temp_path u; scgi_temp_path s; {http}\n"
-            f"  server {{ listen 127.0.0.1:{sock.getsockname()[1]}; {server} }} }}\n"
+            f"  server {{ listen 127.0.0.1:{sock.getsockname()[1]}{' ssl' if tls else ''}; {server} }} }}\n"
         )
         return [program, "-p", str(folder), "-e", "/dev/null", "-c", str(config)]
 
     # Thus a new nginx gets the sockets of the one that it replaces (https://nginx.org/en/docs/control.html#upgrade).
     with running(arguments, lambda sock: {"NGINX": f"{sock.fileno()};"}) as url:
-        yield url
+        yield url.replace("http:", "https:") if tls else url
 
 
 @contextmanager

@@ -475,7 +475,7 @@ def test_b10_the_client_leaves_in_the_iteration_in_which_its_answer_came(bench: 
     assert bench.is_clean
 
 
-def test_b10_losers_of_a_client_that_left_are_nobodys_to_answer(bench: Bench) -> None:
+def test_b10_losers_of_a_client_that_left_are_not_answered(bench: Bench) -> None:
     task = bench.ask()
     assert task is not None
     bench.virtual.advance_to(0.301)

@@ -52,7 +52,7 @@ def test_it_finds_a_gateway_that_listens_on_every_address(port: str) -> None:
     assert check("--live", **environment) == (0, "/livez\n")
 
 
-def test_nobody_there_is_not_healthy() -> None:
+def test_a_closed_port_is_not_healthy() -> None:
     with socket.socket() as taken:  # bound, and not listening: connecting is refused
         taken.bind(("127.0.0.1", 0))
         code, said = check("--admin-port", str(taken.getsockname()[1]))
@@ -65,10 +65,10 @@ def test_an_answer_that_is_not_http_is_not_healthy() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def babble() -> None:
-            caller, _ = server.accept()
-            with caller:
-                caller.recv(1024)
-                caller.sendall(b"SSH-2.0-nonsense\r\n")
+            client, _ = server.accept()
+            with client:
+                client.recv(1024)
+                client.sendall(b"SSH-2.0-nonsense\r\n")
 
         answering = threading.Thread(target=babble)
         answering.start()

@@ -30,8 +30,8 @@ from verification.harness.processes import (
 )
 
 SECONDS = 600.0
-CALLERS = 150
-"""At once, on connections that are kept; some 300 requests/s before the upstream of record."""
+CLIENTS = 150
+"""At once, on connections that are kept; some 300 requests/s before the reference upstream."""
 FAULTS = {"error": 0.1, "too_many": 0.05, "malformed": 0.05, "reset": 0.05, "hang": 0.03, "drip": 0.02}
 """Three in ten."""
 TIMEOUTS_MS = (150, 2_000)
@@ -88,7 +88,7 @@ async def load(port: int, seed: int, seconds: float, timeouts_ms: tuple[int, int
         client.close()
 
     async with asyncio.TaskGroup() as group:
-        for number in range(CALLERS):
+        for number in range(CLIENTS):
             group.create_task(call(number))
 
 
@@ -150,7 +150,7 @@ def soak(seed: int, seconds: float, findings: Findings) -> None:
     mib = [each / 2**20 for _, each in samples.memory]
     findings.figures |= {
         "answers": ", ".join(f"{status} {times}" for status, times in samples.statuses.most_common()),
-        "memory": f"{mib[0]:.1f} MiB soon after the start, {max(mib):.1f} at the most, {rested / 2**20:.1f} at rest",
+        "memory": f"{mib[0]:.1f} MiB soon after the start, {max(mib):.1f} at most, {rested / 2**20:.1f} at rest",
         "slope": f"{slope:.1f} bytes for each request after the warm-up",
         "CPU at rest afterwards": f"{busy:.2%} of a core",
     }

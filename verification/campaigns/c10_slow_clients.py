@@ -269,7 +269,7 @@ def run(seed: int, share: float) -> Findings:
     findings.figures = {
         "good traffic": f"{share_good:.3%} good of {asked}, the slowest {good.slowest_s * 1000:.0f} ms",
         "memory": f"{each / 1024:.1f} KiB for each slow client",
-        "own lag": f"{crowd.lag_s * 1000:.0f} ms at the most",
+        "own lag": f"{crowd.lag_s * 1000:.0f} ms at most",
     }
     for kind, spans_s in crowd.closed_after_s.items():
         findings.figures[f"{kind} ({len(spans_s)})"] = (

@@ -1,8 +1,8 @@
 """C11: requests that try to be taken for others, sent to the gateway directly and through nginx and HAProxy.
 
 Directly nothing malformed may be accepted, and h11 has to read all that was accepted as we do. Behind a proxy the two
-have to agree how many requests there were and whose they are. The proxy tells it by its log and gives each request
-that it passes on an id of its own; the gateway tells it by its count, by what it asks of the upstream, and by the id
+have to agree how many requests there were and whose they are. The proxy shows it by its log and gives each request
+that it passes on an id of its own; the gateway shows it by its count, by what it asks of the upstream, and by the id
 in each answer.
 """
 
@@ -72,7 +72,7 @@ async def go(path: EntryPath, cases: Sequence[Case], counts: Counts) -> Counter[
                 group.create_task(some())
         if exchanges:
             await path.classify_response(exchanges, counts)
-        counts.begin_anew()
+        counts.restart()
         path.ports.clear()
         statuses.update(answer.status for each in exchanges for answer in each.answers)
         if path.findings.broken.total() > broken:
@@ -100,7 +100,7 @@ async def campaign(cases: Sequence[Case], findings: Findings) -> None:
             findings.check(served.worker.pid == worker, "no worker died", served.log()[-500:])
             findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[-2000:])
             bugs = served.metrics()["hedgerow_internal_errors_total"]
-            findings.check(bugs == 0, "no bug of the gateway's", bugs)
+            findings.check(bugs == 0, "no internal error", bugs)
         findings.figures[f"answers {name}"] = ", ".join(
             f"{status} {times}" for status, times in sorted(statuses.items())
         )

@@ -19,7 +19,7 @@ from verification.harness.hostile_responses import End, Response, draw, is_paylo
 from verification.harness.processes import connections_to, gateway, memory_bytes, settle, unsettled
 
 REPLIES = 1_000_000
-CALLERS = 200
+CLIENTS = 200
 """At once, each with one request after the other."""
 ROUNDS = 10
 """After each all is at rest and memory is read; two at small shares, for each ends with a wait for the slowest."""
@@ -141,7 +141,7 @@ class Clients:
     async def ask_until(self, replies: int) -> None:
         """Ask until the upstream has sent this many replies."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(CALLERS):
+            for _ in range(CLIENTS):
                 group.create_task(self._ask(replies))
 
     async def _ask(self, replies: int) -> None:

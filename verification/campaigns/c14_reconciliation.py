@@ -17,7 +17,7 @@ from verification.harness.campaign import Campaign, Findings, counted
 from verification.harness.processes import gateway, settle, sum_of, unsettled
 
 ANSWERS = 1_000_000
-CALLERS = 100
+CLIENTS = 100
 ROUND = 20_000
 """Requests after which all is at rest and the three histories are joined; the upstream's log holds 100 000."""
 WORKERS = 2
@@ -70,7 +70,7 @@ class Reconciliation:
             client.close()
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(CALLERS):
+            for _ in range(CLIENTS):
                 group.create_task(one_after_the_other())
 
     async def _ask(self, client: Client, number: int, chance: Random) -> Client:
@@ -182,7 +182,7 @@ async def campaign(seed: int, share: float, findings: Findings) -> None:
             metrics = await rounds(reconciliation, served, upstream, answers, findings)
             reconciliation.compare(metrics)
             findings.check(
-                metrics["hedgerow_internal_errors_total"] == 0, "no bug of the gateway's", served.log()[:1000]
+                metrics["hedgerow_internal_errors_total"] == 0, "no internal error", served.log()[:1000]
             )
             findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[:1000])
     findings.count = answers

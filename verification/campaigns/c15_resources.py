@@ -20,7 +20,7 @@ from verification.harness.processes import gateway, settle, unsettled
 SECONDS = 30.0
 """Each trial at full size."""
 KEPT, FRESH = 8, 8
-"""Clients that keep their connection, and such that come anew for each request."""
+"""Clients that keep their connection, and clients that open one for each request."""
 TIMEOUT_MS = 1_000
 SLACK_S = 0.05
 """On the client's clock, besides our own loop's lag."""
@@ -56,7 +56,7 @@ class Clients:
         self._for_new = ("200", "503") if refusals else ("200",)
         """New connections may be refused, if it is said in time."""
         self._may_fail = may_fail
-        """Connections may break; then they are made anew."""
+        """Connections may break; then they are opened again."""
 
     async def ask_for(self, seconds: float) -> None:
         """Ask for this long, all of them."""
@@ -142,9 +142,7 @@ def few_descriptors(url: str, seconds: float, findings: Findings) -> None:
     with gateway("--upstream", url, "--shedding=off", "--drain-ms=2000", by=limit) as served:
         clients = Clients(served.port, findings, refusals=True)
         most = uvloop.run(_crowded(clients, served, seconds))
-        record(
-            f"{DESCRIPTORS} descriptors, a crowd of {CROWD}", clients, findings, f"; {most} open at the most"
-        )
+        record(f"{DESCRIPTORS} descriptors, a crowd of {CROWD}", clients, findings, f"; {most} open at most")
         findings.check(most < DESCRIPTORS, "accepting never meets a lack of descriptors", f"{most} open")
         findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[:1000])
         ends_well(served, findings, "few descriptors")

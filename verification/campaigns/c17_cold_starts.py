@@ -12,7 +12,7 @@ import psutil
 from bench.processes import free_port
 from bench.servers import BARE_RACE_ADMISSION, Server
 from bench.toolchain import PEERS, ensure_peers
-from bench.workloads import LOAD_CORE, Settings, Upstream, standing
+from bench.workloads import LOAD_CORE, Settings, Upstream, running_server
 from support.processes import simulator
 from support.raw_http import Client
 from verification.harness import processes
@@ -91,9 +91,9 @@ def cold_starts(starts: int) -> list[Comparison]:
 
 
 def one_start(server: Server, kind: Upstream, load: Load, disturbance: Disturbance = UNDISTURBED) -> Run:
-    with standing(server, SETTINGS, kind) as stand:
+    with running_server(server, SETTINGS, kind) as target:
         return run_on(
-            stand.server, stand.address, load, seconds=SECONDS, core=LOAD_CORE, disturbance=disturbance
+            target.server, target.address, load, seconds=SECONDS, core=LOAD_CORE, disturbance=disturbance
         )
 
 
@@ -132,11 +132,11 @@ def disturbed_series(share: float) -> list[Comparison]:
     """Disturb a gateway on a core of its own under each load."""
     found = Comparison("disturbed")
     for _ in range(counted(DISTURBED_SERIES, share)):
-        with standing(hedgerow(), SETTINGS) as stand:
+        with running_server(hedgerow(), SETTINGS) as target:
             for load in DISTURBED_LOADS:
                 disturbed = run_on(
-                    stand.server,
-                    stand.address,
+                    target.server,
+                    target.address,
                     load,
                     seconds=DISTURBED_SECONDS,
                     core=LOAD_CORE,

@@ -110,7 +110,7 @@ _TARGET_BYTES = re.compile(rb"[^\x00-\x20\x7f#]*")
 
 
 def heads(data: bytes) -> None:
-    """Read request heads: the first byte tells into what pieces the others are cut."""
+    """Read request heads: the first byte says into what pieces the others are cut."""
     size, wire = data[:1], data[1:]
     cache = ParsedRequestCache()
     found, refused = read_heads(wire, CLIENT.parse_chunk_bytes, cache)
@@ -121,17 +121,19 @@ def heads(data: bytes) -> None:
         )
         assert _ID.fullmatch(request.request_id), "an id is printable"
     again, refused_again = read_heads(wire, CLIENT.parse_chunk_bytes, cache)
-    assert (_told(again), refused_again) == (_told(found), refused), "who has read it before reads it alike"
+    assert (_request_heads(again), refused_again) == (_request_heads(found), refused), (
+        "who has read it before reads it alike"
+    )
     if size:
         in_pieces, refused_then = read_heads(wire, 1 + size[0] % 64, cache)
         # The bytes of a part that is not whole count as they come.
         if "too_large" not in (refused, refused_then):
-            assert (_told(in_pieces), refused_then) == (_told(found), refused), (
+            assert (_request_heads(in_pieces), refused_then) == (_request_heads(found), refused), (
                 "it does not matter how the bytes come"
             )
 
 
-def _told(requests: list[Request]) -> list[tuple[bytes, bytes, bytes, bool, bytes]]:
+def _request_heads(requests: list[Request]) -> list[tuple[bytes, bytes, bytes, bool, bytes]]:
     return [(each.method, each.path, each.query, each.keep_alive, each.request_id) for each in requests]
 
 
@@ -188,7 +190,7 @@ def read_answer(wire: bytes, piece_bytes: int, *, then_close: bool) -> tuple[Out
 
 
 def answers(data: bytes) -> None:
-    """Read an answer: the first byte tells into what pieces the others are cut, and whether the connection ends."""
+    """Read an answer: the first byte says into what pieces the others are cut, and whether the connection ends."""
     choice, wire = data[:1], data[1:]
     if not choice:
         return

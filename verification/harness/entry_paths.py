@@ -42,7 +42,7 @@ class Counts:
                 return False
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """A batch is over."""
         self._before += self.gateways
         self.asked.clear()
@@ -72,7 +72,7 @@ class Answer:
 def answers_in(data: bytes) -> list[Answer]:
     """Take apart what came over one connection, by plain arithmetic.
 
-    An answer to HEAD tells a length, too: the proxies say that it is one, by `X-Method`; and no body of ours begins
+    An answer to HEAD has a length, too: the proxies say that it is one, by `X-Method`; and no body of ours begins
     as the next answer does.
     """
     found: list[Answer] = []
@@ -164,7 +164,7 @@ class EntryPath(ABC):
         self.port = port
         self.findings = findings
         self.ports: set[int] = set()
-        """The clients' own, in this batch: the proxies' logs tell them apart by these."""
+        """The clients' own, in this batch: the proxies' logs distinguish them by these."""
 
     async def exchange(self, case: Case) -> Exchange | None:
         """Send an input, and read all that comes back until the connection ends."""

@@ -13,9 +13,9 @@ from typing import Any
 
 from bench import load_generators
 from bench.servers import COMPILED, HEDGEROW, Server, gateway
-from bench.stats import KNEE_GOOD_SHARE
+from bench.stats import CAPACITY_GOOD_SHARE
 from bench.toolchain import ensure_peers
-from bench.workloads import LOAD_CORE, Settings, standing
+from bench.workloads import LOAD_CORE, Settings, running_server
 from verification.harness.campaign import Findings
 
 Step = dict[str, Any]
@@ -84,8 +84,8 @@ def under_load(load: Load, server: Server | None = None) -> list[Step]:
             str(warm_s + 1),
         ),
     ]
-    with standing(server or hedgerow(), settings) as stand:
-        steps: list[Step] = load_generators.steps(["-addr", stand.address, *arguments], core=LOAD_CORE)
+    with running_server(server or hedgerow(), settings) as target:
+        steps: list[Step] = load_generators.steps(["-addr", target.address, *arguments], core=LOAD_CORE)
     return steps
 
 
@@ -97,7 +97,7 @@ def capacity(seed: int, share: float) -> int:
 
     def is_too_much(rate: int) -> bool:
         *_, step = under_load(Load(rate // 2, (rate,), CAPACITY_STEP_S, jump_s=JUMP_S, seed=seed))
-        return bool(step["outcomes"]["good"] < KNEE_GOOD_SHARE * step["planned"])
+        return bool(step["outcomes"]["good"] < CAPACITY_GOOD_SHARE * step["planned"])
 
     return CAPACITIES[max(bisect.bisect_left(CAPACITIES, True, key=is_too_much) - 1, 0)]
 

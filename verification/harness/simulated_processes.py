@@ -116,10 +116,10 @@ class Simulation:
             self.now = max(self.now, plan_at)
             self._do(self.plan.tick(self.now))
 
-    def _tell(self, report: Callable[[], list[Action]]) -> None:
+    def _report(self, report: Callable[[], list[Action]]) -> None:
         """Report an event to the plan; while the supervisor is stalled, once it goes on."""
         if self.now < self._stalled_until:
-            self._at(self._stalled_until + self.draw.random() * 1e-4, lambda: self._tell(report))
+            self._at(self._stalled_until + self.draw.random() * 1e-4, lambda: self._report(report))
         else:
             self._do(report())
 
@@ -199,7 +199,7 @@ class Simulation:
             process.has_reported = True
             return self.plan.serving(process.slot, self.now)
 
-        self._tell(lambda: self._if_alive(process, report))
+        self._report(lambda: self._if_alive(process, report))
         later = self.now + self.draw.random() * 8
         if process.fate == "dies":
             self._at(later, lambda: self._exit(process, self.draw.choice((1, -9, -11, 0))))
@@ -221,7 +221,7 @@ class Simulation:
         process.is_serving = False
         if self.draw.random() < 0.5:
             process.is_hanging = True
-        self._tell(
+        self._report(
             lambda: self._if_alive(process, lambda: self.plan.channel_closed(process.slot, reason, self.now))
         )
 
@@ -260,7 +260,7 @@ class Simulation:
                 self._starts.pop(slot, None)  # it was being replaced: what starts there now is another
             return [*rest, *ended]
 
-        self._at(self.now + self.draw.random() * LATENCY_S, lambda: self._tell(report))
+        self._at(self.now + self.draw.random() * LATENCY_S, lambda: self._report(report))
 
     def _if_alive(self, process: Process, report: Callable[[], list[Action]]) -> list[Action]:
         return report() if self._processes.get(process.slot) is process else []
@@ -277,7 +277,7 @@ class Simulation:
     def _answer(self, process: Process) -> None:
         if process.is_alive and not process.is_hanging and not process.has_closed:
             process.is_asked = False
-            self._tell(
+            self._report(
                 lambda: self._if_alive(
                     process, lambda: self.plan.reply_received(process.slot, self.now, all_requests=True)
                 )
@@ -294,7 +294,7 @@ class Simulation:
                     self._last_hangup = next(self._numbers)
                 return self.plan.hangup(self.now)
 
-            self._tell(report)
+            self._report(report)
 
     def _kill_any(self) -> None:
         if self._processes:
@@ -322,7 +322,7 @@ class Simulation:
                 self._at(self.now + 3 * LATENCY_S, self._must_have_ended)
             return self.plan.terminate(self.now)
 
-        self._tell(report)
+        self._report(report)
 
     def _must_have_ended(self) -> None:
         if self.now >= self._stalled_until:

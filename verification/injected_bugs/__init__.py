@@ -8,6 +8,7 @@ from verification.injected_bugs.hold import HOLD
 from verification.injected_bugs.parsing import PARSING
 from verification.injected_bugs.processes import PROCESSES
 from verification.injected_bugs.race import RACE
+from verification.injected_bugs.routes import ROUTES
 from verification.injected_bugs.supervision import SUPERVISION
 from verification.injected_bugs.upstream import UPSTREAM
 
@@ -16,6 +17,7 @@ BUGS: tuple[Bug, ...] = (
     *CLIENTS,
     *UPSTREAM,
     *RACE,
+    *ROUTES,
     *HOLD,
     *EVENT_LOOP,
     *ADMISSION,

@@ -94,7 +94,9 @@ CLIENTS = (
     ),
     Bug(
         "what lay unread is dated as it is read",
-        "server/request_reader.py", "            return now - age_s\n", "            return now\n",
+        "server/request_reader.py",
+        "            return min(now, loop.clock() - age_s) if age_s else now\n",
+        "            return now\n",
         "C02", 0.005,
     ),
     Bug(

@@ -62,7 +62,7 @@ class Client:
         self.left = False
         """It has closed the connection itself."""
         self.turned_away = False
-        """There were too many connections; it was told so before its request, or in place of an answer to it."""
+        """There were too many connections; it was rejected before its request, or in place of an answer to it."""
         self.unasked = b""
         """What came without being asked for."""
         self.end = PeerEnd(

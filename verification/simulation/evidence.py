@@ -72,7 +72,7 @@ class Evidence:
         return self.played.seen.launches[asked.plan.request_id]
 
     def arrived_at(self, client: Client, asked: Asked) -> float:
-        """Return by when a request had arrived, as the kernel can tell: of what lay unread it dates the last bytes."""
+        """Return by when a request had arrived, as the kernel knows: of what lay unread it dates the last bytes."""
         read_at, taken = inf, 0
         for at, size in client.sock.received if client.sock is not None else ():
             taken += size

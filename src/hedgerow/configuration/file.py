@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hedgerow.settings.errors import InvalidSetting, SettingsError, UnknownSetting, quoted
+from hedgerow.settings.schema import all_settings
 
 if TYPE_CHECKING:
     from hedgerow.configuration.toml_lines import KeyPath
@@ -72,11 +73,14 @@ class Place:
         """Return the error for a key that is not there, but has to be."""
         return SettingsError(f"{self.source}: it is missing; give {accepted}")
 
-    def reject_key(self, key: str, known: Iterable[str]) -> UnknownSetting:
+    def reject_key(self, key: str, known: Iterable[str]) -> SettingsError:
         """Return the error for a key of the table here that has no meaning."""
         where, names = self.at(key).line, list(known)
         if not self.path:
             return UnknownSetting(key, where, names)
+        if key.replace("-", "_") in all_settings():
+            accepted = "it above the first [table]: it is a setting of the gateway, and TOML reads it as of this table"
+            return InvalidSetting(f"{where}: {self.key}", key, accepted)
         return UnknownSetting(key, f"{where}: {self.key}", names, f"they are {', '.join(names)}", "key of it")
 
 

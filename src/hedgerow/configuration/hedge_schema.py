@@ -12,7 +12,9 @@ from hedgerow.settings.routes import HedgeBudget, HedgeRule, QuantileDelay
 def _check_quantile(rule: QuantileDelay, place: Place) -> None:
     if rule.min_s > rule.max_s:
         key = QUANTILE.keys[1]
-        raise place.at("min").reject(key.show(rule.min_s), f"at most {key.show(rule.max_s)}, its `max`")
+        raise place.at("min").reject(
+            key.show(rule.min_s).strip('"'), f"at most {key.show(rule.max_s)}, its `max`"
+        )
 
 
 def _check_hedge(rule: HedgeRule, place: Place) -> None:

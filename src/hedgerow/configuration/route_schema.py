@@ -38,7 +38,7 @@ def _check_timeout(rule: TimeoutRule, place: Place) -> None:
     if rule.default_ms > rule.max_ms:
         key = TIMEOUT.keys[0]
         raise place.at("default").reject(
-            key.show(rule.default_ms), f"at most {key.show(rule.max_ms)}, its `max`"
+            key.show(rule.default_ms).strip('"'), f"at most {key.show(rule.max_ms)}, its `max`"
         )
 
 

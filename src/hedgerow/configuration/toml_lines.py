@@ -1,6 +1,6 @@
 """Where the keys of a TOML document are: the parser of the standard library does not report it.
 
-A scanner for documents that `tomllib` has accepted: it need not find mistakes, only tell a key from a value.
+A scanner for documents that `tomllib` has accepted: it need not find mistakes, only distinguish a key from a value.
 https://toml.io/en/v1.0.0
 """
 

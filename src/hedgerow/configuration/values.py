@@ -186,8 +186,10 @@ class ListOf:
         return f"an array of {self.least} to {self.most}, each {self.reader.accepted}"
 
     def read(self, value: object, place: Place) -> tuple[Any, ...]:
-        if not isinstance(value, list) or not self.least <= len(value) <= self.most:
+        if not isinstance(value, list):
             raise place.reject(value, self.accepted)
+        if not self.least <= len(value) <= self.most:
+            raise place.reject(value, self.accepted, f"it has {len(value)}")
         found: list[Any] = []
         for position, one in enumerate(value):
             read = self.reader.read(one, place.at(position))

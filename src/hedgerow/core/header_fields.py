@@ -12,10 +12,10 @@ _HOP_BY_HOP: Final = frozenset(
 NOT_PASSED_OF_REQUESTS: Final = _HOP_BY_HOP | frozenset(
     b"content-length expect hedgerow-attempt host traceparent tracestate x-forwarded-for x-request-id".split()
 )
-"""The others are written anew for each attempt; `Expect` is answered by the gateway (RFC 9110 section 10.1.1)."""
+"""The others are rewritten for each attempt; `Expect` is answered by the gateway (RFC 9110 section 10.1.1)."""
 
 NOT_PASSED_OF_RESPONSES: Final = _HOP_BY_HOP | frozenset((b"content-length", b"x-request-id"))
-"""The others are written anew for the client."""
+"""The others are rewritten for the client."""
 
 
 def connection_named(values: list[bytes]) -> frozenset[bytes]:

@@ -45,8 +45,10 @@ class DeadlineQueue:
     def cancel(self, tick: int, waiter: EventHandler) -> None:
         """Forget a deadline; one that has fired is forgotten already."""
         bucket = self._buckets.get(tick)
-        if bucket is not None and bucket.pop(waiter, waiter) is None and not bucket:
-            bucket.clear()  # gives its hash table back; the bucket itself goes when its tick comes
+        if bucket is not None and waiter in bucket:
+            del bucket[waiter]  # not `pop`, here and below: compiled, that is a call as in Python
+            if not bucket:
+                bucket.clear()  # gives its hash table back; the bucket itself goes when its tick comes
 
     def pop_due(self, now: float) -> EventHandler | None:
         """Take the next waiter whose instant has come, in the order of the instants; None if there is none.
@@ -88,12 +90,13 @@ class ExpiryQueue(Generic[T]):
 
     def add(self, item: T, now: float) -> None:
         """Expire `item` at `now` + the span; adding it again restarts its span."""
-        self._due.pop(item, None)
+        self.discard(item)
         self._due[item] = now + self.span_s
 
     def discard(self, item: T) -> None:
         """Forget `item`, if it is here."""
-        self._due.pop(item, None)
+        if item in self._due:
+            del self._due[item]
 
     @property
     def next_due_at(self) -> float:
@@ -134,4 +137,4 @@ def response_deadline(arrived_at: float, timeout_s: float, lag_s: float = 0.0) -
     """
     wanted_s = min(lag_s + MIN_MARGIN_S, MAX_MARGIN_S)  # `min` of two: those mypyc compares itself
     at_most_s = min(max(timeout_s / 2, MIN_MARGIN_S), timeout_s)
-    return (arrived_at + timeout_s - min(wanted_s, at_most_s)) * TICKS_PER_S // 1 / TICKS_PER_S
+    return int((arrived_at + timeout_s - min(wanted_s, at_most_s)) * TICKS_PER_S) / TICKS_PER_S

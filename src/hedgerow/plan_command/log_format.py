@@ -1,6 +1,7 @@
 """Which format a log has: named, or found out from its first lines."""
 
 import sys
+from codecs import BOM_UTF8
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader, BytesIO
 from pathlib import Path
@@ -27,6 +28,10 @@ UNITS_S: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 PEEK_BYTES: Final = 64 * 1024
 """Of the start of a log, from which its format is found out."""
 PEEK_LINES: Final = 20
+_MAX_NAME: Final = 40
+"""Characters of a name of the log in a message: what is no log at all has long ones."""
+_BINARY: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""How files of gzip, bzip2, xz and zstd begin."""
 _PROXIES: Final[dict[str, tuple[str, ReadLine]]] = {
     "envoy": ("ms", read_envoy), "haproxy": ("ms", read_haproxy), "nginx": ("s", read_nginx),
 }  # fmt: skip
@@ -63,6 +68,13 @@ def recognise(
     start = (
         cast("BufferedReader", file).peek(PEEK_BYTES) if not isinstance(file, BytesIO) else file.getvalue()
     )
+    if start.startswith(_BINARY) or b"\0" in start:
+        raise SourceError(
+            f"{path}: it is no text; unpack a compressed log first: `zcat FILE | hedgerow plan -`"
+        )
+    if start.startswith(BOM_UTF8):  # some editors write one, and JSON does not allow it
+        file.read(len(BOM_UTF8))
+        start = start[len(BOM_UTF8) :]
     lines = [line for line in start.splitlines()[:PEEK_LINES] if line.strip()]
     if not lines:
         raise SourceError(f"{path}: it is empty")
@@ -74,7 +86,7 @@ def recognise(
     if name == "json":
         objects = [found for found in map(_object, lines) if found is not None]
         return _named(path, "JSON", [key for found in objects[:1] for key in found], unit, field)
-    columns = [column.strip(' "\ufeff') for column in lines[0].decode("utf-8", "replace").split(",")]
+    columns = [column.strip(' "') for column in lines[0].decode("utf-8", "replace").split(",")]
     if any(column.replace(".", "", 1).isdigit() for column in columns):
         columns = ["latency", "status", *map(str, range(2, len(columns)))][: len(columns)]
     else:
@@ -103,7 +115,7 @@ def _named(path: str, name: str, names: list[str], unit: str | None, field: str 
     latency = field or next((known for known in LATENCY_FIELDS if known in names), None)
     if latency is None or latency not in names:
         looked_for = field or ", ".join(list(LATENCY_FIELDS)[:6])
-        found = ", ".join(names[:8]) or "nothing"
+        found = ", ".join(name[:_MAX_NAME] for name in names[:8]) or "nothing"
         raise SourceError(
             f"{path}: no latency found: looked for {looked_for}; there is {found}; name it by --latency-field"
         )

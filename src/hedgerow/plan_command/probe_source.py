@@ -4,7 +4,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    IncompleteRead,
+)
 from threading import local
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -93,7 +99,11 @@ def probe(
 def _stop_if_rejected(url: str, statuses: Counter[int | str]) -> None:
     asked = sum(statuses.values())
     most, times = statuses.most_common(1)[0]
-    if asked == TRIAL and times == TRIAL and not (isinstance(most, int) and (most < 400 or most >= 500)):
+    if (
+        asked == TRIAL
+        and times == TRIAL
+        and not (isinstance(most, int) and (200 <= most < 300 or most >= 500))
+    ):
         what = f"answers {most} to" if isinstance(most, int) else f"fails ({most}) for"
         raise SourceError(f"{url} {what} each of {TRIAL} requests; it was not asked further")
     too_many = sum(statuses[status] for status in _TOO_MANY)
@@ -141,12 +151,30 @@ class Client:
         try:
             connection.request("GET", self._target, headers={"User-Agent": f"hedgerow-plan/{__version__}"})
             answer = connection.getresponse()
-            answer.read(MAX_BODY_BYTES)
+            _read_whole(answer)
             return Answer(answer.status, "", time.monotonic() - began_at)
         except TimeoutError:
             connection.close()
             return Answer(None, "timeout", time.monotonic() - began_at)
         except (OSError, HTTPException) as error:
             connection.close()
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            return Answer(None, str(reason).lower(), time.monotonic() - began_at)
+            return Answer(None, _reason(error), time.monotonic() - began_at)
+
+
+def _read_whole(answer: HTTPResponse) -> None:
+    """Read a body to its end; raises IncompleteRead where it is cut, which `read` with a size does not."""
+    left = MAX_BODY_BYTES
+    while left and (piece := answer.read(left)):
+        left -= len(piece)
+    if answer.length or not left:
+        raise IncompleteRead(b"", answer.length)
+
+
+def _reason(error: OSError | HTTPException) -> str:
+    if isinstance(error, IncompleteRead):
+        return f"response cut, or longer than {MAX_BODY_BYTES} bytes"
+    if isinstance(error, ConnectionError) and not error.strerror:  # RemoteDisconnected
+        return "connection closed before a response"
+    if isinstance(error, HTTPException):
+        return "response that is not HTTP"
+    return (error.strerror or type(error).__name__).lower()

@@ -77,7 +77,7 @@ _SLOTS: Final[dict[str, int]] = {"minute": 3, "hour": 5, "day": 4}
 WARM: Final = 100
 """Successes that a quantile is taken from; of fewer, the 95th percentile is one of the five slowest by chance."""
 _QUANTILE_HOLDS_S: Final = 1.0
-"""How long a quantile is kept; to find one anew takes some 50 µs."""
+"""How long a quantile is kept; to compute one takes some 50 µs."""
 
 
 def _no_counts() -> "array[int]":

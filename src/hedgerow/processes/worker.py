@@ -54,7 +54,7 @@ from hedgerow.processes.process_tuning import (
 from hedgerow.routing import make_route_table
 from hedgerow.server.server import IDLE_GRACE_S, HttpServer
 from hedgerow.settings import DescriptorBudget, Settings, Target
-from hedgerow.settings.effective_routing import effective_routing
+from hedgerow.settings.effective_routing import effective_routing, max_hedges
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
@@ -114,8 +114,7 @@ class Worker:
         log_descriptor: int = 2,
     ) -> None:
         routing = effective_routing(settings, target)
-        hedges = max(rule.hedge.max_hedges for rule in routing.routes)
-        budget = DescriptorBudget.of(system.max_descriptors(), hedges, settings.max_in_flight)
+        budget = DescriptorBudget.of(system.max_descriptors(), max_hedges(settings), settings.max_in_flight)
         self._drain_s = settings.drain_ms / 1000
         self.logs = Logs(settings.log_format, settings.log_level, log_descriptor)
         hedged = max((rule.hedge.max_hedges for rule in routing.routes if rule.hedge.mode == "on"), default=0)

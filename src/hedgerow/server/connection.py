@@ -298,9 +298,7 @@ class ClientConnection(EventHandler):
             timeouts.head_started(self, self._context.loop.clock())
 
     def _update_reading(self) -> None:
-        self._pause(
-            paused=self._backing_off or self._reader.held_bytes > self._context.limits.max_pipelined_bytes
-        )
+        self._pause(paused=self._backing_off or self._reader.held_bytes > self._context.max_pipelined_bytes)
 
     def _pause(self, *, paused: bool) -> None:
         if paused != self._paused and not self._stream.closed:

@@ -76,7 +76,7 @@ class RequestReader:
     def parse(self) -> None:
         """Parse a bounded chunk of the buffer into `pipeline`; `rejected` is set if it is malformed."""
         data, arrived_at = self._unparsed[0]
-        size = self._context.limits.parse_chunk_bytes
+        size = self._context.parse_chunk_bytes
         if len(data) > size:
             self._unparsed[0] = data[size:], arrived_at
             data = data[:size]
@@ -130,5 +130,6 @@ class RequestReader:
             self._first_read = False
             age_s = receive_queue_age_s(stream.sock)
             loop.clients.was_queued(age_s)
-            return now - age_s
+            # Of now, not of before: the process may have been stopped between the two, which makes the age greater.
+            return min(now, loop.clock() - age_s) if age_s else now
         return now

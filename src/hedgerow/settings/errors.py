@@ -1,5 +1,6 @@
 """Settings that cannot be used: one line for the operator."""
 
+from datetime import date, time
 from typing import Final
 
 from hedgerow.settings.redaction import redacted_url
@@ -47,5 +48,7 @@ def quoted(value: object) -> str:
         return "a table" if isinstance(value, dict) else "an array"
     if isinstance(value, int) and value.bit_length() > 8 * MAX_QUOTED_CHARACTERS:
         return f"a number of {value.bit_length()} bits"  # in decimal it may be more than Python converts
+    if isinstance(value, date | time):
+        return value.isoformat()  # as TOML has it
     text = repr(redacted_url(value) if isinstance(value, str) else value)
     return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[:MAX_QUOTED_CHARACTERS]}…"

@@ -115,7 +115,7 @@ def rejected_share(counts: Snapshot) -> float:
 
 
 def _delays_s(what_if: WhatIf, in_use_s: float) -> list[float]:
-    """Return hedge delays that tell plans apart, in whole ms, and the one in use."""
+    """Return hedge delays that distinguish plans, in whole ms, and the one in use."""
     reached = (what_if.law.reached_at(share * what_if.law.succeeding) for share in SHARES)
     delays_ms = {max(round(at_s * 1000), 1) for at_s in reached if at_s is not None}
     return [delay_ms / 1000 for delay_ms in sorted({*delays_ms, max(round(in_use_s * 1000), 1)})]

@@ -33,8 +33,6 @@ class HistogramCounter:
             self.counts[0] += 1
             return
         step = int(seconds * self._per_s - ROUNDING)
-        if step < len(self._bucket_of_step):
-            self.counts[self._bucket_of_step[step]] += 1
-        else:
-            self.counts[-1] += 1
+        bucket = self._bucket_of_step[step] if step < len(self._bucket_of_step) else -1
+        self.counts[bucket] = self.counts[bucket] + 1  # mypyc leaves `+=` of an item to Python
         self.sum_s += seconds

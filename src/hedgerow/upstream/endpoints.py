@@ -33,7 +33,7 @@ something of the request, and end a row of faults as a success does. `timeout` i
 
 
 class Endpoints:
-    """All endpoints of one upstream. Instants are seconds of the caller's clock."""
+    """All endpoints of one upstream. Instants are seconds of the clock in `now`."""
 
     __slots__ = (
         "_by_target", "_detection", "_first_turn", "_hedge_turn", "_is_round_robin", "_random", "_usable",
@@ -132,7 +132,7 @@ class Endpoints:
         return one if one.in_flight <= other.in_flight else other
 
     def usable(self, now: float) -> list[Endpoint]:
-        """Return those that are not left out; the list is not the caller's to change."""
+        """Return those that are not left out; the list must not be changed."""
         if now >= self._usable_until:
             self._usable = [endpoint for endpoint in self.all if endpoint.is_usable(now)]
             self._usable_until = inf

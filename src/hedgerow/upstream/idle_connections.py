@@ -25,10 +25,11 @@ class IdleConnections(EventHandler):
     Closed ones are dropped as they are met.
     """
 
-    __slots__ = ("_is_reaping", "_limits", "_loop", "_used_at", "endpoints")
+    __slots__ = ("_idle_timeout_s", "_is_reaping", "_loop", "_max_age_s", "_used_at", "endpoints")
 
     def __init__(self, limits: UpstreamLimits, loop: EventLoop) -> None:
-        self._limits = limits
+        self._idle_timeout_s = limits.idle_timeout_s
+        self._max_age_s = limits.max_connection_age_s
         self._loop = loop
         self.endpoints: dict[Endpoint, None] = {}
         """Those whose list `idle` was not found empty yet; also such as are no longer current."""
@@ -97,7 +98,7 @@ class IdleConnections(EventHandler):
     def on_deadline(self) -> None:
         """Close what was idle for too long, is too old, or leads to an address that the name has no more."""
         now = self._loop.clock()
-        idle_since = now - self._limits.idle_timeout_s
+        idle_since = now - self._idle_timeout_s
         for endpoint in list(self.endpoints):
             kept: list[UpstreamConnection] = []
             for connection in endpoint.idle:
@@ -114,4 +115,4 @@ class IdleConnections(EventHandler):
             self._loop.call_at(now + REAP_INTERVAL_S, self)
 
     def _is_outdated(self, connection: UpstreamConnection, endpoint: "Endpoint", now: float) -> bool:
-        return not endpoint.is_current or now - connection.opened_at > self._limits.max_connection_age_s
+        return not endpoint.is_current or now - connection.opened_at > self._max_age_s

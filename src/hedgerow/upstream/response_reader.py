@@ -14,6 +14,7 @@ from hedgerow.settings import UpstreamLimits
 
 _HEAD_END: Final = b"\r\n\r\n"
 _STATUS_AT: Final = len(b"HTTP/1.1 ")
+_ONE: Final = ord(b"1")
 _NO_SECTION: Final = HeaderSection(b"")
 _EVENT_STREAM: Final = Failure(
     FailureReason.STREAM, "text/event-stream: streaming is not supported, only whole responses are passed on"
@@ -141,7 +142,7 @@ class ResponseReader:
         status = self._parser.get_status_code()
         if self.is_complete:
             return
-        if not self._head.startswith(b"HTTP/1.") or self._head.startswith(b"1", _STATUS_AT):
+        if self._is_preceded():
             self._check_version(status)
         if status < 100:
             raise httptools.HttpParserError(f"status {status:03} does not exist")
@@ -152,6 +153,10 @@ class ResponseReader:
         if self.rules is not None and self.status:
             self._read_section(self.rules)
 
+    def _is_preceded(self) -> bool:
+        """Return whether empty lines or 1xx responses come before the final response, or may; else it is HTTP."""
+        return not self._head.startswith(b"HTTP/1.") or self._head[_STATUS_AT] == _ONE
+
     def _check_version(self, status: int) -> None:
         """Raise HttpParserError for RTSP, which llhttp takes for HTTP: also behind empty lines and 1xx responses."""
         head = self._head.lstrip(b"\r\n") if status < 200 else self._final_head()
@@ -160,8 +165,12 @@ class ResponseReader:
 
     def _read_section(self, rules: AnswerRules) -> None:
         """Look at the header section of a response that has rules."""
-        head = self._final_head()
-        self.section = section = rules.section_of(head[len(head.partition(b"\r\n")[0]) :])
+        head = self._final_head() + _HEAD_END if self._is_preceded() else self._head
+        end = head.find(_HEAD_END)
+        if end > self._limits.max_head_bytes:  # it came in one piece, so that nothing looked at it before
+            self._refused = failure = _too_large(self._limits.max_head_bytes, "of header section")
+            raise httptools.HttpParserError(failure.detail)
+        self.section = section = rules.section_of(head[head.find(b"\r\n") : end])
         if self.is_head:
             self.is_complete = True
             self._keep_alive = self._parser.should_keep_alive()

@@ -17,7 +17,7 @@ ADMITTED = {"success", "all_failed", "out_of_time", "abandoned"}
 
 
 async def ask_and_perhaps_leave(served: ServedWorker, number: int) -> int | None:
-    """Ask; every fifth client leaves without waiting. Tell the status that was got."""
+    """Ask; every fifth client leaves without waiting. Return the status received."""
     client = await served.client()
     if number % 5:
         status = (await client.get(TARGETS[number // 5 % len(TARGETS)]))[0]

@@ -246,7 +246,7 @@ def check_body(answer: Answer) -> None:
 
 
 def codes_described(response: Node) -> set[str]:
-    """Tell the codes of a response's bodies; an empty one stands for what is no problem."""
+    """Return the codes of a response's bodies; an empty one stands for what is no problem."""
     codes: set[str] = set()
     for media_type, content in response.get("content", {"": {}}).items():
         is_problem = media_type == "application/problem+json"

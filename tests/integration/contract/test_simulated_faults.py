@@ -1,4 +1,4 @@
-"""Each fault that the testing server knows, and what becomes of it in a race."""
+"""Each fault that the simulator knows, and what becomes of it in a race."""
 
 import json
 

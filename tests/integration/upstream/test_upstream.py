@@ -157,7 +157,7 @@ async def test_refused_is_connect_and_b07_is_at_once(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\n", ok(b'{"time":666}'), b"x"])
-async def test_m18_m20_bytes_that_nobody_side_for_never_answer_anybody(serve: Serve, extra: bytes) -> None:
+async def test_m18_m20_unsolicited_bytes_never_answer_a_request(serve: Serve, extra: bytes) -> None:
     async def conversation(side: UpstreamSide) -> None:
         while True:
             await side.request()

@@ -87,8 +87,8 @@ def test_rejections_are_paid_for_but_leave_a_quarter() -> None:
         for _ in range(50):
             loop.rate.record_read()
         loop.run(0.025, 0)
-    done_if_nobody_were_rejected = 50 / ITERATION_S * 0.2
-    assert loop.limit == pytest.approx(done_if_nobody_were_rejected / 4, rel=0.05)
+    done_without_rejections = 50 / ITERATION_S * 0.2
+    assert loop.limit == pytest.approx(done_without_rejections / 4, rel=0.05)
 
 
 def test_a2_the_limit_expires_without_any_request() -> None:

@@ -87,7 +87,7 @@ def test_one_second_after_an_overload_everybody_is_served(costs: Costs, load: fl
 @pytest.mark.parametrize("costs", [pytest.param(TLS, id="compiled"), pytest.param(COMPILED, id="plaintext")])
 @pytest.mark.parametrize("timeout_s", [0.8, 10.0])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a1_a_cold_start_rejects_nobody_from_the_third_second_on(
+def test_a1_a_cold_start_rejects_nothing_from_the_third_second_on(
     costs: Costs, timeout_s: float, seed: int
 ) -> None:
     model = worker(costs, seed=seed)
@@ -116,7 +116,7 @@ def test_a1_a_wave_of_handshakes_that_is_too_late_is_not_followed_by_another() -
 
 @pytest.mark.parametrize("costs", BUILDS)
 @pytest.mark.parametrize("clients", [64, 600, 2_000, 4_000, 8_000])
-def test_a7_without_a_timeout_nobody_is_rejected(costs: Costs, clients: int) -> None:
+def test_a7_without_a_timeout_nothing_is_rejected(costs: Costs, clients: int) -> None:
     model = worker(costs)
     model.clients.add_closed_loop(clients // SLOWER, 10.0)
     model.run_until(5)
@@ -150,7 +150,7 @@ DISTURBED = {
 
 @pytest.mark.parametrize("name", DISTURBED)
 @pytest.mark.parametrize(("clients", "timeout_s"), [(2_000, 0.9), (3_000, 10.0)])
-def test_a8_two_seconds_after_a_disturbance_nobody_is_rejected(
+def test_a8_two_seconds_after_a_disturbance_nothing_is_rejected(
     name: str, clients: int, timeout_s: float
 ) -> None:
     disturbances = DISTURBED[name]
@@ -213,7 +213,7 @@ def test_a2_after_a_burst_the_worker_is_ready_again_without_any_request() -> Non
     assert model.controller.rate_limit(model.now + 1) == float("inf")
 
 
-def test_a3_after_a_silence_nobody_is_rejected() -> None:
+def test_a3_after_a_silence_nothing_is_rejected() -> None:
     model = worker(COMPILED)
     model.clients.add_burst(1, 0.8, at=0)
     model.clients.add_burst(500, 0.8, at=1)

@@ -22,7 +22,7 @@ def test_the_hedge_delay_is_fixed_or_follows_a_quantile() -> None:
     [
         (
             {"after": {"quantile": 0.95, "min": "2s", "max": "1s"}},
-            "hedge.after.min: '\"2s\"' is not accepted",
+            "hedge.after.min: '2s' is not accepted",
         ),
         ({"after": {"quantile": 0.95, "max": "1s"}}, "hedge.after.min: it is missing"),
         ({"after": {"min": "1s", "max": "1s"}}, "hedge.after.quantile: it is missing"),

@@ -245,6 +245,10 @@ SMART = 'contract = "smart"'
             "[upstreams.shop]\nendpoints = ['http://h']\n" + route("path = '/a'", upstream="shpo"),
             "line 5: routes[0].upstream: 'shpo' is no upstream; did you mean shop?",
         ),
+        (
+            UPSTREAM + route("path = '/a'") + "admin-port = 1\n",
+            "line 6: routes[0]: 'admin-port' is not accepted; give it above the first [table]",
+        ),
         ("[upstreams.u]\n" + route("path = '/'"), "line 1: upstreams.u.endpoints: it is missing; give an array"),
         ("[upstreams.'a b']\n", "line 1: upstreams.'a b': 'a b' is not accepted; give a name"),
         ("upstreams = 1", "line 1: upstreams: 1 is not accepted; give tables"),
@@ -301,7 +305,7 @@ SMART = 'contract = "smart"'
         ),
         (
             UPSTREAM + route("path = '/a'", "timeout = { default = '2s', max = '1s' }"),
-            "line 5: routes[0].timeout.default: '\"2s\"' is not accepted; give at most \"1s\", its `max`",
+            "line 5: routes[0].timeout.default: '2s' is not accepted; give at most \"1s\", its `max`",
         ),
         (
             UPSTREAM + route("path = '/a'", "hedge = { sample = 0.5 }"),

@@ -91,8 +91,10 @@ def test_each_element_of_an_array_is_there_once() -> None:
     )
     assert rejected(words, ["a", "B"]) == "k[1]: 'B' is not accepted; give a word in lower case"
     many = rejected(words, ["a"] * (MAX_ELEMENTS + 1))
-    assert many == "k: an array is not accepted; give an array of 1 to 64, each a word in lower case"
-    assert rejected(words, []) == many
+    assert (
+        many == "k: an array is not accepted; give an array of 1 to 64, each a word in lower case (it has 65)"
+    )
+    assert rejected(words, []) == many.replace("65", "0")
     assert (
         rejected(words, "a") == "k: 'a' is not accepted; give an array of 1 to 64, each a word in lower case"
     )

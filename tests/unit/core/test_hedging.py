@@ -60,7 +60,7 @@ def test_row(
     assert (given.winner.number if isinstance(given, Won) else None) == winner
     running = [attempt.number for attempt in timeline.attempts if attempt.outcome is None]
     assert timeline.abandoned == running, (
-        "M12: each that still runs is handed over, once; M06: nobody waits for it"
+        "M12: each that still runs is handed over, once; M06: nothing waits for it"
     )
 
 
@@ -146,7 +146,7 @@ def test_an_internal_error_in_a_start_is_raised_and_leaves_nothing_running() -> 
     assert timeline.abandoned == [1, 2]
 
 
-def test_a_deadline_that_has_passed_asks_nobody() -> None:
+def test_a_deadline_that_has_passed_sends_nothing() -> None:
     timeline = Timeline([ok(0)], PLAN, 0)
     assert timeline.run() == OutOfTime(())
     assert timeline.launched_at_ms == []

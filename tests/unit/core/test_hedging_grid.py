@@ -56,11 +56,11 @@ HEDGING = Path(__file__).parents[3] / "src" / "hedgerow" / "core" / "hedging.py"
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_the_grid_catches_a_planted_bug(name: str) -> None:
-    """C03, in small: each bug is planted in the source of `Race`, and the share must notice."""
+def test_the_grid_catches_an_injected_bug(name: str) -> None:
+    """C03, in small: each bug is injected into the source of `Race`, and the share must notice."""
     source = HEDGING.read_text()
     right, wrong = MUTANTS[name]
-    assert source.count(right) == 1, "the planted bug's place has moved"
+    assert source.count(right) == 1, "the injected bug's place has moved"
     mutant = types.ModuleType("mutant")
     exec(compile(source.replace(right, wrong), name, "exec"), mutant.__dict__)
     mutant.__dict__["EarlyFailure"] = hedging.EarlyFailure

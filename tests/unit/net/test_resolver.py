@@ -236,7 +236,7 @@ def test_two_lookups_that_end_at_once_are_both_reported_even_if_one_result_is_no
     assert bench.resolver.threads == 0
 
 
-def test_a_thread_that_ends_after_the_resolver_was_closed_writes_to_nobody(bench: Bench) -> None:
+def test_a_thread_that_ends_after_the_resolver_was_closed_writes_nothing(bench: Bench) -> None:
     """Its eventfd has gone, and the number may be a client's."""
     bench.names.release.clear()
     bench.look_up()

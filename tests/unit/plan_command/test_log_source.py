@@ -1,7 +1,11 @@
 """Logs of each format are read, and what is bad in them is said in one line."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,6 +92,21 @@ def test_holes_and_absurd_values_are_left_out_and_counted(tmp_path: Path) -> Non
 
 def test_a_log_without_statuses_is_of_successes(tmp_path: Path) -> None:
     assert counted(read(tmp_path, "latency_ms\n100\n200\n")) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("text", ['{"latency_ms": 5}\n{"latency_ms": 6}\n', "latency_ms\n5\n6\n"])
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path, text: str) -> None:
+    assert counted(read(tmp_path, "\ufeff" + text)) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, lambda text: text + b"\0"])
+def test_a_log_that_is_no_text_is_rejected_in_one_short_line(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(pack(b'{"latency_ms": 5}\n'))
+    with pytest.raises(SourceError, match=r": it is no text; unpack"):
+        read_log(str(file), name=None, unit=None, field=None)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Probing keeps its rate, and stops where it is not wanted."""
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,6 +58,7 @@ def test_outcomes_are_observed() -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
+        (Answer(302, "", 0.1), "answers 302 to each of 10 requests"),
         (Answer(403, "", 0.1), "answers 403 to each of 10 requests"),
         (Answer(None, "connection refused", 0.0), "fails (connection refused) for each of 10 requests"),
     ],
@@ -114,6 +116,35 @@ def test_a_real_upstream_is_asked() -> None:
         source = probe(url, 20, 1_000.0, client.ask)
     assert sum(source.observations.successes) == 20
     assert seen == ["/work?a=1"] * 20
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "response cut"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", "response cut"),
+        (b"\0\r\n\r\n", "response that is not HTTP"),
+        (b"", "connection closed before a response"),
+        (b"HTTP/1.1 200 OK\r\n\r\nabc", ""),
+    ],
+)
+def test_only_a_whole_response_is_a_success(response: bytes, reason: str) -> None:
+    def answer(listener: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(response)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=answer, args=(listener,))
+        thread.start()
+        with closing(Client(f"http://127.0.0.1:{listener.getsockname()[1]}/")) as client:
+            answers = [client.ask() for _ in range(2)]
+        thread.join()
+    assert [(one.status, one.reason[: len(reason)]) for one in answers] == [
+        (None if reason else 200, reason)
+    ] * 2
 
 
 def test_a_real_upstream_that_does_not_answer_is_said() -> None:

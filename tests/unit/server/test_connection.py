@@ -540,7 +540,7 @@ def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(
 
 
 def test_a_connection_that_was_paused_is_read_again_when_its_requests_are_answered() -> None:
-    """The simulation found one that was not, and was told 408 at last."""
+    """The simulation found one that was not, and got 408 at last."""
     limits = ClientLimits(max_pipelined_bytes=150, parse_chunk_bytes=100)
     with server_harness(limits=limits) as harness:
         harness.handler.answer_at_once()

@@ -1,6 +1,5 @@
 """What was read of one connection, parsed in bounded pieces, each with the instant at which it came."""
 
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -89,21 +88,28 @@ def test_dropping_holds_nothing_any_more(reader: RequestReader, stream: Stream) 
 
 
 def test_the_kernel_is_asked_for_the_age_of_what_comes_first(
-    harness: ServerHarness, reader: RequestReader, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    harness: ServerHarness, reader: RequestReader, stream: Stream
 ) -> None:
     """Time in the socket buffer is charged to the gateway."""
-    asked: list[socket.socket] = []
-
-    def age_of(sock: socket.socket) -> float:
-        asked.append(sock)
-        return 3.0
-
-    monkeypatch.setattr("hedgerow.server.request_reader.receive_queue_age_s", age_of)
+    harness.faults.queue_age_s = 3.0
     harness.loop.clients.lag = False
     harness.loop.clients.are_fresh_until = harness.clock.now + 1
-    reader.add(GET, stream)
-    reader.parse()
-    reader.add(GET, stream)
-    reader.parse()
-    assert asked == [stream.sock]
+    for _ in range(2):
+        reader.add(GET, stream)
+        reader.parse()
     assert [request.arrived_at for request in reader.pipeline] == [harness.clock.now - 3.0, harness.clock.now]
+
+
+def test_a_process_that_is_stopped_while_it_asks_for_the_age_dates_nothing_earlier(
+    harness: ServerHarness, reader: RequestReader, stream: Stream
+) -> None:
+    """Else the request would be answered 504 before its time is over, with nothing sent."""
+
+    def stopped() -> None:
+        harness.clock.now += 0.4
+
+    came_at = harness.clock.now - 0.1
+    harness.faults.queue_age_s, harness.faults.while_dated = 0.5, stopped
+    reader.add(GET, stream)
+    reader.parse()
+    assert reader.pipeline[0].arrived_at == pytest.approx(came_at)

@@ -1,3 +1,5 @@
+from datetime import date, time
+
 import pytest
 
 from hedgerow.settings.errors import MAX_QUOTED_CHARACTERS, InvalidSetting, UnknownSetting, quoted
@@ -14,6 +16,8 @@ from hedgerow.settings.errors import MAX_QUOTED_CHARACTERS, InvalidSetting, Unkn
         ("http://u:p@h/?k=v", "'http://***@h/?k=***'"),
         ({"a": 1}, "a table"),
         ([1], "an array"),
+        (date(1979, 5, 27), "1979-05-27"),
+        (time(7, 32), "07:32:00"),
     ],
 )
 def test_a_value_is_quoted_on_one_line(value: object, text: str) -> None:

@@ -65,24 +65,28 @@ def after(seconds: int) -> Status:
     return history.status(WORKERS, [], total, now=100.0 + seconds, utc_offset_s=UTC_OFFSET_S)
 
 
-def test_what_is_told_is_what_was_counted() -> None:
-    told = after(3)
-    assert told.window_s == 3.0
-    assert told.verdict.state is HealthState.DEGRADED
-    assert told.gateway.state is HealthState.HEALTHY
-    assert (told.requests.total, told.requests.per_s, told.requests.success_rate) == (36, 12.0, 0.9)
-    assert told.requests.by_outcome == {"success": 27, "out_of_time": 3, "bad_timeout": 6}
-    assert (told.attempts.total, told.attempts.success_rate, told.attempts.per_request) == (54, 0.6471, 1.8)
-    assert told.attempts.cut_off == 3
-    assert told.attempts.failures == {"reset": 12, "status_5xx": 6, "timeout": 3}
-    got, would = told.hedging.with_hedging, told.hedging.without_hedging
+def test_what_is_reported_is_what_was_counted() -> None:
+    status = after(3)
+    assert status.window_s == 3.0
+    assert status.verdict.state is HealthState.DEGRADED
+    assert status.gateway.state is HealthState.HEALTHY
+    assert (status.requests.total, status.requests.per_s, status.requests.success_rate) == (36, 12.0, 0.9)
+    assert status.requests.by_outcome == {"success": 27, "out_of_time": 3, "bad_timeout": 6}
+    assert (status.attempts.total, status.attempts.success_rate, status.attempts.per_request) == (
+        54,
+        0.6471,
+        1.8,
+    )
+    assert status.attempts.cut_off == 3
+    assert status.attempts.failures == {"reset": 12, "status_5xx": 6, "timeout": 3}
+    got, would = status.hedging.with_hedging, status.hedging.without_hedging
     assert (got.requests, got.success_rate, got.success_rate_at_most) == (30, 0.9, 0.9)
     assert (would.requests, would.success_rate, would.success_rate_at_most) == (30, 0.6, 0.7)
-    assert would.success_by[told.hedging.le_ms.index(200.0)] == 0.6
-    assert got.success_by[told.hedging.le_ms.index(400.0)] == 0.6
-    assert got.success_by[told.hedging.le_ms.index(500.0)] == got.success_by[-1] == 0.9
-    assert told.hedging.unknown == 3
-    hedging = told.hedging
+    assert would.success_by[status.hedging.le_ms.index(200.0)] == 0.6
+    assert got.success_by[status.hedging.le_ms.index(400.0)] == 0.6
+    assert got.success_by[status.hedging.le_ms.index(500.0)] == got.success_by[-1] == 0.9
+    assert status.hedging.unknown == 3
+    hedging = status.hedging
     assert (hedging.fired, hedging.won, hedging.rescued, hedging.wasted, hedging.wasted_s) == (
         24,
         9,
@@ -90,30 +94,30 @@ def test_what_is_told_is_what_was_counted() -> None:
         15,
         4.5,
     )
-    assert (told.load.in_flight, told.load.in_flight_limit, told.load.answers, told.load.late) == (
+    assert (status.load.in_flight, status.load.in_flight_limit, status.load.answers, status.load.late) == (
         4,
         64,
         30,
         3,
     )
-    assert told.load.loop_iteration_p99_ms == 1.0
-    assert told.series.requests_per_s == [12.0] * 3
-    assert told.series.attempt_success_rate == [0.6471] * 3
-    assert told.series.at == [1_700_000_001, 1_700_000_002, 1_700_000_003]
+    assert status.load.loop_iteration_p99_ms == 1.0
+    assert status.series.requests_per_s == [12.0] * 3
+    assert status.series.attempt_success_rate == [0.6471] * 3
+    assert status.series.at == [1_700_000_001, 1_700_000_002, 1_700_000_003]
 
 
 def test_the_window_and_the_series_are_bounded() -> None:
-    told = after(int(SERIES_S) + 5)
-    assert (told.window_s, told.requests.total) == (WINDOW_S, WINDOW_S * 12)
-    assert len(told.series.at) == int(SERIES_S)
+    status = after(int(SERIES_S) + 5)
+    assert (status.window_s, status.requests.total) == (WINDOW_S, WINDOW_S * 12)
+    assert len(status.series.at) == int(SERIES_S)
 
 
-def test_before_anything_was_counted_there_is_nothing_to_tell() -> None:
-    told = History(ABOUT).status(WORKERS, [], Snapshot(), now=1.0, utc_offset_s=0.0)
-    assert told.verdict.state is HealthState.STARTING
-    assert told.requests.success_rate is None
-    assert told.hedging.without_hedging.p50_ms is None
-    assert msgspec.json.decode(msgspec.json.encode(told), type=Status) == told
+def test_before_anything_was_counted_there_is_nothing_to_report() -> None:
+    status = History(ABOUT).status(WORKERS, [], Snapshot(), now=1.0, utc_offset_s=0.0)
+    assert status.verdict.state is HealthState.STARTING
+    assert status.requests.success_rate is None
+    assert status.hedging.without_hedging.p50_ms is None
+    assert msgspec.json.decode(msgspec.json.encode(status), type=Status) == status
 
 
 def test_differences_are_of_counters_and_not_of_gauges() -> None:
@@ -125,16 +129,16 @@ def test_differences_are_of_counters_and_not_of_gauges() -> None:
 
 @given(st.lists(SHORT, min_size=1, max_size=200), st.sampled_from([0.5, 0.9, 0.99]))
 def test_a_quantile_lies_in_the_bucket_of_the_true_one(values: list[float], share: float) -> None:
-    told = quantile_ms(share, BUCKETS_S, histogram(*values).counts)
-    assert told is not None
+    found = quantile_ms(share, BUCKETS_S, histogram(*values).counts)
+    assert found is not None
     true = sorted(values)[min(int(-(-share * len(values) // 1)), len(values)) - 1]
     above = [bound for bound in BUCKETS_S if bound >= true]
     below = [bound for bound in BUCKETS_S if bound < true]
-    assert (below[-1] if below else 0.0) * 1000 - 0.1 <= told
-    assert told <= (above[0] if above else BUCKETS_S[-1]) * 1000 + 0.1
+    assert (below[-1] if below else 0.0) * 1000 - 0.1 <= found
+    assert found <= (above[0] if above else BUCKETS_S[-1]) * 1000 + 0.1
 
 
 def test_a_quantile_of_evenly_spread_values_is_near_the_true_one() -> None:
     values = [0.1 + 0.5 * n / 1000 for n in range(1000)]
-    told = quantile_ms(0.99, BUCKETS_S, histogram(*values).counts)
-    assert told == pytest.approx(quantiles(values, n=100)[98] * 1000, abs=2.0)
+    found = quantile_ms(0.99, BUCKETS_S, histogram(*values).counts)
+    assert found == pytest.approx(quantiles(values, n=100)[98] * 1000, abs=2.0)

@@ -9,7 +9,7 @@ from hedgerow.telemetry.snapshot import BUCKET_STEP_S, BUCKETS_S, LAG_BUCKETS_S,
 
 KINDS = [(BUCKETS_S, BUCKET_STEP_S), (LAG_BUCKETS_S, LAG_STEP_S)]
 ROUNDING_S = 1e-9
-"""Next to a bound the bucket may be the one beside it: a clock does not tell such instants apart."""
+"""Next to a bound the bucket may be the one beside it: a clock does not distinguish such instants."""
 
 
 def is_beside_a_bound(seconds: float) -> bool:

@@ -195,7 +195,7 @@ def test_the_standards_limits_hold(
 
 @pytest.fixture
 def collected() -> Iterator[Callable[[], int]]:
-    """Tell how many objects only a garbage collection could free since the last call."""
+    """Return how many objects only a garbage collection could free since the last call."""
     gc.collect()
     gc.disable()
     yield gc.collect

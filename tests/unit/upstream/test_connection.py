@@ -244,7 +244,7 @@ def test_a_body_of_just_the_limit_passes_in_many_pieces(one: OneConnection) -> N
 
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\n", ok(b'{"time":666}'), b"x", b"\r\n", b""])
-def test_m18_m20_what_nobody_asked_for_closes_an_idle_connection(one: OneConnection, extra: bytes) -> None:
+def test_m18_m20_unsolicited_bytes_close_an_idle_connection(one: OneConnection, extra: bytes) -> None:
     one.receive(ok())
     one.receive(extra)
     assert one.connection.state == CLOSED
@@ -348,7 +348,7 @@ def test_an_abandoned_attempt_is_a_loser_and_its_answer_is_read(one: OneConnecti
     assert one.attempt.is_loser
     assert one.pool.connection_counts()["loser"] == 1
     one.receive(ok())
-    assert one.attempt.outcome == Success(b""), "a loser's body is for nobody"
+    assert one.attempt.outcome == Success(b""), "a loser's body is discarded"
     assert one.connection.state == IDLE
 
 

@@ -249,7 +249,7 @@ def test_u04_a_name_that_does_not_exist_fails_those_who_wait_and_is_looked_up_ag
 
 
 def test_u04_a_lookup_that_fails_when_no_connect_waits_any_more_is_no_internal_error(bench: Bench) -> None:
-    """C02: asyncio logged it with a stack, as an exception that nobody had looked at."""
+    """C02: asyncio logged it with a stack, as an exception that was never retrieved."""
     bench.connect().cancel()
     bench.resolver.end(UNKNOWN)
     bench.world.run_for(0.1)

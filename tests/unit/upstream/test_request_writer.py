@@ -1,8 +1,6 @@
-from typing import Any
-
 from hedgerow.core.forwarding import ClientMessage, ForwardedRequest, RequestHead
 from hedgerow.core.hedging import HedgePlan
-from hedgerow.core.outcomes import Attempt
+from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.core.request import Request
 from hedgerow.core.route import Route
 from hedgerow.settings import parse_target
@@ -14,6 +12,13 @@ def writer(url: str = "http://upstream.example/base/") -> RequestWriter:
     return RequestWriter(parse_target(url), "hedgerow/test", lambda: 10.5)
 
 
+class Unused(AttemptSender):
+    """The route's upstream, which is not asked here."""
+
+    def send(self, attempt: Attempt) -> AttemptHandle:
+        raise NotImplementedError
+
+
 def passed_on(
     method: bytes = b"GET", body: bytes = b"", *, host: bytes = b"", deadline_header: bytes = b""
 ) -> Attempt:
@@ -23,10 +28,9 @@ def passed_on(
     request.message.forwarded = ForwardedRequest(b"/a?b", host, b"A: 1\r\n", b"X-Forwarded-For: ", 900)
     request.message.address = b"192.0.2.1"
     request.message.body = body
-    upstream: Any = None
     request.route = Route(
         "r",
-        upstream,
+        Unused(),
         HedgePlan(0.3, 2),
         default_timeout_ms=1,
         max_timeout_ms=1,

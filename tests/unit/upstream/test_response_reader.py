@@ -2,6 +2,7 @@
 
 import pytest
 
+from hedgerow.core.answer_rules import AnswerRules
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.response_reader import ResponseReader
@@ -73,6 +74,17 @@ def test_what_is_no_response_or_too_large_is_a_failure(
     reader: ResponseReader, data: bytes, wanted: FailureReason
 ) -> None:
     assert reason(reader.feed(data)) is wanted
+
+
+@pytest.mark.parametrize("is_head", [False, True])
+@pytest.mark.parametrize("piece_bytes", [1, 1000])
+def test_a_head_that_is_passed_on_is_too_large_in_whatever_pieces_it_comes(
+    reader: ResponseReader, piece_bytes: int, is_head: bool
+) -> None:
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + b"x" * 64 + b"\r\n\r\n"
+    reader.begin_by_rules(AnswerRules(((200, 299),)), 8, passes_on=True, is_head=is_head)
+    found = [reader.feed(data[at : at + piece_bytes]) for at in range(0, len(data), piece_bytes)]
+    assert reason(next(filter(None, found), None)) is FailureReason.TOO_LARGE
 
 
 @pytest.mark.parametrize(

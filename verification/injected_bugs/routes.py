@@ -1,0 +1,126 @@
+"""Bugs in what passes through routes: headers, bodies, endpoints, final answers."""
+
+from verification.injected_bugs.bug import Bug
+
+ROUTES = (
+    Bug(
+        "a final answer is a failure like any other",
+        "core/answer_rules.py", "((_FINAL, final), (_SUCCESS, success))", "((_SUCCESS, success),)",
+        "C02", 0.005,
+    ),
+    Bug(
+        "a final answer does not end the race",
+        "core/hedging.py", "                elif isinstance(outcome, Success):\n",
+        "                elif isinstance(outcome, Success) and (\n"
+        "                    outcome.answer is None or not outcome.answer.is_final or self._hedges_at == inf\n"
+        "                ):\n",
+        "C02", 0.01,
+    ),
+    Bug(
+        "hedges go to the endpoint of the first attempt again",
+        "upstream/endpoints.py", "if count == fewest\n", "if count >= fewest\n",
+        "C02", 0.005,
+    ),
+    Bug(
+        "an endpoint that was tried comes before one that was not",
+        "upstream/endpoints.py", "            fewest = min(tries)\n", "            fewest = max(tries)\n",
+        "C02", 0.005,
+    ),
+    Bug(
+        "what went to a single endpoint is forgotten when there are several",
+        "upstream/endpoints.py", "if len(tried) < attempts and self._was_only is not None:",
+        "if len(tried) > attempts and self._was_only is not None:",
+        "C02", 0.05,
+    ),
+    Bug(
+        "only the first attempt has the body",
+        "upstream/request_writer.py", "route, body = request.route, message.body\n",
+        'route, body = request.route, message.body if attempt.number == 1 else b""\n',
+        "C02", 0.005,
+    ),
+    Bug(
+        "a body loses its last byte",
+        "server/request_parser.py", "message.body = body.whole()\n", "message.body = body.whole()[:-1]\n",
+        "C02", 0.005,
+    ),
+    Bug(
+        "a body is sent without its length",
+        "upstream/request_writer.py",
+        "if body or request.method in _WITH_CONTENT:",
+        "if not body and request.method in _WITH_CONTENT:",
+        "C02", 0.005,
+    ),
+    Bug(
+        "bodies of requests that are over count on",
+        "server/request_reader.py", "        self._context.bodies.give_back(size)\n", "",
+        "C02", 0.005,
+    ),
+    Bug(
+        "headers that Connection names pass to the upstream",
+        "core/forwarding.py",
+        "if lower in self._set_or_removed or lower in named:",
+        "if lower in self._set_or_removed:",
+        "C02", 0.005,
+    ),
+    Bug(
+        "TE passes to the upstream",
+        "core/header_fields.py", 'proxy-connection te trailer transfer-encoding upgrade".split()',
+        'proxy-connection trailer transfer-encoding upgrade".split()',
+        "C02", 0.005,
+    ),
+    Bug(
+        "Keep-Alive passes either way",
+        "core/header_fields.py",
+        "b\"connection http2-settings keep-alive proxy",
+        "b\"connection http2-settings proxy",
+        "C02", 0.005,
+    ),
+    Bug(
+        "headers that Connection names pass to the client",
+        "core/header_fields.py", "        if connection:\n", "        if not connection and not passed:\n",
+        "C02", 0.005,
+    ),
+    Bug(
+        "the first Connection header alone names headers",
+        "core/header_fields.py",
+        "for value in values for part in value.split", "for value in values[:1] for part in value.split",
+        "tests/unit/core/test_header_fields.py",
+    ),
+    Bug(
+        "a header that is sent twice is passed on once",
+        "core/forwarding.py",
+        "            elif lower not in NOT_PASSED_OF_REQUESTS and not is_written_by_us(lower):\n",
+        "            elif (\n"
+        "                lower not in NOT_PASSED_OF_REQUESTS\n"
+        "                and not is_written_by_us(lower)\n"
+        '                and not any(line.lower().startswith(lower + b":") for line in kept)\n'
+        "            ):\n",
+        "C02", 0.005,
+    ),
+    Bug(
+        "headers are passed on in reverse",
+        "core/forwarding.py",
+        "        hidden = self._set_or_removed\n",
+        "        kept.reverse()\n        hidden = self._set_or_removed\n",
+        "C02", 0.005,
+    ),
+    Bug(
+        "the gateway's own headers are forged by the client's",
+        "core/header_fields.py", "content-length expect hedgerow-attempt host", "content-length expect host",
+        "C02", 0.01,
+    ),
+    Bug(
+        "answers lose a header",
+        "core/header_fields.py",
+        "        kept.append(section[end:])\n",
+        "        kept.append(section[end:].rpartition(b\"\\r\\n\")[0])\n",
+        "C02", 0.005,
+    ),
+    Bug(
+        "the length of an answer is written twice",
+        "core/header_fields.py",
+        '_HOP_BY_HOP | frozenset((b"content-length", b"x-request-id"))',
+        '_HOP_BY_HOP | frozenset((b"x-request-id",))',
+        "C02", 0.005,
+    ),
+)  # fmt: skip

@@ -62,11 +62,12 @@ format: $(INSTALLED_DEV) # rewrite the sources in the one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: $(INSTALLED_DEV) # format, lint, types, layers
+check: $(INSTALLED_DEV) # format, lint, types, layers, words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=tests $(BIN)/lint-imports
+	$(BIN)/python -m tools.words
 
 bench: $(INSTALLED_DEV) # the benchmarks, beside other gateways
 	@if test -z "$$($(PYTHON) deploy/missing-for-compiling)"; then $(MAKE) --no-print-directory build COMPILED=1 VENV=.venv-compiled; fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the lock files anew from pyproject.toml. Needs uv (pip install uv). Run it when a dependency changes.
+# Make the lock files again from pyproject.toml. Needs uv (pip install uv). Run it when a dependency changes.
 set -eu
 cd "$(dirname "$0")/.."
 lock() { # NAME SOURCE...: what is installed where is in the Makefile and the Dockerfile

@@ -43,7 +43,7 @@ func (r *runner) run(stop <-chan os.Signal) {
 		r.openAndCloseWindows(now)
 		r.sendWhatIsDue(now)
 		r.client.poll(r.sleep())
-		r.tickAndTell(unixNow())
+		r.tickAndReport(unixNow())
 		if r.draining && (r.cold || r.client.inFlight == 0) {
 			return
 		}
@@ -144,7 +144,7 @@ func (r *runner) sleep() time.Duration {
 	return tick
 }
 
-func (r *runner) tickAndTell(now int64) {
+func (r *runner) tickAndReport(now int64) {
 	if now >= r.nextTick {
 		if w := r.client.window; w != nil {
 			w.tickerLag.addNs(now - r.nextTick)

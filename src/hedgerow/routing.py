@@ -1,7 +1,7 @@
 """Makes what serves requests of what the settings say about routes: see `settings.routes` and `core.route`."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -10,13 +10,11 @@ from hedgerow.core.forwarding import Forwarding
 from hedgerow.core.hedge_limit import HedgeBudget, HedgeLimit
 from hedgerow.core.hedging import EarlyFailure, HedgePlan
 from hedgerow.core.outcomes import AttemptSender, Failure, FailureReason
+from hedgerow.core.request import SAFE_METHODS
 from hedgerow.core.route import HedgeDelay, Route, RouteTable
 from hedgerow.settings.effective_routing import SMART_SUCCESS
 from hedgerow.settings.json_schema import compile_schema
 from hedgerow.settings.routes import HedgeRule, QuantileDelay, RouteRule
-
-_SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
-"""Methods that may be sent several times whatever the route says (RFC 9110 section 9.2.1)."""
 
 
 class _Longest:
@@ -57,6 +55,7 @@ def make_route(
     is_assignment = rule.answers == "assignment"
     answer_rules = None if is_assignment and rule.success == SMART_SUCCESS else _answer_rules(rule)
     deadline_header = (rule.deadline_header or "").lower().encode("ascii")
+    methods = [method.encode("ascii") for method in rule.methods]
     return Route(
         rule.name,
         upstream,
@@ -69,9 +68,7 @@ def make_route(
         max_timeout_ms=rule.timeout.max_ms,
         timeout_prefix=f"{rule.timeout.query}=".encode("ascii") if rule.timeout.query else b"",
         timeout_headers=frozenset(name.lower().encode("ascii") for name in rule.timeout.headers),
-        methods=tuple(
-            method.encode("ascii") for method in rule.methods if rule.idempotent or method in _SAFE
-        ),
+        methods=tuple(method for method in methods if rule.idempotent or method in SAFE_METHODS),
         forwarding=None if is_assignment else _forwarding(rule, deadline_header, answer_rules),
         rules=answer_rules,
         delay=delay,

@@ -41,7 +41,7 @@ def defaults(environment: dict[str, str]) -> dict[str, str]:
     return {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value) for name, value in environment.items()}
 
 
-def test_the_gateway_accepts_its_variables_and_asks_the_testing_server(
+def test_the_gateway_accepts_its_variables_and_asks_the_simulator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = settings_of(defaults(SERVICES["gateway"]["environment"]), monkeypatch)

@@ -187,7 +187,7 @@ def test_ports_are_named_as_the_container_names_them(overlay: str) -> None:
     assert container(overlay)["livenessProbe"]["httpGet"]["path"] == "/livez"
 
 
-def test_the_monitor_finds_the_service_of_the_operations_port() -> None:
+def test_the_monitor_finds_the_service_of_the_admin_port() -> None:
     monitor, service = the("ServiceMonitor"), the("Service", name="hedgerow-admin")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert (

@@ -19,7 +19,7 @@ from support.tools import tool
 from support.unwritable_streams import full_disk, unread_pipe
 
 
-def test_the_command_answers_before_the_embedded_testing_server_and_stops(serve: Serve) -> None:
+def test_the_command_answers_before_the_embedded_simulator_and_stops(serve: Serve) -> None:
     command = serve()
     assert command.get("?timeout=60000")[0] in (200, 502)
     assert get_json(command.admin + "/readyz")[1]["ready"] is True

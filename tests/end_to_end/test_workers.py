@@ -168,7 +168,7 @@ def test_a_gateway_whose_only_worker_stands_still_is_not_ready_and_gets_a_new_on
     assert command.get()[0] == 502
 
 
-def test_a_testing_server_that_was_stopped_does_not_keep_the_gateway_from_ending(serve: Serve) -> None:
+def test_a_simulator_that_was_stopped_does_not_keep_the_gateway_from_ending(serve: Serve) -> None:
     command = serve()
     simulator = next(process for process in command.children() if "hedgerow_simulator" in process.cmdline())
     simulator.suspend()

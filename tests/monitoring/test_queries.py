@@ -25,6 +25,7 @@ SEEN = [
     'sum(increase(hedgerow_request_duration_seconds_count{outcome="success"}[1h])) > 0',
     'sum(increase(hedgerow_first_attempt_duration_seconds_count{outcome="success"}[1h])) > 0',
     'sum(increase(hedgerow_attempt_duration_seconds_count{outcome!="success"}[1h])) > 0',
+    'sum(increase(hedgerow_first_attempts_judged_total{speed="quick"}[1h])) > 0',
     *(f"count({name} == {name}) > 0" for name in RECORDED),  # what is no number does not equal itself
     'count(ALERTS{alertname="HedgerowTargetDown"}) > 0',
 ]
@@ -37,7 +38,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     with ExitStack() as stack:
         unserved = stack.enter_context(socket.socket())
         unserved.bind(("127.0.0.1", 0))  # held, and never listened at
-        gateway = GatewayProcess(serve_command("--workers=2", "--access-log=off"))
+        gateway = GatewayProcess(serve_command("--workers=2", "--access-log=off", "--hedge-hold=auto"))
         stack.callback(gateway.kill)
         targets = (gateway.admin.removeprefix("http://"), f"127.0.0.1:{unserved.getsockname()[1]}")
         prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), our_config(*targets))

@@ -1,4 +1,4 @@
-"""The page `/status` in a real Chromium: what it shows is what `/status.json` says, for everybody, without internet."""
+"""The page `/status` in a real Chromium: what it shows is what `/status.json` says, without internet."""
 
 import json
 import re

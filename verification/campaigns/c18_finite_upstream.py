@@ -165,8 +165,8 @@ CHECKS: Final[dict[str, Callable[[Findings, Row, Runs], None]]] = {
 CAMPAIGN = Campaign(
     id="C18",
     title="an upstream of finite capacity",
-    proves="Hedging that is held while everybody is late never makes an outage worse, and costs a healthy upstream's "
-    "clients nothing.",
+    proves="Hedging that is held while nearly all requests are late never makes an outage worse, and costs a healthy "
+    "upstream's clients nothing.",
     acceptance_threshold="no worse than without hedging up to 0.8 of capacity, where hedging without holding never "
     "recovers; as many attempts as without holding where nothing is wrong",
     run=run,

@@ -4,13 +4,13 @@ from verification.injected_bugs.bug import Bug
 
 HOLD = (
     Bug(
-        "an upstream that is late for everybody gets every hedge",
-        "core/hedge_limit.py", "        if everybody_late or self._are_stuck():\n", "        if self._are_stuck():\n",
+        "an upstream that is late for nearly all requests gets every hedge",
+        "core/hedge_limit.py", "        if nearly_all_late or self._are_stuck():\n", "        if self._are_stuck():\n",
         "tests/unit/core/test_hedge_limit_model.py",
     ),
     Bug(
         "quick answers of a cache hide a standing queue",
-        "core/hedge_limit.py", "        if everybody_late or self._are_stuck():\n", "        if everybody_late:\n",
+        "core/hedge_limit.py", "        if nearly_all_late or self._are_stuck():\n", "        if nearly_all_late:\n",
         "tests/unit/core/test_hedge_limit_model.py",
     ),
     Bug(

@@ -44,6 +44,11 @@ ROUTES = (
         "C02", 0.005,
     ),
     Bug(
+        "the body behind an offer to upgrade is the next request",
+        "server/request_parser.py", "        if self._parser.should_upgrade():", "        if self._parser is None:",
+        "C11", 0.01,
+    ),
+    Bug(
         "a body is sent without its length",
         "upstream/request_writer.py",
         "if body or request.method in _WITH_CONTENT:",

@@ -57,7 +57,7 @@ def _check_number(evidence: Evidence, client: Client, asked: Asked) -> None:
 def _excuses_from_answering(evidence: Evidence, client: Client, asked: Asked) -> Iterator[bool]:
     limits, drains_at = evidence.settings.client_limits, evidence.played.scenario.drains_at
     yield asked.left_at is not None
-    yield client.turned_away
+    yield client.rejected_at_accept
     # It waited for a descriptor when a drain closed the listening socket.
     yield evidence.has_few_descriptors and client.sock is not None and not client.sock.accepted
     yield drains_at is not None and asked.whole_at > drains_at
@@ -103,7 +103,7 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
         evidence.must, asked.plan.request_id, asked.answers[0], evidence.settings,
     )  # fmt: skip
     must(not launches, "a rejected request costs no attempt", request_id, launches)
-    if client.turned_away:
+    if client.rejected_at_accept:
         must(evidence.has_few_descriptors, "no client is rejected without need", request_id)
         _check_time(evidence, client, asked)
         return
@@ -210,7 +210,7 @@ def _check_connection(evidence: Evidence, client: Client) -> None:
         evidence.must(lost == 0, "what was sent before a close arrives", client.script, lost)
         lingered_s = (sock.closed_at or 0.0) - (sock.ended_at or sock.closed_at or 0.0)
         evidence.must(
-            sock.saw_end or lingered_s >= (MIN_LINGER_S if client.turned_away else limits.linger_s),
+            sock.saw_end or lingered_s >= (MIN_LINGER_S if client.rejected_at_accept else limits.linger_s),
             "closing lingers",
             client.script,
             lingered_s,

@@ -61,7 +61,7 @@ class Client:
         """The gateway ended the connection."""
         self.left = False
         """It has closed the connection itself."""
-        self.turned_away = False
+        self.rejected_at_accept = False
         """There were too many connections; it was rejected before its request, or in place of an answer to it."""
         self.unasked = b""
         """What came without being asked for."""
@@ -169,8 +169,8 @@ class Client:
                 continue
             if not self._unanswered and length is not None and len(rest) < int(length[1]):
                 return
-            self.turned_away = self.turned_away or TOO_MANY_CONNECTIONS in rest
-            if self.turned_away and not self._unanswered:
+            self.rejected_at_accept = self.rejected_at_accept or TOO_MANY_CONNECTIONS in rest
+            if self.rejected_at_accept and not self._unanswered:
                 self._read = b""
                 return
             bodiless = bool(self._unanswered) and self._unanswered[0].plan.is_head

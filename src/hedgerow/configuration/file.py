@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -156,6 +157,8 @@ def _parse(text: str, path: str, named_by: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise InvalidSetting(named_by, path, f"{ACCEPTED} (this one is nested too deeply)") from None
-    except ValueError as error:  # TOMLDecodeError is one; a number of 5 000 digits raises another
+    except ValueError as error:  # TOMLDecodeError is one; int() raises another for more digits than it reads
         reason = " ".join(str(error).split())
+        if not isinstance(error, tomllib.TOMLDecodeError):
+            reason = f"a number in it has more than {sys.get_int_max_str_digits()} digits"
         raise InvalidSetting(named_by, path, f"{ACCEPTED} ({reason})") from None

@@ -28,6 +28,11 @@ class Reloaded(NamedTuple):
 
 def applicable(running: Settings, read: Effective) -> Reloaded:
     """Return what of `read` can take effect; raises InvalidSetting if nothing can."""
+    if running.routes and not read.settings.routes:
+        accepted = (
+            "[[routes]] as before, or start the gateway again: without them there is the default route alone"
+        )
+        raise InvalidSetting("the settings file", "no routes", accepted)
     if needs_simulator(read.settings) and not needs_simulator(running):
         rules = (rule.name for rule in read.settings.upstreams if EMBEDDED_TARGET in rule.endpoints)
         source = next((f"upstreams.{name}" for name in rules), "upstream")

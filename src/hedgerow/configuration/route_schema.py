@@ -168,7 +168,7 @@ ROUTE: Final = Table(
         Key(
             "on_all_failed",
             Word(("problem", "last_response")),
-            "what a client gets when each attempt has failed: 502, or the last answer of the upstream",
+            "what a client gets when each attempt has failed: 502, or the last answer of the upstream that is not 2xx",
         ),
         Key("hedge", HEDGE, "when the upstream is asked again"),
         Key("max_request_body", Size(0, MAX_BODY_BYTES), "a longer one is answered 413"),

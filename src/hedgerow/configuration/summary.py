@@ -9,7 +9,12 @@ from hedgerow.settings.upstream_url import EMBEDDED, EMBEDDED_TARGET
 def describe_routing(routing: Routing) -> list[str]:
     """Return lines about routes and upstreams, without anything that may be a secret."""
     rows = [
-        (_pattern(route), ",".join(route.methods), f"-> {route.upstream}", _hedging(route.hedge))
+        (
+            _pattern(route),
+            ",".join(route.methods),
+            f"-> {route.upstream}",
+            _hedging(route.hedge) + _literally(route),
+        )
         for route in in_matching_order(routing.routes)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -42,6 +47,14 @@ def _pattern(route: RouteRule) -> str:
         return route.path
     prefix = route.path_prefix or ""
     return f"{prefix.removesuffix('/')}/*"
+
+
+def _literally(route: RouteRule) -> str:
+    """Return a note where a path looks like a pattern of other gateways: it is one path, byte for byte."""
+    path = route.path or route.path_prefix or ""
+    if "*" not in path and "/:" not in path:
+        return ""
+    return "; * and : have no meaning in a path, it is compared as it is written: use path_prefix"
 
 
 def _hedging(hedge: HedgeRule) -> str:

@@ -2,10 +2,10 @@
 
 Hedges multiply load just when an upstream has least to spare. They keep a queue standing that would drain without them,
 and every answer is late for good (a metastable failure: Bronson and others, HotOS 2021). A standing queue has two
-signs: *everybody* is late, for an upstream that is slow by nature still answers some requests before the hedge delay;
-and who is late gets no answer soon after it either. Neither needs to know how the upstream was before, so a gateway
-that is restarted in an outage is not deceived. What helps is a limit on attempts in flight, which a slow upstream fills
-by itself; token buckets with the same signs overshoot. docs/decisions/0027-hold.md has the figures.
+signs: *nearly all* requests are late, for an upstream that is slow by nature still answers some of them before the
+hedge delay; and late ones get no answer soon after it either. Neither needs to know how the upstream was before, so a
+gateway that is restarted in an outage is not deceived. What helps is a limit on attempts in flight, which a slow
+upstream fills by itself; token buckets with the same signs overshoot. docs/decisions/0027-hold.md has the figures.
 """
 
 from collections import deque
@@ -82,7 +82,7 @@ class HedgeLimit:
         ceiling: int | None = None,
         budget: HedgeBudget | None = None,
     ) -> None:
-        """Take `holds`: it closes while every request is late; `ceiling`: the limit at most, in attempts in flight."""
+        """Close while nearly all requests are late, if it `holds`; `ceiling`: the limit at most, in attempts."""
         self._hedge_delay_s = hedge_delay_s
         self._holds = holds
         self._ceiling: float = inf if ceiling is None else ceiling
@@ -177,11 +177,11 @@ class HedgeLimit:
             self._late_answered += late.popleft().answered
 
     def _set_limit(self) -> None:
-        everybody_late = self._quick_since < QUICK_SHARE * self._judged_since
-        if everybody_late or self._are_stuck():
+        nearly_all_late = self._quick_since < QUICK_SHARE * self._judged_since
+        if nearly_all_late or self._are_stuck():
             if self._sent_since:
                 self.limit = max(SHRINK * min(self.limit, self.in_flight), MIN_LIMIT)
-                if everybody_late:
+                if nearly_all_late:
                     self.halvings_late += 1
                 else:
                     self.halvings_stuck += 1

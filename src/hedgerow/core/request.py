@@ -1,7 +1,7 @@
 """A client's request, from its head to its answer."""
 
 from os import urandom
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
@@ -9,6 +9,10 @@ from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.hedge_limit import LateRequest
 from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.route import Route
+
+SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+"""Those that change nothing, so that each request may be sent several times (RFC 9110 section 9.2.1). TRACE would be,
+too, but is not proxied."""
 
 
 class Request:

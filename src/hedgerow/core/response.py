@@ -6,7 +6,17 @@ from typing import Final
 
 import msgspec
 
-from hedgerow.core.outcomes import AllFailed, Answer, Attempt, Failure, OutOfTime, Success, Verdict, Won
+from hedgerow.core.outcomes import (
+    AllFailed,
+    Answer,
+    Attempt,
+    Failure,
+    Outcome,
+    OutOfTime,
+    Success,
+    Verdict,
+    Won,
+)
 from hedgerow.core.request import Request
 
 JSON: Final = b"application/json"
@@ -143,14 +153,21 @@ def response_for(verdict: Verdict, request: Request) -> Response:
 
 
 def _last_answer(attempts: Sequence[Attempt]) -> Answer | None:
-    """Return the answer that came last, where the route keeps those of failures."""
-    answered = [
-        one for one in attempts if isinstance(one.outcome, Failure) and one.outcome.answer is not None
-    ]
+    """Return the answer that came last, where the route keeps those of failures.
+
+    One of 2xx failed by its body, or by `success.status`: clients would take it for the success that it is not.
+    """
+    answered = [one for one in attempts if _has_answer_to_pass_on(one.outcome)]
     if not answered:
         return None
     outcome = max(answered, key=_ended_at).outcome
     return outcome.answer if isinstance(outcome, Failure) else None
+
+
+def _has_answer_to_pass_on(outcome: Outcome | None) -> bool:
+    if not isinstance(outcome, Failure) or outcome.answer is None:
+        return False
+    return not 200 <= outcome.answer.status < 300  # RFC 9110 section 15.3
 
 
 def _ended_at(attempt: Attempt) -> float:

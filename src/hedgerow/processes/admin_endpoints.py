@@ -213,10 +213,10 @@ class AdminEndpoints:
         return Response(200, render(await self._counts.get()), content_type=CONTENT_TYPE)
 
     async def _status(self, request: Request) -> Response:
-        query = parse_qs(request.query.decode("latin-1"))
-        wanted = query.get("request_id")
+        query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
+        wanted = query.get("request_id", [""])[0]
         if wanted:
-            return await self._find(wanted[0], request)
+            return await self._find(wanted, request)
         if "plan" in query:
             return await self._plans.respond(query["plan"][0], request)
         counts, recent = await asyncio.gather(self._counts.get(), self._recent.get())

@@ -110,8 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hedge_hold: Annotated[
         Literal["off", "auto"],
         Meta(
-            description="hold hedges back while everybody is late, so that they never make an outage worse; `off`: "
-            "hedges are always sent"
+            description="hold hedges back while nearly all requests are late, so that they never make an outage worse; "
+            "`off`: hedges are always sent"
         ),
     ] = "off"
     hedge_ceiling: Annotated[

@@ -9,8 +9,8 @@ from hedgerow.status.error_rates import ErrorRates
 from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot
 
 HARM_SHARE: Final = 0.2
-"""Share of requests that run out of time while everybody is late, from which hedging is said to do harm. Before an
-upstream that is slow by nature, and can do what it is asked, they do not."""
+"""Share of requests that run out of time while nearly all requests are late, from which hedging is said to do harm.
+Before an upstream that is slow by nature, and can do what it is asked, they do not."""
 MIN_HELD: Final = 0.01
 """Share of hedges that are held from which it is mentioned."""
 
@@ -28,9 +28,9 @@ class HoldStatus(msgspec.Struct):
     attempts_in_flight: int
     """Losers included."""
     quick_rate: float | None
-    """Share of first attempts that succeed before the hedge delay; below 0.05 everybody is late."""
+    """Share of first attempts that succeed before the hedge delay; below 0.05 nearly all requests are late."""
     halvings: dict[str, int]
-    """Of the limit, by sign: everybody `late`, or late requests that stay `unanswered`."""
+    """Of the limit, by sign: nearly all requests `late`, or late requests that stay `unanswered`."""
 
 
 def hold_status(counts: Snapshot, mode: str, hedge_after_ms: int) -> HoldStatus:

@@ -149,7 +149,8 @@ class _Collector(Collector):
         )
         yield GaugeMetricFamily(
             "hedgerow_hedge_limited_workers",
-            "Workers that hold hedges beyond a limit of attempts in flight, by a ceiling or because everybody is late",
+            "Workers that hold hedges beyond a limit of attempts in flight, by a ceiling or because nearly all requests"
+            " are late",
             snap.hedge_limited_workers,
         )
         yield GaugeMetricFamily(

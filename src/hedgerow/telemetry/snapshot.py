@@ -122,7 +122,7 @@ class Snapshot(msgspec.Struct):
     first_attempts_judged: dict[str, int] = {}
     """`quick`: those that won before their hedges were due, and `late`: the others; only where hedges may be held."""
     hedge_limit_halvings: dict[str, int] = {}
-    """By sign: everybody `late`, or late requests that stay `unanswered`."""
+    """By sign: nearly all requests `late`, or late requests that stay `unanswered`."""
     wasted_s: float = 0.0
     shed: dict[str, int] = {}
     client_disconnects: int = 0

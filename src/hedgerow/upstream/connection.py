@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
-from hedgerow.core.request import Request
+from hedgerow.core.request import SAFE_METHODS, Request
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
@@ -266,5 +266,15 @@ class UpstreamConnection(EventHandler):
             and not self._response.wire_bytes
             and not self.retried
             and not attempt.is_loser
+            and _may_be_sent_again(attempt.request)
             and self._pool.loop.clock() - attempt.launched_at <= self._pool.limits.stale_retry_window_s
         )
+
+
+def _may_be_sent_again(request: Request) -> bool:
+    """Return whether a request may be sent a second time though the upstream may have worked on it.
+
+    A route without hedges passes on what changes something once: a proxy must not repeat a request whose method is not
+    idempotent (RFC 9110 section 9.2.2), and PUT or DELETE would undo what others wrote between the two.
+    """
+    return request.method in SAFE_METHODS or request.route.plan.hedges > 0

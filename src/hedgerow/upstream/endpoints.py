@@ -107,7 +107,7 @@ class Endpoints:
         return endpoint
 
     def recall(self, tried: list[Endpoint], attempts: int) -> None:
-        """Add to `tried` what earlier attempts of the request, so many, went to while there was a single endpoint."""
+        """Add to `tried` the attempts that it lacks, of `attempts`: they went to what was the only endpoint."""
         if len(tried) < attempts and self._was_only is not None:
             tried += [self._was_only] * (attempts - len(tried))
 

@@ -155,9 +155,7 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
     yield await Ask(await serve(NO_UPSTREAM), SMART, method)("?timeout=40")
 
 
-async def answers_of_the_operations_port(
-    method: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Answer]:
+async def answers_of_the_admin_port(method: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Answer]:
     logs = Logs(LogFormat.JSON, "info")
     children = ChildProcesses()
     workers = WorkerManager(Settings(), logs.log, children)
@@ -207,7 +205,7 @@ async def answers(
     monkeypatch.setattr(hedgerow.server.server, "REAP_INTERVAL_S", 0.01)
     method = request.param
     return [answer async for answer in answers_of_the_main_port(serve, method)] + [
-        answer async for answer in answers_of_the_operations_port(method, monkeypatch)
+        answer async for answer in answers_of_the_admin_port(method, monkeypatch)
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hedgerow.settings.routes import HeaderRule, HedgeRule, RouteRule, SuccessRule, TimeoutRule
 from integration.conftest import Serve
 from support.passing import ONCE, exchange, passing_upstream, routing
-from support.raw_http import ok
+from support.raw_http import UpstreamSide, ok, scripted
 
 
 def lines(*headers: str) -> bytes:
@@ -337,3 +337,59 @@ async def test_an_absolute_target_passes_in_origin_form(serve: Serve) -> None:
         status, _, _ = await exchange(client, request("GET", "http://SHOP.example/a?b"))
         client.close()
     assert (status, upstream.received[0].target) == (200, b"/a?b")
+
+
+NO_RESENDING = [("POST", ONCE, 2), ("PUT", ONCE, 2), ("GET", ONCE, 3), ("POST", HedgeRule(after=60.0), 3)]
+
+
+@pytest.mark.parametrize(("method", "hedge", "sent"), NO_RESENDING)
+async def test_r09_what_changes_something_is_sent_once_without_hedges(
+    serve: Serve, method: str, hedge: HedgeRule, sent: int
+) -> None:
+    """A pooled connection that ends as it is used again: the upstream may have done what it was asked for."""
+    requests = 0
+
+    async def ends_with_the_second(side: UpstreamSide) -> None:
+        nonlocal requests
+        for answered in (True, False):
+            await side.reader.readuntil(b"\r\n\r\n")
+            requests += 1
+            if answered:
+                side.writer.write(ok(b"hello"))
+
+    async with scripted(ends_with_the_second) as upstream:
+        rule: dict[str, Any] = {"methods": (method,), "idempotent": True, "hedge": hedge}
+        served = await serve(upstream.url, **routing(upstream.url.removesuffix("/work"), **rule))
+        client = await served.client()
+        first, _, _ = await exchange(client, request(method, "/a", "Content-Length: 0"))
+        second, _, _ = await exchange(client, request(method, "/b", "Content-Length: 0"))
+        client.close()
+    assert (first, second, requests) == (200, 502 if sent == 2 else 200, sent)
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ([ok(b"<html>")], 502),
+        ([b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", ok(b"<html>")], 503),
+        ([ok(b"<html>"), b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"], 302),
+    ],
+)
+async def test_r06_no_answer_that_looks_like_a_success_passes_as_the_last_response(
+    serve: Serve, answers: list[bytes], status: int
+) -> None:
+    hedge = HedgeRule(after=60.0, max_hedges=1, retry_on_failure="immediate")
+    rule: dict[str, Any] = {
+        "hedge": hedge,
+        "on_all_failed": "last_response",
+        "success": SuccessRule(json="object"),
+    }
+    async with passing_upstream(*answers) as upstream:
+        served = await serve(upstream.url, **routing(upstream.url, **rule))
+        client = await served.client()
+        got, _, body = await exchange(client, request("GET", "/"))
+        client.close()
+        assert len(upstream.received) == 2
+    assert got == status
+    if status == 502:
+        assert [one["outcome"] for one in json.loads(body)["attempts"]] == ["bad_json", "bad_json"]

@@ -14,6 +14,7 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.settings import ClientLimits
 from support.admin_port import FEW, GET, Port, live, served
+from support.idle_time import in_idle_time
 from support.raw_http import Client
 
 # -- B5: whatever is connected
@@ -32,6 +33,7 @@ from support.raw_http import Client
     ],
     ids=["idle", "half a head", "a blank line", "half a second head", "a body", "answers unread", "TLS"],
 )
+@in_idle_time
 async def test_b5_misbehaving_connections_do_not_keep_probes_out(sends: bytes) -> None:
     async with served() as port:
         others = [await port.client(sends) for _ in range(3 * FEW)]
@@ -70,11 +72,8 @@ async def test_b5_the_longest_idle_goes_first(monkeypatch: pytest.MonkeyPatch) -
         assert (await clients[2].get("/livez"))[0] == 200
 
 
-async def test_b5_clients_that_ask_on_and_on_share_the_port_with_probes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # This process is its own client: where it is not run for 50 ms, a probe would be closed before it could send.
-    monkeypatch.setattr(hedgerow.admin.server, "GRACE_S", 60.0)
+@in_idle_time
+async def test_b5_clients_that_ask_on_and_on_share_the_port_with_probes() -> None:
     async with served(max_connections=FEW) as port:
         asked = 0
 
@@ -98,6 +97,7 @@ async def test_b5_clients_that_ask_on_and_on_share_the_port_with_probes(
         assert asked
 
 
+@in_idle_time
 async def test_b5_hundreds_that_come_at_once_leave_a_probe_among_them_its_answer() -> None:
     async with served(max_connections=64) as port:
         waiting = [socket.create_connection(("127.0.0.1", port.port)) for _ in range(200)]

@@ -74,7 +74,7 @@ def test_a5_past_capacity_only_rejections_take_from_what_is_served(
 
 @pytest.mark.parametrize("load", [1.5, 3])
 @pytest.mark.parametrize("costs", BUILDS)
-def test_one_second_after_an_overload_everybody_is_served(costs: Costs, load: float) -> None:
+def test_one_second_after_an_overload_all_clients_are_served(costs: Costs, load: float) -> None:
     model = worker(costs)
     offered(model, costs, load, 0, 3)
     offered(model, costs, 0.5, 3, 6)

@@ -47,6 +47,15 @@ def test_what_is_not_given_any_more_is_named_too(tmp_path: Path) -> None:
     assert reloaded == (running, ["--port, not given any more", "--log-format, not given any more"])
 
 
+def test_a_file_that_was_emptied_takes_no_routes_away(tmp_path: Path) -> None:
+    """It is being written, perhaps; and the default route is not what its clients ask for."""
+    running = read(tmp_path, ROUTES).settings
+    with pytest.raises(
+        SettingsError, match=r"^the settings file: 'no routes' is not accepted; give \[\[routes\]\]"
+    ):
+        applicable(running, read(tmp_path, ""))
+
+
 def test_a_simulator_that_does_not_run_cannot_be_had(tmp_path: Path) -> None:
     running = Settings(upstream="http://h")
     with pytest.raises(SettingsError, match=r"^--upstream \(its default\): 'embedded' is not accepted"):

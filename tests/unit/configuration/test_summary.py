@@ -1,3 +1,6 @@
+import msgspec
+import pytest
+
 from hedgerow.configuration.summary import describe_routing, first_routes
 from hedgerow.settings import Target
 from hedgerow.settings.effective_routing import Routing
@@ -54,6 +57,21 @@ def test_routes_are_described_in_the_order_in_which_they_match() -> None:
         "  bb = http://h/ (round_robin)",
         "  c = http://h/ (least_request); no route uses it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_noted"),
+    [
+        ({"path": "/a*"}, True),
+        ({"path_prefix": "/a/:id"}, True),
+        ({"path": "/a:b"}, False),
+        ({"path": "/a"}, False),
+    ],
+)
+def test_a_path_that_looks_like_a_pattern_is_noted(keys: dict[str, str], is_noted: bool) -> None:
+    route = msgspec.convert({"name": "a", "upstream": "c", **keys}, RouteRule)
+    lines = describe_routing(Routing((route,), UPSTREAMS))
+    assert ("; * and : have no meaning in a path" in lines[1]) == is_noted
 
 
 def test_the_first_routes_fit_a_line() -> None:

@@ -60,7 +60,7 @@ def test_without_a_reason_every_hedge_is_sent(upstream: Upstream) -> None:
     assert (upstream.limit.limit, upstream.limit.held) == (inf, 0)
 
 
-def test_everybody_late_halves_what_is_in_flight_as_soon_as_twenty_say_so(upstream: Upstream) -> None:
+def test_all_late_halves_what_is_in_flight_as_soon_as_twenty_say_so(upstream: Upstream) -> None:
     upstream.limit.in_flight = 60
     upstream.late(19, answered=True)
     assert upstream.limit.limit == inf

@@ -102,6 +102,6 @@ def test_a_ceiling_does_it_without_any_sign() -> None:
 
 
 def test_an_upstream_that_always_needs_longer_than_the_hedge_delay_is_held() -> None:
-    """What it cannot do (docs/explanation/hold.md): it takes that for everybody being late."""
+    """What it cannot do (docs/explanation/hold.md): it takes that for nearly all requests being late."""
     run = held(Scenario(57, service_s=(0.4, 0.7)), 15)
     assert run.attempts_per_request(4, 14) < 1.1

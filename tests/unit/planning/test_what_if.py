@@ -12,6 +12,7 @@ from support.latency_laws import LAWS, Reality, mean, observed, race
 OBSERVED = 2_000
 SEEDS = 20
 RACES = 30_000
+QUICK = {"uniform"}
 
 
 class ReferenceLaw(LatencyLaw):
@@ -76,7 +77,10 @@ def reality(name: str) -> Reality:
     return race(law, plan, RACES, Random(f"{name}/reality"))
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.exhaustive) if name not in QUICK else name for name in LAWS],
+)
 def test_predictions_of_2000_observations_are_what_the_race_brings(name: str) -> None:
     """Within 1 point of success, 5 % of p99 and 0.03 attempts, over 20 draws of 2 000 observations.
 

@@ -36,6 +36,7 @@ class Managed:
         self.manager = WorkerManager(Settings(upstream="http://127.0.0.1:1/"), self.log, self.children)
         self._module = folder / "worker_of_a_test.py"
         self.sock = socket.socket()
+        self._passed_s = 0.0
 
     def start(self, source: str) -> None:
         self._module.write_text(source)
@@ -44,8 +45,23 @@ class Managed:
     def next_is(self, source: str) -> None:
         self._module.write_text(source)
 
+    @property
+    def waits_s(self) -> list[float]:
+        """Return how long was waited after each start that the system rejected."""
+        return [report["restart_in_s"] for report in self.logged("worker cannot be started")]
+
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [call.kwargs for call in self.log.calls if call.args == (event,)]
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the manager's clock be later by this, and its timer fire if it is due then."""
+        self._passed_s += seconds
+        if self.manager._timer is not None:
+            self.manager._timer.cancel()
+        self.manager._on_timer()
+
+    def clock(self) -> float:
+        return monotonic() + self._passed_s
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for something that an event brings about; pytest-timeout bounds it."""
@@ -123,6 +139,8 @@ async def test_e1_a_process_that_a_dead_worker_left_behind_holds_nothing_up(
 async def test_e1_a_start_that_the_system_rejects_is_logged_and_tried_again(
     it: Managed, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
+    monkeypatch.setattr(worker_manager, "monotonic", it.clock)
+
     def reject(*_: object, **__: object) -> None:
         raise OSError(24, "rejected by a test")
 
@@ -136,9 +154,14 @@ async def test_e1_a_start_that_the_system_rejects_is_logged_and_tried_again(
             place: object = {"socketpair": socket, "pipe": os, "_execute_child": subprocess.Popen}[what]
             rejecting.setattr(place, what, reject)
         it.manager._processes[0].send_signal(signal.SIGKILL)
-        await it.until(lambda: len(it.logged("worker cannot be started")) == 3)
+        await it.until(lambda: len(it.waits_s) == 1)
+        it.pass_time(0.1)
+        await it.until(lambda: len(it.waits_s) == 2)
+        it.pass_time(0.5)
+        await it.until(lambda: len(it.waits_s) == 3)
+    it.pass_time(1.0)
     await it.until_serving()
-    assert [report["restart_in_s"] for report in it.logged("worker cannot be started")] == [0.1, 0.5, 1.0]
+    assert it.waits_s == [0.1, 0.5, 1.0]
 
 
 async def test_a_start_that_cannot_succeed_ends_with_the_childs_own_last_words(

@@ -15,7 +15,7 @@ def histogram(number: int, seconds: float) -> Histogram:
 
 
 def collapse(*, out_of_time: int = 90, quick: int = 0, first: int = 100) -> Snapshot:
-    """A hundred requests and three attempts for each, while everybody is late."""
+    """A hundred requests and three attempts for each, while nearly all requests are late."""
     return Snapshot(
         requests={"success": 100 - out_of_time, "out_of_time": out_of_time},
         attempts={"1": {"timeout": first}, "2": {"timeout": first}, "3": {"timeout": first}},

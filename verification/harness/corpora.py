@@ -73,7 +73,23 @@ def requests() -> list[Sample]:
                     continue
                 for sample in _samples(member.name, file.read()):
                     found.setdefault(sample.wire, sample)
+    for sample in list(found.values()):
+        altered = with_host(sample)
+        if altered is not None:
+            found.setdefault(altered.wire, altered)
     return list(found.values())
+
+
+def with_host(sample: Sample) -> Sample | None:
+    """Return a request of HTTP/1.1 that has no Host with one behind its request line, labelled; else nothing.
+
+    Without it what such a request was written to test is never reached.
+    """
+    head = sample.wire.partition(b"\r\n\r\n")[0]
+    line, end, rest = sample.wire.partition(b"\r\n")
+    if not end or not line.endswith(b" HTTP/1.1") or re.search(rb"(?i)\nhost", head):
+        return None
+    return Sample(f"{sample.source} (altered: Host added)", line + end + b"Host: example.com\r\n" + rest)
 
 
 def _samples(name: str, content: bytes) -> Iterator[Sample]:

@@ -34,7 +34,10 @@ class Message:
     target: bytes = b""
     body: bytes = b""
     head_bytes: int = 0
-    fields: int = 0
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    """The header lines, names in lower case; without those of trailers."""
+    in_body: bool = False
+    """Incomplete behind a whole head."""
 
 
 class _BadError(Exception):
@@ -49,6 +52,7 @@ class _Reader:
     def __init__(self, wire: bytes) -> None:
         self.wire = wire
         self.at = 0
+        self.in_body = False
         self.lenient = ""
         """The rule by which this message may be rejected, if there is one."""
 
@@ -74,14 +78,14 @@ def read(wire: bytes) -> Iterator[Message]:
     """Yield the messages up to the first after which the rest has no sure meaning."""
     reader = _Reader(wire)
     while reader.at < len(wire):
-        reader.lenient = ""
+        reader.lenient, reader.in_body = "", False
         try:
             message, last = _message(reader)
         except _BadError as bad:
             yield Message(Verdict.REJECT, str(bad))
             return
         except _ShortError:
-            yield Message(Verdict.INCOMPLETE, reader.lenient)
+            yield Message(Verdict.INCOMPLETE, reader.lenient, in_body=reader.in_body)
             return
         yield message
         if last or message.verdict is not Verdict.VALID:
@@ -106,12 +110,13 @@ def _message(reader: _Reader) -> tuple[Message, bool]:
     fields = _fields(reader)
     _check_host(fields, minor)
     head_bytes = reader.at - began
+    reader.in_body = True
     body = _body(reader, fields, minor)
     options = b",".join(value for name, value in fields if name == b"connection").lower().split(b",")
     stripped = [option.strip() for option in options]
     last = b"close" in stripped or (minor == b"0" and b"keep-alive" not in stripped)
     verdict = Verdict.EITHER if reader.lenient else Verdict.VALID
-    return Message(verdict, reader.lenient, method, target, body, head_bytes, len(fields)), last
+    return Message(verdict, reader.lenient, method, target, body, head_bytes, tuple(fields)), last
 
 
 def _fields(reader: _Reader) -> list[tuple[bytes, bytes]]:

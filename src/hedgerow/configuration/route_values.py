@@ -26,10 +26,11 @@ OWN_HEADERS: Final = frozenset(name.decode() for name in NOT_PASSED_OF_REQUESTS)
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """They may be sent several times whatever they ask for (RFC 9110 section 9.2.1). TRACE would be, too."""
 
-PROXIED_METHODS: Final = frozenset(
-    "ACL BIND CHECKOUT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY OPTIONS "
-    "PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE".split()
-)
+PROXIED_METHODS: Final = frozenset({
+    "ACL", "BIND", "CHECKOUT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY",
+    "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE", "PUT",
+    "QUERY", "REBIND", "REPORT", "SEARCH", "SUBSCRIBE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
+})  # fmt: skip
 """Those that llhttp takes in a request of HTTP, but CONNECT and TRACE; with SOURCE it takes ICE for HTTP, too."""
 
 

@@ -173,14 +173,14 @@ class ResponseReader:
         self.section = section = rules.section_of(head[head.find(b"\r\n") : end])
         if self.is_head:
             self.is_complete = True
-            self._keep_alive = self._parser.should_keep_alive()
+            ends_at = self._head.find(head[:end]) + end + len(_HEAD_END)
+            self._keep_alive = self._parser.should_keep_alive() and ends_at == len(self._head)
         elif self._passes_on and section.media_type == b"text/event-stream":
             self._refused = _EVENT_STREAM
             raise httptools.HttpParserError(_EVENT_STREAM.detail)
 
     def on_body(self, data: bytes) -> None:
-        if self.is_complete:  # a body behind a response to HEAD
-            self._keep_alive = False
+        if self.is_complete:  # behind a response to HEAD: the connection is not used again
             return
         if not self._body:
             self._body = data  # the usual body has one piece, which need not be copied

@@ -87,6 +87,21 @@ def test_a_head_that_is_passed_on_is_too_large_in_whatever_pieces_it_comes(
     assert reason(next(filter(None, found), None)) is FailureReason.TOO_LARGE
 
 
+HEAD_ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", b"\r\n"])
+@pytest.mark.parametrize("behind", [b"", b"5", b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n", b"x", OK])
+def test_a_connection_is_not_used_again_where_anything_came_behind_an_answer_to_head(
+    reader: ResponseReader, before: bytes, behind: bytes
+) -> None:
+    """RFC 9112 section 6.3, rule 1: it has no body, so what comes may be the beginning of one, and its rest may follow."""
+    reader.begin_by_rules(AnswerRules(((200, 299),)), 8, passes_on=True, is_head=True)
+    assert reader.feed(before + HEAD_ANSWER + behind) is None
+    assert (reader.is_complete, reader.take_body()) == (True, b"")
+    assert reader.keeps_connection is (behind == b"")
+
+
 @pytest.mark.parametrize(
     ("fields", "ends_with_connection"),
     [

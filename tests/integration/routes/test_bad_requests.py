@@ -45,7 +45,7 @@ EXAMPLES: dict[str, list[tuple[int, str]]] = {
     "`*` as": [(404, get("*", method="OPTIONS"))],
     "CONNECT": [(404, get("x:80", method="CONNECT")), (405, get("/a", method="TRACE"))],
     "a method that": [(400, get("/a", method=method)) for method in ("FROB", "get", "LABEL")],
-    "a fragment": [(400, get("/a#b"))],
+    "a fragment": [(400, get(target)) for target in ("/a#b", "/a?b#c", "/\xe4")],
     "no `Host`": [(400, get("/a", "")), (400, get("/a", HOST * 2)), (400, get("/a", "Host: a b\r\n"))],
     "a request line": [(414, get("/" + "a" * 9_000))],
     "a header section": [(431, get("/a", f"{HOST}X: {'y' * 9_000}\r\n")), (431, get("/a", HOST + "X: y\r\n" * 100))],

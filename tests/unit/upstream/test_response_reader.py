@@ -95,7 +95,7 @@ HEAD_ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 def test_a_connection_is_not_used_again_where_anything_came_behind_an_answer_to_head(
     reader: ResponseReader, before: bytes, behind: bytes
 ) -> None:
-    """RFC 9112 section 6.3, rule 1: it has no body, so what comes may be the beginning of one, and its rest may follow."""
+    """RFC 9112 section 6.3, rule 1: it has no body; what comes may be the beginning of one whose rest follows."""
     reader.begin_by_rules(AnswerRules(((200, 299),)), 8, passes_on=True, is_head=True)
     assert reader.feed(before + HEAD_ANSWER + behind) is None
     assert (reader.is_complete, reader.take_body()) == (True, b"")

@@ -64,10 +64,8 @@ async def ask_behind_proxies(samples: Sequence[Sample], findings: Findings) -> N
     """Send requests through each proxy to a gateway that passes them on."""
     for name, before in PROXIES.items():
         recorder = Recorder()
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda recorder=recorder: RecordingUpstream(recorder), "127.0.0.1", 0
-        )
+        made = partial(RecordingUpstream, recorder)
+        server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
         async with AsyncExitStack() as stack:
             served = await stack.enter_async_context(routed(server, corpus_requests.ROUTES, findings))
             log, log_port = await stack.enter_async_context(logging())

@@ -18,7 +18,7 @@ def messages() -> list[Sample]:
     for path in fetched():
         for name, content in test_files(path):
             for sample in samples(name, content):
-                for each in (sample, *_altered(sample)) if sample.wire else ():
+                for each in (sample, *altered(sample)) if sample.wire else ():
                     found.setdefault(each.wire, each)
     return list(found.values())
 
@@ -33,7 +33,7 @@ def json_suite() -> Iterable[tuple[str, bytes]]:
             yield case["name"], case["input"].encode("utf-8", "surrogatepass")
 
 
-def _altered(sample: Sample) -> Iterator[Sample]:
+def altered(sample: Sample) -> Iterator[Sample]:
     """Yield what a message is with line ends of HTTP, a Host, or an end: what it was to test is reached then."""
     if b"\r\n" not in sample.wire:
         sample = Sample(f"{sample.source} (altered: CRLF)", sample.wire.replace(b"\n", b"\r\n"))

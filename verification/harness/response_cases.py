@@ -138,7 +138,10 @@ def _all() -> Iterator[Sample]:
     )
     yield from _named("9112 6.1, of 1.0", (framed.replace(b"1.1", b"1.0", 1) for framed in FRAMED))
     alive = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"
-    yield from _named("9112 9.3", (alive + _LENGTH + b"\r\nhello", alive + b"\r\nhello"))
+    yield from _named(
+        "9112 9.3",
+        (alive + _LENGTH + b"\r\nhello", alive + b"\r\nhello", alive + _CHUNKED + b"\r\n" + _CHUNKS),
+    )
 
 
 def _named(section: str, wires: Iterator[bytes] | tuple[bytes, ...]) -> Iterator[Sample]:

@@ -74,6 +74,7 @@ def _final(reader: Reader, *, is_closed: bool, is_head: bool) -> Response:
         reader.lenient = "9112 6.3: a length and a transfer coding"
     elif codings and minor == b"0":
         reader.lenient = "9112 6.1: a transfer coding in HTTP/1.0"
+        response.is_reusable = False
     elif codings and codings != [b"chunked"]:
         reader.lenient = "9112 6.1: a transfer coding that was not asked for"
     if is_head or status in (204, 304):

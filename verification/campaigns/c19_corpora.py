@@ -18,7 +18,6 @@ from support.processes import GatewayProcess
 from verification.harness import corpus_json, corpus_proxied, corpus_requests, corpus_responses
 from verification.harness.campaign import Campaign, Findings, counted
 from verification.harness.corpora import json_suite, messages
-from verification.harness.corpus_archives import are_cached
 from verification.harness.corpus_formats import Sample
 from verification.harness.corpus_rules import LIMITS
 from verification.harness.entry_paths import Counts
@@ -94,17 +93,16 @@ def drawn(samples: Sequence[T], chance: Random, share: float) -> list[T]:
 
 
 def run(seed: int, share: float) -> Findings:
-    """Send a share of all, drawn by the seed. What others have is fetched at full size only, if it is not there yet."""
-    chance = Random(seed)
-    is_fetched = share == 1 or are_cached()
-    others = messages() if is_fetched else []
+    """Send all, in an order that is drawn; or a share of the own cases alone, so that nothing is fetched for tests."""
+    chance, is_whole = Random(seed), share == 1
+    others = messages() if is_whole else []
     asked = drawn([*(each for each in others if not each.is_response), *requests()], chance, share)
     answers = drawn([*(each for each in others if each.is_response), *responses()], chance, share)
-    texts = drawn([*own_cases(), *(json_suite() if is_fetched else [])], chance, share)
+    texts = drawn([*own_cases(), *(json_suite() if is_whole else [])], chance, share)
     findings = Findings(count=len(asked) + len(answers) + len(texts))
     findings.figures["inputs"] = (
-        f"{len(asked)} requests, {len(answers)} responses, {len(texts)} texts of JSON"
-        + ("" if is_fetched else "; own ones alone")
+        f"{len(asked)} requests, {len(answers)} responses, {len(texts)} texts of JSON; of others "
+        f"{len(others)} messages and {len(texts) - len(own_cases()) if is_whole else 0} texts"
     )
     asyncio.run(ask(asked, findings))
     asyncio.run(ask_behind_proxies(asked, findings))

@@ -5,7 +5,7 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator
 
-from verification.harness.corpus_archives import fetched, fetched_json_suite, test_files
+from verification.harness.corpus_archives import fetched, fetched_json_suite, files_of_tests
 from verification.harness.corpus_formats import Sample, samples
 
 _UNSURE = "\ufffd"
@@ -16,7 +16,7 @@ def messages() -> list[Sample]:
     """List the requests and responses of all corpora, each wire once."""
     found: dict[bytes, Sample] = {}
     for path in fetched():
-        for name, content in test_files(path):
+        for name, content in files_of_tests(path):
             for sample in samples(name, content):
                 for each in (sample, *altered(sample)) if sample.wire else ():
                     found.setdefault(each.wire, each)

@@ -60,12 +60,7 @@ def fetched_json_suite() -> Path:
     return path
 
 
-def are_cached() -> bool:
-    """Return whether all archives are in the cache: a small share of C19 fetches nothing."""
-    return all(path.is_file() for path in (*_distributions(), _json_suite()))
-
-
-def test_files(path: Path) -> Iterator[tuple[str, bytes]]:
+def files_of_tests(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the content of each file of an archive's tests."""
     with tarfile.open(path) as archive:
         for member in archive:

@@ -11,7 +11,7 @@ from hedgerow.settings import ClientLimits
 from verification.harness.rfc_requests import Request
 from verification.harness.rfc_wire import Verdict, listed
 
-LIMITS = ClientLimits(head_timeout_s=1.0, body_timeout_s=1.0)
+LIMITS = ClientLimits(head_timeout_s=0.5, body_timeout_s=0.5)
 """The usual ones, but for the patience with requests that never end: 5 s and 10 s, for which a campaign would wait."""
 MAX_BODY_BYTES = 64 * 1024
 """The default of `max_request_body`."""

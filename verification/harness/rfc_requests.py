@@ -72,7 +72,7 @@ def _request(reader: Reader) -> tuple[Request, bool]:
     began = reader.at
     line = reader.line()
     while line == b"":
-        reader.lenient = reader.lenient or "9112 2.2: an empty line before the request line"
+        reader.lenient = "9112 2.2: an empty line before the request line"
         line = reader.line()
     if line.startswith(b"\r"):
         reader.lenient = "9112 2.2: a bare CR before the request line"

@@ -33,6 +33,8 @@ class Response:
     """Of the final response."""
     is_bodiless: bool = False
     """It has no body, whatever its headers say (section 6.3, rule 1)."""
+    surplus: bytes = b""
+    """What came behind it."""
     is_reusable: bool = False
     """The connection may be used for another request."""
 
@@ -48,8 +50,9 @@ def read(wire: bytes, *, is_closed: bool, is_head: bool = False) -> Response:
         return Response(Verdict.INCOMPLETE, reader.lenient)
     response.rule = reader.lenient
     response.verdict = Verdict.EITHER if reader.lenient else Verdict.VALID
-    is_surplus = wire[reader.at :].strip(b"\r\n") != b""  # empty lines are skipped: section 2.2
-    response.is_reusable = response.is_reusable and not is_surplus and not is_closed
+    response.surplus = wire[reader.at :]
+    is_clean = response.surplus.strip(b"\r\n") == b""  # empty lines are skipped: section 2.2
+    response.is_reusable = response.is_reusable and is_clean and not is_closed
     return response
 
 

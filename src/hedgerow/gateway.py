@@ -54,7 +54,8 @@ class Gateway(Handler):
         except Exception:  # noqa: BLE001 (B12: one request pays for an internal error, the worker lives)
             self.observer.internal_error(request)
             rejection = internal_error(request)
-        self.report_rejection(request, rejection.code, rejection.code)
+        is_late = rejection.status == HTTPStatus.REQUEST_TIMEOUT
+        self.report_rejection(request, rejection.code, "slow_body" if is_late else rejection.code)
         responder.respond(rejection)
         return None
 
@@ -66,10 +67,12 @@ class Gateway(Handler):
             self.observer.internal_error(request)
 
     def max_body_bytes(self, request: Request) -> int:
-        """Return how long a body the request may have, -1 if none (`core.request.Handler`)."""
-        matched = self.routes.match(request.path)
-        route = None if matched is None else matched.by_method.get(request.method)
-        return route.max_request_body if route is not None and route.accepts_bodies else -1
+        """Return how long a body the request may have, -1 if none is to be read (`core.request.Handler`)."""
+        try:
+            rejection = self._validate(request)
+        except Exception:  # noqa: BLE001 (B12: `handle` meets it again, and reports it)
+            return -1
+        return request.route.max_request_body if rejection is None and request.route.accepts_bodies else -1
 
     def _validate(self, request: Request) -> Response | None:
         """Set the request's route and timeout, or return the rejection of what needs no upstream."""
@@ -101,10 +104,6 @@ class Gateway(Handler):
 
     def _forward(self, request: Request, route: Route, message: ClientMessage) -> Response | None:
         """Decide what is passed on, once for all requests of the same bytes."""
-        if message.has_refused_body:
-            return problem_response(
-                "bad_request", "a request with a body is not accepted", request.request_id
-            )
         head = message.head
         assert head is not None  # noqa: S101 (for mypy: it is dropped when the request is over)
         problem = path_problem(request.path)
@@ -115,7 +114,7 @@ class Gateway(Handler):
             return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
         request.timeout_ms = timeout_ms
         if route.forwarding is None:
-            return None
+            return self._body_problem(request, message)
         head.forwarded = route.forwarding.forward(request.path, request.query, head, timeout_ms)
         head.route = route
         return self._forward_again(request, message, head)
@@ -127,9 +126,19 @@ class Gateway(Handler):
         assert route is not None  # noqa: S101 (for mypy)
         request.route = route
         message.forwarded = forwarded
-        request.timeout_ms = timeout_ms = forwarded.timeout_ms
-        if message.body_bytes and message.body_arrived_at - request.arrived_at >= timeout_ms / 1000:
-            detail = f"the body has not come whole within the timeout of {timeout_ms} ms"
+        request.timeout_ms = forwarded.timeout_ms
+        if message.has_refused_body or message.body_arrived_at:
+            return self._body_problem(request, message)
+        return None
+
+    def _body_problem(self, request: Request, message: ClientMessage) -> Response | None:
+        """Return the rejection of a request for its body."""
+        if message.has_refused_body:
+            return problem_response(
+                "bad_request", "a request with a body is not accepted", request.request_id
+            )
+        if message.body_arrived_at - request.arrived_at >= request.timeout_ms / 1000:
+            detail = f"the body has not come whole within the timeout of {request.timeout_ms} ms"
             return problem_response(
                 "bad_request", detail, request.request_id, status=HTTPStatus.REQUEST_TIMEOUT
             )

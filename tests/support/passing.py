@@ -12,6 +12,8 @@ from hedgerow.settings.routes import HedgeRule, RouteRule, UpstreamRule
 from support.raw_http import UpstreamSide, ok, scripted
 
 ONCE = HedgeRule(mode="off")
+MAX_HEAD_BYTES = 64 * 1024
+"""That h11 takes; more than the gateway does."""
 
 
 class Received:
@@ -38,7 +40,7 @@ class PassingUpstream:
         self.url = ""
 
     async def converse(self, side: UpstreamSide) -> None:
-        parser = h11.Connection(h11.SERVER)
+        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
         request: Any = None
         body = b""
         while True:
@@ -87,7 +89,7 @@ async def exchange(
     client: Any, data: bytes, *, head_only: bool = False
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Send bytes on a client's connection, and return status, headers and body of the answer, by h11."""
-    parser = h11.Connection(h11.CLIENT)
+    parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
     method = b"HEAD" if head_only else b"GET"
     parser.send(h11.Request(method=method, target="/", headers=[("host", "x")]))
     parser.send(h11.EndOfMessage())

@@ -19,6 +19,8 @@ from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.settings import ClientLimits
 
+LIMITS = ClientLimits()
+
 # -- hedgerow
 
 
@@ -208,7 +210,11 @@ STRICTER_RULES: dict[str, Callable[[ParsedByH11], bool]] = {
     # RFC 9110 section 10.1.1 allows to reject it. Of several lines the last one counts.
     "an unknown expectation": lambda it: value(it, b"expect", b"").lower() not in (b"", b"100-continue"),
     # `ClientLimits`; h11 leaves both to its user.
-    "beyond a limit": lambda it: len(it.request.headers) > 100 or len(it.head) > 8 * 1024,
+    "beyond a limit": lambda it: (
+        len(it.request.headers) > LIMITS.max_headers
+        or len(it.request.target) > LIMITS.max_target_bytes
+        or len(it.head.partition(b"\r\n")[2]) > LIMITS.max_header_bytes
+    ),
 }
 """Why hedgerow rejects what h11 accepts."""
 

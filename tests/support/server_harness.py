@@ -25,6 +25,8 @@ what is to be done at once is done in the next iteration."""
 POLL_S = 0.02
 """An iteration waits this long for bytes that a test has sent: loopback may hand them over a moment later."""
 
+MAX_BODY_BYTES = 100
+
 GET = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -59,12 +61,18 @@ class FakeHandler(Handler):
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.on_request: Callable[[Asked], None] = lambda _: None
+        self.timeout_ms = 0
+        """Of requests with a body; 0: none is read."""
 
     def handle(self, request: Request, responder: Responder) -> Cancellable | None:
         asked = Asked(request, responder)
         self.asked.append(asked)
         self.on_request(asked)
         return asked
+
+    def max_body_bytes(self, request: Request) -> int:
+        request.timeout_ms = self.timeout_ms
+        return MAX_BODY_BYTES if self.timeout_ms else -1
 
     def answer_at_once(self, response: Response | None = None) -> None:
         """Answer each request before `handle` returns."""
@@ -147,7 +155,9 @@ class ServerHarness:
         balancer: AcceptBalancer | None = None,
         sock: socket.socket | None = None,
         make_poller: Callable[[], Poller] = select.epoll,
+        timeout_ms: int = 0,
     ) -> None:
+        """With `timeout_ms` it reads bodies of requests, which have this timeout."""
         self.clock = FakeClock()
         self.handler = FakeHandler()
         self.internal_errors: list[BaseException | None] = []
@@ -164,7 +174,9 @@ class ServerHarness:
             max_clients=max_clients,
             on_rejected=lambda code, reason: self.rejected.append((code, reason)),
             balancer=balancer,
+            passes_headers=timeout_ms > 0,
         )
+        self.handler.timeout_ms = timeout_ms
         self.faults = Faults()
         sock = sock or ListeningSocket(self.faults)
         self.port: int = sock.getsockname()[1]

@@ -21,7 +21,7 @@ from support.one_connection import OneConnection
 from verification.harness.hostile_responses import is_payload
 
 DEFAULT_MS, MAX_MS = 10_000, 60_000
-CLIENT = ClientLimits(max_head_bytes=256, max_headers=8, parse_chunk_bytes=64)
+CLIENT = ClientLimits(max_target_bytes=128, max_header_bytes=256, max_headers=8, parse_chunk_bytes=64)
 UPSTREAM = UpstreamLimits(max_body_bytes=256, max_head_bytes=256, max_wire_bytes=1024)
 """Small ones, so that small inputs meet them."""
 
@@ -90,9 +90,8 @@ def read_heads(wire: bytes, piece_bytes: int, cache: ParsedRequestCache) -> tupl
         for at in range(0, len(wire), piece_bytes):
             parser.feed(wire[at : at + piece_bytes], 0.0)
             held = max(len(parser._line), len(parser._target), parser._pending)
-            assert held <= 2 * CLIENT.max_head_bytes + CLIENT.parse_chunk_bytes, (
-                "what is held of a head is bounded"
-            )
+            bound = CLIENT.max_target_bytes + CLIENT.max_header_bytes + CLIENT.parse_chunk_bytes
+            assert held <= bound, "what is held of a head is bounded"
     except RequestRejected as rejected:
         refused = rejected.code
         parser.error_response(rejected)

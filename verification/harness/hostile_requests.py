@@ -243,8 +243,9 @@ def _heads() -> list[Part]:
     parts += [Part(f"{end!r} everywhere", get().replace(b"\r\n", end)) for end in LINE_ENDS]
     parts += [
         Part("a hundred and one headers", get(headers=b"X: y\r\n" * 100)),
-        Part("a header of 9 KiB", get(headers=b"X: " + b"y" * 9000 + b"\r\n")),
-        Part("a header name of 9 KiB", get(headers=b"X" * 9000 + b": y\r\n")),
+        Part("a header of 33 KiB", get(headers=b"X: " + b"y" * 33_000 + b"\r\n")),
+        Part("four headers of 33 KiB", get(headers=(b"X: " + b"y" * 8_300 + b"\r\n") * 4)),
+        Part("a header name of 33 KiB", get(headers=b"X" * 33_000 + b": y\r\n")),
         Part("a target of 9 KiB", get(b"/api/smart?" + b"x" * 9000)),
         Part("a method of 9 KiB", get(method=b"X" * 9000)),
     ]

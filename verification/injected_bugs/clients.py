@@ -36,8 +36,26 @@ CLIENTS = (
     ),
     Bug(
         "the time of a head starts again with each byte",
-        "server/connection.py", "        elif not self._reading_head:\n", "        else:\n",
+        "server/connection.py",
+        "            if unfinished is None:\n", "            if unfinished is None or self._request is None:\n",
         "C10", 0.01,
+    ),
+    Bug(
+        "the time of a body starts again with each piece",
+        "server/unfinished_request.py", "        if not self._in_body:\n", "        if self._context is not None:\n",
+        "tests/unit/server/test_unfinished_request.py",
+    ),
+    Bug(
+        "a body that does not come is waited for",
+        "server/connection.py",
+        "        if self._unfinished is unfinished:\n", "        if self._unfinished is None:\n",
+        "C02", 0.01,
+    ),
+    Bug(
+        "a body that does not come is counted on",
+        "server/request_reader.py", "        self.held_bytes = 0\n        self._release_bodies()\n",
+        "        self.held_bytes = 0\n",
+        "tests/unit/server/test_unfinished_request.py",
     ),
     Bug(
         "idle connections are kept",

@@ -12,13 +12,13 @@ EVENT_LOOP = (
     Bug(
         "clients are read before the upstream's answers",
         "eventloop/loop.py", "                clients_ready = True\n",
-        "                clients_ready = True\n                self._read_clients(now)\n",
+        "                clients_ready = True\n                self.clients.read(now)\n",
         "C02", 0.02,
     ),
     Bug(
         "connections are accepted before clients are read",
         "eventloop/loop.py", "                listeners.append(fd)\n",
-        "                self._handle(self._listeners[fd], READABLE)\n",
+        "                self.handle(self._listeners[fd], READABLE)\n",
         "C02", 0.003,
     ),
     Bug(

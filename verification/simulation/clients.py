@@ -17,7 +17,9 @@ _LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n")
 _DATE = re.compile(rb"\r\nDate: [^\r]+\r\n")
 TOO_MANY_CONNECTIONS = b"more connections than can be served"
 MAX_PIECES = 3
-"""Of a head that trickles in."""
+"""Of a request that trickles in."""
+STOPS = 0.5
+"""Share of those whose body does not come whole, if it may."""
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class Asked:
     begins_by: float
     """Its first byte has come by then; `first_at` may be that of a request before it, with which it was sent."""
     whole_at: float
+    """Infinite: it never comes whole."""
     answers: list[Answer] = field(default_factory=list)
     left_at: float | None = None
     follows: "Asked | None" = None
@@ -142,9 +145,11 @@ class Client:
         first_at, _ = self.end.transmit(at, data[: cuts[0]])
         self._note(plan, first_at, first_at, inf)
         pieces = [data[cuts[0] : cuts[1]], data[cuts[1] :]]
+        if plan.passed is not None and plan.head_bytes <= cuts[1] and self._chance.random() < STOPS:
+            pieces.pop()
         for nth, piece in enumerate(pieces, start=1):
             at_s = at + nth * self.script.trickles_s
-            self._timeline.at(at_s, self._trickle_on, piece, nth == len(pieces))
+            self._timeline.at(at_s, self._trickle_on, piece, nth == MAX_PIECES - 1)
 
     def _trickle_on(self, at: float, piece: bytes, last: bool) -> None:
         if not self.end.closed and not self.left:

@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable
-from math import inf
 from typing import TypeAlias
 
 from verification.simulation.clients import Asked, Client
@@ -73,15 +72,20 @@ class Evidence:
 
     def arrived_at(self, client: Client, asked: Asked) -> float:
         """Return by when a request had arrived, as the kernel knows: of what lay unread it dates the last bytes."""
-        read_at, taken = inf, 0
+        return self._came_at(client, asked.offset + 1) or asked.begins_by
+
+    def head_at(self, client: Client, asked: Asked) -> float:
+        """Return by when the head of a request had come whole."""
+        return self._came_at(client, asked.offset + asked.plan.head_bytes) or asked.begins_by
+
+    def _came_at(self, client: Client, number: int) -> float | None:
+        """Return by when so many bytes of a client had come; None if they were not read."""
+        taken = 0
         for at, size in client.sock.received if client.sock is not None else ():
             taken += size
-            if taken > asked.offset:
-                read_at = at
-                break
-        else:
-            return asked.begins_by
-        return max(at for at in client.end.arrivals if at <= read_at)
+            if taken >= number:
+                return max(came_at for came_at in client.end.arrivals if came_at <= at)
+        return None
 
     def stalled_s(self, begin: float, end: float) -> float:
         """Return for how long the process was stopped or slow between two instants."""

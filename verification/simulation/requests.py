@@ -28,6 +28,15 @@ class PlannedRequest:
     passed: "PassedRequest | None" = None
     """What the upstream has to get, on a route that passes requests on."""
 
+    @property
+    def head_bytes(self) -> int:
+        return self.wire.index(b"\r\n\r\n") + 4
+
+    @property
+    def has_body(self) -> bool:
+        """Return whether anything follows the head: a body without content has the framing of a last chunk."""
+        return self.head_bytes < len(self.wire)
+
 
 @dataclass(frozen=True, slots=True)
 class PassedRequest:

@@ -13,10 +13,10 @@ from hedgerow.settings.routes import MAX_ENDPOINTS, MAX_NAME_CHARACTERS
 from hedgerow.settings.upstream_url import EMBEDDED, EMBEDDED_TARGET, Target, parse_target
 
 MAX_PATH_CHARACTERS: Final = 1_024
-"""Of a path in the file. A request line may have 8 KiB, with a query."""
+"""Of a path in the file. A target may have 8 KiB, with its query."""
 
 MAX_HEADER_VALUE: Final = 4_096
-"""Of a header that is set: tokens are shorter, and servers take 8 KiB for all headers together."""
+"""Of a header that is set: tokens are shorter, and many servers take 8 KiB for all headers together."""
 
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"  # noqa: S105
 """RFC 9110 section 5.6.2; bounded, for names are written by hand."""

@@ -63,9 +63,9 @@ class ClientMessage:
         self.body_bytes = 0
         """The length of the body, also after it was dropped."""
         self.body_arrived_at = 0.0
-        """When the last byte of the body came, if there is one."""
+        """When the last byte of the body came; infinite: it has not come in time. 0 without a body."""
         self.has_refused_body = False
-        """It has a body that was not read, for its route accepts none."""
+        """It has a body that was not read: its route accepts none, or its head is rejected."""
 
     def drop(self) -> None:
         """Keep neither headers nor body: records of requests keep them for a while. No attempt is sent any more."""

@@ -66,6 +66,15 @@ class Request:
         """Addresses of the upstream that its attempts went to, where there are several."""
 
     @property
+    def may_be_repeated(self) -> bool:
+        """Return whether it may be sent a second time though the upstream may have worked on it.
+
+        A route without hedges passes on what changes something once: a proxy must not repeat a request whose method is
+        not idempotent (RFC 9110 section 9.2.2), and PUT or DELETE would undo what others wrote between the two.
+        """
+        return self.method in SAFE_METHODS or self.route.plan.hedges > 0
+
+    @property
     def hedges_held(self) -> int:
         """Return how many of its hedges were due and not sent, so as not to make an outage worse."""
         return 0 if self.late is None else self.late.held
@@ -87,7 +96,8 @@ class Handler:
     def max_body_bytes(self, request: Request) -> int:  # noqa: ARG002
         """Return how long a body the request may have, which has come but for its body. Never raises.
 
-        -1: it may have none. Then `handle` is called at once, and answers that, and the connection is closed.
+        Its `timeout_ms` is set then: when the answer is due and the body has not come whole, `handle` is called, and
+        answers that. -1: no body is read. Then `handle` is called at once. Both close the connection.
         """
         return -1
 

@@ -51,8 +51,6 @@ class EventLoop(Scheduler):
         """Called after `request_admission`: starts waiting requests, and returns when to call it again."""
         self.on_iteration: Callable[[float, float], None] = _ignore
         """Called after each iteration with its length in seconds and the instant of its end."""
-        self.iteration = 0
-        """The number of the current iteration: for bounds on what is done in one."""
         self.answers_unread = True
         """Answers of the upstream may have come that were not read yet: hedges that are due wait for them."""
         self._poller = make_poller()
@@ -62,8 +60,6 @@ class EventLoop(Scheduler):
         self._poller.register(self._client_poller_fd, READABLE)
         self._sources: dict[int, EventHandler] = {}
         self._listeners: dict[int, EventHandler] = {}
-        self.has_more_answers = False
-        """More had come than was read in this iteration."""
         self.unread: set[int] = set()
         """Descriptors that were ready in this iteration and are not handled yet, if tasks resume before that."""
         self._events: list[tuple[int, int]] = []
@@ -117,20 +113,13 @@ class EventLoop(Scheduler):
         """Have `run` return after this iteration."""
         self._running = False
 
-    def fileno(self) -> int:
-        """Return a descriptor that is readable when an iteration has something to do, deadlines apart."""
-        return self._poller.fileno()
-
     def run_once(self, max_wait_s: float) -> None:
         """Run one iteration; its poll waits for `max_wait_s` at most."""
         next_at = min(self.deadlines.next_due_at, self._admit_at)
         is_busy = self._ready or self._writers or self._after_reading or self._next
-        asked_at = (
-            self.clock()
-        )  # what comes between the poll's return and the next look at the clock is not in it
+        asked_at = self.clock()  # what comes after the poll's return, and before it is dated, is not in it
         wait_s = 0.0 if is_busy else min(max(next_at - asked_at, 0.0), max_wait_s)
         events = self._poller.poll(wait_s, EVENTS_PER_POLL)
-        self.iteration += 1
         polled_at = self.clock()
         self.monitor.iteration_started(polled_at, self.deadlines.next_due_at)
         self._step_ends_at = polled_at + STEP_S
@@ -162,7 +151,7 @@ class EventLoop(Scheduler):
     def _read_answers(self, events: list[tuple[int, int]], now: float) -> tuple[bool, list[int]]:
         """Read what is under way; return whether clients are ready, and the listening sockets that are."""
         ends_at = now + ANSWERS_S
-        self.has_more_answers = len(events) >= EVENTS_PER_POLL
+        more_have_come = len(events) >= EVENTS_PER_POLL
         clients_ready = False
         listeners: list[int] = []
         self._events = events
@@ -176,14 +165,14 @@ class EventLoop(Scheduler):
                 if now < ends_at:
                     now = self.handle(source, mask)
                 else:
-                    self.has_more_answers = True
+                    more_have_come = True
             elif fd == self._client_poller_fd:
                 clients_ready = True
             elif fd in self._listeners:
                 listeners.append(fd)
-        self.answers_unread = self.has_more_answers
+        self.answers_unread = more_have_come
         self._note_unread()
-        if not self.answers_unread:
+        if not more_have_come:
             self._ready += self._after_reading
             self._after_reading = []
         return clients_ready, listeners

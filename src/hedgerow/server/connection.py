@@ -17,6 +17,7 @@ from hedgerow.server.context import ServerContext
 from hedgerow.server.request_reader import RequestReader
 from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.server.response_writer import serialize_response
+from hedgerow.server.unfinished_request import UnfinishedRequest
 
 REQUESTS_PER_STEP: Final = 16
 """Pipelined requests of one connection that are answered before the other connections have their turn: some 0.5 ms."""
@@ -38,8 +39,8 @@ class ClientConnection(EventHandler):
 
     __slots__ = (
         "_address", "_answering", "_backing_off", "_backs_off_until", "_closing", "_context", "_eof", "_fd",
-        "_passes_headers", "_paused", "_processing", "_reader", "_reading_body", "_reading_head", "_request",
-        "_stream", "_yielding", "idle_since",
+        "_passes_headers", "_paused", "_processing", "_reader", "_request", "_stream", "_unfinished", "_yielding",
+        "idle_since",
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, sock: socket.socket) -> None:
@@ -62,10 +63,8 @@ class ClientConnection(EventHandler):
         self._yielding = False
         """`REQUESTS_PER_STEP` were answered: no further one is, whatever comes, before the others had their turn."""
         self._processing = False
-        self._reading_head = False
-        """A part of a request head has come."""
-        self._reading_body = False
-        """A head has come whose body has not, or not whole."""
+        self._unfinished: UnfinishedRequest | None = None
+        """The request of which only a part has come, if there is one."""
         self._address = b""
         """The client's, once it was asked for."""
         self._closing = False
@@ -73,7 +72,7 @@ class ClientConnection(EventHandler):
         self._eof = False
         """The client will send no more, and gets what is left to send."""
         self.idle_since = context.loop.clock()
-        """No request has been under way since this instant; infinite while there is one."""
+        """No request has been under way since this instant; infinite while there is one, or its body is read."""
         context.loop.clients.register(self._fd, self, READABLE)
         context.connections.add(self)
 
@@ -148,8 +147,8 @@ class ClientConnection(EventHandler):
         return self._request is not None
 
     def close_idle(self) -> None:
-        """Close, unless a request is under way."""
-        if self._request is None and not self._closing:
+        """Close, unless a request is under way, or its body is read."""
+        if self.idle_since < inf and not self._closing:
             self._close_gracefully()
 
     def reset(self) -> None:
@@ -160,17 +159,22 @@ class ClientConnection(EventHandler):
     def reject_slow_head(self, timeout_s: float) -> None:
         """Answer 408: the rest of a request head has not come in time."""
         detail = f"no whole request head within {timeout_s:g} s"
-        self.reject(RequestRejected("bad_request", detail, HTTPStatus.REQUEST_TIMEOUT))
-
-    def reject_slow_body(self, timeout_s: float) -> None:
-        """Answer 408: the rest of a request's body has not come in time."""
-        detail = f"no whole request body within {timeout_s:g} s"
-        self.reject(RequestRejected("bad_request", detail, HTTPStatus.REQUEST_TIMEOUT))
+        self.reject(RequestRejected("bad_request", detail, HTTPStatus.REQUEST_TIMEOUT, reason="slow_head"))
 
     def reject(self, rejected: RequestRejected) -> None:
         """Answer out of turn, unless a request is under way; then close."""
         if self._request is None and not self._closing:
             self._reject(rejected, self._context.loop.clock())
+
+    def on_late_body(self, unfinished: UnfinishedRequest) -> None:
+        """Have a request answered whose body has not come whole, now that its answer is due."""
+        if self._backs_off_until > 0.0:
+            self._asks_too_soon()
+        if not self._paused:
+            self._read()  # the rest may have come while we were stopped
+        if self._unfinished is unfinished:
+            self._reader.give_up_body()
+            self._process()
 
     # -- requests in
 
@@ -209,6 +213,7 @@ class ClientConnection(EventHandler):
 
     def _drop_requests(self) -> None:
         self._reader.drop()
+        self._end_unfinished()
         self._request = None
         answering, self._answering = self._answering, None
         if answering is not None:
@@ -247,7 +252,7 @@ class ClientConnection(EventHandler):
                 if self._passes_headers and reader.take_continue():
                     self._stream.write(_CONTINUE)
             else:
-                self._become_idle()
+                self._wait_for_rest()
                 break
 
     def _has_much_unsent(self) -> bool:
@@ -261,9 +266,8 @@ class ClientConnection(EventHandler):
 
     def _answer(self, request: Request) -> None:
         self.idle_since = inf
-        if self._reading_head:  # this head is whole; the next one has a timeout of its own
-            self._reading_head = False
-            self._context.timeouts.head_finished(self)
+        if self._unfinished is not None:
+            self._end_unfinished()
         if request.message is not None:
             self._prepare(request.message)
         self._request = request
@@ -274,28 +278,25 @@ class ClientConnection(EventHandler):
 
     def _prepare(self, message: ClientMessage) -> None:
         """Add what is passed on of the connection to the request."""
-        if self._reading_body:
-            self._reading_body = False
-            self._context.timeouts.body_finished(self)
         if not self._address:
             self._address = peer_address(self._stream.sock)
         message.address = self._address
 
-    def _become_idle(self) -> None:
-        """Wait for a request: none is under way, but a part of one may be."""
-        if not self._reader.has_partial_request:
-            return
-        timeouts = self._context.timeouts
-        if self._reader.has_partial_body:
-            if not self._reading_body:
-                self._reading_body = True
-                timeouts.body_started(self, self._context.loop.clock())
-            if self._reading_head:
-                self._reading_head = False
-                timeouts.head_finished(self)
-        elif not self._reading_head:
-            self._reading_head = True
-            timeouts.head_started(self, self._context.loop.clock())
+    def _wait_for_rest(self) -> None:
+        """Bound the time of the request that has come in part, if there is one."""
+        if self._reader.has_partial_request:
+            unfinished = self._unfinished
+            if unfinished is None:
+                self._unfinished = unfinished = UnfinishedRequest(self, self._context)
+            request = self._reader.request_in_body
+            if request is not None:
+                self.idle_since = inf
+                unfinished.expect_body(request)
+
+    def _end_unfinished(self) -> None:
+        unfinished, self._unfinished = self._unfinished, None
+        if unfinished is not None:
+            unfinished.end()
 
     def _update_reading(self) -> None:
         self._pause(paused=self._backing_off or self._reader.held_bytes > self._context.max_pipelined_bytes)
@@ -341,7 +342,7 @@ class ClientConnection(EventHandler):
     def _back_off(self, now: float) -> None:
         """Delay the client's next request. A client that sends none meanwhile costs nothing: no call, no deadline."""
         self._backs_off_until = now + self._context.limits.backpressure_s
-        self._become_idle()
+        self._wait_for_rest()
         if self._reader.holds_requests:
             self._wait_for_backpressure()
 

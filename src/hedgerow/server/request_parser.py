@@ -7,6 +7,7 @@ a proxy in front of this server may see other borders between the requests.
 import re
 from collections.abc import Callable
 from http import HTTPStatus
+from math import inf
 from typing import Final
 
 import httptools
@@ -38,10 +39,10 @@ class RequestParser:
 
     __slots__ = (
         "_arrived_at", "_bodies", "_body", "_cache", "_cacheable", "_coding", "_expects", "_fed_at", "_fields",
-        "_has_body", "_headers", "_host", "_last_host", "_length", "_line", "_max_body_bytes", "_max_head_bytes",
-        "_max_headers", "_max_pending_bytes", "_next_id", "_on_request", "_overhead_bytes", "_parser", "_pending",
-        "_request", "_request_id", "_requests", "_size", "_target", "_traceparent", "_tracestate", "held_body_bytes",
-        "partial", "wants_continue",
+        "_has_body", "_headers", "_host", "_last_host", "_length", "_line", "_max_body_bytes", "_max_header_bytes",
+        "_max_headers", "_max_pending_bytes", "_max_target_bytes", "_next_id", "_on_request", "_overhead_bytes",
+        "_parser", "_pending", "_request", "_request_id", "_requests", "_size", "_target", "_traceparent",
+        "_tracestate", "held_body_bytes", "partial", "wants_continue",
     )  # fmt: skip
 
     def __init__(
@@ -65,8 +66,9 @@ class RequestParser:
         self.wants_continue = False
         """The client waits for 100 (Continue) before it sends the body of its request."""
         self._max_headers = limits.max_headers
-        self._max_head_bytes = limits.max_head_bytes
-        self._max_pending_bytes = 2 * limits.max_head_bytes + limits.parse_chunk_bytes
+        self._max_target_bytes = limits.max_target_bytes
+        self._max_header_bytes = limits.max_header_bytes
+        self._max_pending_bytes = limits.max_target_bytes + limits.max_header_bytes + limits.parse_chunk_bytes
         """The target, the header section and one read."""
         self._on_request = on_request
         self._next_id = next_id
@@ -177,6 +179,22 @@ class RequestParser:
         """Return whether a head is whole and its body is being read."""
         return self._body is not None
 
+    @property
+    def request_in_body(self) -> Request | None:
+        """Return the request whose body is being read."""
+        return self._request if self._body is not None else None
+
+    def give_up_body(self) -> Request:
+        """Return the request whose body is being read, marked as late. The parser must not be fed again."""
+        request = self._request
+        assert request is not None  # noqa: S101 (for mypy: `in_body` holds)
+        assert request.message is not None  # noqa: S101 (for mypy)
+        request.message.body_arrived_at = inf
+        request.keep_alive = False
+        self._body = self._request = None
+        self.partial = self.wants_continue = False
+        return request
+
     def close(self) -> None:
         """Release llhttp's parser, which refers back to this object: no garbage collection is needed then."""
         self._parser = None  # type: ignore[assignment]
@@ -207,8 +225,9 @@ class RequestParser:
 
     def on_url(self, data: bytes) -> None:
         self._target += data
-        if len(self._target) > self._max_head_bytes:
-            raise self._too_large()
+        if len(self._target) > self._max_target_bytes:
+            detail = f"the request target is longer than {self._max_target_bytes} bytes"
+            raise RequestRejected("too_large", detail, HTTPStatus.REQUEST_URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if (
@@ -219,7 +238,7 @@ class RequestParser:
         self._size += len(name) + len(value) + 4  # ": " and CRLF
         if self._headers > self._max_headers:
             raise RequestRejected("too_large", f"more than {self._max_headers} headers")
-        if self._size > self._max_head_bytes:
+        if self._size > self._max_header_bytes:
             raise self._too_large()
         value = value.strip(b" \t")
         if self._max_body_bytes is not None:
@@ -347,7 +366,4 @@ class RequestParser:
                 self._tracestate = self._tracestate + b"," + value if self._tracestate else value
 
     def _too_large(self) -> RequestRejected:
-        detail = f"the request line or the header section is longer than {self._max_head_bytes} bytes"
-        if self._headers or len(self._target) < self._max_head_bytes // 2:
-            return RequestRejected("too_large", detail)
-        return RequestRejected("too_large", detail, HTTPStatus.REQUEST_URI_TOO_LONG)
+        return RequestRejected("too_large", f"the headers are longer than {self._max_header_bytes} bytes")

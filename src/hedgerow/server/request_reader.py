@@ -58,9 +58,16 @@ class RequestReader:
         return self._parser.partial
 
     @property
-    def has_partial_body(self) -> bool:
-        """Return whether a head was parsed whose body has not come whole."""
-        return self._parser.in_body
+    def request_in_body(self) -> Request | None:
+        """Return the request whose head was parsed, and whose body has not come whole."""
+        return self._parser.request_in_body
+
+    def give_up_body(self) -> None:
+        """Have that request answered without its body, which has not come in time. Nothing further is parsed."""
+        self.pipeline.append(self._parser.give_up_body())
+        self._unparsed.clear()
+        self.held_bytes = 0
+        self._release_bodies()
 
     def take_continue(self) -> bool:
         """Return, once, whether the client waits for 100 (Continue) before it sends a body that is wanted."""
@@ -114,6 +121,9 @@ class RequestReader:
         self.held_bytes = 0
         self.pipeline.clear()
         self.rejected = None
+        self._release_bodies()
+
+    def _release_bodies(self) -> None:
         held = self._parser.held_body_bytes
         if held:
             self.release_body(held)

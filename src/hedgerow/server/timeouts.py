@@ -17,7 +17,6 @@ class TimedConnection(Hashable, Protocol):
 
     def close_idle(self) -> None: ...
     def reject_slow_head(self, timeout_s: float) -> None: ...
-    def reject_slow_body(self, timeout_s: float) -> None: ...
     def reset(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -28,12 +27,11 @@ C = TypeVar("C", bound=TimedConnection)
 class ConnectionTimeouts:
     """The connections of one server that have a timeout running. Pure: instants are passed in."""
 
-    __slots__ = ("_bodies", "_heads", "_limits", "_lingering", "_write_blocked")
+    __slots__ = ("_heads", "_limits", "_lingering", "_write_blocked")
 
     def __init__(self, limits: ClientLimits) -> None:
         self._limits = limits
         self._heads: ExpiryQueue[TimedConnection] = ExpiryQueue(limits.head_timeout_s)
-        self._bodies: ExpiryQueue[TimedConnection] = ExpiryQueue(limits.body_timeout_s)
         self._write_blocked: ExpiryQueue[TimedConnection] = ExpiryQueue(limits.write_timeout_s)
         self._lingering: ExpiryQueue[TimedConnection] = ExpiryQueue(limits.linger_s)
 
@@ -44,14 +42,6 @@ class ConnectionTimeouts:
     def head_finished(self, connection: TimedConnection) -> None:
         """End the timeout of a request head: the rest has come."""
         self._heads.discard(connection)
-
-    def body_started(self, connection: TimedConnection, now: float) -> None:
-        """Start the timeout of a body whose head is whole."""
-        self._bodies.add(connection, now)
-
-    def body_finished(self, connection: TimedConnection) -> None:
-        """End the timeout of a body: the rest has come."""
-        self._bodies.discard(connection)
 
     def write_blocked(self, connection: TimedConnection, now: float) -> None:
         """Start the timeout of a write-blocked client, which does not read its answers as fast as they come."""
@@ -73,7 +63,6 @@ class ConnectionTimeouts:
     def forget(self, connection: TimedConnection) -> None:
         """Forget a connection that is closed."""
         self._heads.discard(connection)
-        self._bodies.discard(connection)
         self._write_blocked.discard(connection)
         self._lingering.discard(connection)
 
@@ -82,12 +71,10 @@ class ConnectionTimeouts:
         # A look at each of 10 000 takes 0.3 ms, twice a second; a queue of the idle took 0.5 µs of every request.
         long_ago = now - self._limits.idle_timeout_s
         for idle in [one for one in connections if one.idle_since <= long_ago]:
-            if idle not in self._heads and idle not in self._bodies:
+            if idle not in self._heads:
                 idle.close_idle()
         for connection in self._heads.pop_expired(now):
             connection.reject_slow_head(self._limits.head_timeout_s)
-        for connection in self._bodies.pop_expired(now):
-            connection.reject_slow_body(self._limits.body_timeout_s)
         for connection in self._write_blocked.pop_expired(now):
             connection.reset()
         for connection in self._lingering.pop_expired(now):

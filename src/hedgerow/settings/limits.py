@@ -9,15 +9,16 @@ from hedgerow.settings.errors import InvalidSetting
 class ClientLimits:
     """Limits of one client."""
 
-    max_head_bytes: int = 8 * 1024
-    """A request line and its headers; the usual bound of web servers (nginx: 8 KiB). More: 414 or 431."""
+    max_target_bytes: int = 8 * 1024
+    """The target of a request. nginx and Apache take a request line of as much; RFC 9112 section 3 asks for 8 000 at
+    least. More: 414."""
+    max_header_bytes: int = 32 * 1024
+    """All header lines of a request: cookies and tokens of what is behind a route add up. As nginx, which has four
+    buffers of 8 KiB; HAProxy takes 15 KiB, Envoy 60. More: 431."""
     max_headers: int = 100
     """Header lines of one request: each costs a callback. More: 431."""
     head_timeout_s: float = 5.0
     """From the first byte of a request head to its last: a slow head (Slowloris) holds a descriptor."""
-    body_timeout_s: float = 10.0
-    """From a whole head to the last byte of its body; the timeout of the request may end before. A slow body holds a
-    descriptor and the memory of what has come. More: 408."""
     max_body_memory: int = 64 * 1024 * 1024
     """Bodies of requests that are read or not yet answered, for all clients of a worker: a thousand of 64 KiB. More:
     503."""
@@ -55,7 +56,8 @@ class UpstreamLimits:
     max_body_bytes: int = 64 * 1024
     """The contract's bound; the reference upstream's payload has 12 bytes."""
     max_head_bytes: int = 32 * 1024
-    """Status line and headers of one response; llhttp itself has no bound."""
+    """Status line and headers of one response: as much as the headers of a request may have. nginx takes 4 or 8 KiB,
+    HAProxy 15, Envoy 60; llhttp itself has no bound."""
     max_wire_bytes: int = 1024 * 1024
     """All bytes of one answer: chunk framing, trailers and 1xx responses included. Bodies in chunks of one
     byte have 6 bytes on the wire for each."""

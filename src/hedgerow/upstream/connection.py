@@ -6,9 +6,7 @@ Unrequested bytes close a pooled connection (aio-libs/aiohttp#12953: they poison
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome
-from hedgerow.core.request import SAFE_METHODS, Request
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.stream import Stream
@@ -84,25 +82,9 @@ class UpstreamConnection(EventHandler):
         """Send the attempt's request; this connection is idle, or has just been opened."""
         self.attempt = attempt
         self.state = ACTIVE
-        if attempt.request.message is None:
-            self._response.begin()
-        else:
-            self._begin_by_route(attempt.request, attempt.request.message)
+        self._response.begin_for(attempt.request)
         if self._stream is not None and self._writer is not None:
             self._stream.write(self._writer.serialize(attempt))
-
-    def _begin_by_route(self, request: Request, message: ClientMessage) -> None:
-        route = request.route
-        if route.rules is None:
-            self._response.begin()
-            return
-        passes_on = message.forwarded is not None
-        self._response.begin_by_rules(
-            route.rules,
-            route.max_response_body,
-            passes_on=passes_on,
-            is_head=passes_on and request.method == b"HEAD",
-        )
 
     def abandon(self) -> None:
         """Make a loser of our attempt: the race is over and it is still running."""
@@ -122,14 +104,10 @@ class UpstreamConnection(EventHandler):
         return message is not None and message.forwarded is not None
 
     @property
-    def is_handshaking(self) -> bool:
-        """Return whether it is connected but for the TLS handshake."""
-        return self.connecting is not None and self.connecting.is_handshaking
-
-    def is_handshaking_with(self, endpoint: Endpoint) -> bool:
-        """Return whether it is, and leads to `endpoint`."""
+    def handshaking_with(self) -> Endpoint | None:
+        """Return the endpoint that it is connected to but for the TLS handshake, if it is."""
         connecting = self.connecting
-        return connecting is not None and connecting.is_handshaking and connecting.endpoint is endpoint
+        return connecting.endpoint if connecting is not None and connecting.is_handshaking else None
 
     def take_over(self, attempt: Attempt | None, failure: Failure) -> None:
         """Finish the loser that this connection was opened for, if it still has it; it is opened for `attempt` now."""
@@ -236,13 +214,7 @@ class UpstreamConnection(EventHandler):
     # -- how a response ends
 
     def _finish(self, *, reusable: bool) -> None:
-        response = self._response
-        rules = response.rules
-        if rules is None:
-            outcome = self._pool.classify(response.status, response.take_body())
-        else:
-            body = response.take_body()
-            outcome = rules.classify(response.status, response.section, body, is_head=response.is_head)
+        outcome = self._response.take_outcome(self._pool.classify)
         if reusable:
             self.state = IDLE
             if not self.reused:
@@ -266,15 +238,6 @@ class UpstreamConnection(EventHandler):
             and not self._response.wire_bytes
             and not self.retried
             and not attempt.is_loser
-            and _may_be_sent_again(attempt.request)
+            and attempt.request.may_be_repeated
             and self._pool.loop.clock() - attempt.launched_at <= self._pool.limits.stale_retry_window_s
         )
-
-
-def _may_be_sent_again(request: Request) -> bool:
-    """Return whether a request may be sent a second time though the upstream may have worked on it.
-
-    A route without hedges passes on what changes something once: a proxy must not repeat a request whose method is not
-    idempotent (RFC 9110 section 9.2.2), and PUT or DELETE would undo what others wrote between the two.
-    """
-    return request.method in SAFE_METHODS or request.route.plan.hedges > 0

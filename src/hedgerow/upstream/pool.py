@@ -187,14 +187,14 @@ class ConnectionPool(AttemptSender):
         own, and ended it with its race, none would ever be done.
         """
         for connection in islice(self._unneeded, MAX_HANDSHAKES_LOOKED_AT):
-            if connection.is_handshaking_with(endpoint):
+            if connection.handshaking_with is endpoint:
                 del self._unneeded[connection]
                 return connection
         return None
 
     def _end_loser(self, connection: UpstreamConnection, failure: Failure) -> None:
         """Close the connection of a loser; but let a TLS handshake continue, for the pool."""
-        if connection.is_handshaking:
+        if connection.handshaking_with is not None:
             connection.take_over(None, failure)
         else:
             connection.fail(failure)

@@ -3,13 +3,15 @@
 Nothing that the upstream sends raises past this module: what is no valid HTTP/1.x is a failure of the attempt.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import httptools
 
 from hedgerow.core.answer_rules import AnswerRules
 from hedgerow.core.header_fields import HeaderSection
-from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.core.outcomes import Failure, FailureReason, Outcome
+from hedgerow.core.request import Request
 from hedgerow.settings import UpstreamLimits
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -22,44 +24,41 @@ _EVENT_STREAM: Final = Failure(
 
 
 class ResponseReader:
-    """The response that is being read. `begin` starts the next one on the same connection."""
+    """The response that is being read. `begin_for` starts the next one on the same connection."""
 
     __slots__ = (
-        "_body", "_head", "_keep_alive", "_limits", "_max_body_bytes", "_max_wire_bytes", "_parser", "_passes_on",
-        "_refused", "is_complete", "is_head", "rules", "section", "status", "wire_bytes",
+        "_body", "_head", "_is_head", "_keep_alive", "_limits", "_max_body_bytes", "_max_wire_bytes", "_parser",
+        "_passes_on", "_refused", "_rules", "_section", "is_complete", "status", "wire_bytes",
     )  # fmt: skip
 
     def __init__(self, limits: UpstreamLimits) -> None:
         self._limits = limits
         self._parser = httptools.HttpResponseParser(self)
         self._refused: Failure | None = None
-        self.rules: AnswerRules | None = None
+        self._rules: AnswerRules | None = None
         """Those of the route; None: the pool's."""
-        self.section = _NO_SECTION
+        self._section = _NO_SECTION
         """Of the response, where it has rules."""
-        self.is_head = False
-        """The response is one to HEAD."""
+        self._is_head = False
+        """The response is one to HEAD: it has no body, whatever its headers say (RFC 9112 section 6.3)."""
         self._passes_on = False
         """The client gets it as it is."""
         self._max_body_bytes = limits.max_body_bytes
         self._max_wire_bytes = limits.max_wire_bytes
-        self.begin()
-
-    def begin(self) -> None:
-        """Expect a response: a request is about to be sent."""
-        if self.rules is not None:
-            self._set_rules(None, self._limits.max_body_bytes, passes_on=False, is_head=False)
         self._begin()
 
-    def begin_by_rules(
-        self, rules: AnswerRules, max_body_bytes: int, *, passes_on: bool, is_head: bool
-    ) -> None:
-        """Expect a response whose body has at most this many bytes. `passes_on`: the client gets it as it is.
-
-        A response to HEAD has no body, whatever its headers say (RFC 9112 section 6.3).
-        """
-        if rules is not self.rules or is_head or self.is_head:
-            self._set_rules(rules, max_body_bytes, passes_on=passes_on, is_head=is_head)
+    def begin_for(self, request: Request) -> None:
+        """Expect the response to a request that is about to be sent, by the rules of its route where it has some."""
+        message = request.message
+        rules = None if message is None else request.route.rules
+        if message is None or rules is None:
+            if self._rules is not None:
+                self._set_rules(None, self._limits.max_body_bytes, passes_on=False, is_head=False)
+        else:
+            passes_on = message.forwarded is not None
+            is_head = passes_on and request.method == b"HEAD"
+            if rules is not self._rules or is_head or self._is_head:
+                self._set_rules(rules, request.route.max_response_body, passes_on=passes_on, is_head=is_head)
         self._begin()
 
     def _begin(self) -> None:
@@ -75,10 +74,10 @@ class ResponseReader:
     def _set_rules(
         self, rules: AnswerRules | None, max_body_bytes: int, *, passes_on: bool, is_head: bool
     ) -> None:
-        self.rules = rules
-        if self.is_head:  # llhttp still waits for the body
+        self._rules = rules
+        if self._is_head:  # llhttp still waits for the body
             self.restart()
-        self.is_head = is_head
+        self._is_head = is_head
         self._passes_on = passes_on
         self._max_body_bytes = max_body_bytes
         self._max_wire_bytes = self._limits.max_wire_bytes + (max_body_bytes if passes_on else 0)
@@ -106,11 +105,13 @@ class ResponseReader:
             return self._check_size()
         return None
 
-    def take_body(self) -> bytes:
-        """Return the body of the complete response, and reset."""
-        body = self._body
+    def take_outcome(self, classify: Callable[[int, bytes], Outcome]) -> Outcome:
+        """Return what the complete response is by its route's rules, or by `classify`; keep nothing of it."""
+        body = bytes(self._body) if isinstance(self._body, bytearray) else self._body
         self._body = self._head = b""
-        return bytes(body) if isinstance(body, bytearray) else body
+        if self._rules is None:
+            return classify(self.status, body)
+        return self._rules.classify(self.status, self._section, body, is_head=self._is_head)
 
     @property
     def keeps_connection(self) -> bool:
@@ -150,8 +151,8 @@ class ResponseReader:
             self.status = status
         if status == 101:  # what follows is not HTTP any more
             raise httptools.HttpParserError("a switch of protocols")
-        if self.rules is not None and self.status:
-            self._read_section(self.rules)
+        if self._rules is not None and self.status:
+            self._read_section(self._rules)
 
     def _is_preceded(self) -> bool:
         """Return whether empty lines or 1xx responses come before the final response, or may; else it is HTTP."""
@@ -170,8 +171,8 @@ class ResponseReader:
         if end > self._limits.max_head_bytes:  # it came in one piece, so that nothing looked at it before
             self._refused = failure = _too_large(self._limits.max_head_bytes, "of header section")
             raise httptools.HttpParserError(failure.detail)
-        self.section = section = rules.section_of(head[head.find(b"\r\n") : end])
-        if self.is_head:
+        self._section = section = rules.section_of(head[head.find(b"\r\n") : end])
+        if self._is_head:
             self.is_complete = True
             ends_at = self._head.find(head[:end]) + end + len(_HEAD_END)
             self._keep_alive = self._parser.should_keep_alive() and ends_at == len(self._head)

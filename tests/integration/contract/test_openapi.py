@@ -107,7 +107,7 @@ async def rejections(ask: Ask) -> AsyncIterator[Answer]:
     yield await ask(headers=b"X: y", end=b"")
     yield await ask("?" + "x" * 9_000)
     yield await ask(headers=b"Expect: more\r\n")
-    yield await ask(headers=b"X: " + b"x" * 9_000 + b"\r\n")
+    yield await ask(headers=b"X: " + b"x" * 33_000 + b"\r\n")
     yield await ask(version=b"2.0")
 
 

@@ -53,7 +53,7 @@ KINDS = [
     ),
     Kind(414, "too_large", smart(b"?" + b"x" * 9_000), closes=True),
     Kind(417, "bad_request", smart(headers=b"Expect: more\r\n"), closes=True),
-    Kind(431, "too_large", smart(headers=b"X: " + b"x" * 9_000 + b"\r\n"), closes=True),
+    Kind(431, "too_large", smart(headers=b"X: " + b"x" * 33_000 + b"\r\n"), closes=True),
     Kind(
         502, "all_failed", smart(), {"hedges": 0, "upstream_limits": UpstreamLimits(connect_timeout_s=0.01)}
     ),

@@ -1,5 +1,7 @@
 """Each row of the table of bad requests in docs/reference/routing-rules.md, on real sockets."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from docs.markdown import ROOT, table
 from hedgerow.settings.routes import HedgeRule, RouteRule, TimeoutRule
 from integration.conftest import Serve
 from support.passing import exchange, passing_upstream, routing
+from support.raw_http import Client
 from support.routing_files import message_of
 
 ROWS = [row[0] for row in table(ROOT / "docs/reference/routing-rules.md", "Bad requests")]
@@ -18,7 +21,7 @@ OFF = HedgeRule(mode="off")
 RULES = (
     RouteRule(
         name="posts", path_prefix="/p", methods=("GET", "POST"), idempotent=True, upstream="u", hedge=OFF,
-        max_request_body=10, timeout=TimeoutRule(query="t"),
+        max_request_body=10, timeout=TimeoutRule(query="t", headers=("x-request-timeout-ms", "grpc-timeout")),
     ),
     RouteRule(name="reads", path_prefix="/", upstream="u", hedge=OFF),
 )  # fmt: skip
@@ -33,7 +36,7 @@ def post(headers: str, body: str = "x", *, target: str = "/p", version: str = "1
 
 
 NOT_HERE = ("a body that is not whole", "more than 64 MiB")
-"""Rows that need a clock or much memory: `test_timeouts` and `test_request_body` of tests/unit/server have them."""
+"""The first has tests of its own, below; the second is in `tests/unit/server/test_request_body.py`."""
 
 EXAMPLES: dict[str, list[tuple[int, str]]] = {
     "`//` in": [(400, get("/a//b")), (400, get("//a"))],
@@ -47,8 +50,8 @@ EXAMPLES: dict[str, list[tuple[int, str]]] = {
     "a method that": [(400, get("/a", method=method)) for method in ("FROB", "get", "LABEL")],
     "a fragment": [(400, get(target)) for target in ("/a#b", "/a?b#c", "/\xe4")],
     "no `Host`": [(400, get("/a", "")), (400, get("/a", HOST * 2)), (400, get("/a", "Host: a b\r\n"))],
-    "a request line": [(414, get("/" + "a" * 9_000))],
-    "a header section": [(431, get("/a", f"{HOST}X: {'y' * 9_000}\r\n")), (431, get("/a", HOST + "X: y\r\n" * 100))],
+    "a target of": [(414, get("/" + "a" * 8_192)), (414, get("/?" + "a" * 40_000))],
+    "headers of": [(431, get("/a", f"{HOST}X: {'y' * 32_768}\r\n")), (431, get("/a", HOST + "X: y\r\n" * 100))],
     "a folded line": [
         (400, get("/a", f"{HOST}{line}\r\n")) for line in ("X: y\r\n z", "X: a\0b", "X: a\rb", "X: a\nb", "X : y")
     ],
@@ -102,6 +105,83 @@ async def test_row(serve: Serve, row: str) -> None:
     names = {name.lower() for one in upstream.received for name, _ in one.headers}
     assert len(upstream.received) == sum(status == 200 for status, _ in EXAMPLES[row])
     assert not names & {b"te", b"trailer", b"connection", b"x-named"}
+
+
+LATE = {
+    "nothing of it": post("Content-Length: 2\r\n", "", target="/p?t=50"),
+    "a part of it": post("Content-Length: 2\r\n", target="/p?t=50"),
+    "no last chunk": post(CHUNKED, "1\r\nx\r\n", target="/p?t=50"),
+    "by a header": post("Content-Length: 2\r\nX-Request-Timeout-Ms: 50\r\n"),
+    "the smallest of several": post("Content-Length: 2\r\nGrpc-Timeout: 50m\r\n", target="/p?t=9000"),
+}
+
+
+@pytest.mark.parametrize("wire", LATE.values(), ids=LATE)
+async def test_row_a_body_that_is_not_whole(serve: Serve, wire: str) -> None:
+    async with passing_upstream() as upstream:
+        served = await serve(upstream.url, **routing(upstream.url, *RULES))
+        client = await served.client()
+        status, _, body = await exchange(client, wire.encode())
+        assert (status, json.loads(body)["code"]) == (408, "bad_request")
+        assert b"within the timeout of 50 ms" in body
+        client.send(b"x" + get("/a").encode())  # too late, and what is behind it is not answered
+        assert await client.closed() == b""
+        assert served.call(lambda: served.server._context.bodies.used) == 0
+        assert served.counts.requests == {"bad_request": 1}
+        client.close()
+    assert upstream.received == []
+
+
+async def test_row_a_body_that_is_not_whole_after_100_continue(serve: Serve) -> None:
+    async with passing_upstream() as upstream:
+        served = await serve(upstream.url, **routing(upstream.url, *RULES))
+        client = await served.client()
+        client.send(post(LENGTH + "Expect: 100-continue\r\n", "", target="/p?t=50").encode())
+        assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await client.response())[0] == 408
+        assert await client.closed() == b""
+        client.close()
+    assert upstream.received == []
+
+
+@pytest.mark.parametrize("how", [Client.half_close, Client.close, Client.reset])
+async def test_a_client_that_leaves_in_the_body_asks_nothing(
+    serve: Serve, how: Callable[[Client], None]
+) -> None:
+    """Decision 0005: half-close counts as disconnect."""
+    async with passing_upstream() as upstream:
+        served = await serve(upstream.url, **routing(upstream.url, *RULES))
+        client = await served.client()
+        client.send(post("Content-Length: 2\r\n").encode())
+        await served.until(lambda: served.server._context.bodies.used == 1)
+        how(client)
+        await served.until(lambda: served.server.connections == 0)
+        assert served.call(lambda: served.server._context.bodies.used) == 0
+        client.close()
+    assert upstream.received == []
+
+
+@pytest.mark.parametrize(
+    ("status", "target", "headers"),
+    [
+        (400, "/p?t=0", LENGTH), (400, "/p//", CHUNKED), (400, "/p", f"X-Request-Timeout-Ms: x\r\n{LENGTH}"),
+        (404, "*", LENGTH), (405, "/a", LENGTH),
+    ],
+)  # fmt: skip
+async def test_a_body_is_not_waited_for_where_its_head_is_rejected(
+    serve: Serve, status: int, target: str, headers: str
+) -> None:
+    """Nor is it asked for: 100 (Continue) would be a promise (RFC 9110 section 10.1.1)."""
+    async with passing_upstream() as upstream:
+        served = await serve(upstream.url, **routing(upstream.url, *RULES))
+        client = await served.client()
+        got, _, _ = await exchange(
+            client, post(f"{headers}Expect: 100-continue\r\n", "", target=target).encode()
+        )
+        assert got == status
+        assert await client.closed() == b""
+        client.close()
+    assert upstream.received == []
 
 
 @pytest.mark.parametrize("key", ["path", "path_prefix", "rewrite"])

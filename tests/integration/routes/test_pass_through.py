@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hedgerow.settings import ClientLimits
 from hedgerow.settings.routes import HeaderRule, HedgeRule, RouteRule, SuccessRule, TimeoutRule
 from integration.conftest import Serve
 from support.passing import ONCE, exchange, passing_upstream, routing
@@ -45,6 +46,37 @@ async def test_r02_method_path_query_and_headers_reach_the_upstream(serve: Serve
     assert got.values(b"via") == [b"1.1 hedgerow"]
     assert got.values(b"hedgerow-attempt") == [b"1"]
     assert len(got.values(b"x-request-id")) == 1
+
+
+@pytest.mark.parametrize("cookies", [1, 4])
+async def test_r02_r03_large_headers_pass_either_way(serve: Serve, cookies: int) -> None:
+    """Cookies and tokens of some kilobytes each are common; 8 KiB in all was too little."""
+    limits = ClientLimits()
+    cookie = "c" * (30_000 // cookies)
+    target = "/?" + "q" * (limits.max_target_bytes - 2)
+    sent = [f"Set-Cookie: {cookie}"] * cookies
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + lines(*sent) + b"\r\n"
+    async with passing_upstream(answer) as upstream:
+        served = await serve(upstream.url, **routing(upstream.url))
+        client = await served.client()
+        for _ in range(2):
+            status, headers, _ = await exchange(
+                client, request("GET", target, *[f"Cookie: {cookie}"] * cookies)
+            )
+            assert (status, values(headers, b"set-cookie")) == (200, [cookie.encode()] * cookies)
+        client.close()
+    for got in upstream.received:
+        assert (got.target, got.values(b"cookie")) == (target.encode(), [cookie.encode()] * cookies)
+
+
+async def test_a_response_head_beyond_the_limit_is_a_failure(serve: Serve) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + lines(f"Set-Cookie: {'c' * 32_768}") + b"\r\n"
+    async with passing_upstream(answer) as upstream:
+        served = await serve(upstream.url, **routing(upstream.url))
+        client = await served.client()
+        status, _, body = await exchange(client, request("GET", "/"))
+        client.close()
+    assert (status, json.loads(body)["attempts"][0]["outcome"]) == (502, "too_large")
 
 
 async def test_r02_hop_by_hop_headers_and_those_that_connection_names_do_not_pass(serve: Serve) -> None:

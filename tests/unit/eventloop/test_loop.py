@@ -1,7 +1,6 @@
 """The order of an iteration's steps and their bounds, in virtual time; real sockets where descriptors matter."""
 
 import os
-import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -551,16 +550,6 @@ def test_a_number_is_not_used_again_in_the_iteration_that_closes_it(real: EventL
         assert not numbers & set(opened)
         assert (a.fileno(), b.fileno()) == (-1, -1), "closed when the iteration has ended"
         os.close(opened[0])
-
-
-def test_the_loop_is_readable_where_something_is_to_be_done(real: EventLoop) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        real.clients.register(ours.fileno(), Reader(ours), READABLE)
-        assert select.select([real], [], [], 0)[0] == []
-        theirs.send(b"x")
-        assert select.select([real], [], [], 0)[0] == [real]
-        real.clients.unregister(ours.fileno())
 
 
 def test_interest_can_be_changed(real: EventLoop) -> None:

@@ -272,7 +272,7 @@ def test_c4_other_versions(line: bytes, status: int) -> None:
         ),
         (REQUEST + b"Expect: more\r\n\r\n", 417, "bad_request", b""),
         (b"GET /" + b"x" * 9_000, 414, "too_large", b""),
-        (REQUEST + b"X: " + b"y" * 9_000 + b"\r\n\r\n", 431, "too_large", b""),
+        (b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 33_000 + b"\r\n\r\n", 431, "too_large", b""),
         (REQUEST + b"X: y\r\n" * 100 + b"\r\n", 431, "too_large", b""),
         (b"\x16\x03\x01", 400, "bad_request", b""),
     ],
@@ -325,7 +325,7 @@ def test_rtsp_is_rejected_wherever_it_is_cut(cut_at: int, blanks: bytes) -> None
 
 
 def test_a_request_both_too_long_and_malformed_is_rejected_in_any_pieces() -> None:
-    parsed = compare(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X" * 9_000 + b": y\x85\r\n" + REQUEST + b"\r\n")
+    parsed = compare(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X" * 33_000 + b": y\x85\r\n" + REQUEST + b"\r\n")
     assert (parsed.accepted, parsed.rejected is None) == ([], False)
 
 
@@ -346,11 +346,28 @@ def test_c12_a_header_may_contain_rtsp_wherever_it_is_cut(cut_at: int) -> None:
     assert (len(parsed.accepted), parsed.rejected) == (1, None)
 
 
-@pytest.mark.parametrize("piece_bytes", [1, 1000, 2048])
-def test_target_and_header_section_have_a_limit_each_in_any_pieces(piece_bytes: int) -> None:
-    head = b"GET /" + b"x" * 8_000 + b" HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 8_000 + b"\r\n\r\n"
-    parsed = parse(head, piece_bytes)
-    assert (len(parsed.accepted), parsed.rejected) == (1, None)
+TARGET_BYTES, HEADER_BYTES = ClientLimits().max_target_bytes, ClientLimits().max_header_bytes
+HOST_LINE = b"Host: x\r\n"
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 1000, 2048, 64 * 1024])
+@pytest.mark.parametrize("of_headers", [1, 3])
+def test_target_and_headers_have_a_limit_each_in_any_pieces(piece_bytes: int, of_headers: int) -> None:
+    """A cookie of 30 KB passes, or several that come to as much; so does a long query beside them."""
+    room = HEADER_BYTES - len(HOST_LINE) - of_headers * len(b"X: \r\n")
+    sizes = [room // of_headers] * (of_headers - 1)
+    sizes.append(room - sum(sizes))
+    lines = b"".join(b"X: %b\r\n" % (b"y" * size) for size in sizes)
+    target = b"/" + b"x" * (TARGET_BYTES - 1)
+    for more_target, more_headers, status in ((b"", b"", 0), (b"x", b"", 414), (b"", b"y", 431)):
+        head = b"GET %b%b HTTP/1.1\r\n%b%b" % (target, more_target, HOST_LINE, lines)
+        head = head[:-2] + more_headers + b"\r\n\r\n"
+        if not status:
+            parsed = parse(head, piece_bytes)
+            assert (len(parsed.accepted), parsed.rejected) == (1, None)
+        else:
+            rejected, parser = rejection_of(head, piece_bytes)
+            assert parser.error_response(rejected).status == status
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 100, 2_048])
@@ -359,10 +376,11 @@ def test_an_unfinished_request_is_bounded(begin: bytes, piece_bytes: int) -> Non
     """llhttp keeps the value of an unfinished header for itself and has no limit."""
     limits = ClientLimits()
     parser = parser_with([], limits)
-    pieces = [begin + b"y"] + [b"y" * piece_bytes] * (20 * 1024 // piece_bytes)
+    pieces = [begin + b"y"] + [b"y" * piece_bytes] * (50 * 1024 // piece_bytes)
     rejected = feed_all(parser, pieces)
     assert rejected.code in ("too_large", "bad_request")
-    assert parser._pending <= 2 * limits.max_head_bytes + 2 * limits.parse_chunk_bytes
+    most = limits.max_target_bytes + limits.max_header_bytes + 2 * limits.parse_chunk_bytes
+    assert parser._pending <= most
 
 
 # -- the cache

@@ -23,9 +23,6 @@ class Connection:
     def reject_slow_head(self, timeout_s: float) -> None:
         self.ends.append(f"reject after {timeout_s:g}")
 
-    def reject_slow_body(self, timeout_s: float) -> None:
-        self.ends.append(f"reject body after {timeout_s:g}")
-
     def reset(self) -> None:
         self.ends.append("reset")
 

@@ -1,42 +1,11 @@
-from hedgerow.core.forwarding import ClientMessage, ForwardedRequest, RequestHead
-from hedgerow.core.hedging import HedgePlan
-from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
-from hedgerow.core.request import Request
-from hedgerow.core.route import Route
 from hedgerow.settings import parse_target
 from hedgerow.upstream.request_writer import RequestWriter
 from support.attempts import make_attempt, make_request
+from support.routes import passed_on_request
 
 
 def writer(url: str = "http://upstream.example/base/") -> RequestWriter:
     return RequestWriter(parse_target(url), "hedgerow/test", lambda: 10.5)
-
-
-class Unused(AttemptSender):
-    """The route's upstream, which is not asked here."""
-
-    def send(self, attempt: Attempt) -> AttemptHandle:
-        raise NotImplementedError
-
-
-def passed_on(
-    method: bytes = b"GET", body: bytes = b"", *, host: bytes = b"", deadline_header: bytes = b""
-) -> Attempt:
-    request = Request(method, b"/a", b"", request_id=b"id", arrived_at=10.0)
-    request.deadline_at = 11.0
-    request.message = ClientMessage(RequestHead([], b"", has_query=False))
-    request.message.forwarded = ForwardedRequest(b"/a?b", host, b"A: 1\r\n", b"X-Forwarded-For: ", 900)
-    request.message.address = b"192.0.2.1"
-    request.message.body = body
-    request.route = Route(
-        "r",
-        Unused(),
-        HedgePlan(0.3, 2),
-        default_timeout_ms=1,
-        max_timeout_ms=1,
-        deadline_header=deadline_header,
-    )
-    return make_attempt(2, 10.0, request)
 
 
 def test_the_request_of_the_assignment_has_nothing_of_the_clients() -> None:
@@ -47,16 +16,16 @@ def test_the_request_of_the_assignment_has_nothing_of_the_clients() -> None:
 
 
 def test_a_request_that_is_passed_on_goes_below_the_base_path() -> None:
-    assert writer().serialize(passed_on(deadline_header=b"x-left")) == (
+    assert writer().serialize(make_attempt(2, 10.0, passed_on_request(deadline_header=b"x-left"))) == (
         b"GET /base/a?b HTTP/1.1\r\nHost: upstream.example\r\nA: 1\r\nX-Forwarded-For: 192.0.2.1\r\nx-left: 500\r\n"
         b"X-Request-Id: id\r\nHedgerow-Attempt: 2\r\n\r\n"
     )
 
 
 def test_a_body_goes_with_its_length() -> None:
-    assert writer().serialize(passed_on(b"POST", b"abc", host=b"shop")) == (
+    assert writer().serialize(make_attempt(2, 10.0, passed_on_request(b"POST", b"abc", host=b"shop"))) == (
         b"POST /base/a?b HTTP/1.1\r\nHost: shop\r\nA: 1\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 3\r\n"
         b"X-Request-Id: id\r\nHedgerow-Attempt: 2\r\n\r\nabc"
     )
-    assert b"Content-Length: 0\r\n" in writer().serialize(passed_on(b"PUT"))
-    assert b"Content-Length" not in writer().serialize(passed_on(b"DELETE"))
+    assert b"Content-Length: 0\r\n" in writer().serialize(make_attempt(2, 10.0, passed_on_request(b"PUT")))
+    assert b"Content-Length" not in writer().serialize(make_attempt(2, 10.0, passed_on_request(b"DELETE")))

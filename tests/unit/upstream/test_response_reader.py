@@ -3,9 +3,11 @@
 import pytest
 
 from hedgerow.core.answer_rules import AnswerRules
-from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.core.outcomes import Failure, FailureReason, Success
 from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.response_reader import ResponseReader
+from support.attempts import make_request
+from support.routes import passed_on_request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LIMITS = UpstreamLimits(max_body_bytes=8, max_head_bytes=64, max_wire_bytes=128)
@@ -14,6 +16,12 @@ LIMITS = UpstreamLimits(max_body_bytes=8, max_head_bytes=64, max_wire_bytes=128)
 @pytest.fixture
 def reader() -> ResponseReader:
     return ResponseReader(LIMITS)
+
+
+def body_of(reader: ResponseReader) -> bytes:
+    outcome = reader.take_outcome(lambda _status, body: Success(body))
+    assert isinstance(outcome, Success)
+    return outcome.body
 
 
 def reason(failure: Failure | None) -> FailureReason | None:
@@ -25,18 +33,18 @@ def test_a_response_is_read_in_whatever_pieces_it_comes(reader: ResponseReader, 
     for at in range(0, len(OK), piece_bytes):
         assert not reader.is_complete
         assert reader.feed(OK[at : at + piece_bytes]) is None
-    assert (reader.is_complete, reader.status, reader.take_body()) == (True, 200, b"{}")
+    assert (reader.is_complete, reader.status, body_of(reader)) == (True, 200, b"{}")
     assert reader.keeps_connection
     assert reader.wire_bytes == len(OK)
 
 
 def test_the_next_response_begins_with_nothing_of_the_last(reader: ResponseReader) -> None:
     reader.feed(OK)
-    reader.take_body()
-    reader.begin()
+    body_of(reader)
+    reader.begin_for(make_request())
     assert (reader.is_complete, reader.status, reader.wire_bytes) == (False, 0, 0)
     reader.feed(OK.replace(b"200", b"503"))
-    assert (reader.status, reader.take_body()) == (503, b"{}")
+    assert (reader.status, body_of(reader)) == (503, b"{}")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +60,7 @@ def test_a_connection_is_not_used_again_where_more_came_or_its_end_was_announced
     reader: ResponseReader, data: bytes
 ) -> None:
     assert reader.feed(data) is None
-    assert (reader.is_complete, reader.take_body(), reader.keeps_connection) == (True, b"{}", False)
+    assert (reader.is_complete, body_of(reader), reader.keeps_connection) == (True, b"{}", False)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +90,8 @@ def test_a_head_that_is_passed_on_is_too_large_in_whatever_pieces_it_comes(
     reader: ResponseReader, piece_bytes: int, is_head: bool
 ) -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + b"x" * 64 + b"\r\n\r\n"
-    reader.begin_by_rules(AnswerRules(((200, 299),)), 8, passes_on=True, is_head=is_head)
+    rules = AnswerRules(((200, 299),))
+    reader.begin_for(passed_on_request(b"HEAD" if is_head else b"GET", rules=rules, max_response_body=8))
     found = [reader.feed(data[at : at + piece_bytes]) for at in range(0, len(data), piece_bytes)]
     assert reason(next(filter(None, found), None)) is FailureReason.TOO_LARGE
 

@@ -183,6 +183,8 @@ def test_the_judge_of_requests() -> None:
     assert judged_request(wire, [200], passed) == set()
     assert judged_request(wire, [400]) == {"each answer is that of the rule which the request falls under"}
     assert judged_request(wire, [200]) == {"the upstream gets what the RFC reads"}
+    leaked = corpus_requests.Passed(b"GET", b"/a", [(b"x", b"y"), (b"te", b"trailers")], b"")
+    assert judged_request(wire, [200], leaked) == {"the upstream gets what the RFC reads"}
     assert judged_request(wire, [200], passed, passed) == {"the upstream gets nothing else"}
     assert judged_request(bad, [400], is_closed=True) == set()
     assert judged_request(bad, [400]) == {"the connection of a rejected request is closed"}
@@ -199,7 +201,7 @@ def judged_response(wire: bytes, got: Got) -> set[str]:
 
 
 def test_the_judge_of_responses() -> None:
-    timing = (b"server-timing", b"total;dur=1")
+    timing, close = (b"server-timing", b"total;dur=1"), (b"connection", b"close")
     whole, cut = (
         OK + b"X: y\r\nConnection: x-gone\r\nX-Gone: 1\r\nContent-Length: 2\r\n\r\nxy",
         OK + b"Content-Length: 2\r\n\r\nx",
@@ -208,22 +210,27 @@ def test_the_judge_of_responses() -> None:
     failure = Got(
         502, ((b"content-type", b"application/problem+json"),), b'{"attempts":[{"outcome":"reset"}]}'
     )
-    assert judged_response(whole, Got(200, ((b"x", b"y"), length, timing), b"xy")) == set()
+    assert judged_response(whole, Got(200, ((b"x", b"y"), length, timing, close), b"xy")) == set()
     assert judged_response(whole, failure) == {
         "a valid response passes",
         "what h11 reads and does not pass is by a rule of hedgerow's",
     }
-    assert judged_response(whole, Got(200, (length, timing), b"xy")) == {
+    assert judged_response(whole, Got(200, (length, timing, close), b"xy")) == {
         "end-to-end headers pass as they are"
     }
-    assert judged_response(whole, Got(200, ((b"x", b"y"), length), b"xy")) == {
+    assert judged_response(whole, Got(200, ((b"x", b"y"), length, close), b"xy")) == {
         "the gateway's Server-Timing is there"
     }
+    assert judged_response(whole, Got(200, ((b"x", b"y"), length, timing, close, close), b"xy")) == {
+        "no header of the connection passes"
+    }
     assert "status and body pass as they are" in judged_response(
-        whole, Got(200, ((b"x", b"y"), length, timing), b"xx")
+        whole, Got(200, ((b"x", b"y"), length, timing, close), b"xx")
     )
     assert judged_response(cut, failure) == set()
-    assert "what is no response does not pass" in judged_response(cut, Got(200, (length, timing), b"x"))
+    assert "what is no response does not pass" in judged_response(
+        cut, Got(200, (length, timing, close), b"x")
+    )
     assert "every request is answered" in judged_response(whole, Got())
 
 

@@ -28,9 +28,10 @@ path_prefix = "/"
 methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 idempotent = true
 upstream = "recording"
+timeout = {{ default = "2s" }}
 hedge = {{ mode = "off" }}
 """
-"""Its methods are those of `corpus_rules.METHODS`."""
+"""Its timeout ends bodies that are not whole; its methods are those of `corpus_rules.METHODS`."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings proxy-authenticate "
@@ -72,7 +73,7 @@ class Recorder:
                 body = await reader.readexactly(int(headers.get(b"content-length", b"0")))
                 address = headers[b"x-forwarded-for"].rpartition(b",")[2].strip().decode()
                 method, target, _ = line.split(b" ")
-                passed = Passed(method, target, end_to_end(fields), body)
+                passed = Passed(method, target, [field for field in fields if field[0] not in OWN], body)
                 self.by_client.setdefault(address, []).append(passed)
                 writer.write(OK)
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -11,8 +11,8 @@ from hedgerow.settings import ClientLimits
 from verification.harness.rfc_requests import Request
 from verification.harness.rfc_wire import Verdict, listed
 
-LIMITS = ClientLimits(head_timeout_s=0.5, body_timeout_s=0.5)
-"""The usual ones, but for the patience with requests that never end: 5 s and 10 s, for which a campaign would wait."""
+LIMITS = ClientLimits(head_timeout_s=0.5)
+"""The usual ones, but for the patience with heads that never end: 5 s, for which a campaign would wait."""
 MAX_BODY_BYTES = 64 * 1024
 """The default of `max_request_body`."""
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
@@ -44,7 +44,9 @@ def due(request: Request, *, passes: bool) -> Due:
         return _closing(rule or "waited for", *_statuses_of_incomplete(request, passes=passes))
     if request.verdict is Verdict.REJECT:
         return _closing(rule, *_statuses_of_invalid(request, passes=passes))
-    if request.head_bytes > LIMITS.max_head_bytes or len(request.fields) > LIMITS.max_headers:
+    header_bytes = sum(len(name) + len(value) + 4 for name, value in request.fields)
+    too_large = header_bytes > LIMITS.max_header_bytes or len(request.fields) > LIMITS.max_headers
+    if too_large or len(request.target) > LIMITS.max_target_bytes:
         return _closing("ours: limits of heads", 414, 431)
     own = _own_rules(request, passes=passes)
     if request.verdict is Verdict.VALID:
@@ -100,7 +102,8 @@ def _own_rules(request: Request, *, passes: bool) -> Due:
     """Return what a valid request is due."""
     if request.method not in _CORE_METHODS:
         kept = {405} if request.has_body else {404, 405}
-        return Due("ours: methods that the parser does not know", frozenset({400, *kept}), frozenset({400}))
+        closing = {400, 405} if request.has_body else {400}
+        return Due("ours: methods that the parser does not know", frozenset({400, *kept}), frozenset(closing))
     if any(value not in (b"", b"100-continue") for value in listed(request.fields, b"expect")):
         return _closing("ours: expectations", 417)
     return _own_rules_of_passing(request) if passes else _own_rules_of_default_route(request)
@@ -114,15 +117,16 @@ def _own_rules_of_passing(request: Request) -> Due:
         hosts = [value.lower() for name, value in request.fields if name == b"host"]
         if hosts != [absolute[1].lower()]:
             return _closing("ours: another host in the target", 400)
+    closing_with_body = _closing if request.has_body else _keeping
     path = expected_target(request).partition(b"?")[0]
     if path == b"*" and request.method == b"OPTIONS":
         return _keeping("ours: OPTIONS of the server", 404)
     if not path.startswith(b"/"):
         return Due("ours: other forms of targets", frozenset({400, 404}), frozenset())
     if b"//" in path or not _PATH.fullmatch(path) or _DOTS.search(path) or _HIDDEN.search(path):
-        return _keeping("ours: paths", 400)
+        return closing_with_body("ours: paths", 400)
     if request.method not in METHODS:
-        return _keeping("ours: a method that no route has", 405)
+        return closing_with_body("ours: a method that no route has", 405)
     if (
         request.has_body
         and b"upgrade" in listed(request.fields, b"connection")

@@ -26,7 +26,8 @@ LINES = (
     b"GET /own%00 HTTP/1.1", b"GET /own%zz HTTP/1.1", b"GET /own% HTTP/1.1",
     b"GET /own;a=b,c:@!$&'()*+~ HTTP/1.1", b"GET /own\\x HTTP/1.1", b"GET /own\"x HTTP/1.1",
     b"GET /own?a=/?:@%zz\"<> HTTP/1.1", b"GET /\xc3\xa4 HTTP/1.1", b"GET /own?\xc3\xa4 HTTP/1.1",
-    b"GET /own\x00 HTTP/1.1", b"GET /own\x7f HTTP/1.1", b"GET /" + b"a" * 9_000 + b" HTTP/1.1",
+    b"GET /own\x00 HTTP/1.1", b"GET /own\x7f HTTP/1.1", b"GET /" + b"a" * 8_000 + b" HTTP/1.1",
+    b"GET /" + b"a" * 9_000 + b" HTTP/1.1",
     b"\x16\x03\x01\x02\x00\x01\x00\x01",
 )  # fmt: skip
 """RFC 9112 section 3, 9110 sections 4 and 9."""
@@ -45,7 +46,8 @@ FIELDS = (
     b"Upgrade: h2c", b"Connection: upgrade\r\nUpgrade: h2c", b"Expect: 100-continue", b"Expect: 200-ok",
     b"Expect:", b"Max-Forwards: 0", b"Via: 1.0 x", b"X-Forwarded-For: 192.0.2.1",
     b"X_Forwarded_For: 192.0.2.1", b"Hedgerow_Attempt: 9", b"Proxy-Authorization: Basic eA==",
-    b"Content-Length: 0", b"Accept-Encoding: gzip", b"X: " + b"y" * 9_000, b"\r\n".join([b"X: y"] * 110),
+    b"Content-Length: 0", b"Accept-Encoding: gzip", b"X: " + b"y" * 9_000, b"X: " + b"y" * 33_000,
+    b"\r\n".join([b"X: y"] * 110),
 )  # fmt: skip
 """9112 section 5, 9110 sections 5, 7.6 and 10.1.1."""
 FRAMINGS = (

@@ -35,7 +35,6 @@ class Request:
     version: bytes = b""
     fields: Fields = ()
     body: bytes = b""
-    head_bytes: int = 0
     in_body: bool = False
     """Incomplete or invalid behind a whole head."""
     length: int = 0
@@ -69,7 +68,6 @@ def read(wire: bytes) -> Iterator[Request]:
 
 def _request(reader: Reader) -> tuple[Request, bool]:
     """Read one request; return it, and whether it is the last one of its connection."""
-    began = reader.at
     line = reader.line()
     while line == b"":
         reader.lenient = "9112 2.2: an empty line before the request line"
@@ -92,14 +90,13 @@ def _request(reader: Reader) -> tuple[Request, bool]:
         reader.lenient = "9110 2.5: a later minor version"
     fields = read_fields(reader)
     _check_host(fields, minor)
-    head_bytes = reader.at - began
     reader.in_body = True
     body = _body(reader, fields, minor)
     options = listed(fields, b"connection")
     is_last = method == b"CONNECT" or b"close" in options or (minor == b"0" and b"keep-alive" not in options)
     verdict = Verdict.EITHER if reader.lenient else Verdict.VALID
     version = b"1." + minor
-    return Request(verdict, reader.lenient, method, target, version, fields, body, head_bytes), is_last
+    return Request(verdict, reader.lenient, method, target, version, fields, body), is_last
 
 
 def _what_is_wrong(line: bytes) -> str:

@@ -85,13 +85,19 @@ class HeaderSection:
             """Whole header lines in their order, unchanged."""
             return
         if codings:
-            applied = [coding for each in codings if (coding := each.strip(b" \t")) not in _PLAIN]
-            self.is_coded = applied not in ([], [b"chunked"])
+            self.is_coded = _is_coded(codings)
         kept.append(section[end:])
         passed = b"".join(kept)
         if connection:
             passed = _without(passed, connection_named(connection))
         self.passed = passed[2:] + b"\r\n" if passed else b""
+
+
+def _is_coded(codings: list[bytes]) -> bool:
+    return [coding for each in codings if (coding := each.strip(b" \t")) not in _PLAIN] not in (
+        [],
+        [b"chunked"],
+    )
 
 
 def _without(section: bytes, names: frozenset[bytes]) -> bytes:

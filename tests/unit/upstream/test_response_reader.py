@@ -109,7 +109,7 @@ def test_a_connection_is_not_used_again_behind_chunks_in_http_1_0(
 ) -> None:
     """RFC 9112 section 6.1: the framing is to be treated as faulty."""
     assert reader.feed(before + b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + framing) is None
-    assert (reader.is_complete, reader.take_body(), reader.keeps_connection) == (True, b"{}", is_kept)
+    assert (reader.is_complete, body_of(reader), reader.keeps_connection) == (True, b"{}", is_kept)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,10 @@ def test_a_body_with_another_transfer_coding_than_chunked_does_not_pass(
     reader: ResponseReader, coding: bytes, passes_on: bool
 ) -> None:
     """The coding is not removed, and the client would not know of it (RFC 9112 section 6.1)."""
-    reader.begin_by_rules(AnswerRules(((200, 299),)), 8, passes_on=passes_on, is_head=False)
+    request = passed_on_request(rules=AnswerRules(((200, 299),)), max_response_body=8)
+    if not passes_on:
+        request.message = None
+    reader.begin_for(request)
     failure = reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n")
     is_plain = coding.lower() in (b"chunked", b"identity", b"identity, chunked")
     assert reason(failure) is (None if is_plain or not passes_on else FailureReason.PROTOCOL)
@@ -135,9 +138,9 @@ def test_a_connection_is_not_used_again_where_anything_came_behind_an_answer_to_
     reader: ResponseReader, before: bytes, behind: bytes
 ) -> None:
     """RFC 9112 section 6.3, rule 1: it has no body; what comes may be the beginning of one whose rest follows."""
-    reader.begin_by_rules(AnswerRules(((200, 299),)), 8, passes_on=True, is_head=True)
+    reader.begin_for(passed_on_request(b"HEAD", rules=AnswerRules(((200, 299),)), max_response_body=8))
     assert reader.feed(before + HEAD_ANSWER + behind) is None
-    assert (reader.is_complete, reader.take_body()) == (True, b"")
+    assert (reader.is_complete, body_of(reader)) == (True, b"")
     assert reader.keeps_connection is (behind == b"")
 
 

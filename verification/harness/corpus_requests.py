@@ -140,13 +140,18 @@ def final(data: bytes) -> list[int]:
     return [int(status) for status in _STATUS.findall(data) if status[:1] != b"1"]
 
 
+def listed(counts: Counter[str]) -> str:
+    """Write counts down, the most frequent first."""
+    return "; ".join(f"{name} {n}" for name, n in counts.most_common())
+
+
 class Judge:
     """Holds what came of one connection against the reading of the RFC, and counts the rules."""
 
     def __init__(self, findings: Findings, recorder: Recorder | None) -> None:
         """Without a recorder nothing passes."""
         self.rules: Counter[str] = Counter()
-        """Of what was rejected."""
+        """Of what was rejected: verdicts of the RFC, or hedgerow's own."""
         self.passed: Counter[str] = Counter()
         """Of what has passed, and might have been rejected."""
         self._findings = findings
@@ -179,7 +184,7 @@ class Judge:
                     f"{wanted(request)}: {shown}",
                 )
                 continue
-            self.rules[f"{request.verdict.value}: {expected.rule or 'no rule'}"] += 1
+            self.rules[expected.rule if request.verdict is Verdict.VALID else request.verdict.value] += 1
             if status in expected.closing:
                 check(is_closed, "the connection of a rejected request is closed", shown)
                 break
@@ -216,8 +221,6 @@ async def ask_all(
     findings.figures[f"answers, {name}"] = ", ".join(
         f"{status} {n}" for status, n in sorted(statuses.items())
     )
-    findings.figures[f"rejected, {name}"] = "; ".join(f"{rule} {n}" for rule, n in judge.rules.most_common())
+    findings.figures[f"rejected, {name}"] = listed(judge.rules)
     if judge.passed:
-        findings.figures[f"passed, {name}"] = "; ".join(
-            f"{rule} {n}" for rule, n in judge.passed.most_common()
-        )
+        findings.figures[f"passed, {name}"] = listed(judge.passed)

@@ -62,7 +62,7 @@ class Gateway(Handler):
     def report_rejection(self, request: Request, code: str, reason: str) -> None:
         """Report it to telemetry, whose errors never cost a client its response."""
         try:
-            self.observer.request_rejected(code, reason)
+            self.observer.request_rejected(code, reason, request)
         except Exception:  # noqa: BLE001 (B12)
             self.observer.internal_error(request)
 

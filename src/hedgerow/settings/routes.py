@@ -13,10 +13,13 @@ StatusRanges: TypeAlias = tuple[tuple[int, int], ...]
 """Ranges of status codes, both ends included: `"2xx"` is (200, 299), `"404"` is (404, 404)."""
 
 MAX_ROUTES: Final = 64
-"""Each route has metrics of its own: some 60 series in each scrape."""
+"""Each route has metrics of its own: some 60 series in each scrape, and 400 when all outcomes have occurred."""
 
 MAX_ENDPOINTS: Final = 32
 """Each has a pool of connections in each worker, and metrics of its own."""
+
+MAX_ENDPOINTS_SHOWN: Final = 32
+"""Addresses of all upstreams: each is a label of four series. With more of them nothing is reported by endpoint."""
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The greatest limit for a body: it is held in memory whole, an answer's by each attempt."""

@@ -5,9 +5,9 @@ Benchmarks, tests and the simulation run it in a process of their own.
 
 import select
 import socket
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from math import isfinite
 from random import Random
 from time import monotonic
@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from hedgerow import __version__
 from hedgerow.admission.controller import AdmissionController
 from hedgerow.core.response_validation import classify_response
+from hedgerow.core.route import RouteTable
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import Poller
@@ -43,7 +44,7 @@ from hedgerow.settings.effective_routing import effective_routing, max_hedges
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
-from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.telemetry.snapshot import Snapshot, add
 from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.names import NameLookup
 from hedgerow.upstream.opening import open_upstream
@@ -119,17 +120,8 @@ class Worker:
         routes = make_route_table(routing.routes, self.pools)
         self.routes = routes.routes
         self.recorder.add_routes(self.routes)
-        gateway = Gateway(
-            routes,
-            admission=self.admission,
-            loop=self.loop,
-            observer=self.recorder,
-            tracer=self.tracing.sampler if self.tracing is not None else None,
-        )
-        self.loop.admit = gateway.admit_waiting
-        self.loop.on_iteration = gateway.iteration_finished
         self.server = HttpServer(
-            gateway,
+            self._open_gateway(routes),
             settings.client_limits,
             self.loop,
             max_clients=budget.max_clients,
@@ -155,6 +147,18 @@ class Worker:
             random=system.make_random(),
         )
 
+    def _open_gateway(self, routes: RouteTable) -> Gateway:
+        gateway = Gateway(
+            routes,
+            admission=self.admission,
+            loop=self.loop,
+            observer=self.recorder,
+            tracer=self.tracing.sampler if self.tracing is not None else None,
+        )
+        self.loop.admit = gateway.admit_waiting
+        self.loop.on_iteration = gateway.iteration_finished
+        return gateway
+
     def start(self, sock: socket.socket) -> None:
         """Serve clients that connect to `sock`, and take it over; raises OSError."""
         self.server.start(sock)
@@ -177,12 +181,11 @@ class Worker:
     def snapshot(self) -> Snapshot:
         """Return this worker's counts."""
         now = self.loop.clock()
-        connections: Counter[str] = Counter()
-        for pool in self.pools.values():
-            connections.update(pool.connection_counts())
+        connections = {name: pool.connection_counts() for name, pool in self.pools.items()}
         snapshot = self.recorder.snapshot(
-            dict(connections), self.server.connections, self.admission.in_flight
+            reduce(add, connections.values()), self.server.connections, self.admission.in_flight
         )
+        snapshot.connections = connections
         snapshot.max_in_flight = self.admission.max_in_flight
         add_route_states(snapshot, self.routes, now)
         add_endpoint_states(snapshot, self.pools)

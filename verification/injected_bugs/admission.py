@@ -18,7 +18,7 @@ ADMISSION = (
     ),
     Bug(
         "A1 a rejected client is read at once",
-        "server/connection.py",
+        "server/request_pipeline.py",
         "        self._backing_off = True\n", "        self._backing_off = False\n",
         "C02", 0.003,
     ),

@@ -5,12 +5,12 @@ from verification.injected_bugs.bug import Bug
 CLIENTS = (
     Bug(
         "disconnects are not noticed",
-        "server/connection.py", "            answering.cancel()\n", "            pass\n",
+        "server/request_pipeline.py", "            answering.cancel()\n", "            pass\n",
         "C08", 0.01,
     ),
     Bug(
         "a half-closed connection is kept",
-        "server/connection.py", "        self._drop_requests()\n        self._closing = self._eof = True\n",
+        "server/connection.py", "        self._end_pipeline()\n        self._eof = True\n",
         "        return\n",
         "C08", 0.005,
     ),
@@ -36,7 +36,7 @@ CLIENTS = (
     ),
     Bug(
         "the time of a head starts again with each byte",
-        "server/connection.py",
+        "server/request_pipeline.py",
         "            if unfinished is None:\n", "            if unfinished is None or self._request is None:\n",
         "C10", 0.01,
     ),
@@ -47,7 +47,7 @@ CLIENTS = (
     ),
     Bug(
         "a body that does not come is waited for",
-        "server/connection.py",
+        "server/request_pipeline.py",
         "        if self._unfinished is unfinished:\n", "        if self._unfinished is None:\n",
         "C02", 0.01,
     ),
@@ -94,14 +94,13 @@ CLIENTS = (
     ),
     Bug(
         "B1 one read is answered whole",
-        "server/connection.py", "if answered == REQUESTS_PER_STEP or", "if answered < 0 or",
+        "server/request_pipeline.py", "if answered == REQUESTS_PER_STEP or", "if answered < 0 or",
         "C02", 0.002,
     ),
     Bug(
         "B1 answers that wait to be read have no bound",
-        "server/connection.py",
-        "self._closing or self._backs_off_until > 0.0 or self._stream.blocked\n",
-        "self._closing or self._backs_off_until > 0.0\n",
+        "server/request_pipeline.py",
+        "self.backs_off_until > 0.0 or stream.blocked)", "self.backs_off_until > 0.0)",
         "C02", 0.005,
     ),
     Bug(
@@ -119,7 +118,7 @@ CLIENTS = (
     ),
     Bug(
         "a connection that was paused is not read again",
-        "server/connection.py", "        if self._paused:\n            self._update_reading()\n", "",
+        "server/request_pipeline.py", "        if self._connection.paused:\n            self._update_reading()\n", "",
         "C02", 0.005,
     ),
     Bug(

@@ -7,7 +7,7 @@ from hedgerow.core.request import Handler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_cache import ParsedRequestCache
-from hedgerow.server.response_writer import DateHeader
+from hedgerow.server.response_writer import ResponseWriter
 from hedgerow.server.timeouts import ConnectionTimeouts
 from hedgerow.settings import ClientLimits
 
@@ -19,8 +19,8 @@ class ServerContext:
     """What the connections of one server share."""
 
     __slots__ = (
-        "bodies", "cache", "connections", "date", "draining", "handler", "limits", "loop", "max_pipelined_bytes",
-        "next_id", "on_closed", "on_rejected", "parse_chunk_bytes", "passes_headers", "timeouts",
+        "bodies", "cache", "connections", "draining", "handler", "limits", "loop", "max_pipelined_bytes",
+        "next_id", "on_closed", "on_rejected", "parse_chunk_bytes", "passes_headers", "timeouts", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +51,6 @@ class ServerContext:
         self.connections: set[ClientConnection] = set()
         self.timeouts = ConnectionTimeouts(limits)
         self.cache = ParsedRequestCache()
-        self.date = DateHeader()
+        self.writer = ResponseWriter()
         self.draining = False
         """Each connection is closed after its next response."""

@@ -13,6 +13,7 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import Poller
 from hedgerow.server.connection import ClientConnection
 from hedgerow.server.listener import AcceptBalancer
+from hedgerow.server.request_pipeline import RequestPipeline
 from hedgerow.server.server import HttpServer
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
@@ -192,6 +193,12 @@ class ServerHarness:
         here = client.sock.getsockname()
         (found,) = [one for one in self.connections if one._stream.sock.getpeername() == here]
         return found
+
+    def pipeline_of(self, client: RawSocket) -> RequestPipeline:
+        """Return what answers a client, whose connection is open."""
+        pipeline = self.connection_of(client)._pipeline
+        assert pipeline is not None
+        return pipeline
 
     def connect(self, *, receive_buffer: int | None = None) -> RawSocket:
         """Connect, without iterating."""

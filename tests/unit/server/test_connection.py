@@ -70,7 +70,7 @@ def test_c2_a_client_that_reads_late_gets_its_response(harness: ServerHarness, s
 def test_c2_so_does_one_whose_head_was_slow(harness: ServerHarness) -> None:
     client = harness.client()
     client.send(GET[:5])
-    harness.until(lambda: harness.connection_of(client)._pipeline._unfinished is not None)
+    harness.until(lambda: harness.pipeline_of(client)._unfinished is not None)
     harness.pass_time(LIMITS.head_timeout_s)
     assert client.statuses() == [408]
     response_then_late_reading(harness, client)

@@ -77,7 +77,7 @@ def test_b1_all_pipelined_requests_are_answered_in_the_end(harness: ServerHarnes
         return len(client.statuses()) == 100
 
     harness.until(all_have_come)
-    assert harness.connection_of(client)._pipeline._reader.held_bytes == 0
+    assert harness.pipeline_of(client)._reader.held_bytes == 0
 
 
 def test_b1_what_waits_to_be_sent_is_bounded() -> None:
@@ -85,9 +85,10 @@ def test_b1_what_waits_to_be_sent_is_bounded() -> None:
         harness.handler.answer_at_once()
         client = harness.client(receive_buffer=4096)
         connection = harness.connection_of(client)
+        reader = harness.pipeline_of(client)._reader
         blocked_for = 0
         while blocked_for < 50:  # the kernel gives its buffers more room at first
-            if len(connection._pipeline._reader._unparsed) < 2:
+            if len(reader._unparsed) < 2:
                 client.send(GET * 100)
             asked = len(harness.handler.asked)
             harness.step(0.001, wait_s=0.001)
@@ -101,9 +102,7 @@ def test_b1_what_waits_to_be_sent_is_bounded() -> None:
             except BlockingIOError:
                 break
             harness.step(0.001, wait_s=0)
-        assert connection._pipeline._reader.held_bytes <= LIMITS.max_pipelined_bytes + READ_BYTES, (
-            "the rest stays with the kernel"
-        )
+        assert reader.held_bytes <= LIMITS.max_pipelined_bytes + READ_BYTES, "the rest stays with the kernel"
 
 
 def test_b1_large_responses_count_against_the_write_buffer() -> None:
@@ -130,9 +129,7 @@ def test_b2_each_request_is_dated_with_its_own_arrival(harness: ServerHarness) -
         harness.clock.now += 0.1
         written_at.append(harness.clock.now)
         client.send(GET)
-        harness.until(
-            lambda held=number: len(harness.connection_of(client)._pipeline._reader._unparsed) == held
-        )  # type: ignore[misc]
+        harness.until(lambda held=number: len(harness.pipeline_of(client)._reader._unparsed) == held)  # type: ignore[misc]
         harness.until_asked(1)
     for number in range(3):
         harness.clock.now += 0.1

@@ -42,8 +42,8 @@ def _ensure_peers() -> None:
     stamp.write_text(wanted)
 
 
-def build_go(package: str) -> Path:
-    """Build one of our Go programs, a folder below bench; Go comes from PyPI, the code from us alone."""
+def build_go(package: str, module: Path = BENCH) -> Path:
+    """Build one of our Go programs, a folder below bench or another one; Go comes from PyPI, the code from us alone."""
     program = CACHE / "bin" / Path(package).name
     environment = os.environ | {
         "GOCACHE": str(CACHE / "go-build"),
@@ -54,7 +54,7 @@ def build_go(package: str) -> Path:
     }
     with _INSTALLING:
         subprocess.run(
-            [VENV_BIN / "go", "build", "-o", program, f"./{package}"], check=True, cwd=BENCH, env=environment
+            [VENV_BIN / "go", "build", "-o", program, f"./{package}"], check=True, cwd=module, env=environment
         )
     return program
 

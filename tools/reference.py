@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from hedgerow.configuration.sources import CONFIG_FLAG
 from hedgerow.core.outcomes import FailureReason
 from hedgerow.settings import limits
-from hedgerow.settings.schema import all_settings
+from hedgerow.settings.setting import all_settings
 from hedgerow.telemetry.prometheus import render
 from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
 from tools.routes_reference import routes_tables

@@ -4,38 +4,31 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-import msgspec
 
 from hedgerow import __version__
 from hedgerow.configuration.sources import (
     CONFIG_VARIABLE,
     PREFIX,
     SIMULATE_PREFIX,
-    Effective,
     admin_address,
     check_variable_names,
-    effective_settings,
     is_service_variable,
 )
-from hedgerow.processes.cpu_count import usable_cpus
-from hedgerow.settings import DescriptorBudget, InvalidSetting, Settings, SettingsError
-from hedgerow.settings.effective_routing import max_hedges
+from hedgerow.settings import InvalidSetting, SettingsError
 from hedgerow.settings.redaction import redacted_text, redacted_url
-from hedgerow.settings.schema import Setting, all_settings
+from hedgerow.settings.setting import Setting, all_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hedgerow.configuration.reload import Reloaded
-    from hedgerow.configuration.startup_checks import Addresses
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+PLAN: Final = "plan"
 SIMULATE: Final = "simulate"
 EXIT_UNHEALTHY: Final = 1
 EXIT_NO_OUTPUT: Final = 1
@@ -63,16 +56,21 @@ class OneLineErrorGroup(click.Group):
     """Prints errors as one line, and ends with the exit code of the contract."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), SIMULATE]
+        return sorted([*super().list_commands(ctx), PLAN, SIMULATE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == SIMULATE:
+            from hedgerow.processes.configuration_sources import simulator_variables  # noqa: PLC0415
             from hedgerow_simulator.cli import simulate  # noqa: PLC0415 (40 ms of each start of a gateway)
 
             with _one_line():
-                check_variable_names(os.environ, _simulator_variables)
+                check_variable_names(os.environ, simulator_variables)
             _forget_variables(lambda name: is_service_variable(name, os.environ[name]))
             return simulate
+        if cmd_name == PLAN:
+            from hedgerow.plan_command.command import plan  # noqa: PLC0415 (no other command needs it)
+
+            return plan
         return super().get_command(ctx, cmd_name)
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Any:
@@ -143,82 +141,10 @@ def _flag(setting: Setting) -> Callable[[Command], Command]:
     return click.option(setting.flag, metavar=metavar, help=text)
 
 
-def _simulator_variables() -> Collection[str]:
-    from hedgerow_simulator.cli import simulate  # noqa: PLC0415 (40 ms, and rarely used)
-
-    return [f"{SIMULATE_PREFIX}{str(parameter.name).upper()}" for parameter in simulate.params]
-
-
 def _forget_variables(is_unwanted: Callable[[str], bool]) -> None:
     """Remove variables from the environment of child processes."""
     for name in [name for name in os.environ if is_unwanted(name)]:
         del os.environ[name]
-
-
-class _Sources:
-    """All that settings come from: what was given at the start, and files that may change."""
-
-    def __init__(self, config: str | None, flags: dict[str, str | None]) -> None:
-        self._config = config
-        self._flags = {name: text for name, text in flags.items() if text is not None}
-        self._environment = dict(os.environ)
-        self._addresses: Addresses | None = None
-
-    @property
-    def has_file(self) -> bool:
-        """A settings file was named."""
-        return self._config is not None or CONFIG_VARIABLE in self._environment
-
-    def read(self) -> Effective:
-        """Return the settings in effect, checked as far as they can be without starting anything.
-
-        Raises SettingsError. For the start: it looks up hosts, which may block.
-        """
-        from hedgerow.configuration.startup_checks import look_up_hosts  # noqa: PLC0415 (--help need not load it)
-
-        effective = self._read(usable_cpus)
-        self._addresses = look_up_hosts(effective.settings, effective.source_of)
-        self._check(effective)
-        return effective
-
-    def read_again(self, running: Settings) -> "Reloaded":
-        """Return what a running gateway can have of the settings as they are now; raises SettingsError."""
-        from hedgerow.configuration.reload import applicable  # noqa: PLC0415 (few starts are followed by one)
-
-        effective = self._read(lambda: running.workers)
-        reloaded = applicable(running, effective)
-        self._check(msgspec.structs.replace(effective, settings=reloaded.settings))
-        return reloaded
-
-    def _read(self, count_cpus: Callable[[], int]) -> Effective:
-        return effective_settings(
-            self._flags,
-            self._environment,
-            config=self._config,
-            count_cpus=count_cpus,
-            simulator_variables=_simulator_variables,
-        )
-
-    def _check(self, effective: Effective) -> None:
-        from hedgerow.configuration import startup_checks  # noqa: PLC0415
-        from hedgerow.processes.process_tuning import raise_descriptor_limit  # noqa: PLC0415
-
-        settings, source_of = effective.settings, effective.source_of
-        if self._addresses is not None:
-            startup_checks.check_addresses(settings, source_of, self._addresses)
-        startup_checks.check_named_files(
-            self._environment,
-            is_tls=startup_checks.is_tls(settings),
-            is_traced=settings.trace_sample > 0,
-        )
-        if settings.trace_sample:
-            startup_checks.check_tracing(settings.trace_sample, source_of("trace_sample"))
-        DescriptorBudget.of(
-            raise_descriptor_limit(),
-            max_hedges(settings),
-            settings.max_in_flight,
-            setting=source_of("max_in_flight"),
-        )
 
 
 @click.group(cls=OneLineErrorGroup, context_settings={"max_content_width": 110})
@@ -238,7 +164,9 @@ def main() -> None:
 @_flags()
 def serve(config: str | None, **flags: str | None) -> None:
     """Serve GET /api/smart?timeout=MS in front of the upstream, or the routes of a file."""
-    sources = _Sources(config, flags)
+    from hedgerow.processes.configuration_sources import ConfigurationSources  # noqa: PLC0415 (--help goes without)
+
+    sources = ConfigurationSources(config, flags)
     with _one_line():
         effective = sources.read()
     # Workers get their settings from the supervisor. Secrets are not in their environment, which others can read.
@@ -265,8 +193,10 @@ def check(file: str | None, config: str | None, **flags: str | None) -> None:
     """
     if file is not None and config is not None:
         raise click.UsageError("FILE and --config are two settings files; give one")
+    from hedgerow.processes.configuration_sources import ConfigurationSources  # noqa: PLC0415
+
     with _one_line():
-        effective = _Sources(file if file is not None else config, flags).read()
+        effective = ConfigurationSources(file if file is not None else config, flags).read()
     click.echo(effective.describe())
 
 
@@ -285,50 +215,3 @@ def healthcheck(config: str | None, live: bool, **flags: str | None) -> None:
     is_well, text = probe(host, port, "/livez" if live else "/readyz")
     click.echo(text)
     sys.exit(0 if is_well else EXIT_UNHEALTHY)
-
-
-@main.command()
-@click.argument("log", required=False, metavar="[LOG]")
-@click.option("--from", "gateway", metavar="URL", help="A gateway's admin port, as in http://127.0.0.1:8081.")
-@click.option(
-    "--probe", "upstream", metavar="URL", help="An upstream, which is asked itself, after a question."
-)
-@click.option(
-    "--format",
-    "log_format",
-    type=click.Choice(["auto", "json", "csv", "nginx", "envoy", "haproxy"]),
-    default="auto",
-    show_default=True,
-    help="Of LOG.",
-)
-@click.option(
-    "--latency-unit", type=click.Choice(["s", "ms", "us"]), help="Of LOG's latencies, if no name says it."
-)
-@click.option("--latency-field", metavar="NAME", help="Of LOG's latencies, in JSON or CSV.")
-@click.option(
-    "--window",
-    type=click.Choice(["minute", "hour", "day"]),
-    default="hour",
-    show_default=True,
-    help="What --from looks back on.",
-)
-@click.option("--requests", type=int, default=500, show_default=True, help="That --probe sends.")
-@click.option(
-    "--rate", type=float, default=5.0, show_default=True, help="Requests a second that --probe sends."
-)
-@click.option("--yes", is_flag=True, help="Let --probe send without a question.")
-@click.option("--aim", metavar="TEXT", help="What to reach at the least load, as in '99% within 500ms'.")
-@click.option(
-    "--max-extra", metavar="SHARE", help="Extra requests that the upstream can take.  [default: 10%]"
-)
-@click.option("--json", "as_json", is_flag=True, help="Print data.")
-@click.option("--svg", metavar="FILE", help="Write a plot.")
-def plan(**given: Any) -> None:
-    """Show whether hedging would help an upstream, with which delay, and what it would cost.
-
-    From LOG (JSON lines or CSV with latency and status, or an access log of nginx, Envoy or HAProxy; - is standard
-    input), from a running gateway, or by asking the upstream.
-    """
-    from hedgerow.plan_command.command import Wanted, run  # noqa: PLC0415 (no other command needs it)
-
-    run(Wanted(**given))

@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from functools import partial
+from socket import socket
 from typing import Any
 
 import click
@@ -185,19 +186,9 @@ def simulate(
         raise OneLineError(
             f"{flag} with --workers {workers} is not accepted: one process has the queue and its clock"
         )
-    try:
-        listeners = (
-            listen(host, port, count=workers) if descriptor is None else [inherit_listener(descriptor)]
-        )
-    except UnicodeError:  # IDNA has no such name
-        raise OneLineError(f"--host {host!r} is not the name of a host") from None
-    except OSError as error:
-        place = f"{host} port {port}" if descriptor is None else f"descriptor {descriptor}"
-        click.echo(f"Error: cannot listen on {place}: {error.strerror}", err=True)
-        sys.exit(EXIT_NOT_STARTED)
     clean = run(
         behaviour,
-        listeners,
+        _listeners(host, port, workers, descriptor),
         log=log,
         capacity=limited,
         until_stdin_closes=until_stdin_closes,
@@ -206,3 +197,15 @@ def simulate(
     if not clean:
         click.echo("Error: a worker has ended unexpectedly, so the others were stopped", err=True)
         sys.exit(EXIT_WORKER_LOST)
+
+
+def _listeners(host: str, port: int, count: int, descriptor: int | None) -> list[socket]:
+    """Return the sockets to serve on: opened here, or the one that was inherited. Ends the process if it cannot."""
+    try:
+        return listen(host, port, count=count) if descriptor is None else [inherit_listener(descriptor)]
+    except UnicodeError:  # IDNA has no such name
+        raise OneLineError(f"--host {host!r} is not the name of a host") from None
+    except OSError as error:
+        place = f"{host} port {port}" if descriptor is None else f"descriptor {descriptor}"
+        click.echo(f"Error: cannot listen on {place}: {error.strerror}", err=True)
+        sys.exit(EXIT_NOT_STARTED)

@@ -22,7 +22,7 @@ from hedgerow import __version__
 from hedgerow.processes.cpu_count import usable_cpus
 from hedgerow.processes.supervision import KILL_AFTER_S
 from hedgerow.settings import EMBEDDED, parse_target
-from hedgerow.settings.schema import all_settings
+from hedgerow.settings.setting import all_settings
 from support.tools import missing
 
 ROOT = Path(__file__).parents[2]

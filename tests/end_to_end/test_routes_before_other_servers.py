@@ -1,9 +1,8 @@
 """Routes of a file before services of other projects: httpbin, nginx (replicas, own CA, streams), Prometheus."""
 
-import http.client
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,42 +11,13 @@ import trustme
 
 from end_to_end.test_other_servers import httpbin
 from monitoring.prometheus import Prometheus
+from support.before import Before, ask, before
 from support.other_servers import nginx
-from support.process_fixtures import Serve
-from support.processes import READ_TIMEOUT_S, GatewayProcess, attempt_outcomes
+from support.processes import attempt_outcomes
 
-__all__ = ["httpbin"]
+__all__ = ["before", "httpbin"]
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-Before = Callable[..., GatewayProcess]
-
-
-@pytest.fixture
-def before(serve: Serve, tmp_path: Path) -> Before:
-    """Start a gateway with one route, `/`, before some endpoints."""
-
-    def start(*endpoints: str, upstream: str = "", route: str = "") -> GatewayProcess:
-        file = tmp_path / "hedgerow.toml"
-        file.write_text(
-            f"[upstreams.u]\nendpoints = {json.dumps(endpoints)}\n{upstream}\n"
-            f"[[routes]]\npath_prefix = '/'\nupstream = 'u'\n{route}\n"
-        )
-        return serve("--config", str(file))
-
-    return start
-
-
-def ask(
-    gateway: GatewayProcess, method: str, target: str, body: bytes | None = None, **headers: str
-) -> tuple[int, bytes]:
-    """Send a request, and return status and body of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=READ_TIMEOUT_S)
-    try:
-        connection.request(method, target, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -133,6 +103,40 @@ def test_a_replica_that_answers_500_is_ejected(before: Before, replicas: tuple[s
     )
     gateway = before(good, broken, upstream=upstream, route="hedge.mode = 'off'")
     assert Counter(ask(gateway, "GET", "/")[0] for _ in range(20)) == {200: 18, 502: 2}
+
+
+def test_slow_dead_and_broken_replicas_beside_good_ones_cost_no_request(
+    before: Before, tmp_path: Path
+) -> None:
+    """Each first attempt that goes to one of them has two hedges, of which one at least reaches a good one."""
+    port = 0
+    asked = tmp_path / "asked"
+    with ExitStack() as running:
+        urls = []
+        for number, server in enumerate((
+            "root .; limit_rate 100;",  # `/a` takes 100 s
+            'location / { return 200 "good"; }',
+            f"location / {{ access_log {asked}; return 500; }}",
+            'location / { return 200 "good"; }',
+        )):  # fmt: skip
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            (folder / "a").write_text("x" * 10_000)
+            urls.append(running.enter_context(nginx(folder, server, address=(f"127.0.0.{number + 2}", port))))
+            port = int(urls[0].rpartition(":")[2])
+        urls.insert(1, f"http://127.0.0.9:{port}")  # nothing is there
+        gateway = before(
+            *urls,
+            upstream="lb_policy = 'round_robin'\nlosers = 'cancel'\n"
+            "outlier_detection = { consecutive_failures = 2, ejection_time = '1h' }",
+            route="hedge = { after = '5ms', max_hedges = 2, retry_on_failure = 'immediate', hold = 'off' }",
+        )
+        answers = [ask(gateway, "GET", "/a") for _ in range(40)]
+        before_ejected = len(asked.read_text().splitlines())
+        answers += [ask(gateway, "GET", "/a") for _ in range(40)]
+        assert answers == [(200, b"good")] * 80
+        assert before_ejected >= 2
+        assert len(asked.read_text().splitlines()) == before_ejected, "it is left out"
 
 
 def test_an_origin_with_an_own_ca_wants_a_client_certificate(before: Before, tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_e5_a_gateway_runs_nothing_that_lies_in_the_folder_in_which_it_was_start
 
 def test_a_start_that_cannot_succeed_is_exit_code_3_and_the_workers_last_words(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nif 'hedgerow.processes.worker' in sys.orig_argv: raise SystemExit('a library is missing')\n"
+        "import sys\nif 'hedgerow.processes.worker_main' in sys.orig_argv: raise SystemExit('a library is missing')\n"
     )
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     ended = subprocess.run(

@@ -299,7 +299,7 @@ def test_a_variable_that_cannot_be_used_is_one_line(variable: str, value: str, s
 
 def test_nothing_of_opentelemetry_is_loaded_where_nothing_is_recorded() -> None:
     program = (
-        "import sys, hedgerow.cli, hedgerow.processes.worker, hedgerow.processes.supervisor\n"
+        "import sys, hedgerow.cli, hedgerow.processes.worker_main, hedgerow.processes.supervisor\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -9,13 +9,17 @@ from pathlib import Path
 
 from support.tools import tool
 
+ANY_PORT = ("127.0.0.1", 0)
+
 
 @contextmanager
 def running(
-    arguments: Callable[[socket.socket], list[str]], environment: Callable[[socket.socket], dict[str, str]]
+    arguments: Callable[[socket.socket], list[str]],
+    environment: Callable[[socket.socket], dict[str, str]],
+    address: tuple[str, int],
 ) -> Iterator[str]:
     """Run a server on a socket that it inherits; yields its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
+    with socket.create_server(address) as sock:
         sock.setblocking(False)
         process = subprocess.Popen(
             arguments(sock),
@@ -23,32 +27,35 @@ def running(
             pass_fds=[sock.fileno()],
             stderr=subprocess.DEVNULL,
         )
-        port = sock.getsockname()[1]
+        host, port = sock.getsockname()
     with process:
         try:
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://{host}:{port}"
         finally:
             process.terminate()
 
 
 @contextmanager
-def nginx(folder: Path, server: str, http: str = "", *, tls: bool = False) -> Iterator[str]:
+def nginx(
+    folder: Path, server: str, http: str = "", *, tls: bool = False, address: tuple[str, int] = ANY_PORT
+) -> Iterator[str]:
     """Run nginx with these lines in its `server` and `http` blocks."""
     program = tool("nginx")
     config = folder / "nginx.conf"
 
     def arguments(sock: socket.socket) -> list[str]:
+        host, port = sock.getsockname()
         config.write_text(
             f"daemon off; pid {folder}/pid; error_log /dev/null;\n"
             "events {}\n"
             "http { access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f;\n"
             f"  uwsgi_temp_path u; scgi_temp_path s; {http}\n"
-            f"  server {{ listen 127.0.0.1:{sock.getsockname()[1]}{' ssl' if tls else ''}; {server} }} }}\n"
+            f"  server {{ listen {host}:{port}{' ssl' if tls else ''}; {server} }} }}\n"
         )
         return [program, "-p", str(folder), "-e", "/dev/null", "-c", str(config)]
 
     # Thus a new nginx gets the sockets of the one that it replaces (https://nginx.org/en/docs/control.html#upgrade).
-    with running(arguments, lambda sock: {"NGINX": f"{sock.fileno()};"}) as url:
+    with running(arguments, lambda sock: {"NGINX": f"{sock.fileno()};"}, address) as url:
         yield url.replace("http:", "https:") if tls else url
 
 
@@ -66,5 +73,5 @@ def haproxy(folder: Path, listen: str) -> Iterator[str]:
         )
         return [program, "-db", "-f", str(config)]
 
-    with running(arguments, lambda _: {}) as url:
+    with running(arguments, lambda _: {}, ANY_PORT) as url:
         yield url

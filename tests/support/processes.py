@@ -134,7 +134,7 @@ class GatewayProcess:
         found = []
         for child in self.family():
             with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-                if "hedgerow.processes.worker" in child.cmdline():
+                if "hedgerow.processes.worker_main" in child.cmdline():
                     found.append(child)
         return found
 

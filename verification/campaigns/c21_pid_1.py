@@ -43,7 +43,7 @@ class Contained:
         found = []
         for child in self.init.children():
             with suppress(psutil.NoSuchProcess):
-                if "hedgerow.processes.worker" in child.cmdline():
+                if "hedgerow.processes.worker_main" in child.cmdline():
                     found.append(child)
         return found
 

@@ -11,14 +11,17 @@ from time import monotonic
 
 from support.processes import FAULTLESS, GatewayProcess, SimulatorProcess, serve_command
 from verification.harness.campaign import Campaign, Findings
+from verification.harness.processes import sum_of
 
 USUAL, SLOW = "--latency-ms=10-20", "--latency-ms=1000-2000"
 FAILING = ("--error-rate=1", *FAULTLESS[1:])
 RATE_PER_S = 100
-SECONDS = 60.0
+SECONDS = 50.0
 """Of each run at full size."""
-HEDGE_DELAY_MS = 40
-"""The quantile's bound: more than the usual endpoints take."""
+WARM_UP_SHARE = 0.1
+"""Of each run, of which the latencies do not count: the hedge delay is `LONGEST_DELAY_MS` until a hundred are known."""
+LONGEST_DELAY_MS = 500
+"""Where the delay did not follow the quantile, the slow endpoint would be seen."""
 P99_FACTOR = 1.1
 EXTRA_ATTEMPTS = 0.1
 ROUTE = """
@@ -30,7 +33,7 @@ outlier_detection = {{ consecutive_failures = 5, ejection_time = "10s" }}
 path_prefix = "/"
 upstream = "replicas"
 timeout = {{ default = "5s" }}
-hedge = {{ after = {{ quantile = 0.95, min = "5ms", max = "{delay_ms}ms" }}, max_hedges = 1 }}
+hedge = {{ after = {{ quantile = 0.95, min = "5ms", max = "{longest_ms}ms" }}, max_hedges = 1 }}
 """
 
 
@@ -41,10 +44,18 @@ class Phase:
         self.took_ms: list[float] = []
         self.statuses: list[int] = []
         self.attempts = 0.0
+        self.hedge_delay_ms = 0.0
+        """In the end."""
 
     @property
     def p99_ms(self) -> float:
-        return sorted(self.took_ms)[int(len(self.took_ms) * 0.99)]
+        counted = sorted(self.took_ms[int(len(self.took_ms) * WARM_UP_SHARE) :])
+        return counted[int(len(counted) * 0.99)]
+
+    def count(self, metrics: dict[str, float]) -> None:
+        """Note what the gateway has counted in the end."""
+        self.attempts = sum_of(metrics, "hedgerow_attempts_total")
+        self.hedge_delay_ms = sum_of(metrics, "hedgerow_hedge_delay_seconds") * 1000
 
 
 async def ask(port: int, phase: Phase, at: float) -> None:
@@ -78,14 +89,12 @@ def play(simulators: Sequence[tuple[str, ...]], seconds: float, seed: int) -> Ph
             urls.append(f'"http://127.0.0.1:{simulator.port}/"')
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / "hedgerow.toml"
-        file.write_text(ROUTE.format(endpoints=", ".join(urls), delay_ms=HEDGE_DELAY_MS))
+        file.write_text(ROUTE.format(endpoints=", ".join(urls), longest_ms=LONGEST_DELAY_MS))
         null = stack.enter_context(closing(os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")))
         gate = GatewayProcess(serve_command(f"--config={file}", "--access-log=off"), stderr=null)
         stack.callback(gate.end)
         asyncio.run(load(gate.port, phase, seconds, random.Random(seed)))
-        phase.attempts = sum(
-            value for name, value in gate.metrics().items() if name.startswith("hedgerow_attempts_total")
-        )
+        phase.count(gate.metrics())
     return phase
 
 
@@ -98,22 +107,25 @@ def run(seed: int, share: float) -> Findings:
         "and one that is 100 times slower": play([usual, usual, (SLOW, *FAULTLESS)], seconds, seed),
         "and one that fails": play([usual, usual, (USUAL, *FAILING)], seconds, seed),
     }
-    bound_ms = phases["two good ones alone"].p99_ms * P99_FACTOR + HEDGE_DELAY_MS
+    usual_ms = phases["two good ones alone"].p99_ms
     for name, phase in phases.items():
         requests = len(phase.statuses)
         findings.count += requests
         extra = phase.attempts / requests - 1
+        bound_ms = usual_ms * P99_FACTOR + phase.hedge_delay_ms
         findings.figures[name] = (
-            f"p99 {phase.p99_ms:.0f} ms, extra attempts {extra:.1%}, requests {requests:,}"
+            f"p99 {phase.p99_ms:.1f} ms (allowed: {bound_ms:.1f}), hedge delay {phase.hedge_delay_ms:.1f} ms, "
+            f"extra attempts {extra:.1%}, requests {requests:,}"
         )
+        seen = f"{name}: {findings.figures[name]}"
         bad = [status for status in phase.statuses if status != 200]
         findings.check(not bad, "every request is answered 200", f"{name}: {bad[:5]}")
         findings.check(
-            phase.p99_ms <= bound_ms, "p99 is that of the good ones and a hedge delay", findings.figures[name]
+            phase.p99_ms <= bound_ms, "p99 is at most 1.1 of the good ones' alone and the hedge delay", seen
         )
-        findings.check(
-            extra <= EXTRA_ATTEMPTS, "at most a tenth more attempts than requests", findings.figures[name]
-        )
+        findings.check(extra <= EXTRA_ATTEMPTS, "at most a tenth more attempts than requests", seen)
+        follows = 0 < phase.hedge_delay_ms < LONGEST_DELAY_MS
+        findings.check(follows, "the hedge delay follows the quantile", seen)
     return findings
 
 
@@ -121,6 +133,7 @@ CAMPAIGN = Campaign(
     id="C22",
     title="endpoints",
     proves="A slow or failing endpoint among three is not seen by clients, at little extra load.",
-    acceptance_threshold=f"every answer 200; p99 <= {P99_FACTOR:g} of the good ones' alone and {HEDGE_DELAY_MS} ms",
+    acceptance_threshold=f"every answer 200; p99 <= {P99_FACTOR:g} of the good ones' alone and the hedge delay; "
+    f"at most {EXTRA_ATTEMPTS:.0%} more attempts",
     run=run,
 )

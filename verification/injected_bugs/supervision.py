@@ -3,6 +3,7 @@
 from verification.injected_bugs.bug import Bug
 
 _FILE = "processes/supervision.py"
+_ROLLING = "processes/rolling_restart.py"
 _STATE = "processes/worker_state.py"
 _C20 = ("C20", 0.02)
 
@@ -51,24 +52,24 @@ SUPERVISION = (
     ),
     Bug(
         "E2 a worker that is no longer wanted is started",
-        _FILE, "[worker.start(self._generation, now)] if worker.wanted is Wanted.RUN else []",
-        "[worker.start(self._generation, now)]",
+        _FILE, "[worker.start(self._rolling.generation, now)] if worker.wanted is Wanted.RUN else []",
+        "[worker.start(self._rolling.generation, now)]",
         *_C20,
     ),
     Bug(
         "E2 a worker that dies while its successor starts is started again",
-        _FILE, "if worker is self._outgoing:", "if worker is None:",
+        _FILE, "if self._rolling.replaces(worker):", "if False:",
         *_C20,
     ),
     Bug(
         "a SIGHUP during a SIGHUP is lost",
-        _FILE, "        if not self.is_stopping:\n            self._generation += 1",
-        "        if not self.is_stopping and not self.is_rolling:\n            self._generation += 1",
+        _FILE, "        if not self.is_stopping:\n            self._rolling.begin()",
+        "        if not self.is_stopping and not self.is_rolling:\n            self._rolling.begin()",
         *_C20,
     ),
     Bug(
         "a worker is replaced before its successor serves",
-        _FILE, "self._incoming.state is State.SERVING", "self._incoming.state is not State.GONE",
+        _ROLLING, "self._incoming.state is State.SERVING", "self._incoming.state is not State.GONE",
         *_C20,
     ),
     Bug(

@@ -4,20 +4,19 @@ Schemas are generated from the types of the bodies, codes and reasons from their
 hand-written rest with real responses: each status, code and header in it occurs, and no other does.
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
 from hedgerow import __version__
-from hedgerow.admin.openapi_schemas import (
+from hedgerow.admin.openapi_parts import (
     HEADERS,
     JSON,
     SCHEMAS,
     SCHEMAS_BY_HAND,
     Node,
+    admin_path,
     answer,
     const_object,
-    merge_responses,
+    path_item,
     problem_response,
     rejections,
     with_constants,
@@ -71,49 +70,9 @@ def _document(settings: Settings, port: int) -> Node:
         ],
         "paths": {
             SMART_PATH.decode(): _smart(settings),
-            "/livez": _operation(
-                "Is the gateway alive?", "liveness", {"200": answer(JSON, const_object(live=True))}
-            ),
-            "/readyz": _operation(
-                "Should new requests be sent here, and if not, why?",
-                "readiness",
-                {
-                    "200": answer(JSON, with_constants(readiness, ready=True), "A worker serves."),
-                    "503": answer(
-                        JSON,
-                        with_constants(readiness, ready=False),
-                        "Starting, draining, overloaded, or no worker responds.",
-                    ),
-                    "500": problem_response(500),
-                },
-            ),
-            "/metrics": _operation(
-                "All metrics, for Prometheus",
-                "metrics",
-                {"200": answer(METRICS.decode()), "500": problem_response(500)},
-            ),
-            "/status": _operation(
-                "A page for people: is the upstream behaving well?",
-                "statusPage",
-                {"200": answer("text/html; charset=utf-8", headers=("page",))},
-            ),
-            "/status.json": _operation(
-                "The same as data, or one recent request, or what hedging would bring",
-                "status",
-                {
-                    "200": answer(JSON, {"anyOf": [status, _found(request), plan]}),
-                    "404": problem_response(
-                        404, "not_found", description="No recent request has this id, or no window this name."
-                    ),
-                    "500": problem_response(500),
-                },
-                parameters=[_REQUEST_ID_WANTED, _PLAN_WANTED],
-            ),
-            PATH.decode(): _operation(
-                "This document",
-                "openapi",
-                {"200": answer(JSON, {"type": "object"}), "500": problem_response(500)},
-            ),
+            **_ADMIN_PATHS,
+            "/readyz": _readyz(readiness),
+            "/status.json": _status_json(status, request, plan),
         },
         "components": {"schemas": {**schemas, **SCHEMAS_BY_HAND}, "headers": HEADERS},
     }
@@ -154,7 +113,22 @@ def _smart(settings: Settings) -> Node:
         ),
         **rejections(),
     }
-    timeout: Node = {
+    text = (
+        f"Sends one request to the upstream, {settings.hedges} more if there is no success within"
+        f" {settings.hedge_after_ms} ms, and returns the first success. Other parameters are ignored."
+    )
+    return path_item(
+        "The first success of up to " + str(1 + settings.hedges) + " attempts",
+        "smart",
+        responses,
+        tag="main",
+        description=text,
+        parameters=[_timeout(settings), _REQUEST_ID, _TRACEPARENT],
+    )
+
+
+def _timeout(settings: Settings) -> Node:
+    return {
         "name": "timeout",
         "in": "query",
         "description": "The deadline of the response in milliseconds, in ASCII digits."
@@ -163,32 +137,21 @@ def _smart(settings: Settings) -> Node:
         "schema": {"type": "integer", "minimum": 1},
         "example": 900,
     }
-    request_id: Node = {
-        "name": "X-Request-Id",
-        "in": "header",
-        "description": "Used if it has 1 to 128 letters, digits, dots, underscores and hyphens;"
-        " else the gateway makes one.",
-        "schema": {"type": "string"},
-    }
-    trace: Node = {
-        "name": "traceparent",
-        "in": "header",
-        "description": "W3C Trace Context, as is `tracestate`: passed on to each attempt where valid.",
-        "schema": {"type": "string"},
-    }
-    text = (
-        f"Sends one request to the upstream, {settings.hedges} more if there is no success within"
-        f" {settings.hedge_after_ms} ms, and returns the first success. Other parameters are ignored."
-    )
-    return _methods(
-        "The first success of up to " + str(1 + settings.hedges) + " attempts",
-        "smart",
-        responses,
-        tag="main",
-        description=text,
-        parameters=[timeout, request_id, trace],
-    )
 
+
+_REQUEST_ID: Node = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "description": "Used if it has 1 to 128 letters, digits, dots, underscores and hyphens;"
+    " else the gateway makes one.",
+    "schema": {"type": "string"},
+}
+_TRACEPARENT: Node = {
+    "name": "traceparent",
+    "in": "header",
+    "description": "W3C Trace Context, as is `tracestate`: passed on to each attempt where valid.",
+    "schema": {"type": "string"},
+}
 
 _REQUEST_ID_WANTED: Node = {
     "name": "request_id",
@@ -205,44 +168,56 @@ _PLAN_WANTED: Node = {
 }
 
 
-def _operation(summary: str, name: str, responses: Node, parameters: Iterable[Node] = ()) -> Node:
-    """Describe a path of the admin port, relative to the URL of this document."""
-    responses = {
-        "400": problem_response(400, "bad_request", headers=("closed",)),
-        **responses,
-        **rejections(),
-    }
-    if "500" in responses:  # a computed response may take too long
-        overloaded = problem_response(503, "overloaded", description="No response in time.")
-        responses["503"] = merge_responses(responses["503"], overloaded) if "503" in responses else overloaded
-    path = _methods(summary, name, responses, tag="admin", parameters=list(parameters))
-    return {"servers": [{"url": "/", "description": "The admin port"}], **path}
+def _readyz(readiness: Node) -> Node:
+    ready, unready = (with_constants(readiness, ready=is_ready) for is_ready in (True, False))
+    return admin_path(
+        "Should new requests be sent here, and if not, why?",
+        "readiness",
+        {
+            "200": answer(JSON, ready, "A worker serves."),
+            "503": answer(JSON, unready, "Starting, draining, overloaded, or no worker responds."),
+            "500": problem_response(500),
+        },
+    )
 
 
-def _found(request: Node) -> Node:
-    return {
+def _status_json(status: Node, request: Node, plan: Node) -> Node:
+    found = {
         "type": "object",
         "properties": {"requests": {"type": "array", "items": request, "minItems": 1}},
         "required": ["requests"],
         "additionalProperties": False,
     }
-
-
-def _methods(
-    summary: str, name: str, responses: Node, *, tag: str, parameters: list[Node], **more: str
-) -> Node:
-    bare = {
-        status: {part: value for part, value in each.items() if part != "content"}
-        for status, each in responses.items()
-    }
-    common: Node = {"tags": [tag], **more}
-    return {
-        "parameters": parameters,
-        "get": {"operationId": name, "summary": summary, **common, "responses": responses},
-        "head": {
-            "operationId": name + "Head",
-            "summary": summary + ": the headers alone",
-            **common,
-            "responses": bare,
+    return admin_path(
+        "The same as data, or one recent request, or what hedging would bring",
+        "status",
+        {
+            "200": answer(JSON, {"anyOf": [status, found, plan]}),
+            "404": problem_response(
+                404, "not_found", description="No recent request has this id, or no window this name."
+            ),
+            "500": problem_response(500),
         },
-    }
+        parameters=[_REQUEST_ID_WANTED, _PLAN_WANTED],
+    )
+
+
+_ADMIN_PATHS: Node = {
+    "/livez": admin_path("Is the gateway alive?", "liveness", {"200": answer(JSON, const_object(live=True))}),
+    "/metrics": admin_path(
+        "All metrics, for Prometheus",
+        "metrics",
+        {"200": answer(METRICS.decode()), "500": problem_response(500)},
+    ),
+    "/status": admin_path(
+        "A page for people: is the upstream behaving well?",
+        "statusPage",
+        {"200": answer("text/html; charset=utf-8", headers=("page",))},
+    ),
+    PATH.decode(): admin_path(
+        "This document",
+        "openapi",
+        {"200": answer(JSON, {"type": "object"}), "500": problem_response(500)},
+    ),
+}
+"""Those whose description needs no type."""

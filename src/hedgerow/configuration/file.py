@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hedgerow.settings.errors import InvalidSetting, SettingsError, UnknownSetting, quoted
-from hedgerow.settings.schema import all_settings
+from hedgerow.settings.setting import all_settings
 
 if TYPE_CHECKING:
     from hedgerow.configuration.toml_lines import KeyPath

@@ -7,7 +7,8 @@ import msgspec
 from hedgerow.configuration.sources import Effective
 from hedgerow.settings.effective_routing import needs_simulator
 from hedgerow.settings.errors import InvalidSetting
-from hedgerow.settings.schema import Settings, all_settings
+from hedgerow.settings.schema import Settings
+from hedgerow.settings.setting import all_settings
 from hedgerow.settings.upstream_url import EMBEDDED, EMBEDDED_TARGET
 
 NEEDS_RESTART: Final = (

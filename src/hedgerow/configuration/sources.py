@@ -9,7 +9,8 @@ import msgspec
 from hedgerow.configuration.file import Document, Given, Place, read_document, read_settings
 from hedgerow.settings.effective_routing import effective_routing
 from hedgerow.settings.errors import InvalidSetting, UnknownSetting, quoted
-from hedgerow.settings.schema import AUTO, Setting, Settings, all_settings, convert
+from hedgerow.settings.schema import Settings
+from hedgerow.settings.setting import AUTO, Setting, all_settings, convert
 from hedgerow.settings.upstream_url import EMBEDDED_TARGET
 
 PREFIX: Final = "HEDGEROW_"

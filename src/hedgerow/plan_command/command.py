@@ -1,9 +1,9 @@
-"""Runs `hedgerow plan`: one source, one report."""
+"""`hedgerow plan`: its options; one source, one report."""
 
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -35,6 +35,51 @@ class Wanted(NamedTuple):
     max_extra: str | None
     as_json: bool
     svg: str | None
+
+
+@click.command()
+@click.argument("log", required=False, metavar="[LOG]")
+@click.option("--from", "gateway", metavar="URL", help="A gateway's admin port, as in http://127.0.0.1:8081.")
+@click.option(
+    "--probe", "upstream", metavar="URL", help="An upstream, which is asked itself, after a question."
+)
+@click.option(
+    "--format",
+    "log_format",
+    type=click.Choice(["auto", "json", "csv", "nginx", "envoy", "haproxy"]),
+    default="auto",
+    show_default=True,
+    help="Of LOG.",
+)
+@click.option(
+    "--latency-unit", type=click.Choice(["s", "ms", "us"]), help="Of LOG's latencies, if no name says it."
+)
+@click.option("--latency-field", metavar="NAME", help="Of LOG's latencies, in JSON or CSV.")
+@click.option(
+    "--window",
+    type=click.Choice(["minute", "hour", "day"]),
+    default="hour",
+    show_default=True,
+    help="What --from looks back on.",
+)
+@click.option("--requests", type=int, default=500, show_default=True, help="That --probe sends.")
+@click.option(
+    "--rate", type=float, default=5.0, show_default=True, help="Requests a second that --probe sends."
+)
+@click.option("--yes", is_flag=True, help="Let --probe send without a question.")
+@click.option("--aim", metavar="TEXT", help="What to reach at the least load, as in '99% within 500ms'.")
+@click.option(
+    "--max-extra", metavar="SHARE", help="Extra requests that the upstream can take.  [default: 10%]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print data.")
+@click.option("--svg", metavar="FILE", help="Write a plot.")
+def plan(**given: Any) -> None:
+    """Show whether hedging would help an upstream, with which delay, and what it would cost.
+
+    From LOG (JSON lines or CSV with latency and status, or an access log of nginx, Envoy or HAProxy; - is standard
+    input), from a running gateway, or by asking the upstream.
+    """
+    run(Wanted(**given))
 
 
 def run(wanted: Wanted) -> None:

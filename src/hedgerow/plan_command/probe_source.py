@@ -60,18 +60,7 @@ def probe(
 
     A success is a 2xx whose whole body came; redirects are not followed. `ask` sends one request.
     """
-    observations, statuses = Observations(), Counter[int | str]()
-    began_at = clock()
-
-    def done(answer: Answer) -> None:
-        statuses[answer.status if answer.status is not None else answer.reason] += 1
-        outcome = CUT if answer.reason == "timeout" else FAILURE
-        if answer.status is not None and 200 <= answer.status < 300:
-            outcome = SUCCESS
-        observations.observe(answer.took_s, outcome)
-        on_answer()
-        _stop_if_rejected(url, statuses)
-
+    tally, began_at = _Tally(url, on_answer), clock()
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         running: list[Future[Answer]] = []
         try:
@@ -81,37 +70,63 @@ def probe(
                 waiting = []
                 for one in running:
                     if one.done():
-                        done(one.result())
+                        tally.add(one.result())
                     else:
                         waiting.append(one)
                 running = waiting
             for one in running:
-                done(one.result())
+                tally.add(one.result())
         finally:
             pool.shutdown(cancel_futures=True)
-    observations.span_s = clock() - began_at
-    others = "".join(f", {times} times {what}" for what, times in statuses.most_common(6) if what != 200)
-    rejected = sum(statuses[status] for status in _TOO_MANY) / requests
-    said = f"{url}: {requests} requests in {observations.span_s:.0f} s{others}"
-    return Source(observations, Symptoms(rejected), said)
+    return tally.source(clock() - began_at)
 
 
-def _stop_if_rejected(url: str, statuses: Counter[int | str]) -> None:
-    asked = sum(statuses.values())
-    most, times = statuses.most_common(1)[0]
-    if (
-        asked == TRIAL
-        and times == TRIAL
-        and not (isinstance(most, int) and (200 <= most < 300 or most >= 500))
-    ):
-        what = f"answers {most} to" if isinstance(most, int) else f"fails ({most}) for"
-        raise SourceError(f"{url} {what} each of {TRIAL} requests; it was not asked further")
-    too_many = sum(statuses[status] for status in _TOO_MANY)
-    if asked >= 2 * TRIAL and too_many > MAX_REJECTED * asked:
-        raise SourceError(
-            f"{url} rejects {too_many} of {asked} requests as too many (429 or 503); it was not asked further. It is "
-            "short of capacity, and hedging would add to that; or pass a lower --rate"
-        )
+class _Tally:
+    """What came of the requests that were sent."""
+
+    def __init__(self, url: str, on_answer: Callable[[], None]) -> None:
+        self._url = url
+        self._on_answer = on_answer
+        self._observations = Observations()
+        self._statuses = Counter[int | str]()
+
+    def add(self, answer: Answer) -> None:
+        """Count an answer; raises SourceError if the upstream must not be asked further."""
+        self._statuses[answer.status if answer.status is not None else answer.reason] += 1
+        outcome = CUT if answer.reason == "timeout" else FAILURE
+        if answer.status is not None and 200 <= answer.status < 300:
+            outcome = SUCCESS
+        self._observations.observe(answer.took_s, outcome)
+        self._on_answer()
+        self._stop_if_rejected()
+
+    def source(self, span_s: float) -> Source:
+        """Return what was observed, in `span_s`."""
+        asked = self._statuses.total()
+        self._observations.span_s = span_s
+        most = self._statuses.most_common(6)
+        others = "".join(f", {times} times {what}" for what, times in most if what != 200)
+        said = f"{self._url}: {asked} requests in {span_s:.0f} s{others}"
+        return Source(self._observations, Symptoms(self._too_many() / asked), said)
+
+    def _too_many(self) -> int:
+        return sum(self._statuses[status] for status in _TOO_MANY)
+
+    def _stop_if_rejected(self) -> None:
+        asked = self._statuses.total()
+        most, times = self._statuses.most_common(1)[0]
+        if (
+            asked == TRIAL
+            and times == TRIAL
+            and not (isinstance(most, int) and (200 <= most < 300 or most >= 500))
+        ):
+            what = f"answers {most} to" if isinstance(most, int) else f"fails ({most}) for"
+            raise SourceError(f"{self._url} {what} each of {TRIAL} requests; it was not asked further")
+        if asked >= 2 * TRIAL and self._too_many() > MAX_REJECTED * asked:
+            raise SourceError(
+                f"{self._url} rejects {self._too_many()} of {asked} requests as too many (429 or 503); it was not "
+                "asked further. It is short of capacity, and hedging would add to that; or pass a lower --rate"
+            )
 
 
 def _sleep_until(at: float) -> None:

@@ -214,11 +214,11 @@ class AdminEndpoints:
 
     async def _status(self, request: Request) -> Response:
         query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
+        if "plan" in query:  # first: a window that is not known is rejected beside any other parameter, too
+            return await self._plans.respond(query["plan"][0], request)
         wanted = query.get("request_id", [""])[0]
         if wanted:
             return await self._find(wanted, request)
-        if "plan" in query:
-            return await self._plans.respond(query["plan"][0], request)
         counts, recent = await asyncio.gather(self._counts.get(), self._recent.get())
         status = self._history.status(
             self._worker_counts(), recent, counts, now=self._clock(), utc_offset_s=self._utc_offset()

@@ -16,6 +16,7 @@ from math import inf
 from signal import SIGTERM
 from typing import Final
 
+from hedgerow.processes.rolling_restart import RollingRestart
 from hedgerow.processes.worker_state import STARTUP_KILL_S, Action, Kill, Report, State, Wanted, WorkerState
 
 UNRESPONSIVE_KILL_S: Final = 10.0
@@ -47,15 +48,16 @@ class Supervision:
         """Why a worker was not started, or died, in words."""
         self._wanted = workers
         self._kill_after_s = drain_s + KILL_AFTER_S
-        self._generation = 0
-        self._incoming: WorkerState | None = None
-        """In a rolling restart: the successor of `_outgoing`."""
-        self._outgoing: WorkerState | None = None
-        self.is_rolling = False
+        self._rolling = RollingRestart()
         self._stopping_at: float | None = None
         self._last_event_at = now
 
     # -- state
+
+    @property
+    def is_rolling(self) -> bool:
+        """Workers are being replaced, after SIGHUP."""
+        return self._rolling.is_running
 
     @property
     def is_stopping(self) -> bool:
@@ -154,7 +156,7 @@ class Supervision:
             self.restarts += 1
             self.last_failure = last_words.strip().rpartition("\n")[2] or worker.fault or f"exit code {code}"
             fields["restart_in_s"] = worker.failed(now)
-            if worker is self._outgoing:  # its successor has been started
+            if self._rolling.replaces(worker):
                 worker.wanted, fields["restart_in_s"] = Wanted.RETIRE, None
             actions.append(Report("error", "worker died", fields))
         return [*actions, *self._proceed(now)]
@@ -163,8 +165,7 @@ class Supervision:
         """Replace each worker that has a process now (SIGHUP)."""
         self._notice_stall(now)
         if not self.is_stopping:
-            self._generation += 1
-            self.is_rolling = True
+            self._rolling.begin()
         return self._proceed(now)
 
     def terminate(self, now: float) -> list[Action]:
@@ -172,7 +173,7 @@ class Supervision:
         self._notice_stall(now)
         if self._stopping_at is None:
             self._stopping_at = now
-            self.is_rolling = False
+            self._rolling.is_running = False
             actions: list[Action] = []
             for worker in self.workers:
                 worker.wanted = Wanted.STOP
@@ -185,7 +186,7 @@ class Supervision:
     def kill_all(self) -> list[Action]:
         """Kill every process that is left."""
         if self._stopping_at is None:
-            self._stopping_at, self.is_rolling = self._last_event_at, False
+            self._stopping_at, self._rolling.is_running = self._last_event_at, False
         for worker in self.workers:
             worker.wanted, worker.fault, worker.due_at = Wanted.STOP, "the gateway ends at once", inf
         self.workers = [worker for worker in self.workers if worker.state is not State.GONE]
@@ -211,8 +212,8 @@ class Supervision:
         for worker in self.workers:
             if worker.due_at <= now:
                 actions += self._due(worker, now)
-        if self.is_rolling:
-            actions += self._roll(now)
+        if self._rolling.is_running:
+            actions += self._rolling.proceed(self.workers, now, now + self._kill_after_s)
         self.workers = [
             worker for worker in self.workers if worker.wanted is Wanted.RUN or worker.state is not State.GONE
         ]
@@ -220,38 +221,9 @@ class Supervision:
 
     def _due(self, worker: WorkerState, now: float) -> Sequence[Action]:
         if worker.state is State.GONE:
-            return [worker.start(self._generation, now)] if worker.wanted is Wanted.RUN else []
+            return [worker.start(self._rolling.generation, now)] if worker.wanted is Wanted.RUN else []
         if worker.state is State.STARTING:
             return worker.kill(f"it did not serve within {STARTUP_KILL_S:g} s")
         if worker.state is State.SERVING:
             return worker.kill(f"it did not answer for {UNRESPONSIVE_KILL_S:g} s")
         return worker.kill(worker.fault or "its drain took too long")
-
-    def _roll(self, now: float) -> list[Action]:
-        """Continue the rolling restart, as far as possible now."""
-        actions: list[Action] = []
-        while True:
-            if self._outgoing is None:
-                old = next((worker for worker in self.workers if self._is_old(worker)), None)
-                if old is None:
-                    self.is_rolling = False
-                    count = sum(worker.wanted is Wanted.RUN for worker in self.workers)
-                    return [*actions, Report("info", "workers replaced", {"workers": count})]
-                self._outgoing = old
-                self._incoming = WorkerState(self._free_slot())
-                self.workers.append(self._incoming)
-                return [*actions, self._incoming.start(self._generation, now)]
-            if self._incoming is not None and self._incoming.state is State.SERVING:
-                self._outgoing.wanted = Wanted.RETIRE
-                actions += self._outgoing.drain(now + self._kill_after_s)
-            if self._outgoing.wanted is Wanted.RUN or self._outgoing.state is not State.GONE:
-                return actions
-            self.workers.remove(self._outgoing)
-            self._outgoing = self._incoming = None
-
-    def _is_old(self, worker: WorkerState) -> bool:
-        return worker.generation < self._generation and worker.state in (State.STARTING, State.SERVING)
-
-    def _free_slot(self) -> int:
-        taken = {worker.slot for worker in self.workers}
-        return next(slot for slot in range(self._wanted + 1) if slot not in taken)

@@ -1,15 +1,10 @@
-"""One worker: server, gateway, pool and admission on one event loop, in one process.
+"""One worker: server, gateway, pools and admission on one event loop. Its process: `worker_main.py`.
 
-Started by the supervisor as `python -m hedgerow.processes.worker`, with descriptors of the listening socket, of a
-channel to the supervisor and of the connection counts. A worker whose channel closes has lost its supervisor and ends
-on its own.
+Benchmarks, tests and the simulation run it in a process of their own.
 """
 
-import os
 import select
-import signal
 import socket
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +13,6 @@ from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
-import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from hedgerow import __version__
@@ -26,41 +20,35 @@ from hedgerow.admission.controller import AdmissionController
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
-from hedgerow.eventloop.poller import READABLE, Poller
+from hedgerow.eventloop.poller import Poller
 from hedgerow.gateway import Gateway
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
 from hedgerow.planning.observations import Observations
-from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
+from hedgerow.processes.accept_balancer import AcceptBalancer
 from hedgerow.processes.control_channel import (
-    ControlEndpoint,
     ControlReply,
     ControlRequest,
-    Exiting,
     GetObservations,
     GetSnapshot,
     ObservationsReply,
-    Ready,
     RecentReply,
     SnapshotReply,
-    WorkerConfig,
 )
 from hedgerow.processes.hedge_limits import add_hedge_limits
-from hedgerow.processes.process_tuning import (
-    configure_gc,
-    preallocate_descriptor_table,
-    raise_descriptor_limit,
-)
+from hedgerow.processes.process_tuning import raise_descriptor_limit
 from hedgerow.routing import make_route_table
 from hedgerow.server.server import IDLE_GRACE_S, HttpServer
-from hedgerow.settings import DescriptorBudget, Settings, Target
+from hedgerow.settings import DescriptorBudget, Settings, Target, UpstreamLimits
 from hedgerow.settings.effective_routing import effective_routing, max_hedges
+from hedgerow.settings.routes import UpstreamRule
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.snapshot import Snapshot
 from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.names import NameLookup
 from hedgerow.upstream.opening import open_upstream
+from hedgerow.upstream.pool import ConnectionPool
 
 if TYPE_CHECKING:
     from hedgerow.tracing.request_spans import Tracing
@@ -127,18 +115,7 @@ class Worker:
         self.resolver = system.make_resolver(self.loop)
         connections = ConnectionBudget(budget.max_upstream_connections)
         self.pools = {
-            rule.name: open_upstream(
-                rule,
-                settings.upstream_limits,
-                connections,
-                classify=classify_response,
-                loop=self.loop,
-                resolver=self.resolver,
-                observer=self.recorder,
-                user_agent=f"hedgerow/{__version__}",
-                open_socket=system.open_socket,
-                random=system.make_random(),
-            )
+            rule.name: self._open_pool(rule, settings.upstream_limits, connections, system)
             for rule in routing.upstreams
         }
         self.pool = next(iter(self.pools.values()))
@@ -163,6 +140,22 @@ class Worker:
             on_rejected=self.recorder.request_rejected,
             balancer=balancer,
             passes_headers=routes.passes_headers,
+        )
+
+    def _open_pool(
+        self, rule: UpstreamRule, limits: UpstreamLimits, connections: ConnectionBudget, system: System
+    ) -> ConnectionPool:
+        return open_upstream(
+            rule,
+            limits,
+            connections,
+            classify=classify_response,
+            loop=self.loop,
+            resolver=self.resolver,
+            observer=self.recorder,
+            user_agent=f"hedgerow/{__version__}",
+            open_socket=system.open_socket,
+            random=system.make_random(),
         )
 
     def start(self, sock: socket.socket) -> None:
@@ -238,86 +231,3 @@ class _Once(EventHandler):
 
     def on_deadline(self) -> None:
         self._call()
-
-
-class _Signals(EventHandler):
-    """Calls a function on the event loop at SIGTERM and SIGINT (`signal.set_wakeup_fd`)."""
-
-    def __init__(self, loop: EventLoop, on_signal: Callable[[], None]) -> None:
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-        self._on_signal = on_signal
-        loop.register(self._receiver.fileno(), self, READABLE)
-        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _ignore_signal)
-        signal.signal(
-            signal.SIGHUP, signal.SIG_IGN
-        )  # it is for the supervisor, also when a process group gets it
-
-    def on_ready(self, _mask: int) -> None:
-        self._receiver.recv(4096)
-        self._on_signal()
-
-    def abort(self) -> None:
-        """Continue: signals must be received after an internal error, too."""
-
-
-def _ignore_signal(_number: int, _frame: object) -> None:
-    """Do nothing: the wake-up descriptor handles the signal."""
-
-
-def run(
-    config: WorkerConfig,
-    sock: socket.socket,
-    channel: socket.socket,
-    counts: ConnectionCounts,
-    log_descriptor: int,
-) -> None:
-    """Serve until a signal, or the supervisor's end; then drain, and end the process."""
-    balancer = AcceptBalancer(counts, config.slot)
-    worker = Worker(config.settings, config.target, balancer, log_descriptor=log_descriptor)
-    worker.logs.catch_all()
-    loop = worker.loop
-    stopping = False
-
-    def stop() -> None:
-        nonlocal stopping
-        if not stopping:
-            stopping = True
-            worker.drain(loop.stop)
-
-    _Signals(loop, stop)
-    control = ControlEndpoint(loop, channel, worker.answer, on_closed=stop)
-    worker.start(sock)
-    configure_gc()
-    control.send(Ready())
-    loop.run()
-    snapshot = worker.snapshot()
-    worker.close()
-    snapshot.spans = worker.tracing.counts() if worker.tracing is not None else snapshot.spans
-    control.send(Exiting(snapshot))
-    worker.logs.close()
-    sys.stderr.flush()
-    os._exit(0)  # a name lookup that hangs holds a thread, and the interpreter's end would wait for it
-
-
-def main() -> None:
-    """Run a worker: `python -m hedgerow.processes.worker LISTENING-SOCKET CHANNEL COUNTS LOG`, all descriptors.
-
-    Its configuration is the first line of the channel. Standard error is for the interpreter's last words: the
-    supervisor reads it.
-    """
-    preallocate_descriptor_table(raise_descriptor_limit())
-    descriptors = [int(argument) for argument in sys.argv[1:5]]
-    for descriptor in descriptors:  # a child process must not inherit the port or the channel
-        os.set_inheritable(descriptor, False)
-    sock, channel = (socket.socket(fileno=descriptor) for descriptor in descriptors[:2])
-    with channel.makefile("rb", buffering=0) as lines:
-        config = msgspec.json.decode(lines.readline(), type=WorkerConfig)
-    run(config, sock, channel, ConnectionCounts(descriptors[2], config.slots), descriptors[3])
-
-
-if __name__ == "__main__":
-    main()

@@ -25,7 +25,7 @@ from hedgerow.processes.worker_state import Action, Kill, Report, Start, Termina
 from hedgerow.settings import Settings, Target
 from hedgerow.telemetry.snapshot import Snapshot, add
 
-MODULE: Final = "hedgerow.processes.worker"
+MODULE: Final = "hedgerow.processes.worker_main"
 STANDARD_ERROR: Final = 2
 
 

@@ -14,7 +14,7 @@ from hedgerow.configuration.sources import (
 )
 from hedgerow.settings import Settings
 from hedgerow.settings.errors import SettingsError
-from hedgerow.settings.schema import Setting, all_settings
+from hedgerow.settings.setting import Setting, all_settings
 
 NAMES = list(all_settings())
 

@@ -227,10 +227,11 @@ def test_a_lookup_that_not_every_worker_answers_is_no_404() -> None:
     played(play)
 
 
-def test_a_window_without_a_name_is_not_found_and_an_empty_id_asks_for_none() -> None:
+def test_an_unknown_window_is_not_found_beside_whatever_else_and_an_empty_id_asks_for_none() -> None:
     async def play(port: Port) -> None:
         assert (await port.get("/status.json?plan="))[0] == 404
         assert (await port.get("/status.json?plan=&request_id="))[0] == 404
+        assert (await port.get("/status.json?request_id=mine&plan=true"))[0] == 404
         assert (await port.get("/status.json?request_id="))[0] == 200
 
     played(play)

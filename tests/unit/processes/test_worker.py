@@ -1,14 +1,11 @@
-"""One worker in this process: it drains, it hears signals, it answers its supervisor."""
+"""One worker in this process: it drains, it answers its supervisor."""
 
-import os
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from hedgerow.eventloop.loop import EventLoop
 from hedgerow.processes.accept_balancer import AcceptBalancer, ConnectionCounts
 from hedgerow.processes.control_channel import (
     GetObservations,
@@ -18,7 +15,7 @@ from hedgerow.processes.control_channel import (
     RecentReply,
     SnapshotReply,
 )
-from hedgerow.processes.worker import Worker, _Signals
+from hedgerow.processes.worker import Worker
 from hedgerow.settings import AccessLog, Settings, parse_target
 
 REQUEST = b"GET /api/smart%b HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n\r\n"
@@ -171,35 +168,3 @@ def test_the_supervisor_gets_what_was_observed(run: Run, mode: Any, hedged: int)
         assert isinstance(reply, ObservationsReply)
     assert sum(reply.observations.cuts) == reply.observations.count == 1
     running.until(lambda: len(running.worker.observations("minute").samples) == hedged)
-
-
-@pytest.fixture
-def signals() -> Iterator[None]:
-    """Put back what a worker does to the signals of its process."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    signal.set_wakeup_fd(-1)
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_poll_and_is_handled_on_the_loop(number: signal.Signals) -> None:
-    clock = iter(range(1_000_000))
-    loop = EventLoop(lambda: next(clock) / 1_000, on_internal_error=lambda: None)
-    received: list[bool] = []
-    signals = _Signals(loop, lambda: received.append(True))
-    os.kill(os.getpid(), number)
-    os.kill(os.getpid(), number)
-    assert received == []
-    loop.run_once(3_600.0)
-    assert received == [True], "two at once are one"
-    os.kill(os.getpid(), number)
-    loop.run_once(3_600.0)
-    assert received == [True, True]
-    signal.set_wakeup_fd(-1)
-    signals._receiver.close()
-    signals._sender.close()
-    loop.close()

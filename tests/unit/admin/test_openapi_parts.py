@@ -2,7 +2,7 @@
 
 from jsonschema_rs import Draft202012Validator
 
-from hedgerow.admin.openapi_schemas import (
+from hedgerow.admin.openapi_parts import (
     HEADERS,
     JSON,
     SCHEMAS_BY_HAND,

@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI document: responses, bodies and headers."""
+"""Parts of the OpenAPI document: paths, responses, bodies and headers."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -13,6 +13,44 @@ Node: TypeAlias = dict[str, Any]
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 SCHEMAS = "#/components/schemas/"
+
+
+# -- the paths
+
+
+def admin_path(summary: str, name: str, responses: Node, parameters: Iterable[Node] = ()) -> Node:
+    """Describe a path of the admin port, relative to the URL of this document."""
+    responses = {
+        "400": problem_response(400, "bad_request", headers=("closed",)),
+        **responses,
+        **rejections(),
+    }
+    if "500" in responses:  # a computed response may take too long
+        overloaded = problem_response(503, "overloaded", description="No response in time.")
+        responses["503"] = merge_responses(responses["503"], overloaded) if "503" in responses else overloaded
+    path = path_item(summary, name, responses, tag="admin", parameters=list(parameters))
+    return {"servers": [{"url": "/", "description": "The admin port"}], **path}
+
+
+def path_item(
+    summary: str, name: str, responses: Node, *, tag: str, parameters: list[Node], **more: str
+) -> Node:
+    """Describe a path that answers GET and HEAD."""
+    bare = {
+        status: {part: value for part, value in each.items() if part != "content"}
+        for status, each in responses.items()
+    }
+    common: Node = {"tags": [tag], **more}
+    return {
+        "parameters": parameters,
+        "get": {"operationId": name, "summary": summary, **common, "responses": responses},
+        "head": {
+            "operationId": name + "Head",
+            "summary": summary + ": the headers alone",
+            **common,
+            "responses": bare,
+        },
+    }
 
 
 # -- the responses

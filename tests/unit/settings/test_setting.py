@@ -1,7 +1,7 @@
 import pytest
 
 from hedgerow.settings import InvalidSetting, Settings
-from hedgerow.settings.schema import AUTO, all_settings, convert
+from hedgerow.settings.setting import AUTO, all_settings, convert
 
 
 def test_every_field_but_the_limits_can_be_set() -> None:

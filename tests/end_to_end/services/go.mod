@@ -1,0 +1,3 @@
+module hedgerow/tests/services
+
+go 1.23

@@ -67,7 +67,6 @@ class RequestReader:
         self.requests.append(self._parser.give_up_body())
         self._unparsed.clear()
         self.held_bytes = 0
-        self._release_bodies()
 
     def take_continue(self) -> bool:
         """Return, once, whether the client waits for 100 (Continue) before it sends a body that is wanted."""
@@ -121,13 +120,10 @@ class RequestReader:
         self.held_bytes = 0
         self.requests.clear()
         self.rejected = None
-        self._release_bodies()
-        self._parser.close()
-
-    def _release_bodies(self) -> None:
         held = self._parser.held_body_bytes
         if held:
             self.release_body(held)
+        self._parser.close()
 
     def _arrived_at(self, stream: Stream) -> float:
         """Return when the kernel had what was just read: our own lag is charged to us, not to the client."""

@@ -84,7 +84,7 @@ CLIENTS = (
         "        if self._stream.unsent_bytes:  # the rest goes within the write timeout\n",
         "        if self._stream.blocked:\n            self._context.timeouts.write_unblocked(self)\n"
         "        if self._stream.unsent_bytes:\n",
-        "C02", 0.02,
+        "tests/unit/server/test_connection.py",
     ),
     Bug(
         "B1 one read is answered whole",

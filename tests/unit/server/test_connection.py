@@ -187,6 +187,18 @@ def test_a_write_blocked_client_is_reset() -> None:
         assert client.was_reset
 
 
+def test_a_write_blocked_client_that_has_half_closed_is_reset_too() -> None:
+    with server_harness(limits=replace(LIMITS, send_buffer_bytes=4096)) as harness:
+        harness.handler.answer_at_once(answer(200_000))
+        client = harness.client(receive_buffer=4096)
+        client.send(GET)
+        harness.until(lambda: harness.connection_of(client)._stream.blocked)
+        client.half_close()
+        harness.until(lambda: harness.connection_of(client)._eof)
+        harness.pass_time(LIMITS.write_timeout_s)
+        assert harness.server.connections == 0
+
+
 def test_a_write_blocked_client_that_reads_on_is_served_on() -> None:
     with server_harness(limits=replace(LIMITS, send_buffer_bytes=4096)) as harness:
         harness.handler.answer_at_once(answer(30_000))

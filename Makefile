@@ -1,6 +1,6 @@
 # The whole interface of the repository; `make help` lists it. Each target does its own set-up.
 # PYTHON=... chooses the interpreter (3.11 or newer), VENV=... where it is installed, ARGS=... adds arguments.
-# `run` and `install` compile the hot path to C where a C compiler and Python's headers are there: once, half a minute.
+# `run` and `install` compile the hot path to C where a C compiler and Python's headers are there: once, about a minute.
 # COMPILED=0 has them use the sources as they are. COMPILED=1 has every target use the compiled build, or fail.
 PYTHON ?= python3
 IS_COMPILED := $(filter 1,$(COMPILED))
@@ -87,6 +87,7 @@ $(BUILT): $(VENV)/.python-$(VERSION) requirements/run.txt requirements/build.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt -r requirements/build.txt
 ifneq ($(IS_COMPILED),)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/compile.txt
+	@echo "compiling the hot path to C: once, for about a minute; COMPILED=0 does without"
 	deploy/compiled-wheel.sh $(BIN)/python $(VENV)/wheel
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $(VENV)/wheel/*.whl
 else

@@ -91,7 +91,11 @@ def main(quick: bool, output: Path, **options: Any) -> None:
 
 def can_do(server: Server, workload: str) -> bool:
     """Return whether a workload means anything to a server."""
-    return (server.hedges or workload not in ("W3", "W5")) and (server.speaks_tls or workload != "W4")
+    return (
+        (server.hedges or workload not in ("W3", "W5"))
+        and (server.speaks_tls or workload != "W4")
+        and (server.passes_on or workload not in ("W7", "W8"))
+    )
 
 
 def stop_in_order(_signal: int, _frame: FrameType | None) -> None:

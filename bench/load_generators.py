@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.toolchain import build_go
@@ -101,9 +102,11 @@ def warm_up(address: str, *, in_flight: int, seconds: float, core: int) -> None:
     load(arguments, core=core, at_begin=lambda: None, at_end=lambda _: None)
 
 
-def wrk(url: str, *, connections: int, seconds: float, core: int) -> Report:
-    """Run wrk with one thread and return its totals."""
+def wrk(url: str, *, connections: int, seconds: float, core: int, script: Path | None = None) -> Report:
+    """Run wrk with one thread, by a script in Lua if there is one, and return its totals."""
     command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:.0f}s"]
+    if script is not None:
+        command += ["--script", str(script)]
     began_s, used_s = time.monotonic(), ended_children_cpu_s()
     with child([*command, "--latency", url], core) as process:
         text, _ = process.communicate()

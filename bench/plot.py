@@ -34,6 +34,8 @@ BARS = {
     "W4": ("CPU µs/request", "KiB/in flight"),
     "W5": ("KiB/in flight",),
     "W6": ("start ms", "idle MiB"),
+    "W7": ("CPU µs/request",),
+    "W8": ("CPU µs/request",),
 }
 TITLES = {
     "CPU µs/request": "CPU per request, µs",

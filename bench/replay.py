@@ -151,6 +151,7 @@ class Replay:
     def _connect(self, fd: int) -> None:
         pool = self.worker.pool
         request = Request(b"GET", b"/", b"", request_id=b"x", arrived_at=self.now)
+        request.route = next(iter(self.worker.routes))
         endpoint = pool.endpoints.all[0]
         connection = UpstreamConnection(pool, Attempt(1, self.now, request, Owner()), endpoint)
         sock = FakeSocket(fd)

@@ -61,6 +61,8 @@ COLUMNS: dict[str, list[Column]] = {
     ],
 }
 COLUMNS["W4"] = COLUMNS["W2"]
+COLUMNS["W7"] = COLUMNS["W8"] = COLUMNS["W1"]
+CLOSED_LOOPS = ("W1", "W7", "W8")
 
 
 def save(path: Path, workload: str, provenance: Mapping[str, Any], results: Results) -> None:
@@ -172,9 +174,9 @@ def remarks(workload: str, results: Results) -> list[str]:
             )
         full = sum(run["window"]["load_core_share"] > 0.9 for run in runs)
         unsaturated = sum(not run["window"]["saturated"] for run in runs)
-        if full and workload != "W1":
+        if full and workload not in CLOSED_LOOPS:
             said.append(f"{name}: upstream and load filled their core in {full} of {len(runs)} windows")
-        if workload == "W1" and unsaturated:
+        if workload in CLOSED_LOOPS and unsaturated:
             said.append(
                 f"{name}: its core was not full in {unsaturated} of {len(runs)} windows: "
                 "CPU per request holds, requests/s is not its limit"

@@ -27,6 +27,8 @@ class Place:
     route_timeout_s: float  # for a server that cannot read `timeout` from the query
     tls: bool = False
     workers: int = 1
+    passes_on: bool = False
+    """Headers and answers are passed on, where that has to be set up."""
 
     @property
     def upstream_url(self) -> str:
@@ -68,16 +70,21 @@ class Server:
     hedges: bool = True
     judges_bodies: bool = True
     speaks_tls: bool = True  # to the upstream, as it is set up here
+    passes_on: bool = False  # a client's headers, and an upstream's answers
 
 
 def gateway(executable: Path, extra: str) -> Callable[[Place], Command]:
     """Return how hedgerow is started, by any build of it."""
 
     def command(place: Place) -> Command:
+        if place.passes_on:
+            what: Command = ["--config", place.fill_in("hedgerow_route.toml")]
+        else:
+            what = ["--upstream", place.upstream_url]
         return [
             *(executable, "serve", "--host", "127.0.0.1", "--port", str(place.port)),
             *("--admin-port", str(free_port()), "--workers", str(place.workers)),
-            *("--upstream", place.upstream_url, *shlex.split(extra)),
+            *(*what, *shlex.split(extra)),
         ]
 
     return command
@@ -159,8 +166,11 @@ PEER_SERVERS = (
         hedges=False,
         judges_bodies=False,
         speaks_tls=False,
+        passes_on=True,
     ),
-    Server("envoy", "hedges one try at a time, judges heads only", envoy, judges_bodies=False),
+    Server(
+        "envoy", "hedges one try at a time, judges heads only", envoy, judges_bodies=False, passes_on=True
+    ),
     Server(
         "bare-race", "the race alone on an event loop of its own, not compiled", bare_race("bare_race.py")
     ),
@@ -182,9 +192,10 @@ PEER_SERVERS = (
 
 def known_servers(gateway_args: str, other: Path | None) -> Mapping[str, Server]:
     """Return hedgerow, another build of it if one is given, and the peers, by name."""
-    servers = [Server("hedgerow", "this repository", gateway(HEDGEROW, gateway_args))]
+    servers = [Server("hedgerow", "this repository", gateway(HEDGEROW, gateway_args), passes_on=True)]
     if COMPILED.exists():
-        servers.append(Server("compiled", "hedgerow, its hot path compiled", gateway(COMPILED, gateway_args)))
+        what = "hedgerow, its hot path compiled"
+        servers.append(Server("compiled", what, gateway(COMPILED, gateway_args), passes_on=True))
     best = COMPILED if COMPILED.exists() else HEDGEROW
     servers.append(
         Server(
@@ -194,5 +205,5 @@ def known_servers(gateway_args: str, other: Path | None) -> Mapping[str, Server]
         )
     )
     if other is not None:
-        servers.append(Server("other", f"hedgerow at {other}", gateway(other, gateway_args)))
+        servers.append(Server("other", f"hedgerow at {other}", gateway(other, gateway_args), passes_on=True))
     return {server.name: server for server in (*servers, *PEER_SERVERS)}

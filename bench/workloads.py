@@ -26,10 +26,10 @@ from bench.processes import (
 )
 from bench.servers import Command, Place, Server, nginx_command
 from bench.stats import CAPACITY_GOOD_SHARE, capacity, kib_per_request, window
-from bench.toolchain import build_go
+from bench.toolchain import PEERS, build_go
 
 Measured = dict[str, Any]
-Upstream = Literal["seed", "instant", "slow", "tls"]
+Upstream = Literal["seed", "instant", "instant with headers", "slow", "tls"]
 
 SERVER_CORE = 0
 LOAD_CORE = 1  # upstream, load generator and this program
@@ -96,10 +96,10 @@ def stand_upstream(
         return stack.enter_context(running(command, core=LOAD_CORE, log=directory / f"{name}.log"))
 
     match kind:
-        case "instant":
+        case "instant" | "instant with headers":
+            template = "nginx_upstream.conf" if kind == "instant" else "nginx_upstream_headers.conf"
             upstream = start(
-                nginx_command(Place(place.upstream_port, 0, directory, 0.0), "nginx_upstream.conf"),
-                "upstream",
+                nginx_command(Place(place.upstream_port, 0, directory, 0.0), template), "upstream"
             )
         case (
             "slow"
@@ -144,8 +144,9 @@ def running_server(
         directory = Path(name)
         server_log = directory / "server.log"
         place = Place(
-            free_port(), free_port(), directory, route_timeout_s, tls=kind == "tls", workers=workers
-        )
+            free_port(), free_port(), directory, route_timeout_s,
+            tls=kind == "tls", workers=workers, passes_on=kind == "instant with headers",
+        )  # fmt: skip
         upstream = stand_upstream(kind, settings, place, stack)
         command = [
             *(("env", f"SSL_CERT_FILE={place.authority}") if place.tls else ()),
@@ -171,12 +172,18 @@ def w1(server: Server, settings: Settings) -> Measured:
         return w1_on(target, settings)
 
 
-def w1_on(target: RunningServer, settings: Settings) -> Measured:
-    """Load a server before an instant upstream."""
+def w1_on(target: RunningServer, settings: Settings, script: Path | None = None) -> Measured:
+    """Load a server before an instant upstream, by requests of wrk's own or of a script."""
     url = f"http://{target.address}/api/smart"
-    load_generators.wrk(url, connections=W1_CONNECTIONS, seconds=max(1.0, settings.settle_s), core=LOAD_CORE)
+
+    def load(seconds: float) -> load_generators.Report:
+        return load_generators.wrk(
+            url, connections=W1_CONNECTIONS, seconds=seconds, core=LOAD_CORE, script=script
+        )
+
+    load(max(1.0, settings.settle_s))
     before = target.sample()
-    seen = load_generators.wrk(url, connections=W1_CONNECTIONS, seconds=settings.seconds, core=LOAD_CORE)
+    seen = load(settings.seconds)
     after = target.sample()
     return {"window": asdict(window(before, after, seen["answered"], seen["cpu_share"])), "load": seen}
 
@@ -296,6 +303,18 @@ def w6(server: Server, _: Settings) -> Measured:
         }
 
 
+def w7(server: Server, settings: Settings) -> Measured:
+    """W1 with 20 headers each way, which pass, and answers that hedgerow holds against a JSON Schema."""
+    with running_server(server, settings, "instant with headers") as target:
+        return w1_on(target, settings, PEERS / "headers.lua")
+
+
+def w8(server: Server, settings: Settings) -> Measured:
+    """W7 where no two requests have the same bytes, so that none is found in a cache of parsed ones."""
+    with running_server(server, settings, "instant with headers") as target:
+        return w1_on(target, settings, PEERS / "different_headers.lua")
+
+
 def good_share(server: Server, measured: Measured) -> float:
     """Return the share of good answers; who judges no bodies is forgiven those that it could not know bad."""
     outcomes = measured["load"]["outcomes"]
@@ -304,4 +323,4 @@ def good_share(server: Server, measured: Measured) -> float:
     return share
 
 
-WORKLOADS = {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5, "W6": w6}
+WORKLOADS = {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5, "W6": w6, "W7": w7, "W8": w8}

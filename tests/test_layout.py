@@ -19,6 +19,7 @@ WITHOUT_TESTS = {
     "server/context.py": "a value that connections share",
     "settings/routes.py": "types and their defaults; `configuration` checks what they hold",
     "settings/schema.py": "types and defaults; as rows: tests/unit/settings/test_setting.py",
+    "telemetry/endpoint_counts.py": "types",
     "telemetry/request_record.py": "types",
     "upstream/endpoint.py": "a record; what is done with it: tests/unit/upstream/test_endpoints.py",
     "upstream/tcp_socket.py": "a part of `Connecting`: tests/unit/upstream/test_connecting.py",

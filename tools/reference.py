@@ -18,14 +18,17 @@ from hedgerow.configuration.sources import CONFIG_FLAG
 from hedgerow.core.outcomes import FailureReason
 from hedgerow.settings import limits
 from hedgerow.settings.setting import all_settings
+from hedgerow.telemetry.endpoint_counts import EndpointCounts
 from hedgerow.telemetry.prometheus import render
-from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
+from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, RouteCounts, Snapshot
 from tools.routes_reference import routes_tables
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
 SHOWN_LABEL_VALUES: Final = 6
 """More values of one label than this are described in the text, not in the table."""
+CONFIGURED_LABELS: Final = {"route", "upstream", "endpoint", "address", "version"}
+"""Labels whose values are not ours to list."""
 
 
 def settings_table() -> Iterator[str]:
@@ -39,7 +42,7 @@ def settings_table() -> Iterator[str]:
 def metrics_table() -> Iterator[str]:
     """Yield one row for each metric, with its labels and its HELP text."""
     yield from _head("metric", "type", "labels", "meaning")
-    for family in text_string_to_metric_families(render(_snapshot()).decode()):
+    for family in text_string_to_metric_families(render(everything_counted()).decode()):
         labels: dict[str, dict[str, None]] = {}
         for sample in family.samples:
             for label, value in sample.labels.items():
@@ -51,19 +54,24 @@ def metrics_table() -> Iterator[str]:
 
 
 def _label(label: str, values: Sequence[str]) -> str:
-    few = label != "version" and len(values) <= SHOWN_LABEL_VALUES
+    few = label not in CONFIGURED_LABELS and len(values) <= SHOWN_LABEL_VALUES
     return f"`{label}`" + (f": {', '.join(values)}" if few else "")
 
 
-def _snapshot() -> Snapshot:
-    """Return counts in which everything that can happen has happened."""
-    requests = ("success", "all_failed", "out_of_time", "internal", "abandoned")
-    first_attempts = ("success", "all_failed", "out_of_time", UNKNOWN)
-    return Snapshot(
+def everything_counted() -> Snapshot:
+    """Return counts in which everything that can happen has happened, to one route of one upstream."""
+    requests = ("success", "final", "all_failed", "out_of_time", "internal", "abandoned")
+    of_route = RouteCounts(
         request_duration={outcome: Histogram() for outcome in requests},
         attempts={"1": {}, "2": {}, "3": {}},
-        attempt_duration={outcome: Histogram() for outcome in ("success", *FailureReason)},
-        first_attempt_duration={outcome: Histogram() for outcome in first_attempts},
+        attempt_duration={outcome: Histogram() for outcome in ("success", "final", *FailureReason)},
+        first_attempt_duration={
+            outcome: Histogram() for outcome in ("success", "final", "all_failed", "out_of_time", UNKNOWN)
+        },
+    )
+    return Snapshot(
+        routes={"/api/smart": {"default": of_route}},
+        endpoints={"default": {"http://shop.internal:80 192.0.2.1:80": EndpointCounts()}},
         upstream_connections={"connecting": 0, "active": 0, "idle": 0, "loser": 0},
     )
 
@@ -86,7 +94,7 @@ def _with_unit(name: str, value: float) -> str:
     """Write a limit with its unit, which is the end of its name."""
     if name.endswith("_s"):
         return f"{value * 1000:g} ms" if value < 1 else f"{value:g} s"
-    if name.endswith("_bytes"):
+    if name.endswith(("_bytes", "_memory")):
         return f"{value / 1024:g} KiB" if value < 1024 * 1024 else f"{value / 1024 / 1024:g} MiB"
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 

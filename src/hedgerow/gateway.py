@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.core.forwarding import ClientMessage, RequestHead
+from hedgerow.core.forwarding import ClientMessage, RequestHead, loop_problem
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.request import Handler, Request, Responder
@@ -62,7 +62,7 @@ class Gateway(Handler):
     def report_rejection(self, request: Request, code: str, reason: str) -> None:
         """Report it to telemetry, whose errors never cost a client its response."""
         try:
-            self.observer.request_rejected(code, reason)
+            self.observer.request_rejected(code, reason, request)
         except Exception:  # noqa: BLE001 (B12)
             self.observer.internal_error(request)
 
@@ -106,7 +106,7 @@ class Gateway(Handler):
         """Decide what is passed on, once for all requests of the same bytes."""
         head = message.head
         assert head is not None  # noqa: S101 (for mypy: it is dropped when the request is over)
-        problem = path_problem(request.path)
+        problem = path_problem(request.path) or loop_problem(head)
         if problem and route.forwarding is not None:
             return problem_response("bad_request", problem, request.request_id)
         timeout_ms = route.timeout_ms(request.query, head)

@@ -90,6 +90,7 @@ class RequestTask(EventHandler):
     def on_attempt_finished(self) -> None:
         """Resume in this iteration of the event loop, once for all attempts that finish in it."""
         limit = self._limit
+        self.request.route.attempts_in_flight -= 1
         if limit is not None:
             limit.in_flight -= 1
             late = self.request.late
@@ -138,6 +139,7 @@ class RequestTask(EventHandler):
             deadline_at=request.deadline_at,
             allow_hedges=None if self._limit is None else self._allow_hedges,
         )
+        route.in_flight += 1
         self._proceed(race, now)
 
     def _start_attempt(self, number: int, now: float) -> Attempt:
@@ -152,7 +154,9 @@ class RequestTask(EventHandler):
         attempt = Attempt(number, now, request, self)
         if request.trace is not None:
             attempt.span = request.trace.attempt_started(attempt)
-        handle = request.route.upstream.send(attempt)
+        route = request.route
+        handle = route.upstream.send(attempt)
+        route.attempts_in_flight += 1
         if limit is not None:  # after sending: an internal error there leaves nothing counted
             limit.in_flight += 1
         if attempt.outcome is None:  # else it has finished on the spot
@@ -181,6 +185,7 @@ class RequestTask(EventHandler):
         if limit is not None and self.request.late is None and isinstance(verdict, Won):
             limit.first_was_quick(now)
         race.end()
+        self.request.route.in_flight -= 1
         if self.request.message is not None:
             self.request.message.drop()
         self._forget_deadline()

@@ -79,6 +79,7 @@ def make_route(
         max_response_body=rule.max_response_body,
         passes_last_response=rule.on_all_failed == "last_response",
         hedge_limit=make_hedge_limit(rule.hedge, after),
+        upstream_name=rule.upstream,
     )
 
 

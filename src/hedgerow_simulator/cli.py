@@ -3,7 +3,6 @@
 import math
 import re
 import secrets
-import sys
 from collections.abc import Callable
 from functools import partial
 from socket import socket
@@ -32,6 +31,14 @@ class OneLineError(click.ClickException):
     """A usage error printed as one line, without the usage text."""
 
     exit_code = EXIT_USAGE
+
+
+class _NotStartedError(OneLineError):
+    exit_code = EXIT_NOT_STARTED
+
+
+class _WorkerLostError(OneLineError):
+    exit_code = EXIT_WORKER_LOST
 
 
 class OneLineCommand(click.Command):
@@ -195,17 +202,15 @@ def simulate(
         announce=lambda url: click.echo(f"hedgerow simulate: answering on {url} (seed {seed})"),
     )
     if not clean:
-        click.echo("Error: a worker has ended unexpectedly, so the others were stopped", err=True)
-        sys.exit(EXIT_WORKER_LOST)
+        raise _WorkerLostError("a worker has ended unexpectedly, so the others were stopped")
 
 
 def _listeners(host: str, port: int, count: int, descriptor: int | None) -> list[socket]:
-    """Return the sockets to serve on: opened here, or the one that was inherited. Ends the process if it cannot."""
+    """Return the sockets to serve on: opened here, or the one that was inherited. Raise OneLineError if that fails."""
     try:
         return listen(host, port, count=count) if descriptor is None else [inherit_listener(descriptor)]
     except UnicodeError:  # IDNA has no such name
         raise OneLineError(f"--host {host!r} is not the name of a host") from None
     except OSError as error:
         place = f"{host} port {port}" if descriptor is None else f"descriptor {descriptor}"
-        click.echo(f"Error: cannot listen on {place}: {error.strerror}", err=True)
-        sys.exit(EXIT_NOT_STARTED)
+        raise _NotStartedError(f"cannot listen on {place}: {error.strerror}") from None

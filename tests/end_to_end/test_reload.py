@@ -5,14 +5,20 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import psutil
 import pytest
 
+from support.before import Answer, answer_of
+from support.before import Client as Connection
 from support.process_fixtures import Serve
-from support.processes import READ_TIMEOUT_S, GatewayProcess
+from support.processes import READ_TIMEOUT_S, GatewayProcess, listening_ports
 
 NOWHERE = "upstream = 'http://127.0.0.1:1/'\naccess-log = 'off'\n"
 
@@ -136,3 +142,122 @@ def test_reloads_lose_no_request(serve: Serve, file: Path, clients: list[Client]
         client.stop()
     assert [client.lost for client in clients] == [[]] * 4
     assert all(client.answered for client in clients)
+
+
+# -- with routes: on connections that are kept, with bodies, and while an answer is waited for
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """Answers with the header `X-Generation`, which the route sets, and the body; to `/held` when it may."""
+
+    protocol_version = "HTTP/1.1"
+    is_held: Event
+    may_answer: Event
+    port: int
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/held":
+            self.is_held.set()
+            self.may_answer.wait()
+        answer = self.headers["X-Generation"].encode() + b" " + body
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def upstream() -> Iterator[type[Upstream]]:
+    class Own(Upstream):
+        is_held, may_answer = Event(), Event()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Own) as server:
+        server.daemon_threads = True
+        Own.port = server.server_port
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield Own
+        Own.may_answer.set()
+        server.shutdown()
+        thread.join()
+
+
+def routed(upstream: type[Upstream], generation: int) -> str:
+    """Return a file that passes its generation on."""
+    return (
+        f"[upstreams.u]\nendpoints = ['http://127.0.0.1:{upstream.port}']\n"
+        "[[routes]]\npath_prefix = '/'\nupstream = 'u'\nmethods = ['POST']\nidempotent = true\nhedge.mode = 'off'\n"
+        f"headers.set = {{ X-Generation = '{generation}' }}\n"
+    )
+
+
+BODY = b"0123456789abcdef" * 2_000
+
+
+def generation_of(answer: Answer) -> int:
+    """Return the generation of the file whose route has passed `BODY` on, whole."""
+    generation, _, body = answer.body.partition(b" ")
+    assert (answer.status, body) == (200, BODY)
+    return int(generation)
+
+
+def post(command: GatewayProcess, path: str) -> int:
+    return generation_of(answer_of(command.authority, "POST", path, BODY))
+
+
+def listens(worker: psutil.Process) -> bool:
+    """Return whether a worker takes connections: one that drains does not."""
+    try:
+        return bool(listening_ports(worker.pid))
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_reload_waits_for_what_is_in_flight(serve: Serve, file: Path, upstream: type[Upstream]) -> None:
+    file.write_text(routed(upstream, 1))
+    command = serve("--config", str(file))
+    old = command.worker
+    with ThreadPoolExecutor() as pool:
+        try:
+            held = pool.submit(post, command, "/held")
+            upstream.is_held.wait()
+            file.write_text(routed(upstream, 2))
+            command.process.send_signal(signal.SIGHUP)
+            while listens(old):
+                pass
+            assert post(command, "/") == 2
+        finally:
+            upstream.may_answer.set()
+        assert held.result() == 1
+
+
+def test_reloads_lose_nothing_on_connections_that_are_kept(
+    serve: Serve, file: Path, upstream: type[Upstream]
+) -> None:
+    file.write_text(routed(upstream, 0))
+    command = serve("--config", str(file), "--workers=2")
+    command.until_all_ready()
+    is_over = Event()
+
+    def client() -> list[int]:
+        generations = []
+        with closing(Connection(command.authority)) as connection:
+            while not is_over.is_set():
+                generations.append(generation_of(connection.ask("POST", "/", BODY)))
+        return generations
+
+    with ThreadPoolExecutor() as pool:
+        clients = [pool.submit(client) for _ in range(4)]
+        try:
+            for generation in range(1, 4):
+                file.write_text(routed(upstream, generation))
+                hang_up(command)
+        finally:
+            is_over.set()
+        assert post(command, "/") == 3
+        for each in clients:
+            assert set(each.result()) >= {0, 3}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from monitoring.exposed import ANYTHING
 from monitoring.rules import ROOT
 
 FILE = ROOT / "deploy/grafana/dashboards/hedgerow.json"
@@ -15,7 +16,9 @@ VARIABLES: dict[str, dict[str, Any]] = {
 VALUES = {
     "$__rate_interval": "1m",
     "$__range": "1h",
-    "$instance": ".*",
+    "$instance": ANYTHING,
+    "$route": ANYTHING,
+    "$upstream": ANYTHING,
     "$job": "hedgerow",
     "$by": VARIABLES["by"]["current"]["value"],
 }

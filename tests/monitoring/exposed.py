@@ -6,34 +6,23 @@ from collections.abc import Iterable
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from hedgerow.core.outcomes import FailureReason
 from hedgerow.telemetry.prometheus import render
-from hedgerow.telemetry.snapshot import UNKNOWN, Histogram, Snapshot
+from tools.reference import everything_counted
 
 SAID_BY_PROMETHEUS = {"job", "instance", "namespace", "pod"}
 """Labels that come with the scrape."""
-_SELECTOR = re.compile(r'(?<![\w:"])((?:job:|instance:)?hedgerow[a-z0-9_:]*)(?:\{([^}]*)\})?')
+ANYTHING = ".*"
+"""What Grafana puts for a variable where all is chosen."""
+_SELECTOR = re.compile(
+    r'(?<![\w:"])((?:job:|instance:|route:|upstream:)?hedgerow[a-z0-9_:]*)(?:\{([^}]*)\})?'
+)
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
-
-
-def _everything() -> Snapshot:
-    """Make a snapshot in which everything has happened that can."""
-    requests = ("success", "all_failed", "out_of_time", "internal", "abandoned")
-    return Snapshot(
-        request_duration={outcome: Histogram() for outcome in requests},
-        attempts={"1": {}, "2": {}, "3": {}},
-        attempt_duration={outcome: Histogram() for outcome in ("success", *FailureReason)},
-        first_attempt_duration={
-            outcome: Histogram() for outcome in ("success", "all_failed", "out_of_time", UNKNOWN)
-        },
-        upstream_connections={"connecting": 0, "active": 0, "idle": 0, "loser": 0},
-    )
 
 
 def _series() -> dict[str, dict[str, set[str]]]:
     """Return each exposed name, its labels and their values."""
     found: defaultdict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for family in text_string_to_metric_families(render(_everything()).decode()):
+    for family in text_string_to_metric_families(render(everything_counted()).decode()):
         for sample in family.samples:
             labels = found[sample.name]
             for label, value in sample.labels.items():
@@ -55,6 +44,8 @@ def unknown_in(expression: str, *, recorded: Iterable[str]) -> list[str]:
             continue
         for label, operator, value in _MATCHER.findall(matchers):
             if label in SAID_BY_PROMETHEUS:
+                continue
+            if value == ANYTHING and label in SERIES[name]:
                 continue
             values = value.split("|") if "~" in operator else [value]
             unknown += [

@@ -1,5 +1,6 @@
 """The dashboard: whole, and in the words of what is exposed. That its queries give data is in `test_queries`."""
 
+import re
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from monitoring.dashboard import DASHBOARD, FILE, PANELS, QUERIES, VARIABLES
+from monitoring.dashboard import DASHBOARD, FILE, PANELS, QUERIES, VARIABLES, with_values
 from monitoring.exposed import SERIES, unknown_in
 from monitoring.rules import RECORDED, ROOT, RULES, promtool
 
@@ -21,6 +22,7 @@ def test_its_rows_answer_what_an_operator_asks() -> None:
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
     assert rows == [
         "Verdict and objective",
+        "Routes",
         "With and without hedging",
         "Attempts and why they fail",
         "Latency",
@@ -79,6 +81,14 @@ def test_it_asks_for_what_is_exposed(query: str) -> None:
     assert unknown_in(QUERIES[query], recorded=RECORDED) == []
 
 
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_the_choice_of_a_route_and_an_upstream_holds_for_all_that_has_them(panel: dict[str, Any]) -> None:
+    for target in panel["targets"]:
+        for name, matchers in re.findall(r"(?<!:)(hedgerow_\w+)\{([^}]*)\}", target["expr"]):
+            for label in ("route", "upstream"):
+                assert (f'{label}=~"${label}"' in matchers) == (label in SERIES[name]), name
+
+
 def test_nothing_is_exposed_or_recorded_in_vain() -> None:
     asked = " ".join((*QUERIES.values(), *(rule["expr"] for rule in RULES)))
     exposed = [name for name in SERIES if not name.endswith(("_sum", "_count"))]
@@ -93,8 +103,10 @@ def test_the_choices_of_the_variables_are_there() -> None:
         "hedgerow_first_attempt_duration_seconds_bucket",
     ):
         assert set(options) <= SERIES[metric]["le"]
-    for name in ("job", "instance"):
-        assert unknown_in(VARIABLES[name]["definition"], recorded=()) == []
+    for name in ("job", "instance", "route", "upstream"):
+        definition = with_values(VARIABLES[name]["definition"])
+        assert definition.endswith(f", {name})")
+        assert unknown_in(definition, recorded=()) == []
 
 
 def test_grafana_finds_its_files_and_prometheus() -> None:

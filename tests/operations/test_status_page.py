@@ -391,7 +391,10 @@ def test_it_is_legible_in_light_and_dark_at_any_width(
 
 def assert_legible(shown: Shown, counts: Snapshot, started_s: float, *, dark: bool) -> None:
     records = a_request("a" * 128), a_request("b", "out_of_time")
-    page = shown.open(a_status(counts, *records, started_s=started_s, workers=Workers(2, 1)))
+    status = a_status(counts, *records, started_s=started_s, workers=Workers(2, 1))
+    for with_or_without in ("with_hedging", "without_hedging"):
+        status["hedging"][with_or_without]["success_rate"] = 0.889  # as wide as it gets
+    page = shown.open(status)
     width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert width[0] <= width[1], "nothing to scroll sideways"
     cut = page.evaluate(
@@ -399,6 +402,14 @@ def assert_legible(shown: Shown, counts: Snapshot, started_s: float, *, dark: bo
         ".filter(e => e.scrollWidth > e.clientWidth + 1 && !e.closest('.uplot')).map(e => e.textContent)"
     )
     assert cut == []
+    touching = page.evaluate(
+        "() => { const ink = (cell) => { const range = document.createRange(); range.selectNodeContents(cell);"
+        " return range.getBoundingClientRect(); };"
+        " return [...document.querySelectorAll('td + td, th + td, th:not(:has(.hidden)) + th')].filter(cell => {"
+        " const [one, next] = [ink(cell.previousElementSibling), ink(cell)];"
+        " return one.width && next.width && next.left < one.right + 4; }).map(cell => cell.textContent); }"
+    )
+    assert touching == []
     texts = page.evaluate(
         "[...document.querySelectorAll('h1, h2, h3, h4, p, dt, dd, td, th, a, button, label, summary span')].map(e => {"
         " let back = e; while (getComputedStyle(back).backgroundColor === 'rgba(0, 0, 0, 0)' && back.parentElement)"
@@ -481,6 +492,13 @@ def test_two_handles_choose_a_plan(
     expect(page.locator("#plan-body")).to_be_visible()
     expect(page.locator("#plan-delay-value")).to_have_text("30 ms")
     expect(page.locator("#plan-hedges-value")).to_have_text("1 hedge")
+    drawn, place = (
+        page.locator("#plan-chart .u-over").bounding_box(),
+        page.locator("#plan-chart").bounding_box(),
+    )
+    assert drawn
+    assert place
+    assert drawn["height"] > place["height"] / 2, "it fills its place from the first drawing"
     page.locator("#plan-hedges").press("ArrowRight")
     page.locator("#plan-delay").press("ArrowRight")
     delays = sorted({row["hedge_after_ms"] for row in plan["report"]["plans"]})

@@ -2,8 +2,10 @@
 
 from math import inf
 
-from hedgerow.core.outcomes import Attempt, Outcome, RequestTrace
+from hedgerow.core.hedging import HedgePlan
+from hedgerow.core.outcomes import Attempt, AttemptSender, Outcome, RequestTrace
 from hedgerow.core.request import Request
+from hedgerow.core.route import Route
 
 
 class Race:
@@ -16,6 +18,14 @@ class Race:
         self.reports += 1
 
 
+def a_route(name: str = "/api/smart", upstream_name: str = "default") -> Route:
+    """Return a route of two hedges whose upstream is asked nothing."""
+    plan = HedgePlan(0.3, 2)
+    return Route(
+        name, AttemptSender(), plan, default_timeout_ms=900, max_timeout_ms=900, upstream_name=upstream_name
+    )
+
+
 def make_request(
     request_id: bytes = b"a",
     arrived_at: float = 10.0,
@@ -23,9 +33,11 @@ def make_request(
     timeout_ms: int = 900,
     deadline_at: float = inf,
     trace: RequestTrace | None = None,
+    route: Route | None = None,
 ) -> Request:
     """Return a request that was admitted as it arrived."""
     request = Request(b"GET", b"/api/smart", b"", request_id=request_id, arrived_at=arrived_at, trace=trace)
+    request.route = route or a_route()
     request.timeout_ms = timeout_ms
     request.started_at = arrived_at
     request.deadline_at = deadline_at

@@ -17,8 +17,12 @@ NAME = "replicas.test"
 
 
 def in_own_network(*arguments: str) -> Sequence[str]:
-    """Return the command of Python with these arguments, in a network and with mounts of its own."""
-    return ["unshare", "--net", "--mount", sys.executable, *arguments]
+    """Return the command of Python with these arguments, in a network and with mounts and processes of its own.
+
+    All processes that it starts end with it.
+    """
+    own = ("--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+    return ["unshare", *own, sys.executable, *arguments]
 
 
 class Dnsmasq:

@@ -12,10 +12,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 import psutil
@@ -28,6 +29,8 @@ POLL_S = 0.02
 FAULTLESS = ("--error-rate=0", "--too-many-rate=0", "--malformed-rate=0", "--reset-rate=0", "--hang-rate=0")
 
 Stream = int | IO[Any]
+
+_ROUTE_LABELS: Final = re.compile(r'(?:route|upstream)="(?:[^"\\]|\\.)*",?')
 
 
 def serve_command(*flags: str, program: Sequence[str] = ("-m", "hedgerow")) -> list[str]:
@@ -84,9 +87,13 @@ class GatewayProcess:
         return fetch(self.admin + path)
 
     def metrics(self) -> dict[str, float]:
-        """Return the values of `/metrics` by name and labels."""
-        lines = [line for line in self.fetch("/metrics")[1].decode().splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+        """Return the values of `/metrics` by name and labels; those of all routes and upstreams are added up."""
+        values: defaultdict[str, float] = defaultdict(float)
+        for line in self.fetch("/metrics")[1].decode().splitlines():
+            if not line.startswith("#"):
+                name, value = _ROUTE_LABELS.sub("", line).replace(",}", "}").replace("{}", "").rsplit(" ", 1)
+                values[name] += float(value)
+        return dict(values)
 
     def readiness(self) -> str:
         """Return the reason that `/readyz` gives."""

@@ -51,7 +51,7 @@ class Facts(Observer):
     def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
         raise AssertionError("the gateway reports it")
 
-    def request_rejected(self, code: str, reason: str) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         raise AssertionError("the gateway reports it")
 
     def internal_error(self, request: Request | None) -> None:

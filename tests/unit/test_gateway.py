@@ -54,7 +54,7 @@ class Facts(Observer):
         self._called("request_finished", f"finished {code}")
         self.finished.append((request, code, ended_at, end))
 
-    def request_rejected(self, code: str, reason: str) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         self._called("request_rejected", f"rejected {code} {reason}")
 
     def internal_error(self, request: Request | None) -> None:

@@ -25,7 +25,7 @@ class Facts(Observer):
     def __init__(self) -> None:
         self.facts: list[str] = []
 
-    def request_rejected(self, code: str, reason: str) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         self.facts.append(f"rejected {code} {reason}")
 
     def internal_error(self, request: Request | None) -> None:

@@ -48,7 +48,7 @@ class Ends(Observer):
     def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
         self.codes.append(code)
 
-    def request_rejected(self, code: str, reason: str) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         self.codes.append(code)
 
     def internal_error(self, request: Request | None) -> None:
@@ -122,6 +122,38 @@ def test_hedges_are_sent_after_the_hedge_delay_and_the_losers_abandoned(bench: B
     assert [response.status for response in bench.responses] == [200]
     assert [sent.abandoned for sent in bench.sent] == [False, False, True]
     bench.assert_at_rest()
+
+
+def in_flight(bench: Bench) -> tuple[int, int]:
+    """Return the requests and the attempts in flight on the route."""
+    route = bench.gateway.routes.routes[0]
+    return route.in_flight, route.attempts_in_flight
+
+
+def test_its_route_counts_what_is_in_flight_losers_included() -> None:
+    bench = Bench(room=2)
+    bench.start()
+    assert in_flight(bench) == (1, 1)
+    left = bench.start()
+    assert in_flight(bench) == (2, 2)
+    left.cancel()
+    assert in_flight(bench) == (1, 2), "what the client has left runs on as a loser"
+    bench.virtual.advance_to(HEDGE_DELAY_S)
+    assert in_flight(bench) == (1, 4)
+    bench.finish(RESET, RESET, Success(b"{}"))
+    assert in_flight(bench) == (0, 1)
+    bench.finish(*[Success(b"{}")] * 4)
+    assert in_flight(bench) == (0, 0)
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_what_is_not_sent_is_not_in_flight(room: int) -> None:
+    bench = Bench(room)
+    bench.fails = True
+    task = bench.start()
+    assert in_flight(bench) == (0, 0), "an internal error has ended it, or it waits"
+    task.cancel()
+    assert in_flight(bench) == (0, 0)
 
 
 def test_at_its_deadline_it_answers_504(bench: Bench) -> None:

@@ -73,6 +73,12 @@ SUPERVISION = (
         *_C20,
     ),
     Bug(
+        "a reload loses what is in flight",
+        _ROLLING, "actions += self._outgoing.drain(kill_at)",
+        "actions += self._outgoing.drain(0.0)",
+        "tests/end_to_end/test_reload.py::test_a_reload_waits_for_what_is_in_flight",
+    ),
+    Bug(
         "workers are still wanted after SIGTERM",
         _FILE, "                worker.wanted = Wanted.STOP\n                actions", "                actions",
         *_C20,

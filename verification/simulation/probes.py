@@ -121,10 +121,10 @@ class ProbedRecorder(Recorder):
         self.seen.history.append((ended_at, "settled", request.request_id, code))
         super().request_finished(request, code, ended_at, end)
 
-    def request_rejected(self, code: str, reason: str) -> None:
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         self.seen.timeline.charge(REJECTION_S)
         self.seen.rejected[code] += 1
-        super().request_rejected(code, reason)
+        super().request_rejected(code, reason, request)
 
     def attempt_finished(self, attempt: Attempt) -> None:
         outcome, request_id = attempt.outcome, attempt.request.request_id

@@ -187,7 +187,9 @@ class Simulation:
         worker.close()
         timeline.run_due()
         worker.recorder.recent._records.clear()  # noqa: SLF001 (it lives until a collection)
-        worker.recorder.first_attempts.collect(ended_at)  # samples keep attempts until the last of them ends
+        worker.recorder.observations(
+            None, "minute", ended_at
+        )  # samples keep attempts until the last of them ends
         del worker, self.worker
         descriptors = len(self.kernel.files)
         left = (*(f"{descriptors} descriptors" for _ in range(bool(descriptors))), *_alive())

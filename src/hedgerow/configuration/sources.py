@@ -33,6 +33,8 @@ DEFAULT_ROUTE_SETTINGS: Final = {
     "hedge_after_ms": "hedge.after of each route",
     "hedges": "hedge.max_hedges of each route",
     "hedge_on_failure": "hedge.retry_on_failure of each route",
+    "hedge_mode": "hedge.mode of each route",
+    "hedge_sample": "hedge.sample of each route",
     "hedge_hold": "hedge.hold of each route",
     "hedge_ceiling": "hedge.ceiling of each route",
     "hedge_budget_percent": "hedge.budget of each route",

@@ -1,5 +1,7 @@
 """Routes in few words: for `hedgerow check` and for the lines at the start."""
 
+import shlex
+
 from hedgerow.configuration.units import shown_duration
 from hedgerow.settings.effective_routing import Routing
 from hedgerow.settings.routes import HedgeRule, QuantileDelay, RouteRule, UpstreamRule
@@ -40,6 +42,14 @@ def first_routes(routing: Routing, most: int) -> str:
     shown = [f"{_pattern(route)} -> {route.upstream}" for route in in_matching_order(routing.routes)[:most]]
     beyond = len(routing.routes) - len(shown)
     return ", ".join(shown) + (f", and {beyond} more" if beyond else "")
+
+
+def example_request(routes: tuple[RouteRule, ...], url: str) -> str:
+    """Return a command that sends a request to one of the routes, by GET if one has it, at the gateway's `url`."""
+    ordered = in_matching_order(routes)
+    route = next((route for route in ordered if "GET" in route.methods), ordered[0])
+    method = "" if "GET" in route.methods else f"-X {route.methods[0]} "
+    return f"curl {method}{shlex.quote(url + (route.path or route.path_prefix or ''))}"
 
 
 def _pattern(route: RouteRule) -> str:

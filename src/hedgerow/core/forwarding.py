@@ -8,8 +8,12 @@ from hedgerow.core.timeout_param import without_parameter
 if TYPE_CHECKING:
     from hedgerow.core.route import Route
 
-_OURS: Final = b"Via: 1.1 hedgerow\r\n"
+_PSEUDONYM: Final = b"1.1 hedgerow"
+_OURS: Final = b"Via: %b\r\n" % _PSEUDONYM
 """A gateway must add itself to requests, and may leave itself out of responses (RFC 9110 section 7.6.3)."""
+MAX_PASSES: Final = 10
+"""A request that has passed through a hedgerow as often goes in a loop: a sidecar, a gateway and another sidecar are
+three. Each pass may be hedged, so a loop would make thousands of requests of one."""
 
 
 class ForwardedRequest:
@@ -46,6 +50,18 @@ class RequestHead:
         """What its route makes of it; made once."""
         self.route: Route | None = None
         """There where `forwarded` is."""
+
+
+def loop_problem(head: RequestHead) -> str:
+    """Return that a request goes in a loop, as its Via says, or an empty text."""
+    passes = sum(
+        [value.count(_PSEUDONYM) for name, value in head.headers if len(name) == 3 and name.lower() == b"via"]
+    )
+    return (
+        f"it has passed through hedgerow {passes} times: it goes in a loop (Via)"
+        if passes >= MAX_PASSES
+        else ""
+    )
 
 
 class ClientMessage:

@@ -19,8 +19,11 @@ class Observer:
         """
         raise NotImplementedError
 
-    def request_rejected(self, code: str, reason: str) -> None:
-        """Record an answer without an attempt; `reason` is the rejection's, or the code again."""
+    def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
+        """Record an answer without an attempt; `reason` is the rejection's, or the code again.
+
+        `request` is None where no whole request has come; it has a `route` if one was found for it.
+        """
         raise NotImplementedError
 
     def internal_error(self, request: Request | None) -> None:

@@ -99,6 +99,16 @@ class Failure:
 Outcome: TypeAlias = Success | Failure
 
 
+def outcome_name(outcome: Outcome | None) -> str:
+    """Return an attempt's outcome as it is shown: `pending`, `success`, `final` or the reason of the failure."""
+    if outcome is None:
+        return "pending"
+    if isinstance(outcome, Failure):
+        return outcome.reason
+    answer = outcome.answer
+    return "success" if answer is None or not answer.is_final else "final"
+
+
 class AttemptHandle(Protocol):
     """What sends an attempt to the upstream: one stream of a connection, from the point of view of the race."""
 

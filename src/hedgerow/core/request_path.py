@@ -26,6 +26,21 @@ _DETAILS: Final = {
     "character": "percent-encode all characters of a path but those of RFC 3986 section 3.3",
 }
 
+MAX_SHOWN_PATH: Final = 256
+"""Characters of a path in a log line or a span; a client may send one of `ClientLimits.max_head_bytes`."""
+_SHOWN_AS_IS: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"\\")
+
+
+def shown_path(path: bytes) -> str:
+    r"""Return a path for logs and traces: printable ASCII without blanks, all else as `\xNN`, `...` for what is cut.
+
+    What a client writes there neither ends a line nor moves a terminal's cursor.
+    """
+    shown = "".join(
+        chr(byte) if byte in _SHOWN_AS_IS else f"\\x{byte:02x}" for byte in path[: MAX_SHOWN_PATH + 1]
+    )
+    return shown if len(shown) <= MAX_SHOWN_PATH else shown[: MAX_SHOWN_PATH - 3] + "..."
+
 
 def path_problem(path: bytes) -> str:
     """Return what is wrong with a path, in words for people, or an empty string. Takes linear time."""

@@ -31,9 +31,10 @@ class Route:
     """One route: where its requests go, how long they may take, and what is passed on."""
 
     __slots__ = (
-        "accepts_bodies", "deadline_header", "default_timeout_ms", "delay", "forwarding", "hedge_limit",
-        "max_request_body", "max_response_body", "max_timeout_ms", "methods", "name", "passes_last_response", "plan",
-        "plan_varies", "rules", "sample", "sampled", "timeout_headers", "timeout_prefix", "upstream",
+        "accepts_bodies", "attempts_in_flight", "counters", "deadline_header", "default_timeout_ms", "delay",
+        "forwarding", "hedge_limit", "in_flight", "max_request_body", "max_response_body", "max_timeout_ms", "methods",
+        "name", "passes_last_response", "plan", "plan_varies", "rules", "sample", "sampled", "timeout_headers",
+        "timeout_prefix", "upstream", "upstream_name",
     )  # fmt: skip
 
     def __init__(
@@ -57,9 +58,17 @@ class Route:
         max_response_body: int = 0,
         passes_last_response: bool = False,
         hedge_limit: HedgeLimit | None = None,
+        upstream_name: str = "default",
     ) -> None:
         self.name = name
         self.upstream = upstream
+        self.upstream_name = upstream_name
+        self.counters: object | None = None
+        """Where telemetry counts what becomes of its requests; set with the first of them."""
+        self.in_flight = 0
+        """Requests that were admitted and not yet answered."""
+        self.attempts_in_flight = 0
+        """Attempts that have not ended, losers included."""
         self.default_timeout_ms = default_timeout_ms
         """Of clients that do not say how long they wait."""
         self.max_timeout_ms = max_timeout_ms

@@ -153,14 +153,13 @@ class Supervisor:
         operations = f"{_url(admin_sock)}/metrics /livez /readyz /status /status.json /openapi.json"
         if settings.routes:
             # Few need it, and all would load it.
-            from hedgerow.configuration.summary import first_routes, in_matching_order  # noqa: PLC0415
+            from hedgerow.configuration.summary import example_request, first_routes  # noqa: PLC0415
 
-            first = in_matching_order(settings.routes)[0]
             self._output.write(
                 f"hedgerow: answering on {_url(sock)}\n"
                 f"  routes      {first_routes(effective_routing(settings, target), ROUTES_SHOWN)}\n"
                 f"  admin       {operations}\n"
-                f"  try         curl '{_url(sock)}{first.path or first.path_prefix}'"
+                f"  try         {example_request(settings.routes, _url(sock))}"
             )
             return
         kind = " (the embedded simulator)" if self._simulator is not None else ""

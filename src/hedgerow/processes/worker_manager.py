@@ -23,6 +23,7 @@ from hedgerow.processes.systemd import READY, RELOADING, notify
 from hedgerow.processes.worker_channel import ChannelListener, WorkerChannel
 from hedgerow.processes.worker_state import Action, Kill, Report, Start, Terminate
 from hedgerow.settings import Settings, Target
+from hedgerow.settings.routes import MAX_ROUTES
 from hedgerow.telemetry.snapshot import Snapshot, add
 
 MODULE: Final = "hedgerow.processes.worker_main"
@@ -196,6 +197,8 @@ class WorkerManager:
         """Handle the end of a worker's process, before it is reported to the plan; `last` are its last counts."""
         del self._processes[slot]
         self._retired = add(self._retired, last.without_gauges())
+        if len(self._retired.routes) > MAX_ROUTES + 1:  # each reload may name them differently
+            self._retired.drop_routes_but(last.routes)
         self._connection_counts.withdraw(slot)
 
     def _signal(self, slot: int, number: signal.Signals) -> None:

@@ -14,6 +14,8 @@ _ORIGIN: Final = r"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[^\]/?#@]*\]|[^/?#@:\[\]]*)(?:
 _SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _PATH_PARAMETER: Final = r"=[^/;&]*"
 _PART: Final = r"[^&;?#]+"
+_QUERY: Final = r"\?(?![)'\".]*\Z)"
+"""The beginning of a query: not the question mark of a sentence, as in "(did you mean 'x'?)"."""
 
 
 def redacted_url(url: str) -> str:
@@ -43,7 +45,7 @@ def redacted_text(text: str) -> str:
 
 
 def _redacted_word(word: str) -> str:
-    return redacted_url(word) if any(part in word for part in ("://", "@", "?")) else word
+    return redacted_url(word) if "://" in word or "@" in word or re.search(_QUERY, word) else word
 
 
 def _without_value(part: re.Match[str]) -> str:

@@ -13,10 +13,13 @@ StatusRanges: TypeAlias = tuple[tuple[int, int], ...]
 """Ranges of status codes, both ends included: `"2xx"` is (200, 299), `"404"` is (404, 404)."""
 
 MAX_ROUTES: Final = 64
-"""Each route has metrics of its own: some 60 series in each scrape."""
+"""Each route has metrics of its own: some 60 series in each scrape, and 400 when all outcomes have occurred."""
 
 MAX_ENDPOINTS: Final = 32
 """Each has a pool of connections in each worker, and metrics of its own."""
+
+MAX_ENDPOINTS_SHOWN: Final = 32
+"""Addresses of all upstreams: each is a label of four series. With more of them nothing is reported by endpoint."""
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The greatest limit for a body: it is held in memory whole, an answer's by each attempt."""
@@ -25,8 +28,9 @@ MAX_NAME_CHARACTERS: Final = 128
 """Of a route's name and an upstream's: they are labels of metrics."""
 
 SUCCESS_STATUS: Final[StatusRanges] = ((200, 299),)
-FINAL_STATUS: Final[StatusRanges] = ((400, 407), (409, 428))
-"""Answers that asking again cannot change. Not 408 (timeout) and not 429 (too many requests)."""
+FINAL_STATUS: Final[StatusRanges] = ((300, 399), (400, 407), (409, 428))
+"""Answers that asking again cannot change: redirects, 304, errors of the client. Not 408 (timeout) and not 429 (too
+many requests)."""
 
 
 class TlsRule(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from typing import Final
 from hedgerow.core.outcomes import FailureReason
 from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot, quantile_s
 
+ANSWERED: Final = ("success", "final")
+"""Outcomes of attempts that are no failures."""
 HUNG_S: Final = 1.0
 """A cancelled attempt that took less says nothing about the upstream: its client's timeout was short. Where successes
 take longer, their 99th percentile is the bound."""
@@ -40,7 +42,7 @@ class ErrorRates:
         unserved = sum(requests.get(code, 0) for code in ("all_failed", "out_of_time", "internal"))
         return cls(
             attempts=attempts,
-            failed=attempts - outcomes.get("success", 0),
+            failed=attempts - outcomes.get("success", 0) - outcomes.get("final", 0),
             cut_off=cancelled - hung,
             requests=unserved + requests.get("success", 0) + requests.get("final", 0),
             unserved=unserved,

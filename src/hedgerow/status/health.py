@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from hedgerow.status.error_rates import ErrorRates, attempts_by_outcome
+from hedgerow.status.error_rates import ANSWERED, ErrorRates, attempts_by_outcome
 from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot, quantile_s
 
 FAILING: Final = 0.5
@@ -191,7 +191,8 @@ def _out_of_time(counts: Snapshot, rates: ErrorRates) -> str:
 
 def _most_frequent_failure(counts: Snapshot) -> str:
     failures = attempts_by_outcome(counts)
-    failures.pop("success", None)
+    for outcome in ANSWERED:
+        failures.pop(outcome, None)
     return f"most by {max(failures, key=failures.__getitem__)}"
 
 

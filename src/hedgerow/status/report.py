@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from hedgerow import __version__
-from hedgerow.status.error_rates import ErrorRates, attempts_by_outcome
+from hedgerow.status.error_rates import ANSWERED, ErrorRates, attempts_by_outcome
 from hedgerow.status.health import Window, Workers, assess_gateway, assess_upstream
 from hedgerow.status.holding import describe_holding, hold_status
 from hedgerow.status.report_schema import (
@@ -94,7 +94,7 @@ def _attempts(counts: Snapshot, rates: ErrorRates, span_s: float) -> AttemptsSta
         per_s=per_s(total, span_s),
         success_rate=rate(rates.attempts - rates.failed, rates.attempts),
         per_request=_ratio(total, sum(counts.attempts.get("1", {}).values())),
-        failures={reason: times for reason, times in sorted(outcomes.items()) if reason != "success"},
+        failures={reason: times for reason, times in sorted(outcomes.items()) if reason not in ANSWERED},
         cut_off=rates.cut_off,
         latency=LatencyStatus(
             p50_ms=quantile_ms(0.5, BUCKETS_S, successes),
@@ -119,7 +119,9 @@ def _hedging(counts: Snapshot) -> HedgingStatus:
                 if code in {"success", "all_failed", "out_of_time", "internal"}
             }
         ),
-        without_hedging=_clients(counts.first_attempt_duration),
+        without_hedging=_clients(
+            {got: histogram for got, histogram in counts.first_attempt_duration.items() if got != "final"}
+        ),
         unknown=unknown,
         fired=fired,
         won=won,

@@ -8,11 +8,14 @@ from typing import Final
 from hedgerow.core.outcomes import Attempt, FailureReason, Success
 from hedgerow.planning.hedge_samples import HedgeSamples
 from hedgerow.planning.latency_sketch import CUT, FAILURE, SUCCESS, LatencySketch
+from hedgerow.planning.observations import Observations
 
 SAMPLE_EVERY_S: Final = 0.5
 """At most two samples a second: so the 256 that are kept are of 2 minutes or more, however many are hedged."""
 MAX_PENDING: Final = 16
 """Samples whose attempts still run: those of 8 s, and losers run on for 1 s."""
+LEAST_SAMPLED_S: Final = 600.0
+"""Samples of this time are given with any window: a minute has too few, and how alike attempts are changes slowly."""
 
 
 class FirstAttempts:
@@ -26,10 +29,6 @@ class FirstAttempts:
         self._pending: list[tuple[Attempt, ...]] = []
         self._next_sample_at = 0.0
 
-    def attempt_finished(self, attempt: Attempt, took_s: float) -> None:
-        """Record that a first attempt has its outcome."""
-        self.sketch.observe(took_s, _outcome_of(attempt), attempt.ended_at)
-
     def request_finished(self, attempts: tuple[Attempt, ...], now: float) -> None:
         """Record that a hedged request is over; its losers run on."""
         if now >= self._next_sample_at:  # most are no sample, and cost no more than this
@@ -37,6 +36,13 @@ class FirstAttempts:
             self.collect(now)
             if len(self._pending) < MAX_PENDING:
                 self._pending.append(attempts)
+
+    def observations(self, window: str, now: float) -> Observations:
+        """Return what was observed in a window of `planning.latency_sketch.WINDOWS`; takes some 0.3 ms."""
+        self.collect(now)
+        successes, failures, cuts, span_s = self.sketch.counts(window, now)
+        samples = self.samples.within(max(span_s, LEAST_SAMPLED_S), now)
+        return Observations(successes, failures, cuts, samples, span_s)
 
     def collect(self, now: float) -> None:
         """Keep the samples whose attempts have all ended."""

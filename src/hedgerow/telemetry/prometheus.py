@@ -1,6 +1,7 @@
 """The counts in Prometheus' exposition format. Metric names and labels are a contract: dashboards and alerts use them.
 
 Each label value that can occur is exposed from the start, as 0: `rate()` does not see the first step of a new series.
+What is counted by route is in `prometheus_routes`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,27 +11,19 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0, generate_late
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
 
 from hedgerow import __version__
-from hedgerow.core.outcomes import FailureReason
-from hedgerow.telemetry.metric_families import counters, histograms, lag_histogram
-from hedgerow.telemetry.snapshot import UNKNOWN, Snapshot
+from hedgerow.settings.routes import MAX_ENDPOINTS_SHOWN
+from hedgerow.telemetry.metric_families import add_lag, counters
+from hedgerow.telemetry.prometheus_routes import route_metrics
+from hedgerow.telemetry.snapshot import Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0.encode()
-
-_REQUESTS = (
-    "success", "all_failed", "out_of_time", "abandoned", "overloaded", "internal",
-    "bad_timeout", "bad_request", "not_found", "method_not_allowed", "too_large",
-)  # fmt: skip
-_FIRST_ATTEMPTS = ("success", "all_failed", "out_of_time", UNKNOWN)
-_HEDGES = ("fired", "won", "rescued", "suppressed", "held")
-_JUDGED = ("quick", "late")
-_HALVINGS = ("late", "unanswered")
 _SPANS = ("exported", "failed", "dropped")
-_SHED = ("in_flight", "rate_limit", "connections")
 
 
 def render(snapshot: Snapshot) -> bytes:
@@ -47,44 +40,50 @@ class _Collector(Collector):
         self._snapshot = snapshot
 
     def collect(self) -> Iterable[Metric]:
-        yield from self._requests()
-        yield from self._attempts()
-        yield from self._first_attempts()
-        yield from self._hedges()
+        yield from route_metrics(self._snapshot.routes)
+        yield from self._endpoints()
+        yield from self._gateway()
         yield from self._edges()
 
-    def _requests(self) -> Iterator[Metric]:
+    def _endpoints(self) -> Iterator[Metric]:
+        """Yield what the workers know of the endpoints, where they are few."""
+        endpoints = [
+            ((upstream, *name.split(" ", 1)), state)
+            for upstream, by_name in sorted(self._snapshot.endpoints.items())
+            for name, state in sorted(by_name.items())
+        ]
+        if len(endpoints) > MAX_ENDPOINTS_SHOWN:  # workers may know different ones of a name
+            endpoints = []
+        names = ("upstream", "endpoint", "address")
+        in_flight = GaugeMetricFamily(
+            "hedgerow_endpoint_attempts_in_flight",
+            "Attempts that run at an address of an upstream's endpoint, losers included",
+            labels=names,
+        )
+        failures = GaugeMetricFamily(
+            "hedgerow_endpoint_consecutive_failures",
+            "Failures in a row of an address, the sum of all workers; each worker ejects it on its own",
+            labels=names,
+        )
+        ejected = GaugeMetricFamily(
+            "hedgerow_endpoint_ejected_workers",
+            "Workers that leave an address out for a while, because of its failures",
+            labels=names,
+        )
+        unreachable = GaugeMetricFamily(
+            "hedgerow_endpoint_unreachable_workers",
+            "Workers that could not connect to an address within the last second",
+            labels=names,
+        )
+        for labels, state in endpoints:
+            in_flight.add_metric(labels, state.in_flight)
+            failures.add_metric(labels, state.failures)
+            ejected.add_metric(labels, state.ejected_workers)
+            unreachable.add_metric(labels, state.unreachable_workers)
+        yield from (in_flight, failures, ejected, unreachable)
+
+    def _gateway(self) -> Iterator[Metric]:
         snap = self._snapshot
-        yield counters(
-            "hedgerow_requests",
-            "Requests by what their client got: success; all_failed (502) and out_of_time (504) are caused by the"
-            " upstream; overloaded (503) and internal (500) by the gateway; abandoned: the client disconnected; the"
-            " others are invalid requests, which were rejected",
-            "outcome",
-            snap.requests,
-            _REQUESTS,
-        )
-        yield histograms(
-            "hedgerow_request_duration_seconds",
-            "Time from the arrival of an admitted request to its response, with hedging",
-            snap.request_duration,
-        )
-        yield GaugeMetricFamily(
-            "hedgerow_requests_in_flight", "Requests that were admitted and not yet answered", snap.in_flight
-        )
-        yield counters(
-            "hedgerow_shed",
-            "Requests rejected with 503, after at most a quarter of their timeout: in_flight and connections (no"
-            " descriptor for more); rate_limit (too little CPU)",
-            "reason",
-            snap.shed,
-            _SHED,
-        )
-        yield CounterMetricFamily(
-            "hedgerow_client_disconnects",
-            "Clients that disconnected before their response, perhaps because they give up before their timeout",
-            snap.client_disconnects,
-        )
         yield CounterMetricFamily(
             "hedgerow_internal_errors",
             "Internal errors of the gateway, most of them answered with 500; the stack trace is in the log",
@@ -94,90 +93,6 @@ class _Collector(Collector):
             "hedgerow_log_lines_dropped",
             "Log lines that were dropped because the log is not read, or its disk is full",
             snap.log_lines_dropped,
-        )
-
-    def _attempts(self) -> Iterator[Metric]:
-        snap = self._snapshot
-        attempts = CounterMetricFamily(
-            "hedgerow_attempts",
-            "Requests to the upstream that have ended, losers included, by number (1: first, 2 and up: hedges) and"
-            " outcome (success or the reason of the failure; timeout: cancelled because its race was over)",
-            labels=("attempt", "outcome"),
-        )
-        for number, by_outcome in sorted(snap.attempts.items()):
-            for outcome in ("success", *FailureReason):
-                attempts.add_metric((number, outcome), by_outcome.get(outcome, 0))
-        yield attempts
-        yield histograms(
-            "hedgerow_attempt_duration_seconds",
-            "Time from the start of an attempt to its end, losers included: the latency of the upstream itself",
-            snap.attempt_duration,
-        )
-
-    def _first_attempts(self) -> Iterator[Metric]:
-        by_outcome = self._snapshot.first_attempt_duration
-        yield counters(
-            "hedgerow_first_attempt",
-            "What clients would have got WITHOUT hedging, to be compared with hedgerow_requests_total: first attempts"
-            " by their own outcome, even after the response; unknown: cancelled before the outcome was known",
-            "outcome",
-            {outcome: histogram.count for outcome, histogram in by_outcome.items()},
-            _FIRST_ATTEMPTS,
-        )
-        yield histograms(
-            "hedgerow_first_attempt_duration_seconds",
-            "How long clients would have waited WITHOUT hedging, to be compared with"
-            " hedgerow_request_duration_seconds: from the start of a first attempt to its own end",
-            by_outcome,
-        )
-
-    def _hedges(self) -> Iterator[Metric]:
-        snap = self._snapshot
-        yield counters(
-            "hedgerow_hedges",
-            "Hedges: fired (sent, counted when they end), won (gave the response), rescued (gave it after the first"
-            " attempt had failed), suppressed (not sent: the client's timeout left no time for it), held (due and not"
-            " sent, so as not to make an outage worse)",
-            "event",
-            snap.hedges,
-            _HEDGES,
-        )
-        yield GaugeMetricFamily(
-            "hedgerow_attempts_in_flight",
-            "Requests to the upstream that have not ended, losers included",
-            snap.attempts_in_flight,
-        )
-        yield GaugeMetricFamily(
-            "hedgerow_hedge_limited_workers",
-            "Workers that hold hedges beyond a limit of attempts in flight, by a ceiling or because nearly all requests"
-            " are late",
-            snap.hedge_limited_workers,
-        )
-        yield GaugeMetricFamily(
-            "hedgerow_hedge_limit",
-            "Attempts in flight up to which those workers send hedges, in all; 0 without such workers",
-            snap.hedge_limit,
-        )
-        yield counters(
-            "hedgerow_first_attempts_judged",
-            "First attempts where hedges may be held: quick (won before its hedges were due) or late. With less than"
-            " 0.05 of them quick, hedges are held",
-            "speed",
-            snap.first_attempts_judged,
-            _JUDGED,
-        )
-        yield counters(
-            "hedgerow_hedge_limit_halvings",
-            "How often a limit of hedges was halved: late (nearly no first attempt was quick), unanswered (late"
-            " requests had no answer within another hedge delay)",
-            "sign",
-            snap.hedge_limit_halvings,
-            _HALVINGS,
-        )
-        yield CounterMetricFamily(
-            "hedgerow_wasted_seconds",
-            "Time that the upstream spent on losers: the cost of hedging",
-            snap.wasted_s,
         )
 
     def _edges(self) -> Iterator[Metric]:
@@ -200,16 +115,12 @@ class _Collector(Collector):
         yield GaugeMetricFamily(
             "hedgerow_client_connections", "Client connections to the main port", snap.client_connections
         )
-        yield lag_histogram(
-            "hedgerow_deadline_overshoot_seconds",
-            "How long after its deadline a request was answered; in time counts as 0",
-            snap.overshoot,
-        )
-        yield lag_histogram(
+        lag = HistogramMetricFamily(
             "hedgerow_event_loop_lag_seconds",
             "Duration of event loop iterations: how long received data may wait until it is read",
-            snap.lag,
         )
+        add_lag(lag, (), snap.lag)
+        yield lag
         yield GaugeMetricFamily(
             "hedgerow_requests_in_flight_limit",
             "Limit of requests in flight, set by file descriptors",

@@ -8,7 +8,7 @@ from collections import deque
 from itertools import islice
 from typing import Final, TypeAlias
 
-from hedgerow.core.outcomes import Attempt, Failure
+from hedgerow.core.outcomes import Attempt, Failure, outcome_name
 from hedgerow.core.request import Request
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 
@@ -71,7 +71,7 @@ def _describe(record: _Record, utc_offset_s: float) -> RequestRecord:
                 took_ms=None
                 if attempt.outcome is None
                 else _milliseconds(attempt.ended_at - attempt.launched_at),
-                outcome=_outcome_name(attempt),
+                outcome=outcome_name(attempt.outcome),
                 loser=attempt.is_loser,
                 detail=attempt.outcome.detail[:MAX_DETAIL] if isinstance(attempt.outcome, Failure) else "",
             )
@@ -80,13 +80,6 @@ def _describe(record: _Record, utc_offset_s: float) -> RequestRecord:
         hedges_held=request.hedges_held,
         trace_id=trace_id,
     )
-
-
-def _outcome_name(attempt: Attempt) -> str:
-    outcome = attempt.outcome
-    if outcome is None:
-        return "pending"
-    return outcome.reason if isinstance(outcome, Failure) else "success"
 
 
 def _milliseconds(seconds: float) -> float:

@@ -1,36 +1,19 @@
 """The counts of one worker at one moment: plain numbers, so that those of several workers can be added up."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import reduce
 from itertools import accumulate
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
+from hedgerow.telemetry.endpoint_counts import EndpointCounts
+
 BUCKETS_S: Final[tuple[float, ...]] = (
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.15,
-    0.2,
-    0.25,
-    0.3,
-    0.35,
-    0.4,
-    0.45,
-    0.5,
-    0.55,
-    0.6,
-    0.7,
-    0.8,
-    1.0,
-    1.5,
-    2.5,
-    5.0,
-    10.0,
-)
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 1.0,
+    1.5, 2.5, 5.0, 10.0,
+)  # fmt: skip
 """Upper bounds of the histograms: dense where the reference upstream answers, and around the hedge delay of 300 ms."""
 
 UNKNOWN: Final = "unknown"
@@ -82,23 +65,13 @@ class LagHistogram(msgspec.Struct):
     sum_s: float = 0.0
 
 
-GAUGES: Final = (
-    "in_flight",
-    "upstream_connections",
-    "client_connections",
-    "max_in_flight",
-    "rate_limited_workers",
-    "admission_rate_limit",
-    "overloaded_workers",
-    "attempts_in_flight",
-    "hedge_limited_workers",
-    "hedge_limit",
-)
-"""The fields that are gauges; all others are counters."""
+class RouteCounts(msgspec.Struct):
+    """The counts of one route, or of all: counters, and gauges where noted."""
 
-
-class Snapshot(msgspec.Struct):
-    """All counts of a worker: counters, and gauges where noted."""
+    gauges: ClassVar[tuple[str, ...]] = (
+        "in_flight", "attempts_in_flight", "hedge_limited_workers", "hedge_limit", "hedge_delay_s", "workers",
+    )  # fmt: skip
+    """The fields that are gauges; all others are counters."""
 
     requests: dict[str, int] = {}
     """Answered, rejected and abandoned requests by outcome."""
@@ -126,6 +99,26 @@ class Snapshot(msgspec.Struct):
     wasted_s: float = 0.0
     shed: dict[str, int] = {}
     client_disconnects: int = 0
+    overshoot: LagHistogram = msgspec.field(default_factory=LagHistogram)
+    """How late responses were, past their deadline."""
+    hedge_delay_s: float = 0.0
+    """Gauge of one route: the sum of its workers' hedge delays."""
+    workers: int = 0
+    """Gauge of one route: workers that serve it."""
+
+
+class Snapshot(RouteCounts):
+    """All counts of a worker: those of `RouteCounts` are the totals of all routes."""
+
+    gauges: ClassVar[tuple[str, ...]] = (
+        *RouteCounts.gauges, "endpoints", "upstream_connections", "client_connections", "max_in_flight",
+        "rate_limited_workers", "admission_rate_limit", "overloaded_workers",
+    )  # fmt: skip
+
+    routes: dict[str, dict[str, RouteCounts]] = {}
+    """By route, then by its upstream, which another configuration may change. Without a name: what no route has."""
+    endpoints: dict[str, dict[str, EndpointCounts]] = {}
+    """Gauge, by upstream, then by URL and address with a blank between; nothing where they are many."""
     reused_connection_retries: int = 0
     internal_errors: int = 0
     log_lines_dropped: int = 0
@@ -133,8 +126,6 @@ class Snapshot(msgspec.Struct):
     """Gauge, by state."""
     client_connections: int = 0
     """Gauge."""
-    overshoot: LagHistogram = msgspec.field(default_factory=LagHistogram)
-    """How late responses were, past their deadline."""
     lag: LagHistogram = msgspec.field(default_factory=LagHistogram)
     """Duration of event loop iterations."""
     max_in_flight: int = 0
@@ -150,19 +141,48 @@ class Snapshot(msgspec.Struct):
     worker_restarts: int = 0
     """Counted by the supervisor, not by the workers: workers that died and were replaced."""
 
+    @classmethod
+    def of(cls, total: RouteCounts, **more: Any) -> "Snapshot":
+        """Return a snapshot with these totals; `more` are its other fields."""
+        return cls(**{name: getattr(total, name) for name in total.__struct_fields__}, **more)
+
+    def of_route(self, name: str) -> "Snapshot":
+        """Return what was counted of one route as if there were no other. What is not by route is as it was."""
+        counts = reduce(add, self.routes.get(name, {}).values(), RouteCounts())
+        return msgspec.structs.replace(
+            self, routes={}, **{field: getattr(counts, field) for field in counts.__struct_fields__}
+        )
+
+    def drop_routes_but(self, names: Collection[str]) -> None:
+        """Forget what is by route of other routes than these; the totals stay."""
+        self.routes = {name: counts for name, counts in self.routes.items() if name in names}
+
     def without_gauges(self) -> "Snapshot":
         """Return the counters of a worker that has ended; its gauges are 0."""
-        nothing = Snapshot()
-        return msgspec.structs.replace(self, **{name: getattr(nothing, name) for name in GAUGES})
+        counters = _zero_gauges(self)
+        counters.routes = {
+            name: {upstream: _zero_gauges(counts) for upstream, counts in by_upstream.items()}
+            for name, by_upstream in self.routes.items()
+        }
+        return counters
 
 
 T = TypeVar("T")
+Counts = TypeVar("Counts", bound=RouteCounts)
+
+
+def _zero_gauges(counts: Counts) -> Counts:
+    nothing = type(counts)()
+    return msgspec.structs.replace(counts, **{name: getattr(nothing, name) for name in counts.gauges})
 
 
 def add(left: T, right: T) -> T:
     """Add two snapshots, or two parts of them at the same place."""
     total: Any
-    if isinstance(left, msgspec.Struct):
+    kind = type(left)
+    if kind is int or kind is float:  # first, for most are
+        total = left + right  # type: ignore[operator]
+    elif isinstance(left, msgspec.Struct):
         fields = left.__struct_fields__
         total = type(left)(**{name: add(getattr(left, name), getattr(right, name)) for name in fields})
     elif isinstance(left, dict) and isinstance(right, dict):
@@ -180,18 +200,20 @@ def add(left: T, right: T) -> T:
 
 def difference(earlier: Snapshot, later: Snapshot) -> Snapshot:
     """Return what was counted between two snapshots of the same gateway; gauges are the later one's."""
-    counted = _minus(later, earlier)
-    for name in GAUGES:
-        setattr(counted, name, getattr(later, name))
-    return counted
+    return _minus(later, earlier)
 
 
 def _minus(left: T, right: T) -> T:
     difference: Any
     if isinstance(left, msgspec.Struct):
-        fields = left.__struct_fields__
+        gauges = left.gauges if isinstance(left, RouteCounts) else ()
         difference = type(left)(
-            **{name: _minus(getattr(left, name), getattr(right, name)) for name in fields}
+            **{
+                name: getattr(left, name)
+                if name in gauges
+                else _minus(getattr(left, name), getattr(right, name))
+                for name in left.__struct_fields__
+            }
         )
     elif isinstance(left, dict) and isinstance(right, dict):
         difference = {key: _minus(left[key], right[key]) if key in right else left[key] for key in left}

@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.core.outcomes import Attempt, Failure, Outcome, RaceEnd, RequestTrace, Won
+from hedgerow.core.outcomes import Attempt, Failure, Outcome, RaceEnd, RequestTrace, Won, outcome_name
 from hedgerow.core.request import Request
 from hedgerow.core.response import status_of
 from hedgerow.core.trace_context import TraceContext, trace_headers
@@ -206,7 +206,7 @@ class _AttemptSpan:
 
     def _end(self, *, won: bool, loser: bool) -> None:
         outcome, self._outcome = self._outcome, None
-        name = outcome.reason.value if isinstance(outcome, Failure) else "success"
+        name = str(outcome_name(outcome))
         attributes: dict[str, AttributeValue] = {
             **self._upstream,
             "hedgerow.attempt.number": self._number,

@@ -1,12 +1,9 @@
 """What telemetry is given of an upstream's endpoints."""
 
 from dataclasses import dataclass
-from typing import Final
 
+from hedgerow.settings.routes import MAX_ENDPOINTS_SHOWN
 from hedgerow.upstream.endpoints import Endpoints
-
-MAX_ENDPOINTS_SHOWN: Final = 32
-"""With more of them nothing is reported by endpoint: each is a label value (R11)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ EXAMPLES: dict[str, list[tuple[int, str]]] = {
     "a folded line": [
         (400, get("/a", f"{HOST}{line}\r\n")) for line in ("X: y\r\n z", "X: a\0b", "X: a\rb", "X: a\nb", "X : y")
     ],
+    "`Via` that": [(400, get("/a", HOST + "Via: 1.1 hedgerow\r\n" * 10))],
     "a body on": [(400, get("/a", HOST + LENGTH) + "x"), (405, post(LENGTH, target="/a"))],
     "more than `max": [(413, post("Content-Length: 11\r\n")), (413, post(CHUNKED, "b\r\n01234567890\r\n0\r\n\r\n"))],
     "an expectation": [(417, post(LENGTH + "Expect: 200-ok\r\n")), (417, get("/a", HOST + "Expect: x\r\n"))],
@@ -81,6 +82,7 @@ EXAMPLES: dict[str, list[tuple[int, str]]] = {
 
 KEEP_THE_CONNECTION = (
     "`//` in", "a segment `.`", "`%2f`", "`%` in", "characters that", "`*` as", "CONNECT", "`TE`", "a value of",
+    "`Via` that",
 )  # fmt: skip
 """Their framing is sound."""
 

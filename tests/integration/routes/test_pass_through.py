@@ -219,15 +219,26 @@ async def test_r04_a_body_that_the_schema_accepts_passes(serve: Serve, body: byt
     assert upstream.received[0].values(b"accept-encoding") == [b"identity"]
 
 
-async def test_r05_a_final_answer_ends_the_race_at_once(serve: Serve) -> None:
-    answer = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nno"
+@pytest.mark.parametrize(
+    ("head", "header", "value", "sent"),
+    [
+        (b"401 Unauthorized\r\nContent-Length: 2", b"WWW-Authenticate", b"Basic", b"no"),
+        (b"302 Found\r\nContent-Length: 0", b"Location", b"http://elsewhere/", b""),
+        (b"304 Not Modified\r\nContent-Length: 1000", b"ETag", b'"x"', b""),
+    ],
+)
+async def test_r05_a_final_answer_ends_the_race_at_once(
+    serve: Serve, head: bytes, header: bytes, value: bytes, sent: bytes
+) -> None:
+    answer = b"HTTP/1.1 " + head + b"\r\n" + header + b": " + value + b"\r\n\r\n" + sent
     async with passing_upstream(answer) as upstream:
         served = await serve(upstream.url, **routing(upstream.url, hedge=HedgeRule(after=60.0, max_hedges=2)))
         client = await served.client()
-        status, headers, body = await exchange(client, request("GET", "/"))
+        status, headers, body = await exchange(client, request("GET", "/", 'If-None-Match: "x"'))
         client.close()
         assert len(upstream.received) == 1
-    assert (status, body, values(headers, b"www-authenticate")) == (401, b"no", [b"Basic"])
+    assert upstream.received[0].values(b"if-none-match") == [b'"x"']
+    assert (status, body, values(headers, header.lower())) == (int(head[:3]), sent, [value])
 
 
 async def test_r06_the_last_response_passes_where_everything_failed(serve: Serve) -> None:
@@ -362,6 +373,23 @@ async def test_paths_that_are_read_in_two_ways_are_rejected(serve: Serve, target
     assert upstream.received == []
 
 
+@pytest.mark.parametrize(
+    "via", [["1.1 hedgerow"] * 10, ["1.0 a, 1.1 hedgerow" + ", 1.1 hedgerow" * 8, "1.1 hedgerow"]]
+)
+async def test_a_request_that_goes_in_a_loop_ends_it(serve: Serve, via: list[str]) -> None:
+    async with passing_upstream() as upstream:
+        served = await serve(upstream.url, **routing(upstream.url))
+        client = await served.client()
+        status, _, _ = await exchange(client, request("GET", "/", *(f"via: {value}" for value in via[:-1])))
+        assert status == 200
+        assert len(upstream.received) == 1
+        status, _, body = await exchange(client, request("GET", "/", *(f"Via: {value}" for value in via)))
+        client.close()
+        assert len(upstream.received) == 1
+    assert status == 400, "a final answer by default: no gateway of the loop sends a hedge for it"
+    assert "passed through hedgerow 10 times" in json.loads(body)["detail"]
+
+
 async def test_an_absolute_target_passes_in_origin_form(serve: Serve) -> None:
     async with passing_upstream() as upstream:
         served = await serve(upstream.url, **routing(upstream.url))
@@ -404,7 +432,7 @@ async def test_r09_what_changes_something_is_sent_once_without_hedges(
     [
         ([ok(b"<html>")], 502),
         ([b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", ok(b"<html>")], 503),
-        ([ok(b"<html>"), b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"], 302),
+        ([ok(b"<html>"), b"HTTP/1.1 429 Slow Down\r\nContent-Length: 0\r\n\r\n"], 429),
     ],
 )
 async def test_r06_no_answer_that_looks_like_a_success_passes_as_the_last_response(

@@ -13,8 +13,10 @@ from hedgerow.configuration.sources import (
     is_service_variable,
 )
 from hedgerow.settings import Settings
+from hedgerow.settings.effective_routing import effective_routing
 from hedgerow.settings.errors import SettingsError
 from hedgerow.settings.setting import Setting, all_settings
+from hedgerow.settings.upstream_url import EMBEDDED_TARGET
 
 NAMES = list(all_settings())
 
@@ -296,6 +298,24 @@ def test_a_setting_of_the_default_route_is_rejected_where_there_are_routes(tmp_p
     file.write_text(f"{setting.key} = '{setting.default}'\n{ROUTES}")
     with pytest.raises(SettingsError, match=f"line 1: {setting.key}: .* \\('{file}', line 4\\)$"):
         effective(config=str(file))
+
+
+class Reads:
+    """Settings that record which of them are read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.names: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.names.add(name)
+        return getattr(self.settings, name)
+
+
+def test_no_setting_of_the_default_route_is_ignored_where_there_are_routes() -> None:
+    reads: Any = Reads(Settings(hedge_mode="observe"))
+    effective_routing(reads, EMBEDDED_TARGET)
+    assert reads.names & set(NAMES) == set(DEFAULT_ROUTE_SETTINGS) - {"upstream"}
 
 
 def test_all_other_settings_go_with_routes(tmp_path: Path) -> None:

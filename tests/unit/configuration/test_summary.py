@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from hedgerow.configuration.summary import describe_routing, first_routes
+from hedgerow.configuration.summary import describe_routing, example_request, first_routes
 from hedgerow.settings import Target
 from hedgerow.settings.effective_routing import Routing
 from hedgerow.settings.routes import (
@@ -77,3 +77,24 @@ def test_a_path_that_looks_like_a_pattern_is_noted(keys: dict[str, str], is_note
 def test_the_first_routes_fit_a_line() -> None:
     assert first_routes(Routing(ROUTES, UPSTREAMS), 2) == "/one -> bb, /none -> a, and 3 more"
     assert first_routes(Routing(ROUTES[:1], UPSTREAMS), 2) == "/* -> a"
+
+
+@pytest.mark.parametrize(
+    ("routes", "command"),
+    [
+        (ROUTES, "curl http://h:1/one"),
+        (
+            (RouteRule(name="p", path="/a'b", methods=("PUT", "POST"), upstream="a"),),
+            """curl -X PUT 'http://h:1/a'"'"'b'""",
+        ),
+        (
+            (
+                RouteRule(name="p", path="/p", methods=("POST",), upstream="a"),
+                RouteRule(name="g", path_prefix="/g", upstream="a"),
+            ),
+            "curl http://h:1/g",
+        ),
+    ],
+)
+def test_the_request_to_try_is_one_that_a_route_has(routes: tuple[RouteRule, ...], command: str) -> None:
+    assert example_request(routes, "http://h:1") == command

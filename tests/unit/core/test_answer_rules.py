@@ -3,9 +3,8 @@ import pytest
 from hedgerow.core.answer_rules import MAX_KEPT_SECTION_BYTES, MAX_KEPT_SECTIONS, AnswerRules
 from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Answer, Failure, FailureReason, Outcome, Success
-
-OK = ((200, 299),)
-FINAL = ((400, 407), (409, 428))
+from hedgerow.settings.routes import FINAL_STATUS as FINAL
+from hedgerow.settings.routes import SUCCESS_STATUS as OK
 
 
 def kind(outcome: Outcome) -> str:
@@ -21,8 +20,8 @@ def classify(
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (200, "success"), (204, "success"), (299, "success"), (304, "status_other"), (400, "final"), (404, "final"),
-        (407, "final"), (408, "status_other"), (428, "final"), (429, "status_429"), (500, "status_5xx"),
+        (200, "success"), (204, "success"), (299, "success"), (302, "final"), (304, "final"), (400, "final"),
+        (404, "final"), (407, "final"), (408, "status_other"), (428, "final"), (429, "status_429"), (500, "status_5xx"),
         (599, "status_5xx"), (999, "status_other"),
     ],
 )  # fmt: skip

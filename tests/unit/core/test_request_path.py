@@ -1,6 +1,6 @@
 import pytest
 
-from hedgerow.core.request_path import path_problem
+from hedgerow.core.request_path import MAX_SHOWN_PATH, path_problem, shown_path
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,18 @@ def test_paths_that_are_read_in_one_way_are_accepted(path: str) -> None:
 )  # fmt: skip
 def test_paths_that_may_be_read_in_two_ways_are_rejected(path: str, why: str) -> None:
     assert why in path_problem(path.encode())
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        (b"/v1/search;a=1", "/v1/search;a=1"),
+        (b"/\xc3\xa9 \n\x1b[31m\x7f\\", "/\\xc3\\xa9\\x20\\x0a\\x1b[31m\\x7f\\x5c"),
+        (b"/" + (MAX_SHOWN_PATH - 1) * b"a", "/" + (MAX_SHOWN_PATH - 1) * "a"),
+        (b"/" + MAX_SHOWN_PATH * b"a", "/" + (MAX_SHOWN_PATH - 4) * "a" + "..."),
+        (100_000 * b"\xff", (64 * "\\xff")[: MAX_SHOWN_PATH - 3] + "..."),
+    ],
+)
+def test_a_path_is_shown_in_printable_ascii_and_bounded(path: bytes, shown: str) -> None:
+    assert shown_path(path) == shown
+    assert len(shown) <= MAX_SHOWN_PATH

@@ -38,6 +38,7 @@ def test_samples_correct_what_independence_gets_wrong(name: str) -> None:
     assert all(WhatIf.of(draw).correlation.is_measured for draw in draws)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("delay_s", "hedges"), [(0.1, 1), (0.1, 3), (0.5, 2)])
 @pytest.mark.parametrize("name", ALIKE)
 def test_samples_of_one_plan_predict_others(name: str, delay_s: float, hedges: int) -> None:

@@ -22,7 +22,7 @@ from hedgerow.settings import LogFormat, Settings
 from hedgerow.status.health import UNRESPONSIVE_S
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.telemetry.snapshot import RouteCounts, Snapshot
 from support.virtual_asyncio import run_in_virtual_time
 
 REPLY_S = 0.001
@@ -55,7 +55,9 @@ class FakeWorker:
         if isinstance(request, GetSnapshot):
             self.counts.overloaded_workers = int(self.loop.time() < self.overloaded_until)
             self.last = Snapshot(
-                requests=dict(self.counts.requests), overloaded_workers=self.counts.overloaded_workers
+                requests=dict(self.counts.requests),
+                routes=self.counts.routes,
+                overloaded_workers=self.counts.overloaded_workers,
             )
             if not reply.done():
                 reply.set_result(SnapshotReply(self.last))
@@ -199,8 +201,10 @@ def test_counts_are_those_of_now() -> None:
         await asyncio.sleep(2.5)
         for worker in port.workers.channels:
             worker.counts.requests["success"] = 5
+            worker.counts.routes["/api/smart"] = {"default": RouteCounts(requests={"success": 5})}
         assert (await port.get("/status.json"))[1]["requests"]["total"] == 10
-        assert 'hedgerow_requests_total{outcome="success"} 10.0' in (await port.get("/metrics"))[1]
+        counted = 'hedgerow_requests_total{outcome="success",route="/api/smart"} 10.0'
+        assert counted in (await port.get("/metrics"))[1]
 
     played(play)
 

@@ -20,7 +20,8 @@ from hedgerow.processes.child_processes import ChildProcesses
 from hedgerow.processes.control_channel import WorkerConfig
 from hedgerow.processes.worker_manager import StartupError, WorkerManager
 from hedgerow.settings import Settings, parse_target
-from hedgerow.settings.routes import RouteRule, UpstreamRule
+from hedgerow.settings.routes import MAX_ROUTES, RouteRule, UpstreamRule
+from hedgerow.telemetry.snapshot import RouteCounts, Snapshot
 from support.own_process import has_children, open_descriptors
 
 READY = 'import sys, os; fd = int(sys.argv[2]); os.read(fd, 99_999); os.write(fd, b\'{"type":"ready"}\\n\'); '
@@ -220,3 +221,16 @@ async def test_after_a_reload_every_process_that_is_started_gets_the_new_setting
     assert [config.settings.hedges for config in configs] == [2, 7, 7]
     assert [config.target.path for config in configs] == ["/", "/new", "/new"]
     assert configs[1].settings == new
+
+
+async def test_routes_that_no_worker_has_any_more_are_forgotten_when_they_are_too_many(it: Managed) -> None:
+    """Each reload may name its routes differently, and each name is a label of metrics."""
+    it.start(READY + WAIT)
+    await it.until_serving()
+    manager = it.manager
+    for number in range(3 * MAX_ROUTES):
+        manager._processes[1] = manager._processes[0]
+        manager.ended(1, Snapshot(requests={"success": 1}, routes={str(number): {"u": RouteCounts()}}))
+        assert len(manager._retired.routes) <= MAX_ROUTES + 1
+    assert str(3 * MAX_ROUTES - 1) in manager._retired.routes
+    assert manager._retired.requests == {"success": 3 * MAX_ROUTES}

@@ -1,26 +1,11 @@
-"""First attempts are observed at their own end, and hedged requests once all their attempts have ended."""
+"""Hedged requests are samples once all their attempts have ended."""
 
 import pytest
 
-from hedgerow.core.outcomes import Failure, FailureReason, Outcome, Success
+from hedgerow.core.outcomes import Failure, FailureReason, Success
 from hedgerow.planning.latency_sketch import CUT, FAILURE, SUCCESS
 from hedgerow.telemetry.first_attempts import MAX_PENDING, SAMPLE_EVERY_S, FirstAttempts
 from support.attempts import make_attempt
-
-
-@pytest.mark.parametrize(
-    ("outcome", "counted"),
-    [
-        (Success(b"{}"), (1, 0, 0)),
-        (Failure(FailureReason.RESET), (0, 1, 0)),
-        (Failure(FailureReason.STATUS_429), (0, 1, 0)),
-        (Failure(FailureReason.TIMEOUT), (0, 0, 1)),
-    ],
-)
-def test_a_first_attempt_is_counted_by_its_outcome(outcome: Outcome, counted: tuple[int, int, int]) -> None:
-    observed = FirstAttempts()
-    observed.attempt_finished(make_attempt(outcome=outcome, ended_at=10.25), 0.25)
-    assert tuple(map(sum, observed.sketch.counts("minute", 10.25)[:3])) == counted
 
 
 def test_a_hedged_request_is_a_sample_when_its_losers_have_ended() -> None:

@@ -1,26 +1,10 @@
 """Counts as Prometheus reads them."""
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from hedgerow.telemetry.prometheus import render
+from hedgerow.settings.routes import MAX_ENDPOINTS_SHOWN
+from hedgerow.telemetry.endpoint_counts import EndpointCounts
 from hedgerow.telemetry.snapshot import Snapshot, add
+from support.exposition import nonzero, samples
 from support.recorders import a_busy_recorder
-
-
-def samples(snapshot: Snapshot) -> dict[str, float]:
-    text = render(snapshot).decode()
-    return {
-        sample.name + "".join(f" {value}" for _, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def nonzero(found: dict[str, float], name: str) -> dict[str, float]:
-    named = {
-        key.removeprefix(name + " "): value for key, value in found.items() if key.startswith(name + " ")
-    }
-    return {label: value for label, value in named.items() if value}
 
 
 def test_counts_reach_prometheus() -> None:
@@ -31,7 +15,6 @@ def test_counts_reach_prometheus() -> None:
     assert found["hedgerow_requests_total internal"] == 0, (
         "there from the start, so that rate() sees the first"
     )
-    assert found["hedgerow_requests_in_flight"] == 1
     assert found["hedgerow_attempts_total 1 reset"] == 1
     assert found["hedgerow_attempts_total 2 success"] == 1
     assert found["hedgerow_attempts_total 3 success"] == 1
@@ -68,16 +51,20 @@ def test_what_two_workers_count_adds_up() -> None:
         assert both[name] == (value if name.startswith("hedgerow_build_info") else 2 * value)
 
 
-def test_what_holds_hedges_reaches_prometheus() -> None:
-    found = samples(
-        Snapshot(
-            hedges={"held": 3}, attempts_in_flight=9, hedge_limited_workers=1, hedge_limit=4.5,
-            first_attempts_judged={"quick": 1, "late": 2}, hedge_limit_halvings={"unanswered": 5},
-        )
-    )  # fmt: skip
-    assert nonzero(found, "hedgerow_hedges_total") == {"held": 3}
-    assert found["hedgerow_attempts_in_flight"] == 9
-    assert (found["hedgerow_hedge_limited_workers"], found["hedgerow_hedge_limit"]) == (1, 4.5)
-    assert nonzero(found, "hedgerow_first_attempts_judged_total") == {"quick": 1, "late": 2}
-    assert found["hedgerow_hedge_limit_halvings_total unanswered"] == 5
-    assert found["hedgerow_hedge_limit_halvings_total late"] == 0
+def test_each_address_has_samples_of_its_own() -> None:
+    states = {
+        "http://e b:80": EndpointCounts(in_flight=1, failures=2, ejected_workers=3, unreachable_workers=4)
+    }
+    found = samples(Snapshot(endpoints={"shop": states}))
+    assert [
+        found[f"hedgerow_endpoint_{name} b:80 http://e shop"]
+        for name in ("attempts_in_flight", "consecutive_failures", "ejected_workers", "unreachable_workers")
+    ] == [1, 2, 3, 4]
+
+
+def test_of_many_addresses_no_samples_are_exposed() -> None:
+    """Workers may know different addresses of a name, so that there are more of them than of any worker."""
+    names = {f"http://e 192.0.2.{number}:80": EndpointCounts() for number in range(MAX_ENDPOINTS_SHOWN + 1)}
+    assert not any(
+        name.startswith("hedgerow_endpoint") for name in samples(Snapshot(endpoints={"shop": names}))
+    )

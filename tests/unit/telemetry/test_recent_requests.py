@@ -28,8 +28,8 @@ def request(request_id: bytes = b"a", arrived_at: float = 10.0) -> Request:
     return make_request(request_id, arrived_at, timeout_ms=753, deadline_at=arrived_at + 0.75)
 
 
-def recorder(hedges: int = 2) -> Recorder:
-    return Recorder(Logs(LogFormat.JSON, "info").log, AccessLog.OFF, hedges)
+def recorder() -> Recorder:
+    return Recorder(Logs(LogFormat.JSON, "info").log, AccessLog.OFF)
 
 
 def a_race_whose_first_attempt_lost() -> tuple[RecentRequests, list[Attempt]]:

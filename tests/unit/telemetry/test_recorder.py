@@ -4,12 +4,26 @@ import json
 
 import pytest
 
+from hedgerow.core.forwarding import Forwarding
 from hedgerow.core.hedge_limit import LateRequest
-from hedgerow.core.outcomes import Aborted, Attempt, Failure, FailureReason, OutOfTime, RaceEnd, Success, Won
+from hedgerow.core.outcomes import (
+    Aborted,
+    AllFailed,
+    Answer,
+    Attempt,
+    Failure,
+    FailureReason,
+    OutOfTime,
+    RaceEnd,
+    Success,
+    Won,
+)
+from hedgerow.core.request import Request
+from hedgerow.core.route import Route
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
-from support.attempts import make_attempt, make_request
+from support.attempts import a_route, make_attempt, make_request
 from support.recorders import a_busy_recorder, finished, make_recorder
 
 
@@ -40,6 +54,71 @@ def test_what_a_client_would_have_got_without_hedging(
     assert {name: (histogram.count, histogram.sum_s) for name, histogram in durations.items()} == {
         without_hedging: (1, took_s)
     }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counted"),
+    [
+        (Success(b"{}"), (1, 0, 0)),
+        (Success(b"", Answer(404, b"", b"", is_final=True)), (1, 0, 0)),
+        (Failure(FailureReason.RESET), (0, 1, 0)),
+        (Failure(FailureReason.STATUS_429), (0, 1, 0)),
+        (Failure(FailureReason.TIMEOUT), (0, 0, 1)),
+    ],
+)
+def test_a_first_attempt_is_observed_by_its_outcome_and_a_hedge_is_not(
+    outcome: Success | Failure, counted: tuple[int, int, int]
+) -> None:
+    recorder = make_recorder()
+    for number in (1, 2):
+        recorder.attempt_finished(finished(number, outcome))
+    observed = recorder.observations(None, "minute", 10.25)
+    assert (sum(observed.successes), sum(observed.failures), sum(observed.cuts)) == counted
+
+
+def test_each_route_has_counts_and_observations_of_its_own() -> None:
+    recorder, routes = make_recorder(), [a_route("a", "one"), a_route("b", "two"), a_route("idle", "two")]
+    recorder.add_routes(routes)
+    for route in (routes[0], routes[1], routes[1]):
+        request = make_request(route=route)
+        won = make_attempt(1, 10.0, request, outcome=Success(b"{}"), ended_at=10.25)
+        recorder.attempt_finished(won)
+        recorder.request_finished(request, "success", 10.5, Won(won, b"{}", (won,)))
+    recorder.request_rejected("bad_timeout", "bad_timeout", make_request(route=routes[0]))
+    recorder.request_rejected("not_found", "not_found")
+    counts = recorder.snapshot({}, 0, 0)
+    requests = {
+        name: {at: counted.requests for at, counted in of.items()} for name, of in counts.routes.items()
+    }
+    assert requests == {
+        "": {"": {"not_found": 1}},
+        "a": {"one": {"success": 1, "bad_timeout": 1}},
+        "b": {"two": {"success": 2}},
+        "idle": {"two": {}},
+    }
+    assert counts.requests == {"success": 3, "bad_timeout": 1, "not_found": 1}
+    assert counts.routes["b"]["two"].attempts == {"1": {"success": 2}}
+    observed = [recorder.observations(name, "minute", 10.5).count for name in ("a", "b", "idle", None)]
+    assert observed == [1, 2, 0, 3]
+
+
+def test_a_final_answer_is_an_outcome_of_its_own() -> None:
+    recorder = make_recorder()
+    attempt = finished(1, Success(b"", Answer(404, b"", b"", is_final=True)))
+    recorder.attempt_finished(attempt)
+    counts = recorder.snapshot({}, 0, 0)
+    assert counts.attempts == {"1": {"final": 1}}
+    assert list(counts.first_attempt_duration) == ["final"]
+
+
+@pytest.mark.parametrize(("sample", "suppressed"), [(1.0, 2), (0.01, 0)])
+def test_hedges_of_a_sample_are_not_suppressed(sample: float, suppressed: int) -> None:
+    """Where hedging is only observed, most requests have no hedges that their timeout could suppress."""
+    recorder, route = make_recorder(), a_route()
+    route.sample = sample
+    attempt = make_attempt(1, 10.0, make_request(route=route), outcome=Failure(FailureReason.RESET))
+    recorder.request_finished(attempt.request, "all_failed", 10.25, AllFailed((attempt,)))
+    assert recorder.snapshot({}, 0, 0).hedges["suppressed"] == suppressed
 
 
 def test_what_is_counted_conserves() -> None:
@@ -123,6 +202,38 @@ def test_the_access_log_has_the_requests_that_were_asked_for(
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert [line.get("request_id") for line in lines] == ids
     assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+
+
+def passing_on() -> Route:
+    route = a_route("search", "shop")
+    route.forwarding = Forwarding()
+    return route
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        (a_route("/api/smart"), {"route": "/api/smart"}),
+        (passing_on(), {"route": "search", "method": "PUT", "path": "/v1/\\x1b"}),
+        (None, {"method": "PUT", "path": "/v1/\\x1b"}),
+    ],
+)
+def test_log_lines_name_the_route_and_the_path_where_the_route_does_not(
+    capfd: pytest.CaptureFixture[str], route: Route | None, said: dict[str, str]
+) -> None:
+    recorder = make_recorder(AccessLog.ALL, logs := Logs(LogFormat.JSON, "info"))
+    request = Request(b"PUT", b"/v1/\x1b", b"apikey=secret", request_id=b"r", arrived_at=10.0)
+    if route is not None:
+        request.route = route
+        recorder.request_finished(request, "success", 10.5, OutOfTime(()))
+    recorder.request_rejected("bad_request", "bad_request", request)
+    logs.close()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["request"] * (route is not None) + ["request rejected"]
+    for line in lines:
+        assert line["request_id"] == "r"
+        assert {name: line[name] for name in ("route", "method", "path") if name in line} == said
+        assert "secret" not in str(line), "a query may hold one"
 
 
 @pytest.mark.parametrize("trace", [None, Trace()])

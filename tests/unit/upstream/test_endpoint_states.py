@@ -2,8 +2,8 @@
 
 from hedgerow.net.tcp import Address
 from hedgerow.settings import parse_target
-from hedgerow.settings.routes import OutlierDetection
-from hedgerow.upstream.endpoint_states import MAX_ENDPOINTS_SHOWN, EndpointState, endpoint_states
+from hedgerow.settings.routes import MAX_ENDPOINTS_SHOWN, OutlierDetection
+from hedgerow.upstream.endpoint_states import EndpointState, endpoint_states
 from hedgerow.upstream.endpoints import Endpoints
 
 TARGET = parse_target("https://shop.internal:8443/base?apikey=K")

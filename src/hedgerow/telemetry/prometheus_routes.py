@@ -1,0 +1,181 @@
+"""What is counted by route, as metrics: all of them have the label `route`, those of attempts `upstream` as well.
+
+A request that no route has is counted under the route without a name. Prometheus takes a label without a value for one
+that is not there, so sums over all routes are whole.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import reduce
+
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+
+from hedgerow.core.outcomes import FailureReason
+from hedgerow.telemetry.metric_families import Families, Part
+from hedgerow.telemetry.snapshot import UNKNOWN, RouteCounts, add
+
+_REQUESTS = (
+    "success", "final", "all_failed", "out_of_time", "abandoned", "overloaded", "internal",
+    "bad_timeout", "bad_request", "not_found", "method_not_allowed", "too_large",
+)  # fmt: skip
+_ATTEMPTS = ("success", "final", *FailureReason)
+_FIRST_ATTEMPTS = ("success", "final", "all_failed", "out_of_time", UNKNOWN)
+_HEDGES = ("fired", "won", "rescued", "suppressed", "held")
+_JUDGED = ("quick", "late")
+_HALVINGS = ("late", "unanswered")
+_SHED = ("in_flight", "rate_limit", "connections")
+
+
+def route_metrics(routes: Mapping[str, Mapping[str, RouteCounts]]) -> Iterator[Metric]:
+    """Return the metrics of all routes, which are by name and then by upstream."""
+    by_upstream = [
+        Part((name, upstream), counts)
+        for name, of_route in sorted(routes.items())
+        for upstream, counts in sorted(of_route.items())
+        if name
+    ]
+    by_route = [
+        Part((name,), reduce(add, of_route.values(), RouteCounts()))
+        for name, of_route in sorted({"": {}, **routes}.items())
+    ]
+    every, named = Families(("route",), by_route), Families(("route",), by_route[1:])
+    yield from _requests(every, named)
+    yield from _attempts(by_upstream)
+    yield from _first_attempts(named)
+    yield from _hedges(named)
+    yield from _holding(named)
+
+
+def _requests(every: Families, named: Families) -> Iterator[Metric]:
+    yield every.counters(
+        "hedgerow_requests",
+        "Requests by what their client got: success; final: an answer that is no success and that asking again cannot"
+        " change; all_failed (502) and out_of_time (504) are caused by the upstream; overloaded (503) and internal"
+        " (500) by the gateway; abandoned: the client disconnected; the others are invalid requests, which were"
+        " rejected. Without a route: those that no route has",
+        "outcome",
+        lambda counts: counts.requests,
+        _REQUESTS,
+    )
+    yield named.histograms(
+        "hedgerow_request_duration_seconds",
+        "Time from the arrival of an admitted request to its response, with hedging",
+        lambda counts: counts.request_duration,
+    )
+    yield named.gauge(
+        "hedgerow_requests_in_flight",
+        "Requests that were admitted and not yet answered",
+        lambda counts: counts.in_flight,
+    )
+    yield every.counters(
+        "hedgerow_shed",
+        "Requests rejected with 503, after at most a quarter of their timeout: in_flight and connections (no"
+        " descriptor for more); rate_limit (too little CPU). Without a route: before the request was read",
+        "reason",
+        lambda counts: counts.shed,
+        _SHED,
+    )
+    yield named.counter(
+        "hedgerow_client_disconnects",
+        "Clients that disconnected before their response, perhaps because they give up before their timeout",
+        lambda counts: counts.client_disconnects,
+    )
+    yield named.lag_histogram(
+        "hedgerow_deadline_overshoot_seconds",
+        "How long after its deadline a request was answered; in time counts as 0",
+        lambda counts: counts.overshoot,
+    )
+
+
+def _attempts(parts: list[Part]) -> Iterator[Metric]:
+    labels = ("route", "upstream")
+    attempts = CounterMetricFamily(
+        "hedgerow_attempts",
+        "Requests to the upstream that have ended, losers included, by number (1: first, 2 and up: hedges) and outcome"
+        " (success, final or the reason of the failure; timeout: cancelled because its race was over)",
+        labels=(*labels, "attempt", "outcome"),
+    )
+    for names, counts in parts:
+        for number, by_outcome in sorted(counts.attempts.items()):
+            for outcome in _ATTEMPTS:
+                attempts.add_metric((*names, number, outcome), by_outcome.get(outcome, 0))
+    yield attempts
+    families = Families(labels, parts)
+    yield families.histograms(
+        "hedgerow_attempt_duration_seconds",
+        "Time from the start of an attempt to its end, losers included: the latency of the upstream itself",
+        lambda counts: counts.attempt_duration,
+    )
+    yield families.gauge(
+        "hedgerow_attempts_in_flight",
+        "Requests to the upstream that have not ended, losers included",
+        lambda counts: counts.attempts_in_flight,
+    )
+    yield families.counter(
+        "hedgerow_wasted_seconds",
+        "Time that the upstream spent on losers: the cost of hedging",
+        lambda counts: counts.wasted_s,
+    )
+
+
+def _first_attempts(families: Families) -> Iterator[Metric]:
+    yield families.counters(
+        "hedgerow_first_attempt",
+        "What clients would have got WITHOUT hedging, to be compared with hedgerow_requests_total: first attempts by"
+        " their own outcome, even after the response; unknown: cancelled before the outcome was known",
+        "outcome",
+        lambda counts: {outcome: each.count for outcome, each in counts.first_attempt_duration.items()},
+        _FIRST_ATTEMPTS,
+    )
+    yield families.histograms(
+        "hedgerow_first_attempt_duration_seconds",
+        "How long clients would have waited WITHOUT hedging, to be compared with hedgerow_request_duration_seconds:"
+        " from the start of a first attempt to its own end",
+        lambda counts: counts.first_attempt_duration,
+    )
+
+
+def _hedges(families: Families) -> Iterator[Metric]:
+    yield families.counters(
+        "hedgerow_hedges",
+        "Hedges: fired (sent, counted when they end), won (gave the response), rescued (gave it after the first"
+        " attempt had failed), suppressed (not sent: the client's timeout left no time for it), held (due and not"
+        " sent, so as not to make an outage worse)",
+        "event",
+        lambda counts: counts.hedges,
+        _HEDGES,
+    )
+    yield families.gauge(
+        "hedgerow_hedge_delay_seconds",
+        "The hedge delay in use, the mean of all workers: where it follows a quantile, it is its maximum at first",
+        lambda counts: counts.hedge_delay_s / (counts.workers or 1),
+    )
+
+
+def _holding(families: Families) -> Iterator[Metric]:
+    yield families.gauge(
+        "hedgerow_hedge_limited_workers",
+        "Workers that hold hedges beyond a limit of attempts in flight, by a ceiling or because nearly all requests are"
+        " late",
+        lambda counts: counts.hedge_limited_workers,
+    )
+    yield families.gauge(
+        "hedgerow_hedge_limit",
+        "Attempts in flight up to which those workers send hedges, in all; 0 without such workers",
+        lambda counts: counts.hedge_limit,
+    )
+    yield families.counters(
+        "hedgerow_first_attempts_judged",
+        "First attempts where hedges may be held: quick (won before its hedges were due) or late. With less than 0.05"
+        " of them quick, hedges are held",
+        "speed",
+        lambda counts: counts.first_attempts_judged,
+        _JUDGED,
+    )
+    yield families.counters(
+        "hedgerow_hedge_limit_halvings",
+        "How often a limit of hedges was halved: late (nearly no first attempt was quick), unanswered (late requests"
+        " had no answer within another hedge delay)",
+        "sign",
+        lambda counts: counts.hedge_limit_halvings,
+        _HALVINGS,
+    )

@@ -173,7 +173,7 @@ class ServerHarness:
             limits or ClientLimits(),
             self.loop,
             max_clients=max_clients,
-            on_rejected=lambda code, reason: self.rejected.append((code, reason)),
+            on_rejected=lambda code, reason, _: self.rejected.append((code, reason)),
             balancer=balancer,
             passes_headers=timeout_ms > 0,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hedgerow.core.request import Handler
+from hedgerow.core.request import Handler, Request
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_cache import ParsedRequestCache
@@ -30,7 +30,7 @@ class ServerContext:
         loop: EventLoop,
         *,
         next_id: Callable[[], bytes],
-        on_rejected: Callable[[str, str], None],
+        on_rejected: Callable[[str, str, Request | None], None],
         on_closed: Callable[[], None],
         passes_headers: bool = False,
     ) -> None:
@@ -45,7 +45,8 @@ class ServerContext:
         self.loop = loop
         self.next_id = next_id
         self.on_rejected = on_rejected
-        """Called with code and reason of each response that did not come from the handler."""
+        """Called with code and reason of each response that did not come from the handler, and with its request if the
+        head of that had come whole."""
         self.on_closed = on_closed
         """Called when a connection is closed."""
         self.connections: set[ClientConnection] = set()

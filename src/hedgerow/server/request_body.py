@@ -14,17 +14,12 @@ MAX_FRAMING: Final = 8
 
 
 class RequestBody:
-    """What has come of a body. `add` and `fed` raise RequestRejected where it comes to too much."""
+    """What has come of a body. `announce`, `add` and `fed` raise RequestRejected where it comes to too much."""
 
     __slots__ = ("_limit", "_memory", "_overhead_bytes", "_pieces", "_wire_bytes", "request", "size")
 
-    def __init__(
-        self, request: Request, limit: int, length: int, memory: BodyMemory, overhead_bytes: int
-    ) -> None:
-        """`limit` is the most that the body may have; `length` is what the client says, -1 where it sends chunks.
-
-        Raises RequestRejected if the client says too much.
-        """
+    def __init__(self, request: Request, limit: int, memory: BodyMemory, overhead_bytes: int) -> None:
+        """`limit` is the most that the body may have."""
         self.request = request
         self._limit = limit
         self._memory = memory
@@ -32,7 +27,10 @@ class RequestBody:
         self._pieces: list[bytes] = []
         self._wire_bytes = 0
         self.size = 0
-        if length > limit:
+
+    def announce(self, length: int) -> None:
+        """Expect as much as the client says; -1 where it sends chunks, and says nothing."""
+        if length > self._limit:
             raise self._too_large()
 
     def add(self, data: bytes) -> None:

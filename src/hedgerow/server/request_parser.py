@@ -221,11 +221,11 @@ class RequestParser:
         if limit < 0:
             self._on_request(without_body(request))
             return
+        self._body = body = RequestBody(request, limit, self._bodies, self._body_overhead_bytes)
+        self.partial = True
         if self._parser.should_upgrade():  # llhttp takes the body for the next request
             raise RequestRejected("bad_request", "a request with a body offers no upgrade")
-        length = self._fields.body_length(version)
-        self._body = RequestBody(request, limit, length, self._bodies, self._body_overhead_bytes)
-        self.partial = True
+        body.announce(self._fields.body_length(version))
         self.wants_continue = self._fields.expects != b"" and version == "1.1"
 
     def on_body(self, data: bytes) -> None:

@@ -196,7 +196,7 @@ class RequestPipeline(EventHandler):
             return
         context, reader = self._context, self._reader
         response = reader.error_response(rejected)
-        context.on_rejected(response.code, rejected.reason)
+        context.on_rejected(response.code, rejected.reason, reader.request_in_body)
         self._stream.write(
             context.writer.serialize(
                 response,

@@ -239,3 +239,17 @@ def test_an_unknown_window_is_not_found_beside_whatever_else_and_an_empty_id_ask
         assert (await port.get("/status.json?request_id="))[0] == 200
 
     played(play)
+
+
+def test_the_sampling_goes_on_after_an_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(port: Port) -> None:
+        def fails(*_: object) -> None:
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as injected:
+            injected.setattr(port.endpoints._history, "sample", fails)
+            await asyncio.sleep(3.0)
+        await asyncio.sleep(5.0)
+        assert len((await port.get("/status.json"))[1]["series"]["at"]) >= 4
+
+    played(play)

@@ -17,6 +17,7 @@ from hedgerow.settings.routes import (
     SuccessRule,
     TimeoutRule,
 )
+from hedgerow.telemetry.following_delay import FollowingDelay
 
 
 class Upstream(AttemptSender):
@@ -66,17 +67,11 @@ def test_hedging_that_is_off_sends_no_hedges() -> None:
     assert make_route(rule(hedge=HedgeRule(mode="off", max_hedges=3)), UPSTREAM).plan.hedges == 0
 
 
-class Delay:
-    def delay_s(self, now: float) -> float:
-        return 0.125
-
-
-def test_the_delay_of_a_quantile_is_its_longest_until_something_measures_it() -> None:
+def test_the_delay_of_a_quantile_is_its_longest_until_something_was_seen() -> None:
     quantile = rule(hedge=HedgeRule(after=QuantileDelay(quantile=0.95, min_s=0.02, max_s=1.0)))
-    assert make_route(quantile, UPSTREAM).hedge_after_s(0.0) == 1.0
-    assert (
-        make_route(quantile, UPSTREAM, lambda _rule, _quantile: Delay()).plan_at(0.0).hedge_after_s == 0.125
-    )
+    route = make_route(quantile, UPSTREAM)
+    assert isinstance(route.delay, FollowingDelay)
+    assert (route.plan_varies, route.hedge_after_s(0.0)) == (True, 1.0)
 
 
 def test_timeouts_are_read_from_the_parameter_and_the_headers_of_the_rule() -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class HedgeDelay(Protocol):
     """A hedge delay that follows what was seen."""
 
-    def delay_s(self, now: float) -> float:
-        """Return the hedge delay at an instant of the gateway's clock, in seconds."""
+    def delay_s(self, route: "Route", now: float) -> float:
+        """Return the hedge delay of a route at an instant of the gateway's clock, in seconds."""
 
 
 class Route:
@@ -124,7 +124,7 @@ class Route:
 
     def hedge_after_s(self, now: float) -> float:
         """Return the hedge delay at an instant of the gateway's clock, in seconds."""
-        return self.plan.hedge_after_s if self.delay is None else self.delay.delay_s(now)
+        return self.plan.hedge_after_s if self.delay is None else self.delay.delay_s(self, now)
 
     def deadline_line(self, request: "Request", now: float) -> bytes:
         """Return the header line that has what is left for an attempt. There is a `deadline_header`."""

@@ -24,7 +24,6 @@ from hedgerow.eventloop.poller import Poller
 from hedgerow.gateway import Gateway
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
-from hedgerow.planning.observations import Observations
 from hedgerow.processes.accept_balancer import AcceptBalancer
 from hedgerow.processes.control_channel import (
     ControlReply,
@@ -196,10 +195,6 @@ class Worker:
             snapshot.spans = self.tracing.counts()
         return snapshot
 
-    def observations(self, window: str) -> Observations:
-        """Return what this worker has observed of first attempts in a window, of all routes together."""
-        return self.recorder.observations(None, window, self.loop.clock())
-
     def answer(self, request: ControlRequest) -> ControlReply:
         """Return the reply to a request of the supervisor."""
         if isinstance(request, GetSnapshot):
@@ -208,11 +203,13 @@ class Worker:
                 self.tracing.report()
             return SnapshotReply(self.snapshot())
         if isinstance(request, GetObservations):
-            return ObservationsReply(self.observations(request.window))
+            return ObservationsReply(
+                self.recorder.observations(request.route, request.window, self.loop.clock())
+            )
         recent, offset_s = self.recorder.recent, request.utc_offset_s
         if request.request_id is not None:
             return RecentReply(recent.find(request.request_id.encode(), offset_s))
-        return RecentReply(recent.newest(request.most, offset_s))
+        return RecentReply(recent.newest(request.most, offset_s, request.route))
 
     def _on_internal_error(self) -> None:
         self.recorder.internal_error(None)

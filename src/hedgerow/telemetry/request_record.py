@@ -22,6 +22,8 @@ class RequestRecord(msgspec.Struct, forbid_unknown_fields=True):
     """One finished request that was admitted."""
 
     request_id: str
+    route: str
+    """Its name."""
     code: str
     """What its client got, as in `hedgerow_requests_total`."""
     at: float

@@ -142,9 +142,9 @@ def _by_outcome(answered: Counter[int]) -> Counter[int]:
     """Count answers that were passed on by the status that the outcome has on the default route."""
     found: Counter[int] = Counter()
     for status, times in answered.items():
-        if status in FINAL_STATUSES:
+        if status in FINAL_STATUSES or status == 302:
             found[FINAL_STATUSES[0]] += times
-        elif status in (302, 429, 500):
+        elif status in (429, 500):
             found[502] += times
         else:
             found[200 if status == 204 else status] += times

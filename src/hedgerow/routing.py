@@ -63,6 +63,7 @@ def make_route(rule: RouteRule, upstream: AttemptSender) -> Route:
         passes_last_response=rule.on_all_failed == "last_response",
         hedge_limit=make_hedge_limit(rule.hedge, after),
         upstream_name=rule.upstream,
+        template=rule.path or f"{(rule.path_prefix or '').rstrip('/')}/*",
     )
 
 

@@ -87,4 +87,4 @@ def test_third_party_api(guide: Guide, httpbin: str) -> None:
     assert "Cookie" not in read["headers"]
     assert answer_of(gateway.authority, "GET", "/geocode/status/429").status == 429
     assert answer_of(gateway.authority, "GET", "/geocode/status/503").status == 503, "the last response"
-    assert attempts(gateway) <= 4, "the first two once, the third with a hedge at the most"
+    assert attempts(gateway) <= 4, "the first two once, the third with a hedge at most"

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from hedgerow.settings import LogFormat
-from hedgerow.telemetry.logs import ALIKE_PER_S, MAX_LINE_CHARACTERS, MAX_WAITING_LINES, Logs, unlimited
+from hedgerow.telemetry.line_writer import MAX_LINE_CHARACTERS, MAX_WAITING_LINES
+from hedgerow.telemetry.logs import ALIKE_PER_S, Logs, unlimited
 from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS, READ_TIMEOUT_S, GatewayProcess
 

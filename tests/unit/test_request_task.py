@@ -21,7 +21,7 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask, internal_error
-from support.routes import smart_routes
+from support.routes import only, smart_route
 from support.virtual_loop import VirtualLoop
 
 HEDGE_DELAY_S = 0.3
@@ -64,7 +64,7 @@ class Bench(AttemptSender):
         self.responses: list[Response] = []
         self.fails = False
         self.ends = Ends()
-        routes = smart_routes(self, HedgePlan(HEDGE_DELAY_S, 2))
+        routes = only(smart_route(self, HedgePlan(HEDGE_DELAY_S, 2)))
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
             routes, admission=self.admission, loop=self.virtual.loop, observer=self.ends, tracer=None
@@ -177,7 +177,7 @@ def test_without_room_it_waits_unsent_and_is_rejected_at_the_end_of_its_wait() -
     bench = Bench(room=0)
     task = bench.start(timeout_ms=1_000)
     assert task.is_waiting
-    assert task.wait_until == wait_until(0.0, 1.0)
+    assert task.wait_until == wait_until(0.0, 1.0, 0.0)
     bench.virtual.advance_to(task.wait_until)
     assert [response.status for response in bench.responses] == [503]
     assert bench.sent == []

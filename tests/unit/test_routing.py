@@ -55,6 +55,22 @@ def test_a_route_that_passes_on_has_the_headers_of_requests() -> None:
     assert table_of(rule()).passes_headers
 
 
+@pytest.mark.parametrize(
+    ("paths", "template"),
+    [
+        ({"path": "/v1/prices"}, "/v1/prices"),
+        ({"path": None, "path_prefix": "/v1/search"}, "/v1/search/*"),
+        ({"path": None, "path_prefix": "/v1/search/"}, "/v1/search/*"),
+        ({"path": None, "path_prefix": "/"}, "/*"),
+    ],
+)
+def test_telemetry_has_the_name_of_a_route_its_path_and_its_upstream(
+    paths: dict[str, Any], template: str
+) -> None:
+    route = make_route(rule(**paths), UPSTREAM)
+    assert (route.name, route.template, route.upstream_name) == ("r", template, "u")
+
+
 def test_only_idempotent_routes_have_unsafe_methods_and_bodies() -> None:
     unsafe = make_route(rule(methods=("GET", "POST")), UPSTREAM)
     assert (unsafe.methods, unsafe.accepts_bodies) == ((b"GET",), False)

@@ -11,7 +11,7 @@ import psutil
 import uvloop
 
 from hedgerow.processes.process_tuning import raise_descriptor_limit
-from hedgerow.telemetry.logs import MAX_WAITING_LINES
+from hedgerow.telemetry.line_writer import MAX_WAITING_LINES
 from support.processes import FAULTLESS, GatewayProcess, simulator
 from support.unwritable_streams import full_disk, unread_pipe
 from verification.harness.campaign import Campaign, Findings

@@ -94,7 +94,7 @@ CLIENTS = (
     Bug(
         "B1 answers that wait to be read have no bound",
         "server/request_pipeline.py",
-        "self.backs_off_until > 0.0 or stream.blocked)", "self.backs_off_until > 0.0)",
+        "self._backs_off_until > 0.0 or stream.blocked)", "self._backs_off_until > 0.0)",
         "C02", 0.005,
     ),
     Bug(

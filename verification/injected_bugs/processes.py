@@ -5,13 +5,13 @@ from verification.injected_bugs.bug import Bug
 PROCESSES = (
     Bug(
         "a full disk ends the thread that writes the log",
-        "telemetry/logs.py", "except Exception:  # noqa: BLE001 (a full disk",
+        "telemetry/line_writer.py", "except Exception:  # noqa: BLE001 (a full disk",
         "except KeyError:  # noqa: BLE001 (a full disk",
-        "tests/unit/telemetry/test_logs.py",
+        "tests/unit/telemetry/test_line_writer.py",
     ),
     Bug(
         "what logs waits for room",
-        "telemetry/logs.py", "self._waiting.put_nowait(", "self._waiting.put(",
+        "telemetry/line_writer.py", "self._waiting.put_nowait(", "self._waiting.put(",
         "C15", 0.15,
     ),
     Bug(

@@ -78,9 +78,23 @@ def flood(chance: Random, client: int) -> tuple[PlannedRequest, ...]:
     )
 
 
+def draw_pause_s(chance: Random, pipelines: str) -> float:
+    """Draw `waits_s` of a request."""
+    return -1.0 if pipelines == "together" else chance.choice((0.0, 0.0, 0.01, 0.3)) * chance.random()
+
+
+def granted_ms(settings: Settings, timeout_ms: int | None) -> int:
+    """Return the timeout that the gateway gives a request that asks for `timeout_ms`, or for none."""
+    return (
+        settings.default_timeout_ms
+        if timeout_ms is None
+        else min(max(timeout_ms, 1), settings.max_timeout_ms)
+    )
+
+
 def plan_request(chance: Random, settings: Settings, request_id: bytes, *, pipelines: str) -> PlannedRequest:
     """Draw any request; `pipelines` is `no`, `together` (with the one before) or `later` (after it)."""
-    waits_s = -1.0 if pipelines == "together" else chance.choice((0.0, 0.0, 0.01, 0.3)) * chance.random()
+    waits_s = draw_pause_s(chance, pipelines)
     pipelined = pipelines == "later"
     fields = b"Host: x\r\nX-Request-Id: %b\r\n" % request_id
     if chance.random() < 0.1:
@@ -101,9 +115,7 @@ def plan_request(chance: Random, settings: Settings, request_id: bytes, *, pipel
     return PlannedRequest(
         request_id,
         b"%b /api/smart%b HTTP/%b\r\n%b%b\r\n" % (method, query, version, fields, more),
-        settings.default_timeout_ms
-        if timeout_ms is None
-        else min(max(timeout_ms, 1), settings.max_timeout_ms),
+        granted_ms(settings, timeout_ms),
         200,
         closes,
         waits_s,

@@ -13,7 +13,7 @@ from hedgerow.settings.routes import (
     TimeoutRule,
     UpstreamRule,
 )
-from verification.simulation.requests import PassedRequest, PlannedRequest
+from verification.simulation.requests import PassedRequest, PlannedRequest, draw_pause_s, granted_ms
 
 ROUTED = 0.4
 """Share of simulations with routes."""
@@ -83,7 +83,7 @@ def plan_routed_request(
     chance: Random, settings: Settings, request_id: bytes, *, pipelines: str
 ) -> PlannedRequest:
     """Draw any request for such routes; `pipelines` as for `plan_request`."""
-    waits_s = -1.0 if pipelines == "together" else chance.choice((0.0, 0.0, 0.01, 0.3)) * chance.random()
+    waits_s = draw_pause_s(chance, pipelines)
     pipelined = pipelines == "later"
     own = b"Host: x\r\nX-Request-Id: %b\r\n" % request_id
     if chance.random() < 0.1:
@@ -121,9 +121,7 @@ def plan_routed_request(
     return PlannedRequest(
         request_id,
         wire,
-        settings.default_timeout_ms
-        if timeout_ms is None
-        else min(max(timeout_ms, 1), settings.max_timeout_ms),
+        granted_ms(settings, timeout_ms),
         200,
         closes,
         waits_s,

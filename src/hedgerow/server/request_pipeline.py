@@ -30,8 +30,8 @@ class RequestPipeline(EventHandler):
     """
 
     __slots__ = (
-        "_answering", "_backing_off", "_connection", "_context", "_ended", "_passes_headers", "_processing",
-        "_reader", "_request", "_stream", "_unfinished", "_yielding", "backs_off_until",
+        "_answering", "_backing_off", "_backs_off_until", "_connection", "_context", "_ended", "_passes_headers",
+        "_processing", "_reader", "_request", "_stream", "_unfinished", "_yielding",
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, connection: "ClientConnection", stream: Stream) -> None:
@@ -48,10 +48,10 @@ class RequestPipeline(EventHandler):
         self._processing = False
         self._yielding = False
         """`REQUESTS_PER_STEP` were answered: no further one is, whatever comes, before the others had their turn."""
-        self.backs_off_until = 0.0
-        """A request was rejected: nothing is read or answered until this instant; 0 once that is over."""
+        self._backs_off_until = 0.0
+        """A request was rejected: the next one is not begun until this instant; 0 once that is over."""
         self._backing_off = False
-        """The client has sent another request before that: its socket is not read, and there is a deadline."""
+        """The client has sent another request before that: it is held, and there is a deadline."""
         self._ended = False
 
     # -- what comes
@@ -59,7 +59,7 @@ class RequestPipeline(EventHandler):
     def receive(self, data: bytes) -> None:
         """Take what was just read; answer it, if nothing before it is being answered."""
         self._reader.add(data, self._stream)
-        if self._request is None:
+        if self._request is None and (self._backs_off_until == 0.0 or self._may_ask_again()):
             self.process()
         self._update_reading()
 
@@ -81,19 +81,19 @@ class RequestPipeline(EventHandler):
         """Continue after backpressure, or after the other connections were served."""
         if not self._ended:
             self._yielding = False
-            if self._context.loop.clock() >= self.backs_off_until:
-                self.backs_off_until = 0.0
+            if self._context.loop.clock() >= self._backs_off_until:
+                self._backs_off_until = 0.0
                 self._backing_off = False
-            self._update_reading()
             self.process()
 
     def on_late_body(self, unfinished: UnfinishedRequest) -> None:
         """Have a request answered whose body has not come whole, now that its answer is due."""
-        if not self._connection.paused and (self.backs_off_until == 0.0 or not self.asks_too_soon()):
+        if not self._connection.paused:
             self._connection.read()  # the rest may have come while we were stopped
         if self._unfinished is unfinished:
             self._reader.give_up_body()
-            self.process()
+            if self._backs_off_until == 0.0 or self._may_ask_again():
+                self.process()
 
     def end(self) -> None:
         """Answer nothing further: cancel the request that is being answered, and keep nothing of the others."""
@@ -107,7 +107,7 @@ class RequestPipeline(EventHandler):
 
     def _answer_pending(self) -> None:
         context, reader, stream, answered = self._context, self._reader, self._stream, 0
-        while self._request is None and not (self._ended or self.backs_off_until > 0.0 or stream.blocked):
+        while self._request is None and not (self._ended or self._backs_off_until > 0.0 or stream.blocked):
             if reader.requests:
                 if answered == REQUESTS_PER_STEP or (
                     answered and stream.unsent_bytes > context.limits.write_buffer_bytes
@@ -132,8 +132,8 @@ class RequestPipeline(EventHandler):
         self._context.loop.call_at(self._context.loop.clock(), self)
 
     def _update_reading(self) -> None:
-        """Have the socket read, unless too much is held already, or the client is to wait."""
-        paused = self._backing_off or self._reader.held_bytes > self._context.max_pipelined_bytes
+        """Have the socket read, unless too much is held already."""
+        paused = self._reader.held_bytes > self._context.max_pipelined_bytes
         if paused != self._connection.paused:
             if not paused:
                 self._reader.resumed()
@@ -186,7 +186,7 @@ class RequestPipeline(EventHandler):
             self._connection.close_gracefully()
             return
         if response.code == "overloaded":
-            self._back_off(now)
+            self._back_off(now, request.timeout_ms / 1000)
         if not self._processing:
             self.process()
 
@@ -209,8 +209,6 @@ class RequestPipeline(EventHandler):
         )
         self._connection.close_gracefully()
 
-    # -- a request that has come in part
-
     def _wait_for_rest(self) -> None:
         """Bound the time of the request that has come in part, if there is one."""
         if self._reader.has_partial_request:
@@ -228,22 +226,23 @@ class RequestPipeline(EventHandler):
 
     # -- backpressure
 
-    def _back_off(self, now: float) -> None:
-        """Delay the client's next request. A client that sends none meanwhile costs nothing: no call, no deadline."""
-        self.backs_off_until = now + self._context.limits.backpressure_s
+    def _back_off(self, now: float, timeout_s: float) -> None:
+        """Delay the client's next request, by less than it may wait. If none comes that costs nothing."""
+        limits = self._context.limits
+        self._backs_off_until = now + min(limits.backpressure_s, timeout_s * limits.backpressure_share)
         self._wait_for_rest()
         if self._reader.holds_requests:
             self._wait_for_backpressure()
 
-    def asks_too_soon(self) -> bool:
-        """Return whether data that arrives after a rejection stays in the socket buffer for now; it is read later."""
-        if self._context.loop.clock() < self.backs_off_until:
+    def _may_ask_again(self) -> bool:
+        """Return whether what was read may be answered; else it is held until the client's time has come."""
+        if self._context.loop.clock() < self._backs_off_until:
             self._wait_for_backpressure()
-            return True
-        self.backs_off_until = 0.0
-        return False
+            return False
+        self._backs_off_until = 0.0
+        return True
 
     def _wait_for_backpressure(self) -> None:
-        self._backing_off = True
-        self._update_reading()
-        self._context.loop.call_at(self.backs_off_until, self)
+        if not self._backing_off:
+            self._backing_off = True
+            self._context.loop.call_at(self._backs_off_until, self)

@@ -28,7 +28,7 @@ MAX_NAME_CHARACTERS: Final = 128
 """Of a route's name and an upstream's: they are labels of metrics."""
 
 SUCCESS_STATUS: Final[StatusRanges] = ((200, 299),)
-FINAL_STATUS: Final[StatusRanges] = ((300, 407), (409, 428), (430, 499))
+FINAL_STATUS: Final[StatusRanges] = ((300, 399), (400, 407), (409, 428))
 """Answers that asking again cannot change: redirects, 304, errors of the client. Not 408 (timeout) and not 429 (too
 many requests)."""
 

@@ -27,7 +27,7 @@ from hedgerow.telemetry.logs import Logs
 from integration.conftest import Serve, ServedWorker
 from support.raw_http import Client, scripted, sending
 from support.raw_http import ok as success
-from support.routes import smart_routes
+from support.routes import only, smart_route
 
 Node = dict[str, Any]
 
@@ -141,7 +141,7 @@ async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[A
         yield await one_connection_too_many(ask)
         worker = served.worker
         broken = Gateway(
-            smart_routes(Broken(), HedgePlan(0.3, 2), 1_000, 1_000),
+            only(smart_route(Broken(), HedgePlan(0.3, 2), 1_000, 1_000)),
             admission=worker.admission,
             loop=worker.loop,
             observer=worker.recorder,

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from hedgerow.settings import AccessLog, LogFormat
-from hedgerow.telemetry.logs import FLUSH_S
+from hedgerow.telemetry.line_writer import FLUSH_S
 from integration.conftest import Serve
 from support.raw_http import UpstreamSide, ok, scripted, sending
 

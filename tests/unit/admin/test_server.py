@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+from functools import partial
 from typing import Any
 
 import pytest
@@ -70,6 +71,22 @@ async def test_b5_the_longest_idle_goes_first(monkeypatch: pytest.MonkeyPatch) -
         assert await clients[1].closed() == b""
         assert (await clients[0].get("/livez"))[0] == 200
         assert (await clients[2].get("/livez"))[0] == 200
+
+
+async def test_b5_a_probe_whose_request_comes_late_keeps_its_place_on_a_full_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is the longest idle one when another comes; timers that are not due yet do not fire here."""
+    loop = asyncio.get_running_loop()
+    async with served(max_connections=2) as port:
+        with monkeypatch.context() as frozen:
+            frozen.setattr(loop, "time", partial(float, loop.time()))
+            late = await port.client()
+            await port.until_connections(1)
+            await port.client()
+            await port.until_connections(2)
+            assert (await port.probe())[0] == 200
+            assert (await late.get("/livez"))[0] == 200
 
 
 @in_idle_time

@@ -1,6 +1,5 @@
 """The log can hurt nothing (FAULTS E7), whatever happens to its thread, its descriptor or a line."""
 
-import errno
 import json
 import os
 from pathlib import Path
@@ -65,43 +64,6 @@ def test_e7_lines_without_a_thread_are_dropped_and_counted_and_raise_nothing(
     assert lines[0]["request_id"] == "later", "the log goes on as soon as a thread can be had"
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(errno.EIO, ""), OSError(errno.EPIPE, ""), OSError(errno.EFBIG, ""), MemoryError(), ValueError()]
-)  # fmt: skip
-def test_e7_a_line_that_cannot_be_written_is_counted_and_the_next_is_written(
-    file: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def fails(_descriptor: int, _data: bytes) -> int:
-        raise error
-
-    logs = logs_to(file)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "write", fails)
-        logs.log.info("lost")
-        logs.flush(READ_TIMEOUT_S)
-    assert logs.dropped == 1
-    logs.log.info("written")
-    logs.flush(READ_TIMEOUT_S)
-    assert lines_of(file) == ["written"]
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_e7_a_thread_that_was_killed_is_replaced(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def kills(_descriptor: int, _data: bytes) -> int:
-        raise SystemExit
-
-    logs = logs_to(file)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "write", kills)
-        logs.log.info("lost")
-        thread = logs._sink._thread
-        assert thread is not None
-        thread.join(READ_TIMEOUT_S)
-    logs.log.info("written")
-    logs.flush(READ_TIMEOUT_S)
-    assert lines_of(file) == ["written"]
-
-
 def test_e7_a_line_that_cannot_be_made_is_counted_and_costs_no_answer(file: Path) -> None:
     logs = logs_to(file)
     logs.log.error("lost", value=Unprintable())
@@ -111,12 +73,23 @@ def test_e7_a_line_that_cannot_be_made_is_counted_and_costs_no_answer(file: Path
     assert lines_of(file) == ["written"]
 
 
-def test_e7_a_descriptor_that_is_closed_drops_lines(file: Path) -> None:
+@pytest.mark.parametrize(
+    "value",
+    ["\udcff", "\u2028ä", 2**70, ["nested", {"\udcff": "x"}]],
+    ids=["no UTF-8", "letters", "large", "keys"],
+)
+def test_what_json_can_say_is_written_as_json(file: Path, value: object) -> None:
     logs = logs_to(file)
-    os.close(logs._sink._descriptor)
-    logs.log.info("lost")
+    logs.log.info("written", value=value)
     logs.flush(READ_TIMEOUT_S)
-    assert logs.dropped == 1
+    assert json.loads(file.read_text())["value"] == value
+
+
+def test_what_json_cannot_say_is_written_as_text(file: Path) -> None:
+    logs = logs_to(file)
+    logs.log.info("written", value=OSError("x"))
+    logs.flush(READ_TIMEOUT_S)
+    assert json.loads(file.read_text())["value"] == "OSError('x')"
 
 
 def admitted(limiter: RateLimiter, event: str, times: int = 1) -> int:

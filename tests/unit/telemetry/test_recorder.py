@@ -11,6 +11,7 @@ from hedgerow.core.outcomes import (
     AllFailed,
     Answer,
     Attempt,
+    AttemptPlace,
     Failure,
     FailureReason,
     OutOfTime,
@@ -164,6 +165,9 @@ class Trace:
 
     def attempt_started(self, attempt: Attempt) -> "Trace":
         return self
+
+    def sent_to(self, place: AttemptPlace) -> None:
+        raise AssertionError("the connection reports it")
 
     def attempt_finished(self, attempt: Attempt) -> None:
         self.facts.append(attempt)

@@ -42,7 +42,8 @@ UPSTREAM = (
     ),
     Bug(
         "D1 hedges go where the first attempt went",
-        "upstream/endpoints.py", "        if tried:\n            self._renew", "        if not tried:\n            self._renew",
+        "upstream/endpoints.py",
+        "        if tried:\n            self._renew", "        if not tried:\n            self._renew",
         "C02", 0.01,
     ),
     Bug(

@@ -177,8 +177,6 @@ def simulate(
     **settings: Any,
 ) -> None:
     """Run the simulator: it answers GET /api/work as the reference upstream does, with faults."""
-    if log and workers > 1:
-        raise OneLineError(f"--log with --workers {workers} is not accepted: the log is kept by one worker")
     if seed is None:
         seed = secrets.randbelow(MAX_SEED + 1)
     try:
@@ -188,11 +186,8 @@ def simulate(
         )
     except (BehaviourError, CapacityError) as error:
         raise OneLineError(str(error)) from error
-    if workers > 1 and not limited.is_unlimited:
-        flag = "--slow" if capacity is None else "--capacity"
-        raise OneLineError(
-            f"{flag} with --workers {workers} is not accepted: one process has the queue and its clock"
-        )
+    if workers > 1:
+        _check_several(workers, limited, log=log)
     clean = run(
         behaviour,
         _listeners(host, port, workers, descriptor),
@@ -203,6 +198,17 @@ def simulate(
     )
     if not clean:
         raise _WorkerLostError("a worker has ended unexpectedly, so the others were stopped")
+
+
+def _check_several(workers: int, limited: Capacity, *, log: bool) -> None:
+    """Raise OneLineError for what several processes cannot do."""
+    if log:
+        raise OneLineError(f"--log with --workers {workers} is not accepted: the log is kept by one worker")
+    if not limited.is_unlimited:
+        flag = "--slow" if limited.workers is None else "--capacity"
+        raise OneLineError(
+            f"{flag} with --workers {workers} is not accepted: one process has the queue and its clock"
+        )
 
 
 def _listeners(host: str, port: int, count: int, descriptor: int | None) -> list[socket]:

@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from hedgerow import __version__
 from hedgerow.admission.controller import AdmissionController
 from hedgerow.core.response_validation import classify_response
+from hedgerow.core.route import RouteTable
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import Poller
@@ -119,17 +120,8 @@ class Worker:
         routes = make_route_table(routing.routes, self.pools)
         self.routes = routes.routes
         self.recorder.add_routes(self.routes)
-        gateway = Gateway(
-            routes,
-            admission=self.admission,
-            loop=self.loop,
-            observer=self.recorder,
-            tracer=self.tracing.sampler if self.tracing is not None else None,
-        )
-        self.loop.admit = gateway.admit_waiting
-        self.loop.on_iteration = gateway.iteration_finished
         self.server = HttpServer(
-            gateway,
+            self._open_gateway(routes),
             settings.client_limits,
             self.loop,
             max_clients=budget.max_clients,
@@ -154,6 +146,18 @@ class Worker:
             open_socket=system.open_socket,
             random=system.make_random(),
         )
+
+    def _open_gateway(self, routes: RouteTable) -> Gateway:
+        gateway = Gateway(
+            routes,
+            admission=self.admission,
+            loop=self.loop,
+            observer=self.recorder,
+            tracer=self.tracing.sampler if self.tracing is not None else None,
+        )
+        self.loop.admit = gateway.admit_waiting
+        self.loop.on_iteration = gateway.iteration_finished
+        return gateway
 
     def start(self, sock: socket.socket) -> None:
         """Serve clients that connect to `sock`, and take it over; raises OSError."""

@@ -57,6 +57,7 @@ def test_a_request_that_failed_is_a_line_with_all_that_explains_it(serve: Serve)
         "event": "request",
         "level": "warning",
         "request_id": "mine",
+        "route": "/api/smart",
         "code": "all_failed",
         "attempts": ["connect"],
     }

@@ -8,17 +8,21 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from hedgerow.core.outcomes import Attempt, RequestTrace, Success, Won
+from hedgerow.core.hedging import HedgePlan
+from hedgerow.core.outcomes import Attempt, AttemptSender, RequestTrace, Success, Won
 from hedgerow.core.request import Request
+from hedgerow.core.route import Route
 from hedgerow.core.trace_context import parse_trace_context
 from hedgerow.settings import parse_target
-from hedgerow.tracing.request_spans import RecordedTrace, upstream_attributes
+from hedgerow.tracing.request_spans import RecordedTrace
 from hedgerow.tracing.sampler import Sampler
 from hedgerow.tracing.span_factory import SpanFactory
+from hedgerow.upstream.endpoint import Endpoint
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 TRACESTATE = b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
-UPSTREAM = upstream_attributes(parse_target("http://127.0.0.1:1/work"))
+ENDPOINT = Endpoint(parse_target("http://127.0.0.1:1/work"), (2, 1, 6, "", ("127.0.0.1", 1)))
+ROUTE = Route("/api/smart", AttemptSender(), HedgePlan(0.3, 2), default_timeout_ms=1, max_timeout_ms=1)
 
 
 def best_us(work: Callable[[], object], times: int = 200_000) -> float:
@@ -28,7 +32,9 @@ def best_us(work: Callable[[], object], times: int = 200_000) -> float:
 
 def request(traceparent: bytes = b"") -> Request:
     trace = parse_trace_context(traceparent, b"")
-    return Request(b"GET", b"/api/smart", b"", request_id=b"x", arrived_at=0.0, trace=trace)
+    made = Request(b"GET", b"/api/smart", b"", request_id=b"x", arrived_at=0.0, trace=trace)
+    made.route = ROUTE
+    return made
 
 
 def never(_: Request) -> RequestTrace:
@@ -55,6 +61,7 @@ def main() -> None:
     def passed_on() -> None:
         one = attempt()
         one.span = context.attempt_started(one)
+        one.span.sent_to(ENDPOINT)
         one.span.attempt_finished(one)
         context.request_finished("success", 0.0, Won(one, b"", (one,)))
 
@@ -62,9 +69,10 @@ def main() -> None:
     factory = SpanFactory(SpanProcessor(), Resource.get_empty(), admit=lambda: True)
 
     def recorded() -> None:
-        recording = RecordedTrace(plain, factory=factory, upstream=UPSTREAM, clock=time.monotonic)
+        recording = RecordedTrace(plain, factory=factory, clock=time.monotonic)
         one = attempt()
         one.span = recording.attempt_started(one)
+        one.span.sent_to(ENDPOINT)
         one.finish(Success(b""), 1.0)
         one.span.attempt_finished(one)
         recording.request_finished("success", 1.0, Won(one, b"", (one,)))

@@ -3,13 +3,12 @@
 from math import inf
 from typing import TYPE_CHECKING
 
-from hedgerow.admission.waiting import wait_until
+from hedgerow.admission.waiting import Waiting, wait_until
 from hedgerow.core.hedging import Race
 from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict, Won
 from hedgerow.core.request import Request, Responder
 from hedgerow.core.response import Response, overloaded, problem_response, response_for
 from hedgerow.eventloop.deadlines import response_deadline
-from hedgerow.eventloop.event_handler import EventHandler
 
 if TYPE_CHECKING:
     from hedgerow.gateway import Gateway
@@ -20,24 +19,21 @@ def internal_error(request: Request) -> Response:
     return problem_response("internal", "an internal error, it has been logged", request.request_id)
 
 
-class RequestTask(EventHandler):
+class RequestTask(Waiting):
     """One valid request: waits for admission, runs its race, answers.
 
     It is what the event loop wakes and fires deadlines of, and what its connection cancels.
     """
 
     __slots__ = (
-        "_gateway", "_limit", "_race", "_responder", "_tick", "_until", "_woken", "is_waiting", "request", "wait_until",
+        "_gateway", "_limit", "_race", "_responder", "_tick", "_until", "_woken", "request",
     )  # fmt: skip
 
     def __init__(self, gateway: "Gateway", request: Request, responder: Responder) -> None:
+        super().__init__()
         self._gateway = gateway
         self._responder: Responder | None = responder
         self.request = request
-        self.is_waiting = False
-        """It waits unsent for its admission."""
-        self.wait_until = wait_until(request.arrived_at, request.timeout_ms / 1000)
-        """The instant until which it may wait."""
         self._race: Race | None = None
         """While it runs."""
         self._limit = request.route.hedge_limit
@@ -54,7 +50,10 @@ class RequestTask(EventHandler):
         if gateway.admission.admit_or_queue(self, now):
             self.is_waiting = False
             self._run(now)
-        elif now < self.wait_until:
+            return
+        request, lag_s = self.request, gateway.loop.monitor.recent_max_lag_s(now)
+        self.wait_until = wait_until(request.arrived_at, request.timeout_ms / 1000, lag_s)
+        if now < self.wait_until:
             self._wait_until(self.wait_until)
             gateway.loop.request_admission()
         else:

@@ -15,25 +15,12 @@ from hedgerow.core.route import HedgeDelay, Route, RouteTable
 from hedgerow.settings.effective_routing import SMART_SUCCESS
 from hedgerow.settings.json_schema import compile_schema
 from hedgerow.settings.routes import HedgeRule, QuantileDelay, RouteRule
+from hedgerow.telemetry.following_delay import FollowingDelay
 
 
-class _Longest:
-    """The delay of a quantile until latencies are known: its longest."""
-
-    def __init__(self, rule: QuantileDelay) -> None:
-        self._rule = rule
-
-    def delay_s(self, now: float) -> float:  # noqa: ARG002
-        return self._rule.max_s
-
-
-def make_route_table(
-    rules: tuple[RouteRule, ...],
-    upstreams: Mapping[str, AttemptSender],
-    make_delay: Callable[[RouteRule, QuantileDelay], HedgeDelay] | None = None,
-) -> RouteTable:
-    """Return the routes; `upstreams` are by name. `make_delay` returns what measures a route's hedge delay."""
-    routes = [make_route(rule, upstreams[rule.upstream], make_delay) for rule in rules]
+def make_route_table(rules: tuple[RouteRule, ...], upstreams: Mapping[str, AttemptSender]) -> RouteTable:
+    """Return the routes; `upstreams` are by name."""
+    routes = [make_route(rule, upstreams[rule.upstream]) for rule in rules]
     return RouteTable(
         routes,
         [(rule.path or "").encode("ascii") for rule in rules],
@@ -41,16 +28,12 @@ def make_route_table(
     )
 
 
-def make_route(
-    rule: RouteRule,
-    upstream: AttemptSender,
-    make_delay: Callable[[RouteRule, QuantileDelay], HedgeDelay] | None = None,
-) -> Route:
+def make_route(rule: RouteRule, upstream: AttemptSender) -> Route:
     """Return one route."""
     after = rule.hedge.after
     delay: HedgeDelay | None = None
     if isinstance(after, QuantileDelay):
-        delay = _Longest(after) if make_delay is None else make_delay(rule, after)
+        delay = FollowingDelay(after.quantile, after.min_s, after.max_s)
         after = after.max_s
     is_assignment = rule.answers == "assignment"
     answer_rules = None if is_assignment and rule.success == SMART_SUCCESS else _answer_rules(rule)
@@ -80,6 +63,7 @@ def make_route(
         passes_last_response=rule.on_all_failed == "last_response",
         hedge_limit=make_hedge_limit(rule.hedge, after),
         upstream_name=rule.upstream,
+        template=rule.path or f"{(rule.path_prefix or '').rstrip('/')}/*",
     )
 
 

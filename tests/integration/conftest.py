@@ -107,6 +107,7 @@ class ServedWorker(Served):
         assert bugs == self.expected_internal_errors
         assert not self.worker.pool.connections
         assert self.worker.admission.in_flight == 0
+        assert {(route.in_flight, route.attempts_in_flight) for route in self.worker.routes} == {(0, 0)}
         buckets = self.worker.loop.deadlines._buckets.values()
         assert not [waiter for bucket in buckets for waiter in bucket if isinstance(waiter, RequestTask)]
 

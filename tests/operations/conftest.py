@@ -1,3 +1,4 @@
 from support.process_fixtures import serve, simulate
+from support.status_page import browser, show
 
-__all__ = ["serve", "simulate"]
+__all__ = ["browser", "serve", "show", "simulate"]

@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,8 +12,9 @@ from urllib.request import urlopen
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect
 
+from hedgerow.settings import Settings
 from hedgerow.status.health import HealthState, Workers
 from hedgerow.status.history import History
 from hedgerow.status.report import About
@@ -24,73 +23,9 @@ from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
 from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS, GatewayProcess
-from support.tools import tool
+from support.status_page import DESKTOP, PHONE, STATUS_JSON, Show, assert_legible, at, written
 
 pytestmark = pytest.mark.slow
-
-DESKTOP: ViewportSize = {"width": 1240, "height": 900}
-STATUS_JSON = "**/status.json"
-PHONE: ViewportSize = {"width": 360, "height": 740}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = tool("chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])  # CI is root
-        yield chromium
-        chromium.close()
-
-
-class Shown:
-    """The page in a tab, and all that it asked for and complained about."""
-
-    def __init__(
-        self, browser: Browser, url: str, *, scheme: Any = "light", viewport: ViewportSize = DESKTOP
-    ) -> None:
-        self.page: Page = browser.new_page(color_scheme=scheme, viewport=viewport)
-        self.asked: list[str] = []
-        self.complaints: list[str] = []
-        self.statuses: list[dict[str, Any]] = []
-        self.url = url
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def open(self, status: dict[str, Any] | None = None) -> Page:
-        """Show the page; with `status` in place of the gateway's own, if given."""
-
-        def pass_on(route: Route) -> None:
-            with suppress(Error):  # the page, or the gateway, was closed meanwhile
-                if status is None:
-                    answer = route.fetch()
-                    self.statuses.append(answer.json())
-                    route.fulfill(response=answer)
-                else:
-                    self.statuses.append(status)
-                    route.fulfill(json=status)
-
-        self.page.route(STATUS_JSON, pass_on)
-        self.page.goto(self.url + "/status")
-        expect(self.page.locator("#verdict")).not_to_have_attribute("data-state", "loading")
-        return self.page
-
-
-@pytest.fixture
-def show(browser: Browser) -> Iterator[Callable[..., Shown]]:
-    shown: list[Shown] = []
-
-    def start(url: str, **how: Any) -> Shown:
-        shown.append(Shown(browser, url, **how))
-        return shown[-1]
-
-    yield start
-    for one in shown:
-        one.page.unroute(STATUS_JSON)
-        one.page.close()
-
-
-Show = Callable[..., Shown]
 
 
 @pytest.fixture
@@ -111,35 +46,6 @@ def busy(serve: Serve, simulate: Simulate) -> GatewayProcess:
 @pytest.fixture
 def idle(serve: Serve) -> GatewayProcess:
     return serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
-
-
-def written(value: Any, form: str) -> str:
-    """Write a value as the page should: the same rules, written a second time."""
-    if value is None:
-        return "\N{EN DASH}"
-    match form:
-        case "text" | "count":
-            return str(value)
-        case "plain":
-            return f"{value:.2f}"
-        case "per_s":
-            return f"{value:.1f} /s"
-        case "s":
-            return f"{int(value + 0.5)} s"
-        case "ms":
-            if value >= 10_000:
-                return f"{value / 1000:.1f} s"
-            return f"{int(value + 0.5) if value >= 100 else value:g} ms"
-        case "percent":
-            tenths = int(value * 1000 + 0.5)
-            return f"{(min(max(tenths, 1), 999) if 0 < value < 1 else tenths) / 10:.1f} %"
-    raise AssertionError(form)
-
-
-def at(status: Any, path: str) -> Any:
-    for name in path.split("."):
-        status = status[name]
-    return status
 
 
 def bars(page: Page, name: str) -> dict[str, int]:
@@ -225,13 +131,13 @@ def test_it_asks_only_the_gateway_and_allows_no_more(idle: GatewayProcess, show:
         assert "style=" not in source
 
 
-def a_request(request_id: str, code: str = "success") -> RequestRecord:
+def a_request(request_id: str, code: str = "success", route: str = "/api/smart") -> RequestRecord:
     attempts = [
         AttemptRecord(1, 0.1, 120.0, "status_5xx"),
         AttemptRecord(2, 300.0, 80.0, "success"),
         AttemptRecord(3, 300.0, None, "pending", loser=True),
     ]
-    return RequestRecord(request_id, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
+    return RequestRecord(request_id, route, code, 1_700_000_000.0, 380.2, 797.0, 2, attempts)
 
 
 def a_status(
@@ -242,7 +148,7 @@ def a_status(
     configuration: ConfigurationStatus = ConfigurationStatus(),  # noqa: B008
 ) -> dict[str, Any]:
     """Return `/status.json` of a gateway that has run for `started_s`, and counted `counts` in the last second."""
-    about = About("http://127.0.0.1:1/", hedge_after_ms=300, hedges=2, configuration=configuration)
+    about = About.of(Settings(upstream="http://127.0.0.1:1/"), configuration)
     history = History(about)
     history.sample(Snapshot(), 101.0 - started_s)
     history.sample(Snapshot(), 100.0)
@@ -364,64 +270,19 @@ def test_f9_clients_with_short_timeouts_do_not_make_the_upstream_degraded(
     expect(page.locator("#gateway")).to_be_hidden()
 
 
-def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours like `rgb(1, 2, 3)` (WCAG 2.1, relative luminance)."""
-
-    def luminance(colour: str) -> float:
-        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-        red, green, blue = [
-            part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-        ]
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_it_is_legible_in_light_and_dark_at_any_width(
     idle: GatewayProcess, show: Show, scheme: str, viewport: ViewportSize
 ) -> None:
-    for counts, started_s in STATES.values():
-        assert_legible(
-            show(idle.admin, scheme=scheme, viewport=viewport), counts, started_s, dark=scheme == "dark"
-        )
-
-
-def assert_legible(shown: Shown, counts: Snapshot, started_s: float, *, dark: bool) -> None:
     records = a_request("a" * 128), a_request("b", "out_of_time")
-    status = a_status(counts, *records, started_s=started_s, workers=Workers(2, 1))
-    for with_or_without in ("with_hedging", "without_hedging"):
-        status["hedging"][with_or_without]["success_rate"] = 0.889  # as wide as it gets
-    page = shown.open(status)
-    width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    assert width[0] <= width[1], "nothing to scroll sideways"
-    cut = page.evaluate(
-        "[...document.querySelectorAll('h2, h3, p, dt, dd, td, th')]"
-        ".filter(e => e.scrollWidth > e.clientWidth + 1 && !e.closest('.uplot')).map(e => e.textContent)"
-    )
-    assert cut == []
-    touching = page.evaluate(
-        "() => { const ink = (cell) => { const range = document.createRange(); range.selectNodeContents(cell);"
-        " return range.getBoundingClientRect(); };"
-        " return [...document.querySelectorAll('td + td, th + td, th:not(:has(.hidden)) + th')].filter(cell => {"
-        " const [one, next] = [ink(cell.previousElementSibling), ink(cell)];"
-        " return one.width && next.width && next.left < one.right + 4; }).map(cell => cell.textContent); }"
-    )
-    assert touching == []
-    texts = page.evaluate(
-        "[...document.querySelectorAll('h1, h2, h3, h4, p, dt, dd, td, th, a, button, label, summary span')].map(e => {"
-        " let back = e; while (getComputedStyle(back).backgroundColor === 'rgba(0, 0, 0, 0)' && back.parentElement)"
-        " back = back.parentElement;"
-        " return [e.textContent, getComputedStyle(e).color, getComputedStyle(back).backgroundColor]; })"
-    )
-    assert len(texts) > 50
-    for text, ink, paper in texts:
-        assert contrast(ink, paper) >= 4.5, f"{text}: {ink} on {paper} (WCAG 2.1, AA)"
-    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (contrast(paper, "rgb(0, 0, 0)") < 2) is dark
-    assert shown.complaints == []
+    for counts, started_s in STATES.values():
+        shown = show(idle.admin, scheme=scheme, viewport=viewport)
+        status = a_status(counts, *records, started_s=started_s, workers=Workers(2, 1))
+        for with_or_without in ("with_hedging", "without_hedging"):
+            status["hedging"][with_or_without]["success_rate"] = 0.889  # as wide as it gets
+        shown.open(status)
+        assert_legible(shown, dark=scheme == "dark")
 
 
 def test_it_can_be_used_by_keyboard_alone(idle: GatewayProcess, show: Show) -> None:

@@ -133,8 +133,8 @@ def test_a_request_and_its_attempts_are_spans_of_the_clients_trace(
     assert request.span.status.code == Status.STATUS_CODE_UNSET
     assert request.attributes == {
         "http.request.method": "GET", "http.route": "/api/smart", "url.path": "/api/smart", "url.scheme": "http",
-        "http.response.status_code": 200, "hedgerow.request_id": "mine", "hedgerow.timeout_ms": 30_000,
-        "hedgerow.outcome": "success", "hedgerow.winner": 3, "hedgerow.attempts": 3,
+        "http.response.status_code": 200, "hedgerow.route": "/api/smart", "hedgerow.request_id": "mine",
+        "hedgerow.timeout_ms": 30_000, "hedgerow.outcome": "success", "hedgerow.winner": 3, "hedgerow.attempts": 3,
     }  # fmt: skip
     recorded = {
         number: (

@@ -6,7 +6,7 @@ from errno import EINPROGRESS
 from typing import Any
 
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import Attempt, Failure, Outcome, Success
+from hedgerow.core.outcomes import Attempt, AttemptSpan, Failure, Outcome, Success
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.resolver import Lookup, OnResult
@@ -119,9 +119,10 @@ class OneConnection(Observer):
         self.sock = FakeSocket(self.sock.fd + 1)
         return self.sock
 
-    def send(self) -> Attempt:
+    def send(self, span: AttemptSpan | None = None) -> Attempt:
         """Send an attempt on the connection; the first time it is connecting."""
         self.attempt = make_attempt(1, self.virtual.now, make_request(arrived_at=self.virtual.now))
+        self.attempt.span = span
         self.attempt.handle = self.pool.send(self.attempt)
         return self.attempt
 

@@ -25,6 +25,7 @@ what is to be done at once is done in the next iteration."""
 POLL_S = 0.02
 """An iteration waits this long for bytes that a test has sent: loopback may hand them over a moment later."""
 
+DEFAULT_TIMEOUT_MS = 10_000
 MAX_BODY_BYTES = 100
 
 GET = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -65,6 +66,8 @@ class FakeHandler(Handler):
         """Of requests with a body; 0: none is read."""
 
     def handle(self, request: Request, responder: Responder) -> Cancellable | None:
+        if not request.timeout_ms:
+            request.timeout_ms = self.timeout_ms or DEFAULT_TIMEOUT_MS
         asked = Asked(request, responder)
         self.asked.append(asked)
         self.on_request(asked)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.admission.waiting import wait_until
+from hedgerow.admission.waiting import Waiting, wait_until
 from hedgerow.settings import ClientLimits
 from support.clients import ROUND_TRIP_S, Clients, Connection
 from support.machine import COMPILED, Costs, Disturbance, Machine
@@ -36,18 +36,18 @@ class Budgets:
     """How long before its deadline a request is answered, beside the longest iteration of the last second."""
 
 
-class Request:
+class Request(Waiting):
     """One request, as admission and the loop's timers see the gateway's."""
 
     __slots__ = (
-        "arrived_at", "connection", "deadline", "is_done", "is_hedged", "is_started", "is_waiting", "pending",
-        "wait_until",
+        "arrived_at", "connection", "deadline", "is_done", "is_hedged", "is_started", "pending",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, arrived_at: float, margin_s: float) -> None:
+        super().__init__()
         self.connection = connection
         self.arrived_at = arrived_at
-        self.wait_until = wait_until(arrived_at, connection.timeout_s)
+        self.wait_until = wait_until(arrived_at, connection.timeout_s, margin_s)
         self.deadline = arrived_at + connection.timeout_s - margin_s
         self.is_waiting = True
         self.is_done = self.is_hedged = self.is_started = False

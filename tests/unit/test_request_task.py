@@ -177,7 +177,7 @@ def test_without_room_it_waits_unsent_and_is_rejected_at_the_end_of_its_wait() -
     bench = Bench(room=0)
     task = bench.start(timeout_ms=1_000)
     assert task.is_waiting
-    assert task.wait_until == wait_until(0.0, 1.0)
+    assert task.wait_until == wait_until(0.0, 1.0, 0.0)
     bench.virtual.advance_to(task.wait_until)
     assert [response.status for response in bench.responses] == [503]
     assert bench.sent == []

@@ -17,6 +17,7 @@ from hedgerow.settings.routes import (
     SuccessRule,
     TimeoutRule,
 )
+from hedgerow.telemetry.following_delay import FollowingDelay
 
 
 class Upstream(AttemptSender):
@@ -54,6 +55,22 @@ def test_a_route_that_passes_on_has_the_headers_of_requests() -> None:
     assert table_of(rule()).passes_headers
 
 
+@pytest.mark.parametrize(
+    ("paths", "template"),
+    [
+        ({"path": "/v1/prices"}, "/v1/prices"),
+        ({"path": None, "path_prefix": "/v1/search"}, "/v1/search/*"),
+        ({"path": None, "path_prefix": "/v1/search/"}, "/v1/search/*"),
+        ({"path": None, "path_prefix": "/"}, "/*"),
+    ],
+)
+def test_telemetry_has_the_name_of_a_route_its_path_and_its_upstream(
+    paths: dict[str, Any], template: str
+) -> None:
+    route = make_route(rule(**paths), UPSTREAM)
+    assert (route.name, route.template, route.upstream_name) == ("r", template, "u")
+
+
 def test_only_idempotent_routes_have_unsafe_methods_and_bodies() -> None:
     unsafe = make_route(rule(methods=("GET", "POST")), UPSTREAM)
     assert (unsafe.methods, unsafe.accepts_bodies) == ((b"GET",), False)
@@ -66,17 +83,11 @@ def test_hedging_that_is_off_sends_no_hedges() -> None:
     assert make_route(rule(hedge=HedgeRule(mode="off", max_hedges=3)), UPSTREAM).plan.hedges == 0
 
 
-class Delay:
-    def delay_s(self, now: float) -> float:
-        return 0.125
-
-
-def test_the_delay_of_a_quantile_is_its_longest_until_something_measures_it() -> None:
+def test_the_delay_of_a_quantile_is_its_longest_until_something_was_seen() -> None:
     quantile = rule(hedge=HedgeRule(after=QuantileDelay(quantile=0.95, min_s=0.02, max_s=1.0)))
-    assert make_route(quantile, UPSTREAM).hedge_after_s(0.0) == 1.0
-    assert (
-        make_route(quantile, UPSTREAM, lambda _rule, _quantile: Delay()).plan_at(0.0).hedge_after_s == 0.125
-    )
+    route = make_route(quantile, UPSTREAM)
+    assert isinstance(route.delay, FollowingDelay)
+    assert (route.plan_varies, route.hedge_after_s(0.0)) == (True, 1.0)
 
 
 def test_timeouts_are_read_from_the_parameter_and_the_headers_of_the_rule() -> None:

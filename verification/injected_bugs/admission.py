@@ -17,9 +17,9 @@ ADMISSION = (
         "C02", 0.003,
     ),
     Bug(
-        "A1 a rejected client is read at once",
+        "A1 a rejected client is answered again at once",
         "server/connection.py",
-        "        self._backing_off = True\n", "        self._backing_off = False\n",
+        "now + min(limits.backpressure_s, timeout_s * limits.backpressure_share)", "now",
         "C02", 0.003,
     ),
     Bug(

@@ -7,7 +7,13 @@ from verification.simulation.probes import Launch
 WAIT_SHARE = 1 / 4
 """The part of its timeout for which a request may wait unsent (BEHAVIOUR B11)."""
 BACKPRESSURE_S = 0.075
-"""After a 503 its connection is not read for this long."""
+"""After a 503 the next request of its connection is held for this long at most."""
+
+
+def backpressure_s(rejected: Asked) -> float:
+    """Return for how long the request after one that was rejected is held."""
+    timeout_ms = rejected.plan.timeout_ms
+    return BACKPRESSURE_S if timeout_ms is None else min(BACKPRESSURE_S, timeout_ms / 1000 / 8)
 
 
 def wait_s(timeout_ms: int) -> float:
@@ -45,7 +51,7 @@ def _check_first(evidence: Evidence, client: Client, asked: Asked, first: Launch
         ends = [settled.at for settled in evidence.settled[before.plan.request_id]]
         begins_at = max([begins_at, *ends, *(answer.sent_at for answer in before.answers)])
         if before.answers and before.answers[0].status == 503:
-            begins_at = max(begins_at, before.answers[0].sent_at + BACKPRESSURE_S)
+            begins_at = max(begins_at, before.answers[0].sent_at + backpressure_s(before))
         before = before.follows
     allowed_s = evidence.slack_s
     loaded = evidence.is_limited or evidence.last_disturbed_at(first.at) is not None

@@ -20,7 +20,7 @@ _HOP_BY_HOP = (
 
 def ends_race(settings: Settings, kind: str, *, is_head: bool) -> bool:
     """Return whether an answer of a kind ends the race: it is a success, or final."""
-    if kind in ("success", "says close", "chunked", "until close", "junk after", "final"):
+    if kind in ("success", "says close", "chunked", "until close", "junk after", "final", "302"):
         return True
     return kind in ("no number", "no JSON", "no content") and (
         is_head or settings.routes[0].success.json is None

@@ -187,9 +187,8 @@ class Simulation:
         worker.close()
         timeline.run_due()
         worker.recorder.recent._records.clear()  # noqa: SLF001 (it lives until a collection)
-        worker.recorder.observations(
-            None, "minute", ended_at
-        )  # samples keep attempts until the last of them ends
+        for route in worker.routes:  # samples keep attempts until the last of them ends
+            worker.recorder.observations(route.name, "minute", ended_at)
         del worker, self.worker
         descriptors = len(self.kernel.files)
         left = (*(f"{descriptors} descriptors" for _ in range(bool(descriptors))), *_alive())

@@ -160,6 +160,8 @@ class UpstreamConnection:
         self._turn = 0
         """Grows with each request, so that what was to happen after the one before no longer does."""
         self._answering = False
+        self._in_answer = False
+        """A piece of an answer is sent, and others are to follow."""
         self._tainted = False
         """What was not asked for is under way on it, and will be taken for the next answer."""
         self._junk_at = inf
@@ -207,6 +209,8 @@ class UpstreamConnection:
         junk = nth > 0 and not behaviour.belongs(nth)
         if self.end.closed or (turn != self._turn and not junk):
             return
+        if junk and self._in_answer:  # no server writes into the middle of an answer
+            return
         _, arrives_at = self.end.transmit(at, behaviour.pieces[nth].data)
         if junk:  # a server that sends this is about to close, most often
             self._tainted = True
@@ -216,7 +220,8 @@ class UpstreamConnection:
                 self._end(at, self._turn, behaviour.then)
             return
         last = nth + 1 == len(behaviour.pieces)
-        if last or not behaviour.belongs(nth + 1):
+        self._in_answer = not last and behaviour.belongs(nth + 1)
+        if not self._in_answer:
             self._answering = False
             if behaviour.succeeds and not behaviour.ends_at_close:
                 self._note_success(request_id, number, arrives_at)

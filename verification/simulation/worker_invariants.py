@@ -1,8 +1,11 @@
 """What the worker does as a whole: the order and length of its iterations, what it counts, what it leaves behind."""
 
 from collections import Counter
+from functools import reduce
 from math import inf
 
+from hedgerow.settings.effective_routing import DEFAULT_PATH
+from hedgerow.telemetry.snapshot import RouteCounts, add
 from verification.simulation.answer_invariants import PROBLEM
 from verification.simulation.evidence import Evidence
 from verification.simulation.routed_answers import FINAL_STATUSES
@@ -116,8 +119,22 @@ def _check_counters(evidence: Evidence) -> None:
     must(counts.hedges["won"] == won, "hedges that won are counted", counts.hedges, won)
     retries = seen.stale_retries
     must(counts.reused_connection_retries == retries, "what was sent again is counted", retries)
+    _check_routes(evidence)
     _check_against_clients(evidence, codes)
     _check_against_upstream(evidence)
+
+
+def _check_routes(evidence: Evidence) -> None:
+    """What is counted by route comes to what is counted in all, and nothing stays in flight on any."""
+    counts, must = evidence.played.snapshot, evidence.must
+    of_routes = [each for by_upstream in counts.routes.values() for each in by_upstream.values()]
+    total = reduce(add, of_routes, RouteCounts())
+    must(total.requests == counts.requests, "routes add up to all requests", total.requests, counts.requests)
+    must(total.attempts == counts.attempts, "routes add up to all attempts", total.attempts, counts.attempts)
+    must(total.hedges == counts.hedges, "routes add up to all hedges", total.hedges, counts.hedges)
+    must(total.in_flight == total.attempts_in_flight == 0, "nothing is in flight on a route", total)
+    names = {"", *([rule.name for rule in evidence.settings.routes] or [DEFAULT_PATH])}
+    must(counts.routes.keys() <= names, "labels are names of routes", *counts.routes)
 
 
 def _check_against_clients(evidence: Evidence, codes: Counter[str]) -> None:
@@ -142,9 +159,9 @@ def _by_outcome(answered: Counter[int]) -> Counter[int]:
     """Count answers that were passed on by the status that the outcome has on the default route."""
     found: Counter[int] = Counter()
     for status, times in answered.items():
-        if status in FINAL_STATUSES:
+        if status in (302, *FINAL_STATUSES):
             found[FINAL_STATUSES[0]] += times
-        elif status in (302, 429, 500):
+        elif status in (429, 500):
             found[502] += times
         else:
             found[200 if status == 204 else status] += times

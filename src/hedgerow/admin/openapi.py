@@ -167,6 +167,13 @@ _PLAN_WANTED: Node = {
     "schema": {"enum": list(WINDOWS)},
 }
 
+_ROUTE_WANTED: Node = {
+    "name": "route",
+    "in": "query",
+    "description": "The route that figures are of; all if it is left out. Needed with `plan` where there are several.",
+    "schema": {"type": "string"},
+}
+
 
 def _readyz(readiness: Node) -> Node:
     ready, unready = (with_constants(readiness, ready=is_ready) for is_ready in (True, False))
@@ -194,11 +201,13 @@ def _status_json(status: Node, request: Node, plan: Node) -> Node:
         {
             "200": answer(JSON, {"anyOf": [status, found, plan]}),
             "404": problem_response(
-                404, "not_found", description="No recent request has this id, or no window this name."
+                404,
+                "not_found",
+                description="No recent request has this id, or no window or route this name.",
             ),
             "500": problem_response(500),
         },
-        parameters=[_REQUEST_ID_WANTED, _PLAN_WANTED],
+        parameters=[_REQUEST_ID_WANTED, _PLAN_WANTED, _ROUTE_WANTED],
     )
 
 

@@ -2,7 +2,12 @@
 
 from collections import deque
 from math import inf
-from typing import Final, Protocol
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+from hedgerow.eventloop.deadlines import response_deadline
+from hedgerow.eventloop.event_handler import EventHandler
 
 WAIT_SHARE: Final = 1 / 4
 """The part of its own timeout for which a request may wait unsent (BEHAVIOUR B11): what is left is enough to hedge."""
@@ -10,18 +15,25 @@ SWEEP_SIZE: Final = 1024
 """Entries to have before those that left are looked for; a bound of memory, not of the number that may wait."""
 
 
-class Waiting(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Waiting(EventHandler):
     """A request that may wait unsent."""
 
-    wait_until: float
-    """The instant until which it may wait; its owner rejects it then."""
-    is_waiting: bool
-    """True from when it is read; False once it is admitted or rejected, or its client has left."""
+    __slots__ = ("is_waiting", "wait_until")
+
+    def __init__(self) -> None:
+        self.wait_until = 0.0
+        """The instant until which it may wait, once it has to; its owner rejects it then."""
+        self.is_waiting = False
+        """True from when it is read; False once it is admitted or rejected, or its client has left."""
 
 
-def wait_until(arrived_at: float, timeout_s: float) -> float:
-    """Return the instant until which a request may wait unsent."""
-    return arrived_at + timeout_s * WAIT_SHARE
+def wait_until(arrived_at: float, timeout_s: float, lag_s: float) -> float:
+    """Return the instant until which a request may wait unsent, so that its rejection is in time where the client is.
+
+    `lag_s` is the event loop's own recent lag.
+    """
+    return response_deadline(arrived_at, timeout_s * WAIT_SHARE, lag_s)
 
 
 class WaitingQueue:

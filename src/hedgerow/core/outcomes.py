@@ -116,11 +116,21 @@ class AttemptHandle(Protocol):
         """Make a loser of this attempt: the race is over and it is still running. Never raises."""
 
 
+class AttemptPlace(Protocol):
+    """An endpoint of the upstream, from the point of view of telemetry."""
+
+    def described(self) -> tuple[str, str, int, str, int]:
+        """Return its URL as it may be shown, the host and port of that, and the address and port of the host."""
+
+
 class AttemptSpan(Protocol):
     """The part of one attempt in a trace."""
 
     headers: bytes
     """Whole header lines for the upstream."""
+
+    def sent_to(self, place: AttemptPlace) -> None:
+        """Record where the attempt is sent; called once more where it is sent once more."""
 
     def attempt_finished(self, attempt: "Attempt") -> None:
         """Handle the outcome of its attempt; see `Observer.attempt_finished`."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class HedgeDelay(Protocol):
     """A hedge delay that follows what was seen."""
 
-    def delay_s(self, now: float) -> float:
-        """Return the hedge delay at an instant of the gateway's clock, in seconds."""
+    def delay_s(self, route: "Route", now: float) -> float:
+        """Return the hedge delay of a route at an instant of the gateway's clock, in seconds."""
 
 
 class Route:
@@ -33,8 +33,8 @@ class Route:
     __slots__ = (
         "accepts_bodies", "attempts_in_flight", "counters", "deadline_header", "default_timeout_ms", "delay",
         "forwarding", "hedge_limit", "in_flight", "max_request_body", "max_response_body", "max_timeout_ms", "methods",
-        "name", "passes_last_response", "plan", "plan_varies", "rules", "sample", "sampled", "timeout_headers",
-        "timeout_prefix", "upstream", "upstream_name",
+        "name", "passes_last_response", "plan", "plan_varies", "rules", "sample", "sampled", "template",
+        "timeout_headers", "timeout_prefix", "upstream", "upstream_name",
     )  # fmt: skip
 
     def __init__(
@@ -59,16 +59,17 @@ class Route:
         passes_last_response: bool = False,
         hedge_limit: HedgeLimit | None = None,
         upstream_name: str = "default",
+        template: str = "",
     ) -> None:
         self.name = name
+        self.template = template or name
+        """The path that its requests have, `/*` at its end where they may have more."""
         self.upstream = upstream
         self.upstream_name = upstream_name
         self.counters: object | None = None
         """Where telemetry counts what becomes of its requests; set with the first of them."""
-        self.in_flight = 0
-        """Requests that were admitted and not yet answered."""
-        self.attempts_in_flight = 0
-        """Attempts that have not ended, losers included."""
+        self.in_flight = self.attempts_in_flight = 0
+        """Requests that were admitted and not yet answered; attempts that have not ended, losers included."""
         self.default_timeout_ms = default_timeout_ms
         """Of clients that do not say how long they wait."""
         self.max_timeout_ms = max_timeout_ms
@@ -124,7 +125,7 @@ class Route:
 
     def hedge_after_s(self, now: float) -> float:
         """Return the hedge delay at an instant of the gateway's clock, in seconds."""
-        return self.plan.hedge_after_s if self.delay is None else self.delay.delay_s(now)
+        return self.plan.hedge_after_s if self.delay is None else self.delay.delay_s(self, now)
 
     def deadline_line(self, request: "Request", now: float) -> bytes:
         """Return the header line that has what is left for an attempt. There is a `deadline_header`."""

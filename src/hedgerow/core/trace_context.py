@@ -66,6 +66,9 @@ class TraceContext:
         """Return the part of an attempt in the trace: all have the client's span as their parent."""
         return self
 
+    def sent_to(self, place: object) -> None:
+        """Record nothing."""
+
     def attempt_finished(self, attempt: object) -> None:
         """Record nothing."""
 

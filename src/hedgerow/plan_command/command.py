@@ -28,6 +28,7 @@ class Wanted(NamedTuple):
     latency_unit: str | None
     latency_field: str | None
     window: str
+    route: str | None
     requests: int
     rate: float
     yes: bool
@@ -62,6 +63,7 @@ class Wanted(NamedTuple):
     show_default=True,
     help="What --from looks back on.",
 )
+@click.option("--route", metavar="NAME", help="The route of --from; not needed where there is one.")
 @click.option("--requests", type=int, default=500, show_default=True, help="That --probe sends.")
 @click.option(
     "--rate", type=float, default=5.0, show_default=True, help="Requests a second that --probe sends."
@@ -121,12 +123,14 @@ def _source(wanted: Wanted) -> Source:
     given = [source for source in (wanted.log, wanted.gateway, wanted.upstream) if source is not None]
     if len(given) != 1:
         raise click.UsageError("give one source: a log FILE, --from a gateway's admin port, or --probe URL")
+    if wanted.route is not None and wanted.gateway is None:
+        raise click.UsageError(f"--route {wanted.route!r} is a route of a gateway: give --from, too")
     if wanted.log is not None:
         return read_log(
             wanted.log, name=wanted.log_format, unit=wanted.latency_unit, field=wanted.latency_field
         )
     if wanted.gateway is not None:
-        return read_gateway(wanted.gateway, wanted.window)
+        return read_gateway(wanted.gateway, wanted.window, wanted.route)
     return _probe(given[0], wanted)
 
 

@@ -1,9 +1,9 @@
-"""A running gateway to observations: `/status.json?plan=WINDOW` of its admin port."""
+"""A running gateway to observations: `/status.json?plan=WINDOW&route=NAME` of its admin port."""
 
 from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, build_opener
 
 import msgspec
@@ -18,36 +18,55 @@ TIMEOUT_S: Final = 5.0
 MAX_BYTES: Final = 16 * 1024 * 1024
 
 
-class _Observed(msgspec.Struct):
-    """What is read of `/status.json?plan=WINDOW`."""
-
-    window: str
-    observations: Observations
+class _Hedging(msgspec.Struct):
+    route: str
+    configured_by: str
     hedge_after_ms: int
     hedges: int
     hedge_on_failure: str
+
+
+class _Observed(msgspec.Struct):
+    """What is read of `/status.json?plan=WINDOW`."""
+
+    observations: Observations
+    hedging: _Hedging
     rejected: float
 
 
-def read_gateway(url: str, window: str) -> Source:
-    """Return what a gateway has observed in a window of `planning.latency_sketch.WINDOWS`; raises SourceError."""
+class _Problem(msgspec.Struct):
+    """What is read of an error (RFC 9457)."""
+
+    code: str
+    detail: str
+
+
+def read_gateway(url: str, window: str, route: str | None) -> Source:
+    """Return what a gateway has observed of a route in a window of `latency_sketch.WINDOWS`; raises SourceError.
+
+    Where it has one route, that needs no name.
+    """
     parts = urlsplit(url if "//" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SourceError(
             f"--from {url!r} is not accepted; the URL of an admin port, as in http://127.0.0.1:8081"
         )
     place = f"{parts.scheme}://{parts.netloc}/status.json"
-    observed = _decode(place, _get(f"{place}?plan={window}"))
+    wanted = {"plan": window} if route is None else {"plan": window, "route": route}
+    observed = _decode(place, _get(f"{place}?{urlencode(wanted)}"))
+    hedging = observed.hedging
     plan = Plan(
-        observed.hedge_after_ms / 1000, observed.hedges, immediate=observed.hedge_on_failure == "immediate"
+        hedging.hedge_after_ms / 1000, hedging.hedges, immediate=hedging.hedge_on_failure == "immediate"
     )
     count = observed.observations.count
     if not count:
-        raise SourceError(f"{place}: it has observed no request in the last {window}; send it some first")
-    said = (
-        f"{place}: {count} first attempts of the last {window}, {len(observed.observations.samples)} hedged"
-    )
-    return Source(observed.observations, Symptoms(observed.rejected), said, plan)
+        raise SourceError(
+            f"{place}: it has observed no request of {hedging.route} in the last {window}; send it some first"
+        )
+    samples = len(observed.observations.samples)
+    said = f"{place}: {count} first attempts of {hedging.route} in the last {window}, {samples} hedged"
+    route_of_file = hedging.route if hedging.configured_by == "file" else None
+    return Source(observed.observations, Symptoms(observed.rejected), said, plan, route_of_file)
 
 
 def _get(url: str) -> bytes:
@@ -55,11 +74,22 @@ def _get(url: str) -> bytes:
         with build_opener().open(Request(url), timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, as checked)
             body: bytes = answer.read(MAX_BYTES)
     except HTTPError as error:
-        raise SourceError(f"{url} answers {error.code}; is it a gateway's admin port?") from None
+        raise SourceError(
+            _problem(error) or f"{url} answers {error.code}; is it a gateway's admin port?"
+        ) from None
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason: Any = getattr(error, "reason", None) or error
         raise SourceError(f"{url} cannot be read: {getattr(reason, 'strerror', None) or reason}") from None
     return body
+
+
+def _problem(error: HTTPError) -> str:
+    """Return what a gateway says is wrong with the route; empty if it says something else, or is none."""
+    try:
+        problem = msgspec.json.decode(error.read(MAX_BYTES), type=_Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError, HTTPException, OSError):
+        return ""
+    return f"--route: {problem.detail}" if problem.code == "not_found" and "route" in problem.detail else ""
 
 
 def _decode(place: str, body: bytes) -> _Observed:

@@ -37,12 +37,13 @@ def text(source: Source, what_if: WhatIf, advice: Advice) -> str:
     """Return the report for people."""
     lines = [f"{HEADLINES[advice.verdict]}: {advice.reason}.", ""]
     if advice.recommended is not None:
-        lines += [f"  hedgerow serve {flags(advice.recommended.plan)}", ""]
+        lines += [f"  {_settings(source, advice.recommended.plan)}", ""]
     lines += [f"Aim: {advice.aim}. From {source.description}.", ""]
     lines += _table(what_if, advice, source.current)
     likeness = advice.likeness
     if likeness is None:
-        lines += ["", "Attempts are taken as independent, which was not measured: see `--hedge-sample`."]
+        how = "`--hedge-sample`" if source.route is None else "`sample` of `hedge`"
+        lines += ["", f"Attempts are taken as independent, which was not measured: see {how}."]
     else:
         lines += ["", _measured(likeness, is_corrected=what_if.correlation.is_measured)]
     lines += [f"Note: {finding.text}." for finding in advice.findings]
@@ -58,12 +59,30 @@ def _measured(likeness: Likeness, *, is_corrected: bool) -> str:
     )
 
 
+def _settings(source: Source, plan: Plan) -> str:
+    if source.route is None:
+        return f"hedgerow serve {flags(plan)}"
+    return f"{toml(plan)}  # of route {source.route}"
+
+
+def toml(plan: Plan) -> str:
+    """Return the settings of a route for a plan, as a line of a configuration file."""
+    if not plan.hedges:
+        return 'hedge = { mode = "off" }'
+    given = f'after = "{_delay_ms(plan)}ms", max_hedges = {plan.hedges}'
+    return "hedge = { " + given + (', retry_on_failure = "immediate"' if plan.immediate else "") + " }"
+
+
 def flags(plan: Plan) -> str:
     """Return the flags of `hedgerow serve` for a plan."""
     if not plan.hedges:
         return "--hedges 0"
-    given = f"--hedge-after-ms {max(round(plan.hedge_after_s * 1000), 1)} --hedges {plan.hedges}"
+    given = f"--hedge-after-ms {_delay_ms(plan)} --hedges {plan.hedges}"
     return f"{given} --hedge-on-failure immediate" if plan.immediate else given
+
+
+def _delay_ms(plan: Plan) -> int:
+    return max(round(plan.hedge_after_s * 1000), 1)
 
 
 def _table(what_if: WhatIf, advice: Advice, current: Plan | None) -> list[str]:
@@ -107,5 +126,7 @@ def as_json(source: Source, what_if: WhatIf, advice: Advice) -> bytes:
     report = msgspec.to_builtins(plan_report(what_if, advice, plans, source.current))
     recommended = advice.recommended
     report["source"] = source.description
-    report["flags"] = None if recommended is None else flags(recommended.plan)
+    report["flags"] = None if recommended is None or source.route is not None else flags(recommended.plan)
+    report["route"] = source.route
+    report["toml"] = None if recommended is None else toml(recommended.plan)
     return msgspec.json.format(msgspec.json.encode(report)) + b"\n"

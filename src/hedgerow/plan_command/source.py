@@ -20,3 +20,5 @@ class Source(NamedTuple):
     """For people: where it is from, and what of it was left out."""
     current: Plan | None = None
     """The plan in use, where there is one."""
+    route: str | None = None
+    """The route of a file that it is of: its settings are no flags."""

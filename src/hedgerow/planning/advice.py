@@ -201,7 +201,7 @@ def _fast_failures(law: LatencyLaw) -> Finding | None:
     return Finding(
         "fast_failures",
         f"most failures come within {FAST * median_s * 1000:.0f} ms: hedges that wait for the hedge delay come late "
-        "for them, --hedge-on-failure immediate sends them at once",
+        "for them, --hedge-on-failure immediate (in a route retry_on_failure) sends them at once",
     )
 
 

@@ -22,15 +22,20 @@ class HedgeSamples:
     __slots__ = ("_added", "_at", "_delays_s", "_latencies_s", "_outcomes")
 
     def __init__(self) -> None:
-        places = MAX_SAMPLES * SAMPLED_ATTEMPTS
-        self._at = array("f", bytes(4 * MAX_SAMPLES))
-        self._delays_s = array("f", bytes(4 * MAX_SAMPLES))
-        self._latencies_s = array("f", bytes(4 * places))
-        self._outcomes = array("B", bytes(places))
+        self._at = array("f")
+        self._delays_s = array("f")
+        self._latencies_s = array("f")
+        self._outcomes = array("B")
         self._added = 0
 
     def add(self, hedge_delay_s: float, attempts: list[tuple[float, int]], at: float) -> None:
         """Add a hedged request: latency in seconds and outcome of its first attempt and of its hedges."""
+        if not self._added:  # a route that hedges nothing takes no memory
+            places = MAX_SAMPLES * SAMPLED_ATTEMPTS
+            self._at = array("f", [0.0]) * MAX_SAMPLES
+            self._delays_s = array("f", [0.0]) * MAX_SAMPLES
+            self._latencies_s = array("f", [0.0]) * places
+            self._outcomes = array("B", [0]) * places
         place = self._added % MAX_SAMPLES
         self._added += 1
         self._at[place] = at

@@ -81,7 +81,7 @@ _QUANTILE_HOLDS_S: Final = 1.0
 
 
 def _no_counts() -> "array[int]":
-    return array("I", bytes(4 * _COUNTS))
+    return array("I", [0]) * _COUNTS  # of its own size: made of bytes it would have room for a sixteenth more
 
 
 class _Ring:
@@ -116,21 +116,21 @@ class _Ring:
 
 
 class LatencySketch:
-    """First attempts of one route in one worker: 55 KiB, and an addition for each."""
+    """First attempts of one route in one worker: 55 KiB from the first one on, and an addition for each."""
 
     __slots__ = (
         "_began_at", "_few", "_open", "_open_until", "_quantile", "_quantile_of", "_quantile_until", "_rings", "_slot",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._open = _no_counts()
-        self._few = [0] * _COUNTS
+        self._open = array("I")
+        self._few: list[int] = []
         """What is not in `_open` yet, of the open slot."""
         self._slot = 0
         self._open_until = -inf
-        """The end of the open slot; nothing was observed before there is one."""
+        """The end of the open slot; nothing was observed before there is one, and nothing takes memory."""
         self._began_at = -inf
-        self._rings = [_Ring(width, _SLOTS[name]) for name, width in WINDOWS.items()]
+        self._rings: list[_Ring] = []
         self._quantile: float | None = None
         self._quantile_of = 0.0
         self._quantile_until = -inf
@@ -152,6 +152,8 @@ class LatencySketch:
 
     def counts(self, window: str, now: float) -> tuple[list[int], list[int], list[int], float]:
         """Return successes, failures and cuts by bucket in a window of `WINDOWS`, and its length in seconds."""
+        if not self._rings:
+            return [0] * BUCKETS, [0] * FAILURE_BUCKETS, [0] * FAILURE_BUCKETS, 0.0
         slot = int(now // SLOT_S)
         ring = self._rings[list(WINDOWS).index(window)]
         slots = ring.within(slot)
@@ -163,7 +165,7 @@ class LatencySketch:
             list(total[:_BEFORE_FAILURES]),
             list(total[_BEFORE_FAILURES:_BEFORE_CUTS]),
             list(total[_BEFORE_CUTS:]),
-            max(now - began_at, 0.0) if self._began_at > -inf else 0.0,
+            max(now - began_at, 0.0),
         )
 
     def quantile(self, share: float, now: float) -> float | None:
@@ -180,6 +182,7 @@ class LatencySketch:
     def _open_slot(self, now: float) -> None:
         if self._open_until == -inf:
             self._began_at = now
+            self._rings = [_Ring(width, _SLOTS[name]) for name, width in WINDOWS.items()]
         else:
             observed: list[tuple[int, int]] = []
             for index in range(_COUNTS):
@@ -188,8 +191,8 @@ class LatencySketch:
                     observed.append((index, times))
             for ring in self._rings:
                 ring.add(observed, self._slot)
-            self._open = _no_counts()
-            self._few = [0] * _COUNTS
+        self._open = _no_counts()
+        self._few = [0] * _COUNTS
         self._slot = int(now // SLOT_S)
         self._open_until = (self._slot + 1) * SLOT_S
 

@@ -23,12 +23,11 @@ from hedgerow.processes.control_channel import (
     GetSnapshot,
     RecentReply,
 )
-from hedgerow.processes.plan_endpoint import PlanEndpoint
+from hedgerow.processes.plan_endpoint import PlanEndpoint, unknown_route
 from hedgerow.processes.shared_computation import Shared
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
-from hedgerow.settings.effective_routing import hold_mode, max_hedges, redacted_endpoints
 from hedgerow.status.error_rates import ErrorRates
 from hedgerow.status.health import (
     UNRESPONSIVE_S,
@@ -55,16 +54,6 @@ CLOCK_WAS_SET_S: Final = 0.05
 """The time of day deviates from the monotonic clock by more than this only when it was set."""
 PAUSE_S: Final = 2 * SAMPLE_S
 """A longer time between two samples means that this process was stopped; no worker could report meanwhile."""
-
-
-def _about(settings: Settings, configuration: ConfigurationStatus) -> About:
-    return About(
-        upstream=redacted_endpoints(settings),
-        hedge_after_ms=settings.hedge_after_ms,
-        hedges=max_hedges(settings),
-        hedge_hold=hold_mode(settings),
-        configuration=configuration,
-    )
 
 
 class AdminEndpoints:
@@ -95,13 +84,13 @@ class AdminEndpoints:
         self._metrics_page = Shared(self._render_metrics)
         self._lookups = asyncio.Semaphore(LOOKUPS)
         self._upstream_health = HealthTransitions()
-        self._history = History(_about(settings, ConfigurationStatus()))
+        self._history = History(About.of(settings, ConfigurationStatus()))
         self._plans = PlanEndpoint(settings, self._request, self._real, clock=clock)
 
     def configured(self, settings: Settings, configuration: ConfigurationStatus) -> None:
         """Note whether the configuration was read, or was rejected."""
         self._settings = settings
-        self._history.about = _about(settings, configuration)
+        self._history.about = About.of(settings, configuration)
         self._plans.configured(settings)
 
     def routes(self, port: int) -> AdminRouter:
@@ -131,8 +120,8 @@ class AdminEndpoints:
         for shared in (self._metrics_page, self._counts, self._recent, self._plans):
             await shared.stop()
 
-    async def _real(self) -> tuple[Snapshot, Real]:
-        return self._history.real(await self._counts.get(), self._clock())
+    async def _real(self, route: str) -> tuple[Snapshot, Real]:
+        return self._history.real(route, await self._counts.get(), self._clock())
 
     # -- reports of the workers
 
@@ -156,12 +145,14 @@ class AdminEndpoints:
         return add(total, Snapshot(log_lines_dropped=self._logs.dropped))
 
     async def _collect_recent(self) -> list[RequestRecord]:
-        records, _ = await self._collect_records(None)
+        records, _ = await self._collect_records()
         return records[:RECENT]
 
-    async def _collect_records(self, request_id: str | None) -> tuple[list[RequestRecord], bool]:
+    async def _collect_records(
+        self, *, request_id: str | None = None, route: str | None = None
+    ) -> tuple[list[RequestRecord], bool]:
         """Return records of all workers, newest first, and whether all that serve have replied."""
-        replies, complete = await self._request(GetRecent(self._utc_offset(), RECENT, request_id))
+        replies, complete = await self._request(GetRecent(self._utc_offset(), RECENT, request_id, route))
         records = [record for reply in replies if isinstance(reply, RecentReply) for record in reply.requests]
         records.sort(key=lambda record: record.at, reverse=True)
         return records, complete
@@ -214,20 +205,36 @@ class AdminEndpoints:
 
     async def _status(self, request: Request) -> Response:
         query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
+        route = query.get("route", [None])[0]
         if "plan" in query:  # first: a window that is not known is rejected beside any other parameter, too
-            return await self._plans.respond(query["plan"][0], request)
+            return await self._plans.respond(query["plan"][0], route, request)
         wanted = query.get("request_id", [""])[0]
         if wanted:
             return await self._find(wanted, request)
-        counts, recent = await asyncio.gather(self._counts.get(), self._recent.get())
+        if route is not None and not self._history.about.rules(route):
+            detail = unknown_route(route, [rule.name for rule in self._history.about.routes])
+            return problem_response("not_found", detail, request.request_id)
+        counts, recent = await asyncio.gather(self._counts.get(), self._recent_of(route))
         status = self._history.status(
-            self._worker_counts(), recent, counts, now=self._clock(), utc_offset_s=self._utc_offset()
+            self._worker_counts(),
+            recent,
+            counts,
+            now=self._clock(),
+            utc_offset_s=self._utc_offset(),
+            route=route,
         )
         return Response(200, msgspec.json.encode(status), content_type=JSON)
 
+    async def _recent_of(self, route: str | None) -> list[RequestRecord]:
+        if route is None:
+            return await self._recent.get()
+        async with self._lookups:
+            records, _ = await self._collect_records(route=route)
+        return records[:RECENT]
+
     async def _find(self, request_id: str, request: Request) -> Response:
         async with self._lookups:
-            found, complete = await self._collect_records(request_id)
+            found, complete = await self._collect_records(request_id=request_id)
         if found:
             return Response(200, msgspec.json.encode({"requests": found}), content_type=JSON)
         if not complete:

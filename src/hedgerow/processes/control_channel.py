@@ -40,7 +40,7 @@ class GetSnapshot(msgspec.Struct, tag="snapshot"):
 
 
 class GetRecent(msgspec.Struct, tag="recent"):
-    """Requests the newest records of a worker, or those with one request id.
+    """Requests the newest records of a worker, of one route if it is given, or those with one request id.
 
     Instants of the clock, which all processes share, plus `utc_offset_s` are seconds since 1970.
     """
@@ -48,12 +48,15 @@ class GetRecent(msgspec.Struct, tag="recent"):
     utc_offset_s: float
     most: int = 0
     request_id: str | None = None
+    route: str | None = None
 
 
 class GetObservations(msgspec.Struct, tag="observations"):
-    """Return what you have observed of first attempts in a window of `planning.latency_sketch.WINDOWS`."""
+    """Requests what a worker has observed of a route's first attempts in a window of `latency_sketch.WINDOWS`."""
 
     window: Literal["minute", "hour", "day"]
+    route: str
+    """Its name."""
 
 
 ControlRequest: TypeAlias = GetSnapshot | GetRecent | GetObservations

@@ -25,7 +25,6 @@ from hedgerow.eventloop.poller import Poller
 from hedgerow.gateway import Gateway
 from hedgerow.net.resolver import Resolver
 from hedgerow.net.tcp import OpenSocket, open_outgoing_socket
-from hedgerow.planning.observations import Observations
 from hedgerow.processes.accept_balancer import AcceptBalancer
 from hedgerow.processes.control_channel import (
     ControlReply,
@@ -57,13 +56,13 @@ if TYPE_CHECKING:
 CLOCK: Final = monotonic
 
 
-def start_tracing(settings: Settings, target: Target, log: FilteringBoundLogger) -> "Tracing | None":
+def start_tracing(settings: Settings, log: FilteringBoundLogger) -> "Tracing | None":
     """Start tracing if it is enabled. OpenTelemetry is loaded only then: it takes 0.15 s and 13 MB."""
     if not settings.trace_sample:
         return None
     from hedgerow.tracing.request_spans import start_tracing as start  # noqa: PLC0415
 
-    return start(settings.trace_sample, target, CLOCK, log)
+    return start(settings.trace_sample, CLOCK, log)
 
 
 class NameResolver(NameLookup, Protocol):
@@ -109,7 +108,7 @@ class Worker:
             system.clock, on_internal_error=self._on_internal_error, make_poller=system.make_poller
         )
         self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
-        self.tracing = start_tracing(settings, target, self.logs.log)
+        self.tracing = start_tracing(settings, self.logs.log)
         self.resolver = system.make_resolver(self.loop)
         connections = ConnectionBudget(budget.max_upstream_connections)
         self.pools = {
@@ -200,10 +199,6 @@ class Worker:
             snapshot.spans = self.tracing.counts()
         return snapshot
 
-    def observations(self, window: str) -> Observations:
-        """Return what this worker has observed of first attempts in a window, of all routes together."""
-        return self.recorder.observations(None, window, self.loop.clock())
-
     def answer(self, request: ControlRequest) -> ControlReply:
         """Return the reply to a request of the supervisor."""
         if isinstance(request, GetSnapshot):
@@ -212,11 +207,13 @@ class Worker:
                 self.tracing.report()
             return SnapshotReply(self.snapshot())
         if isinstance(request, GetObservations):
-            return ObservationsReply(self.observations(request.window))
+            return ObservationsReply(
+                self.recorder.observations(request.route, request.window, self.loop.clock())
+            )
         recent, offset_s = self.recorder.recent, request.utc_offset_s
         if request.request_id is not None:
             return RecentReply(recent.find(request.request_id.encode(), offset_s))
-        return RecentReply(recent.newest(request.most, offset_s))
+        return RecentReply(recent.newest(request.most, offset_s, request.route))
 
     def _on_internal_error(self) -> None:
         self.recorder.internal_error(None)

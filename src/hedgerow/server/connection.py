@@ -57,9 +57,9 @@ class ClientConnection(EventHandler):
         self._paused = False
         """The socket is not read."""
         self._backs_off_until = 0.0
-        """A request was rejected: nothing is read or answered until this instant; 0 once that is over."""
+        """A request was rejected: the next one is not begun until this instant; 0 once that is over."""
         self._backing_off = False
-        """The client has sent another request before that: its socket is not read, and there is a deadline."""
+        """The client has sent another request before that: it is held, and there is a deadline."""
         self._yielding = False
         """`REQUESTS_PER_STEP` were answered: no further one is, whatever comes, before the others had their turn."""
         self._processing = False
@@ -88,8 +88,6 @@ class ClientConnection(EventHandler):
             if stream.blocked:  # the client is slow, but it reads
                 self._context.timeouts.write_blocked(self, self._context.loop.clock())
         if mask & READABLE and not self._paused:
-            if self._backs_off_until > 0.0 and self._asks_too_soon():
-                return
             self._read()
         elif mask & _BROKEN:
             self.abort()
@@ -103,7 +101,6 @@ class ClientConnection(EventHandler):
             if self._context.loop.clock() >= self._backs_off_until:
                 self._backs_off_until = 0.0
                 self._backing_off = False
-            self._update_reading()
             self._process()
 
     def abort(self) -> None:
@@ -168,13 +165,12 @@ class ClientConnection(EventHandler):
 
     def on_late_body(self, unfinished: UnfinishedRequest) -> None:
         """Have a request answered whose body has not come whole, now that its answer is due."""
-        if self._backs_off_until > 0.0:
-            self._asks_too_soon()
         if not self._paused:
             self._read()  # the rest may have come while we were stopped
         if self._unfinished is unfinished:
             self._reader.give_up_body()
-            self._process()
+            if self._backs_off_until == 0.0 or self._may_ask_again():
+                self._process()
 
     # -- requests in
 
@@ -193,7 +189,7 @@ class ClientConnection(EventHandler):
             self._on_eof()
         elif not self._closing:
             self._reader.add(data, stream)
-            if self._request is None:
+            if self._request is None and (self._backs_off_until == 0.0 or self._may_ask_again()):
                 self._process()
             self._update_reading()
 
@@ -299,7 +295,7 @@ class ClientConnection(EventHandler):
             unfinished.end()
 
     def _update_reading(self) -> None:
-        self._pause(paused=self._backing_off or self._reader.held_bytes > self._context.max_pipelined_bytes)
+        self._pause(paused=self._reader.held_bytes > self._context.max_pipelined_bytes)
 
     def _pause(self, *, paused: bool) -> None:
         if paused != self._paused and not self._stream.closed:
@@ -335,29 +331,33 @@ class ClientConnection(EventHandler):
             self._close_gracefully()
             return
         if response.code == "overloaded":
-            self._back_off(now)
+            self._back_off(now, request.timeout_ms / 1000)
         if not self._processing:
             self._process()
 
-    def _back_off(self, now: float) -> None:
-        """Delay the client's next request. A client that sends none meanwhile costs nothing: no call, no deadline."""
-        self._backs_off_until = now + self._context.limits.backpressure_s
+    def _back_off(self, now: float, timeout_s: float) -> None:
+        """Delay the client's next request. A client that sends none meanwhile costs nothing: no call, no deadline.
+
+        It is dated as it arrives, so it is delayed for less than it may wait, if its timeout is the same.
+        """
+        limits = self._context.limits
+        self._backs_off_until = now + min(limits.backpressure_s, timeout_s * limits.backpressure_share)
         self._wait_for_rest()
         if self._reader.holds_requests:
             self._wait_for_backpressure()
 
-    def _asks_too_soon(self) -> bool:
-        """Return whether data that arrives after a rejection stays in the socket buffer for now."""
+    def _may_ask_again(self) -> bool:
+        """Return whether what was read may be answered; else it is held until the client's time has come."""
         if self._context.loop.clock() < self._backs_off_until:
             self._wait_for_backpressure()
-            return True
+            return False
         self._backs_off_until = 0.0
-        return False
+        return True
 
     def _wait_for_backpressure(self) -> None:
-        self._backing_off = True
-        self._update_reading()
-        self._context.loop.call_at(self._backs_off_until, self)
+        if not self._backing_off:
+            self._backing_off = True
+            self._context.loop.call_at(self._backs_off_until, self)
 
     def _reject(self, rejected: RequestRejected, arrived_at: float) -> None:
         reader = self._reader

@@ -37,23 +37,30 @@ def effective_routing(settings: Settings, target: Target) -> Routing:
 
     `target` is what `--upstream` comes to: where the simulator listens, if it is `embedded`.
     """
+    routes = routes_in_effect(settings)
     if settings.routes:
-        return Routing(settings.routes, tuple(_with_simulator(rule, target) for rule in settings.upstreams))
-    return Routing((_default_route(settings),), (_default_upstream(settings, target),))
+        return Routing(routes, tuple(_with_simulator(rule, target) for rule in settings.upstreams))
+    return Routing(routes, (_default_upstream(settings, target),))
+
+
+def routes_in_effect(settings: Settings) -> tuple[RouteRule, ...]:
+    """Return the routes of the file, or the default route; there is at least one."""
+    return settings.routes or (_default_route(settings),)
 
 
 def max_hedges(settings: Settings) -> int:
     """Return how many hedges a request may have, on the route that has the most."""
-    if not settings.routes:
-        return settings.hedges
-    return max(0 if route.hedge.mode == "off" else route.hedge.max_hedges for route in settings.routes)
+    return max(hedges_of(route) for route in routes_in_effect(settings))
+
+
+def hedges_of(route: RouteRule) -> int:
+    """Return how many hedges a request of a route may have."""
+    return 0 if route.hedge.mode == "off" else route.hedge.max_hedges
 
 
 def hold_mode(settings: Settings) -> Literal["auto", "off"]:
     """Return `off` where a route sends every hedge, else `auto`."""
-    if not settings.routes:
-        return settings.hedge_hold
-    return "off" if any(route.hedge.hold == "off" for route in settings.routes) else "auto"
+    return "off" if any(route.hedge.hold == "off" for route in routes_in_effect(settings)) else "auto"
 
 
 def needs_simulator(settings: Settings) -> bool:
@@ -63,12 +70,15 @@ def needs_simulator(settings: Settings) -> bool:
     return any(EMBEDDED_TARGET in rule.endpoints for rule in settings.upstreams)
 
 
-def redacted_endpoints(settings: Settings) -> str:
-    """Return the upstreams' URLs as they may be shown, on one line."""
+def redacted_endpoints(settings: Settings) -> dict[str, str]:
+    """Return the endpoints of each upstream as they may be shown, by its name; those of one are on one line."""
     if not settings.routes:
-        return redacted_url(settings.upstream)
-    endpoints = (endpoint for rule in settings.upstreams for endpoint in rule.endpoints)
-    return ", ".join(EMBEDDED if one == EMBEDDED_TARGET else one.redacted_url for one in endpoints)
+        return {DEFAULT_UPSTREAM: redacted_url(settings.upstream)}
+    return {rule.name: ", ".join(map(_redacted, rule.endpoints)) for rule in settings.upstreams}
+
+
+def _redacted(endpoint: Target) -> str:
+    return EMBEDDED if endpoint == EMBEDDED_TARGET else endpoint.redacted_url
 
 
 def _default_route(settings: Settings) -> RouteRule:

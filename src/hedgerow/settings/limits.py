@@ -39,9 +39,11 @@ class ClientLimits:
     parse_chunk_bytes: int = 2 * 1024
     """Bytes parsed at a time, so that one read holds at most 80 pipelined requests, not 10 000."""
     backpressure_s: float = 0.075
-    """After a request was rejected for lack of capacity, its connection is not read for this time. So a client that
-    retries at once sends 13 requests per second, not as many as can be rejected (600 clients were rejected 48 000 times
-    a second). The kernel records when data arrives, so the deadline of a waiting request counts from then."""
+    """After a request was rejected for lack of capacity, the next one of its connection is held for this time. So a
+    client that retries at once sends 13 requests per second, not as many as can be rejected (600 clients were rejected
+    48 000 times a second). The timeout of the held request counts from its arrival."""
+    backpressure_share: float = 1 / 8
+    """And for at most this part of its timeout: half of the time for which it may wait (B11)."""
     linger_s: float = 1.0
     """After the last response the connection is read for this long before it is closed: closing with unread bytes sends
     RST, which may take the response from the client (RFC 9112 section 9.6)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hedgerow.core.outcomes import FailureReason
-from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot, quantile_s
+from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, RouteCounts, quantile_s
 
 ANSWERED: Final = ("success", "final")
 """Outcomes of attempts that are no failures."""
@@ -32,7 +32,7 @@ class ErrorRates:
     shed: int
 
     @classmethod
-    def of(cls, counts: Snapshot) -> "ErrorRates":
+    def of(cls, counts: RouteCounts) -> "ErrorRates":
         """Compute them from what was counted in the window."""
         outcomes = attempts_by_outcome(counts)
         cancelled = outcomes.pop(FailureReason.TIMEOUT, 0)
@@ -66,7 +66,7 @@ class ErrorRates:
         return self.shed / (self.requests + self.shed) if self.shed else 0.0
 
 
-def attempts_by_outcome(counts: Snapshot) -> dict[str, int]:
+def attempts_by_outcome(counts: RouteCounts) -> dict[str, int]:
     """Sum the attempts by outcome. `status_other` is split by status, as far as the statuses were counted."""
     total: dict[str, int] = {}
     for by_outcome in counts.attempts.values():
@@ -78,7 +78,7 @@ def attempts_by_outcome(counts: Snapshot) -> dict[str, int]:
     return {outcome: times for outcome, times in total.items() if times > 0}
 
 
-def _hung(counts: Snapshot) -> int:
+def _hung(counts: RouteCounts) -> int:
     """Count the attempts that were cancelled after the upstream had had enough time."""
     took = counts.attempt_duration
     successes = took.get("success", Histogram()).counts

@@ -72,6 +72,10 @@ class Window:
     is_first: bool = False
     """The gateway has not run for longer."""
 
+    def of_route(self, name: str) -> "Window":
+        """Return what was counted of one route."""
+        return Window(self.counts.of_route(name), self.span_s, self.is_first)
+
 
 def upstream_state(rates: ErrorRates) -> HealthState:
     """Return the state of the upstream; UNKNOWN where there are too few attempts."""

@@ -33,7 +33,7 @@ class HoldStatus(msgspec.Struct):
     """Of the limit, by sign: nearly all requests `late`, or late requests that stay `unanswered`."""
 
 
-def hold_status(counts: Snapshot, mode: str, hedge_after_ms: int) -> HoldStatus:
+def hold_status(counts: Snapshot, mode: str, hedge_after_ms: int | None) -> HoldStatus:
     """Return the figures of the window."""
     quick, first = quick_first_attempts(counts, hedge_after_ms)
     return HoldStatus(
@@ -47,14 +47,14 @@ def hold_status(counts: Snapshot, mode: str, hedge_after_ms: int) -> HoldStatus:
     )
 
 
-def quick_first_attempts(counts: Snapshot, hedge_after_ms: int) -> tuple[float, int]:
+def quick_first_attempts(counts: Snapshot, hedge_after_ms: int | None) -> tuple[float, int]:
     """Return how many first attempts succeeded before the hedge delay, and of how many.
 
     Where hedges may be held they were counted one by one; elsewhere they are read from the histogram, evenly within its
-    bucket.
+    bucket, unless there are several hedge delays.
     """
     judged = counts.first_attempts_judged
-    if judged:
+    if judged or hedge_after_ms is None:
         return judged.get("quick", 0), sum(judged.values())
     total = sum(histogram.count for histogram in counts.first_attempt_duration.values())
     successes = counts.first_attempt_duration.get("success", Histogram()).counts
@@ -66,12 +66,17 @@ def quick_first_attempts(counts: Snapshot, hedge_after_ms: int) -> tuple[float, 
     return quick, total
 
 
-def describe_holding(counts: Snapshot, mode: str, hedge_after_ms: int, hedges: int, span_s: float) -> str:
-    """Return a sentence for the verdict: what holding spares the upstream, or that hedging does harm; or nothing."""
+def describe_holding(
+    counts: Snapshot, mode: str, hedge_after_ms: int | None, hedges: int, span_s: float
+) -> str:
+    """Return a sentence for the verdict: what holding spares the upstream, or that hedging does harm; or nothing.
+
+    `hedge_after_ms` is None where there are several hedge delays; whether hedging does harm is said of each route then.
+    """
     fired, held = counts.hedges.get("fired", 0), counts.hedges.get("held", 0)
     if held > MIN_HELD * (fired + held):
         return _spared(counts, held, span_s)
-    if hedges and mode == "off":
+    if hedges and mode == "off" and hedge_after_ms is not None:
         return _harm(counts, hedge_after_ms)
     return ""
 

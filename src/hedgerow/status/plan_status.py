@@ -1,7 +1,7 @@
-"""What `/status.json` says of plans: what hedging would bring by what was observed, beside what it brings. Pure."""
+"""What `/status.json` says of plans: what hedging would bring on a route, beside what it brings. Pure."""
 
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -10,7 +10,10 @@ from hedgerow.planning.aim import Aim
 from hedgerow.planning.observations import Observations
 from hedgerow.planning.plan_report import PlanReport, plan_report
 from hedgerow.planning.what_if import Plan, WhatIf
+from hedgerow.settings.effective_routing import hedges_of
+from hedgerow.settings.routes import QuantileDelay, RouteRule
 from hedgerow.status.error_rates import attempts_by_outcome
+from hedgerow.status.routes_report import hedge_delay_ms
 from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot
 
 ANSWERED: Final = ("success", "all_failed", "out_of_time", "internal")
@@ -33,13 +36,32 @@ class Real(msgspec.Struct):
 
 
 class HedgingInUse(msgspec.Struct):
-    """The settings in use."""
+    """The hedging of a route."""
 
+    route: str
+    configured_by: Literal["flags", "file"]
     mode: str
     sample: float
     hedge_after_ms: int
+    """Now; it follows the latency where there is a quantile."""
+    hedge_quantile: float | None
     hedges: int
     hedge_on_failure: str
+
+    @classmethod
+    def of(cls, rule: RouteRule, recent: Snapshot, *, is_of_file: bool) -> Self:
+        """Return the hedging of a route; `recent` is what was counted of it."""
+        hedge = rule.hedge
+        return cls(
+            route=rule.name,
+            configured_by="file" if is_of_file else "flags",
+            mode=hedge.mode,
+            sample=hedge.sample,
+            hedge_after_ms=hedge_delay_ms(rule, recent),
+            hedge_quantile=hedge.after.quantile if isinstance(hedge.after, QuantileDelay) else None,
+            hedges=hedges_of(rule),
+            hedge_on_failure=hedge.retry_on_failure,
+        )
 
     @property
     def plan(self) -> Plan:
@@ -48,15 +70,11 @@ class HedgingInUse(msgspec.Struct):
 
 
 class PlanStatus(msgspec.Struct):
-    """`/status.json?plan=WINDOW`."""
+    """`/status.json?plan=WINDOW&route=NAME`."""
 
     window: str
     span_s: float
-    mode: str
-    sample: float
-    hedge_after_ms: int
-    hedges: int
-    hedge_on_failure: str
+    hedging: HedgingInUse
     rejected: float
     """Share of attempts that the upstream rejected as too many (429)."""
     real: Real
@@ -67,7 +85,10 @@ class PlanStatus(msgspec.Struct):
 def plan_status(
     in_use: HedgingInUse, window: str, observations: Observations, recent: Snapshot, real: Real
 ) -> PlanStatus:
-    """Return all that is said of plans; takes some 50 ms. `recent` is what was counted in the last seconds."""
+    """Return all that is said of plans; takes some 50 ms. `recent` is what was counted in the last seconds.
+
+    Observations and counts are of the route alone.
+    """
     what_if = WhatIf.of(observations)
     rejected = rejected_share(recent)
     advice = advise(what_if, Aim(), Symptoms(rejected), in_use.plan)
@@ -80,11 +101,7 @@ def plan_status(
     return PlanStatus(
         window,
         round(observations.span_s, 1),
-        in_use.mode,
-        in_use.sample,
-        in_use.hedge_after_ms,
-        in_use.hedges,
-        in_use.hedge_on_failure,
+        in_use,
         round(rejected, 4),
         real,
         plan_report(what_if, advice, plans, in_use.plan),

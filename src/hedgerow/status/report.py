@@ -3,14 +3,17 @@
 The fields and their units are documented in docs/reference/status-json.md.
 """
 
-from collections.abc import Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
 from hedgerow import __version__
+from hedgerow.settings import Settings
+from hedgerow.settings.effective_routing import hedges_of, redacted_endpoints, routes_in_effect
+from hedgerow.settings.routes import RouteRule
 from hedgerow.status.error_rates import ANSWERED, ErrorRates, attempts_by_outcome
+from hedgerow.status.figures import per_s, quantile_ms, rate, ratio
 from hedgerow.status.health import Window, Workers, assess_gateway, assess_upstream
 from hedgerow.status.holding import describe_holding, hold_status
 from hedgerow.status.report_schema import (
@@ -20,14 +23,14 @@ from hedgerow.status.report_schema import (
     HedgingStatus,
     LatencyStatus,
     LoadStatus,
-    RequestsStatus,
     SeriesStatus,
     Status,
-    VerdictStatus,
     WorkersStatus,
 )
+from hedgerow.status.route_schema import VerdictStatus
+from hedgerow.status.routes_report import NO_ROUTE, requests_status, route_statuses, upstream_statuses
 from hedgerow.telemetry.request_record import RequestRecord
-from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, Snapshot, quantile_s
+from hedgerow.telemetry.snapshot import BUCKETS_S, LAG_BUCKETS_S, UNKNOWN, Histogram, Snapshot
 
 RECENT: Final = 25
 """Recent requests in the report."""
@@ -37,11 +40,19 @@ _LE_MS: Final = [round(bound_s * 1000, 1) for bound_s in BUCKETS_S]
 class About(msgspec.Struct, frozen=True):
     """What changes with the configuration only."""
 
-    upstream: str
-    hedge_after_ms: int
-    hedges: int
-    hedge_hold: str = "off"
+    routes: tuple[RouteRule, ...]
+    upstreams: dict[str, str]
+    """The endpoints of each, as they may be shown."""
     configuration: ConfigurationStatus = ConfigurationStatus()
+
+    @classmethod
+    def of(cls, settings: Settings, configuration: ConfigurationStatus) -> Self:
+        """Return what settings say."""
+        return cls(routes_in_effect(settings), redacted_endpoints(settings), configuration)
+
+    def rules(self, route: str | None) -> tuple[RouteRule, ...]:
+        """Return all routes, or one by its name; nothing if there is no such one."""
+        return tuple(rule for rule in self.routes if route in (None, rule.name))
 
 
 def build_report(
@@ -52,36 +63,47 @@ def build_report(
     series: SeriesStatus,
     recent: list[RequestRecord],
     at: float,
+    route: str | None = None,
 ) -> Status:
-    """Build the report from what was counted in the window; `at` is in seconds since 1970."""
+    """Build the report from what was counted in the window, of all routes or of one.
+
+    `at` is in seconds since 1970; `series` and `recent` are of the same route or routes.
+    """
+    of_all, rules = window, about.rules(route)
+    if route is not None:
+        window = window.of_route(route)
     counts, span_s = window.counts, window.span_s
     rates = ErrorRates.of(counts)
-    upstream, gateway = assess_upstream(window), assess_gateway(window, workers)
-    holding = describe_holding(counts, about.hedge_hold, about.hedge_after_ms, about.hedges, span_s)
-    requests = sum(counts.requests.values())
+    routes = route_statuses(about.routes, of_all)
+    delays_ms = {status.hedging.after_ms for status in routes if route in (None, status.name)}
+    hedge_after_ms = delays_ms.pop() if len(delays_ms) == 1 else None
+    hold = "off" if any(rule.hedge.hold == "off" for rule in rules) else "auto"
+    upstream, gateway = assess_upstream(window), assess_gateway(of_all, workers)
+    sent = max((hedges_of(rule) for rule in rules if rule.hedge.mode == "on"), default=0)
     return Status(
         at=round(at, 3),
         version=__version__,
-        upstream=about.upstream,
-        hedge_after_ms=about.hedge_after_ms,
-        hedges_wanted=about.hedges,
+        route=route,
+        upstream=", ".join(dict.fromkeys(about.upstreams[rule.upstream] for rule in rules)),
+        hedge_after_ms=hedge_after_ms,
+        hedges_wanted=max(map(hedges_of, rules)),
         window_s=round(span_s, 1),
-        verdict=VerdictStatus(upstream.state, upstream.reason + holding),
+        verdict=VerdictStatus(
+            upstream.state, upstream.reason + describe_holding(counts, hold, hedge_after_ms, sent, span_s)
+        ),
         gateway=VerdictStatus(gateway.state, gateway.reason),
         workers=WorkersStatus(workers.wanted, workers.ready, workers.unresponsive),
         configuration=about.configuration,
-        requests=RequestsStatus(
-            total=requests,
-            per_s=per_s(requests, span_s),
-            success_rate=rate(rates.requests - rates.unserved, rates.requests),
-            by_outcome={code: times for code, times in counts.requests.items() if times},
-        ),
+        requests=requests_status(counts, rates, span_s),
         attempts=_attempts(counts, rates, span_s),
         hedging=_hedging(counts),
-        hold=hold_status(counts, about.hedge_hold, about.hedge_after_ms),
-        load=_load(counts, rates),
+        hold=hold_status(counts, hold, hedge_after_ms),
+        load=_load(of_all.counts, ErrorRates.of(of_all.counts)),
         series=series,
         recent=recent,
+        routes=routes,
+        upstreams=upstream_statuses(about.upstreams, about.routes, of_all),
+        unrouted=of_all.of_route(NO_ROUTE).counts.requests,
     )
 
 
@@ -93,7 +115,7 @@ def _attempts(counts: Snapshot, rates: ErrorRates, span_s: float) -> AttemptsSta
         total=total,
         per_s=per_s(total, span_s),
         success_rate=rate(rates.attempts - rates.failed, rates.attempts),
-        per_request=_ratio(total, sum(counts.attempts.get("1", {}).values())),
+        per_request=ratio(total, sum(counts.attempts.get("1", {}).values())),
         failures={reason: times for reason, times in sorted(outcomes.items()) if reason not in ANSWERED},
         cut_off=rates.cut_off,
         latency=LatencyStatus(
@@ -165,23 +187,3 @@ def _load(counts: Snapshot, rates: ErrorRates) -> LoadStatus:
         answers=answers,
         late=answers - counts.overshoot.counts[0],
     )
-
-
-def quantile_ms(share: float, bounds_s: Sequence[float], counts: Sequence[int]) -> float | None:
-    """Estimate a quantile in milliseconds, to one digit (`quantile_s`)."""
-    seconds = quantile_s(share, bounds_s, counts)
-    return None if seconds is None else round(seconds * 1000, 1)
-
-
-def rate(part: int, whole: int) -> float | None:
-    """Return a share to four digits; None of nothing."""
-    return round(part / whole, 4) if whole else None
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return round(part / whole, 2) if whole else None
-
-
-def per_s(number: int, span_s: float) -> float:
-    """Return a rate per second to one digit."""
-    return round(number / span_s, 1) if span_s else 0.0

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from hedgerow.status.health import HealthState
 from hedgerow.status.holding import HoldStatus
+from hedgerow.status.route_schema import RequestsStatus, RouteStatus, UpstreamStatus, VerdictStatus
 from hedgerow.telemetry.request_record import RequestRecord
 
 
@@ -15,13 +15,6 @@ class WorkersStatus(msgspec.Struct):
     unresponsive: int
 
 
-class VerdictStatus(msgspec.Struct):
-    """The state of the upstream or of the gateway, with its reason in words."""
-
-    state: HealthState
-    reason: str
-
-
 class ConfigurationStatus(msgspec.Struct, frozen=True):
     """Since when the settings are in effect, and what of the file is not."""
 
@@ -31,15 +24,6 @@ class ConfigurationStatus(msgspec.Struct, frozen=True):
     """Why the file was rejected when it was last read again; None if it was not."""
     needs_restart: list[str] = []
     """Settings that were changed and take effect with the next start, by file and line."""
-
-
-class RequestsStatus(msgspec.Struct):
-    """Requests in the window. The success rate is of those that were answered after a race."""
-
-    total: int
-    per_s: float
-    success_rate: float | None
-    by_outcome: dict[str, int]
 
 
 class LatencyStatus(msgspec.Struct):
@@ -139,9 +123,14 @@ class Status(msgspec.Struct):
 
     at: float
     version: str
+    route: str | None
+    """The route that the figures are of; null: all of them."""
     upstream: str
-    hedge_after_ms: int
+    """Its endpoints, or all there are."""
+    hedge_after_ms: int | None
+    """The hedge delay now; null where routes have several."""
     hedges_wanted: int
+    """The most that a request may have."""
     window_s: float
     """The length of the window."""
     verdict: VerdictStatus
@@ -157,3 +146,8 @@ class Status(msgspec.Struct):
     load: LoadStatus
     series: SeriesStatus
     recent: list[RequestRecord]
+    routes: list[RouteStatus]
+    """All of them, in the order of the configuration, whichever the other figures are of."""
+    upstreams: list[UpstreamStatus]
+    unrouted: dict[str, int]
+    """Requests that no route has, by outcome: 404, 405, and what was rejected before its route was known."""

@@ -44,9 +44,15 @@ class RecentRequests:
         """Record a finished request."""
         self._records.append((request, code, ended_at, winner, attempts, trace_id))
 
-    def newest(self, most: int, utc_offset_s: float) -> list[RequestRecord]:
-        """Return the newest requests, newest first. `utc_offset_s` makes UTC of an instant of the gateway's clock."""
-        return [_describe(record, utc_offset_s) for record in islice(reversed(self._records), most)]
+    def newest(self, most: int, utc_offset_s: float, route: str | None = None) -> list[RequestRecord]:
+        """Return the newest requests, newest first, of one route if it is given.
+
+        `utc_offset_s` makes UTC of an instant of the gateway's clock.
+        """
+        found = (
+            record for record in reversed(self._records) if route is None or record[0].route.name == route
+        )
+        return [_describe(record, utc_offset_s) for record in islice(found, most)]
 
     def find(self, request_id: bytes, utc_offset_s: float) -> list[RequestRecord]:
         """Return the requests with this id, newest first: clients may give the same id twice."""
@@ -59,6 +65,7 @@ def _describe(record: _Record, utc_offset_s: float) -> RequestRecord:
     arrived_at = request.arrived_at
     return RequestRecord(
         request_id=request.request_id.decode("ascii"),
+        route=request.route.name,
         code=code,
         at=round(arrived_at + utc_offset_s, 3),
         took_ms=_milliseconds(ended_at - arrived_at),

@@ -139,16 +139,15 @@ class Recorder(Observer):
 
     # -- what is asked of it
 
-    def observations(self, route: str | None, window: str, now: float) -> Observations:
-        """Return what was observed of first attempts in a window of `planning.latency_sketch.WINDOWS`.
+    def observations(self, route: str, window: str, now: float) -> Observations:
+        """Return what was observed of a route's first attempts in a window of `planning.latency_sketch.WINDOWS`.
 
-        That of one route, by its name, or of all; takes some 0.3 ms for each.
+        Routes are known by their names; takes some 0.3 ms.
         """
-        total = Observations()
         for counters in self._routes:
-            if route is None or counters.name == route:
-                total += counters.first_attempts.observations(window, now)
-        return total
+            if counters.name == route:
+                return counters.first_attempts.observations(window, now)
+        return Observations()
 
     def snapshot(
         self, upstream_connections: dict[str, int], client_connections: int, in_flight: int

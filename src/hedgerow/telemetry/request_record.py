@@ -11,7 +11,7 @@ class AttemptRecord(msgspec.Struct, forbid_unknown_fields=True):
     took_ms: float | None
     """Null while it runs."""
     outcome: str
-    """`success`, a reason, or `pending`."""
+    """`success`, `final`, a reason, or `pending`."""
     loser: bool = False
     """It was still running when its race was over."""
     detail: str = ""
@@ -22,6 +22,8 @@ class RequestRecord(msgspec.Struct, forbid_unknown_fields=True):
     """One finished request that was admitted."""
 
     request_id: str
+    route: str
+    """Its name."""
     code: str
     """What its client got, as in `hedgerow_requests_total`."""
     at: float

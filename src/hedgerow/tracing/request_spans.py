@@ -1,6 +1,6 @@
 """The spans of recorded requests. Imported only if requests are to be recorded: it loads OpenTelemetry."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import time_ns
 
 from opentelemetry.sdk.trace import SpanLimits
@@ -8,11 +8,21 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.core.outcomes import Attempt, Failure, Outcome, RaceEnd, RequestTrace, Won, outcome_name
+from hedgerow.core.outcomes import (
+    AllFailed,
+    Attempt,
+    AttemptPlace,
+    Failure,
+    Outcome,
+    RaceEnd,
+    RequestTrace,
+    Won,
+    outcome_name,
+)
 from hedgerow.core.request import Request
+from hedgerow.core.request_path import shown_path
 from hedgerow.core.response import status_of
 from hedgerow.core.trace_context import TraceContext, trace_headers
-from hedgerow.settings import Target
 from hedgerow.tracing.exporter import SpanPipeline
 from hedgerow.tracing.exporter_settings import BatchLimits, disabled
 from hedgerow.tracing.sampler import Sampler
@@ -28,15 +38,12 @@ def check() -> None:
 class Tracing(SpanPipeline):
     """Traces of one worker."""
 
-    def __init__(
-        self, share: float, target: Target, clock: Callable[[], float], log: FilteringBoundLogger
-    ) -> None:
+    def __init__(self, share: float, clock: Callable[[], float], log: FilteringBoundLogger) -> None:
         super().__init__(log)
-        upstream = upstream_attributes(target)
 
         def record(request: Request) -> RequestTrace | None:
             try:
-                return RecordedTrace(request, factory=self.factory, upstream=upstream, clock=clock)
+                return RecordedTrace(request, factory=self.factory, clock=clock)
             except Exception:  # an error of the SDK costs a trace, not the request
                 log.exception("a trace cannot be recorded")
                 return request.trace
@@ -44,27 +51,15 @@ class Tracing(SpanPipeline):
         self.sampler = Sampler(share, record)
 
 
-def start_tracing(
-    share: float, target: Target, clock: Callable[[], float], log: FilteringBoundLogger
-) -> Tracing | None:
+def start_tracing(share: float, clock: Callable[[], float], log: FilteringBoundLogger) -> Tracing | None:
     """Start tracing; None if OTEL_SDK_DISABLED is set, or the exporter's thread cannot be started."""
     if disabled():
         return None
     try:
-        return Tracing(share, target, clock, log)
+        return Tracing(share, clock, log)
     except (RuntimeError, MemoryError) as error:
         log.warning("traces are not recorded", reason=str(error) or "out of memory")
         return None
-
-
-def upstream_attributes(target: Target) -> dict[str, AttributeValue]:
-    """Return the attributes that the spans of all attempts share."""
-    return {
-        "http.request.method": "GET",
-        "server.address": target.host,
-        "server.port": target.port,
-        "url.full": target.redacted_url,
-    }
 
 
 class RecordedTrace:
@@ -79,11 +74,15 @@ class RecordedTrace:
         request: Request,
         *,
         factory: SpanFactory,
-        upstream: Mapping[str, AttributeValue],
         clock: Callable[[], float],
     ) -> None:
         self._factory = factory
-        self._upstream = upstream
+        route, message = request.route, request.message
+        self._route = route.name
+        self._template = route.template
+        self._path = shown_path(request.path)
+        self._upstream = route.upstream_name
+        self._passed_on = None if message is None else message.forwarded
         self._to_utc_ns = time_ns() - _ns(clock())
         self._method = request.method.decode("ascii")
         self._request_id = request.request_id.decode("ascii")
@@ -98,11 +97,14 @@ class RecordedTrace:
 
     def attempt_started(self, attempt: Attempt) -> "_AttemptSpan":
         """Start the span of an attempt; the upstream gets its ids."""
+        passed_on = self._passed_on
         span = _AttemptSpan(
             attempt,
             factory=self._factory,
             parent=self._context,
             tracestate=self._tracestate,
+            method="GET" if passed_on is None else self._method,
+            path="" if passed_on is None else shown_path(passed_on.target.partition(b"?")[0]),
             upstream=self._upstream,
             to_utc_ns=self._to_utc_ns,
         )
@@ -115,7 +117,7 @@ class RecordedTrace:
             self._end(code, ended_at, None, {}, _UNSET)
             return
         winner = end.winner.number if isinstance(end, Won) else None
-        status = status_of(code)
+        status = self._status(code, end)
         extra: dict[str, AttributeValue] = {"http.response.status_code": status}
         span_status = _UNSET
         if winner is not None:
@@ -125,6 +127,18 @@ class RecordedTrace:
             span_status = _ERROR
         self._end(code, ended_at, winner, extra, span_status)
 
+    def _status(self, code: str, end: RaceEnd) -> int:
+        """Return the status of the response: of the answer that was passed on, if one was."""
+        answer = (
+            end.winner.outcome.answer if isinstance(end, Won) and end.winner.outcome is not None else None
+        )
+        if answer is not None:
+            return answer.status
+        kept: list[_AttemptSpan] = []
+        if isinstance(end, AllFailed):  # as `core.response` chooses
+            kept = [one for one in self._attempts if one.status and not 200 <= one.status < 300]
+        return max(kept, key=lambda one: one.ended_ns).status if kept else status_of(code)
+
     def _end(
         self, code: str, ended_at: float, winner: int | None, extra: dict[str, AttributeValue], status: Status
     ) -> None:
@@ -132,7 +146,7 @@ class RecordedTrace:
             attempt.race_ended(winner)
         method = self._method
         self._factory.end(
-            f"{method} /api/smart",
+            f"{method} {self._template}",
             SpanKind.SERVER,
             context=self._context,
             parent=self._parent,
@@ -141,9 +155,10 @@ class RecordedTrace:
             status=status,
             attributes={
                 "http.request.method": method,
-                "http.route": "/api/smart",
-                "url.path": "/api/smart",
+                "http.route": self._template,
+                "url.path": self._path,
                 "url.scheme": "http",
+                "hedgerow.route": self._route,
                 "hedgerow.request_id": self._request_id,
                 "hedgerow.timeout_ms": self._timeout_ms,
                 "hedgerow.outcome": code,
@@ -157,17 +172,20 @@ class _AttemptSpan:
     """The span of one attempt (`AttemptSpan`). It refers to no attempt or trace: that would be a reference cycle."""
 
     __slots__ = (
+        "_attributes",
         "_context",
-        "_ended_ns",
         "_factory",
         "_launched_ns",
-        "_number",
         "_outcome",
         "_parent",
+        "_path",
         "_to_utc_ns",
-        "_upstream",
+        "ended_ns",
         "headers",
-    )  # fmt: skip
+        "method",
+        "number",
+        "status",
+    )
 
     def __init__(
         self,
@@ -176,55 +194,81 @@ class _AttemptSpan:
         factory: SpanFactory,
         parent: SpanContext,
         tracestate: bytes,
-        upstream: Mapping[str, AttributeValue],
+        method: str,
+        path: str,
+        upstream: str,
         to_utc_ns: int,
     ) -> None:
+        """`path` is what of the endpoint's base URL follows; empty: the URL is whole."""
         self._factory = factory
         self._parent = parent
-        self._upstream = upstream
+        self._path = path
         self._to_utc_ns = to_utc_ns
-        self._number = attempt.number
+        self.method = method
+        self.number = attempt.number
+        self._attributes: dict[str, AttributeValue] = {
+            "http.request.method": method,
+            "hedgerow.upstream": upstream,
+        }
         self._launched_ns = _ns(attempt.launched_at) + to_utc_ns
         self._outcome: Outcome | None = None
         """None before its end, and after its span was made."""
-        self._ended_ns = 0
+        self.ended_ns = 0
+        self.status = 0
+        """Of an answer that may be passed on."""
         self._context = context = factory.context(parent)
         traceparent = b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
         self.headers = trace_headers(traceparent, tracestate)
 
+    def sent_to(self, place: AttemptPlace) -> None:
+        """Record where it is sent (`outcomes.AttemptSpan`)."""
+        url, host, port, address, address_port = place.described()
+        self._attributes |= {
+            "server.address": host,
+            "server.port": port,
+            "network.peer.address": address,
+            "network.peer.port": address_port,
+            "url.full": url.rstrip("/") + self._path if self._path else url,
+        }
+
     def attempt_finished(self, attempt: Attempt) -> None:
         """Record the outcome; the race of a loser is over, so its span ends here."""
         self._outcome = attempt.outcome
-        self._ended_ns = _ns(attempt.ended_at) + self._to_utc_ns
+        self.ended_ns = _ns(attempt.ended_at) + self._to_utc_ns
+        answer = None if attempt.outcome is None else attempt.outcome.answer
+        if answer is not None:
+            self.status = answer.status
         if attempt.is_loser:
             self._end(won=False, loser=True)
 
     def race_ended(self, winner: int | None) -> None:
         """End the span, unless the attempt still runs or has ended as a loser."""
         if self._outcome is not None:
-            self._end(won=self._number == winner, loser=False)
+            self._end(won=self.number == winner, loser=False)
 
     def _end(self, *, won: bool, loser: bool) -> None:
         outcome, self._outcome = self._outcome, None
         name = str(outcome_name(outcome))
         attributes: dict[str, AttributeValue] = {
-            **self._upstream,
-            "hedgerow.attempt.number": self._number,
+            **self._attributes,
+            "hedgerow.attempt.number": self.number,
             "hedgerow.attempt.outcome": name,
             "hedgerow.attempt.winner": won,
             "hedgerow.attempt.loser": loser,
         }
+        if self.status:
+            attributes["http.response.status_code"] = self.status
         status = _UNSET
         if isinstance(outcome, Failure) and not loser:  # a loser is neither a failure nor a success
             attributes["error.type"] = name
             status = Status(StatusCode.ERROR, outcome.detail or None)
         self._factory.end(
-            "GET",
+            self.method,
             SpanKind.CLIENT,
             context=self._context,
             parent=self._parent,
             start_ns=self._launched_ns,
-            end_ns=self._ended_ns,
+            end_ns=self.ended_ns,
             status=status,
             attributes=attributes,
         )

@@ -83,6 +83,8 @@ class UpstreamConnection(EventHandler):
         self.attempt = attempt
         self.state = ACTIVE
         self._response.begin_for(attempt.request)
+        if attempt.span is not None and self.endpoint is not None:
+            attempt.span.sent_to(self.endpoint)
         if self._stream is not None and self._writer is not None:
             self._stream.write(self._writer.serialize(attempt))
 

@@ -39,6 +39,11 @@ class Endpoint:
         self.unreachable_until = 0.0
         """Other than 0 after a connect has failed, until one succeeds."""
 
+    def described(self) -> tuple[str, str, int, str, int]:
+        """Return what telemetry says of it (`core.outcomes.AttemptPlace`)."""
+        target, sockaddr = self.target, self.address[4]
+        return target.redacted_url, target.host, target.port, str(sockaddr[0]), int(sockaddr[1])
+
     def is_usable(self, now: float) -> bool:
         """Return whether it is not left out."""
         return self.ejected_until <= now and self.unreachable_until <= now

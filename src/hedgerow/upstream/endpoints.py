@@ -94,6 +94,7 @@ class Endpoints:
             return self.only
         candidates = self.usable(now) or self.all
         if tried:
+            self._renew(tried)
             tries = [tried.count(endpoint) for endpoint in candidates]
             fewest = min(tries)
             candidates = [
@@ -105,6 +106,14 @@ class Endpoints:
             self._usable_until = -inf
         tried.append(endpoint)
         return endpoint
+
+    def _renew(self, tried: list[Endpoint]) -> None:
+        """Put what the name has for an address now in place of what it had before it lost it for a while."""
+        for place, endpoint in enumerate(tried):
+            if not endpoint.is_current:
+                for present in self._by_target[endpoint.target]:
+                    if present.address == endpoint.address:
+                        tried[place] = present
 
     def recall(self, tried: list[Endpoint], attempts: int) -> None:
         """Add to `tried` the attempts that it lacks, of `attempts`: they went to what was the only endpoint."""

@@ -1,9 +1,12 @@
 """A request that waits, for tests without a worker."""
 
+from hedgerow.admission.waiting import Waiting
 
-class WaitingRequest:
+
+class WaitingRequest(Waiting):
     """What admission sees of a request."""
 
     def __init__(self, wait_until: float) -> None:
+        super().__init__()
         self.wait_until = wait_until
         self.is_waiting = True

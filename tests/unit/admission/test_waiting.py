@@ -7,11 +7,16 @@ from unit.admission.requests import WaitingRequest
 
 
 @pytest.mark.parametrize(
-    ("timeout_s", "waits_s"),
-    [(0.8, 0.2), (10.0, 2.5), (60.0, 15.0), (0.04, 0.01), (0.08, 0.02), (0.3, 0.075)],
-)
-def test_b11_a_request_may_wait_for_a_quarter_of_its_timeout(timeout_s: float, waits_s: float) -> None:
-    assert wait_until(100.0, timeout_s) == pytest.approx(100.0 + waits_s)
+    ("timeout_s", "lag_s", "waits_s"),
+    [
+        (0.8, 0.0, 0.197), (0.8, 0.01, 0.187), (0.8, 0.5, 0.175), (10.0, 0.0, 2.497), (60.0, 0.0, 14.997),
+        (0.04, 0.0, 0.007), (0.08, 0.2, 0.01), (0.012, 0.0, 0.0), (0.001, 0.0, 0.0),
+    ],
+)  # fmt: skip
+def test_b11_a_request_waits_so_that_its_rejection_is_there_within_a_quarter_of_its_timeout(
+    timeout_s: float, lag_s: float, waits_s: float
+) -> None:
+    assert wait_until(0.0, timeout_s, lag_s) == pytest.approx(waits_s)
 
 
 def queue_of(number: int, wait_until: float) -> tuple[WaitingQueue, list[WaitingRequest]]:

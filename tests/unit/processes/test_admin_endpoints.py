@@ -26,7 +26,7 @@ from hedgerow.telemetry.snapshot import RouteCounts, Snapshot
 from support.virtual_asyncio import run_in_virtual_time
 
 REPLY_S = 0.001
-RECORD = RequestRecord("mine", "success", 1.0, 2.0, None, None, [])
+RECORD = RequestRecord("mine", "/api/smart", "success", 1.0, 2.0, None, None, [])
 
 
 class FakeWorker:
@@ -251,5 +251,43 @@ def test_the_sampling_goes_on_after_an_internal_error(monkeypatch: pytest.Monkey
             await asyncio.sleep(3.0)
         await asyncio.sleep(5.0)
         assert len((await port.get("/status.json"))[1]["series"]["at"]) >= 4
+
+    played(play)
+
+
+def test_a_route_is_asked_for_by_its_name() -> None:
+    async def play(port: Port) -> None:
+        for channel in port.workers.channels:
+            channel.counts = Snapshot(
+                requests={"success": 3, "not_found": 4},
+                routes={
+                    "/api/smart": {"default": RouteCounts(requests={"success": 3})},
+                    "": {"": RouteCounts(requests={"not_found": 4})},
+                },
+            )
+        await asyncio.sleep(1.5)
+        _, both = await port.get("/status.json")
+        status, one = await port.get("/status.json?route=%2Fapi%2Fsmart")
+        assert (status, one["route"], one["requests"]["total"]) == (200, "/api/smart", 6)
+        assert (both["route"], both["requests"]["total"], both["unrouted"]) == (None, 14, {"not_found": 8})
+        asked = [request for request in port.workers.channels[0].requested if isinstance(request, GetRecent)]
+        assert [request.route for request in asked] == [None, "/api/smart"]
+        assert len(one["recent"]) == 2
+
+    played(play)
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("route=x", "the route 'x' is not known; there are: '/api/smart'"),
+        ("route=", "the route '' is not known; there are: '/api/smart'"),
+        ("plan=hour&route=%3Cb%3E", "the route '<b>' is not known; there are: '/api/smart'"),
+    ],
+)
+def test_a_route_that_is_not_known_is_not_found(query: str, detail: str) -> None:
+    async def play(port: Port) -> None:
+        status, problem = await port.get(f"/status.json?{query}")
+        assert (status, problem["code"], problem["detail"]) == (404, "not_found", detail)
 
     played(play)

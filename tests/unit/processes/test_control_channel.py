@@ -27,7 +27,7 @@ from hedgerow.processes.control_channel import (
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import Snapshot
 
-RECORD = RequestRecord("a", "success", 1.0, 2.0, None, None, [])
+RECORD = RequestRecord("a", "/api/smart", "success", 1.0, 2.0, None, None, [])
 
 
 class Worker:
@@ -86,8 +86,8 @@ def worker() -> Iterator[Worker]:
 
 
 def test_each_request_is_answered_in_turn(worker: Worker) -> None:
-    worker.receive(encode(GetSnapshot()) + encode(GetRecent(0.5, 2)) + encode(GetObservations("hour")))
-    assert worker.requests == [GetSnapshot(), GetRecent(0.5, 2), GetObservations("hour")]
+    worker.receive(encode(GetSnapshot()) + encode(GetRecent(0.5, 2)) + encode(GetObservations("hour", "/a")))
+    assert worker.requests == [GetSnapshot(), GetRecent(0.5, 2), GetObservations("hour", "/a")]
     assert worker.replies == [
         SnapshotReply(Snapshot(internal_errors=1)),
         RecentReply([RECORD] * 2),

@@ -164,7 +164,13 @@ def test_the_supervisor_gets_what_was_observed(run: Run, mode: Any, hedged: int)
     reply: Any = None
     while reply is None or not reply.observations.count:
         running.worker.loop.run_once(0.01)
-        reply = running.worker.answer(GetObservations("minute"))
+        reply = running.worker.answer(GetObservations("minute", "/api/smart"))
         assert isinstance(reply, ObservationsReply)
     assert sum(reply.observations.cuts) == reply.observations.count == 1
-    running.until(lambda: len(running.worker.observations("minute").samples) == hedged)
+
+    def samples() -> int:
+        reply = running.worker.answer(GetObservations("minute", "/api/smart"))
+        assert isinstance(reply, ObservationsReply)
+        return len(reply.observations.samples)
+
+    running.until(lambda: samples() == hedged)

@@ -24,7 +24,7 @@ from hedgerow.processes.worker_channel import MAX_UNANSWERED, ChannelListener, W
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import LagHistogram, Snapshot
 
-RECORD = RequestRecord("a", "success", 1.0, 2.0, None, None, [])
+RECORD = RequestRecord("a", "/api/smart", "success", 1.0, 2.0, None, None, [])
 SNAPSHOT = SnapshotReply(Snapshot(internal_errors=1))
 
 

@@ -152,17 +152,25 @@ def test_b2_a_request_arrives_with_its_first_byte(harness: ServerHarness) -> Non
 
 
 def test_time_in_the_socket_buffer_is_charged_to_us(harness: ServerHarness) -> None:
-    """Of a connection that was just accepted, and of what is read after a pause."""
+    """Of a connection that was just accepted."""
+    harness.faults.queue_age_s = 0.25
     client = harness.client()
     client.send(GET)
-    for number, age_s in enumerate((0.25, 0.125), start=1):
-        harness.faults.queue_age_s = age_s
-        asked = harness.until_asked(number)
-        assert asked.request.arrived_at == harness.clock.now - age_s
-        asked.respond(OVERLOADED)
-        harness.until_responses(client, number)
-        client.send(GET)  # too soon: its connection is paused
-        harness.step()
+    assert harness.until_asked(1).request.arrived_at == harness.clock.now - 0.25
+
+
+def test_what_is_read_after_a_pause_is_dated_by_the_kernel() -> None:
+    with server_harness(limits=replace(LIMITS, max_pipelined_bytes=len(GET) // 2)) as harness:
+        client = harness.client()
+        client.send(GET)
+        first = harness.until_asked(1)
+        client.send(GET)
+        harness.until(lambda: harness.connection_of(client)._paused)
+        client.send(GET)
+        first.respond()
+        harness.faults.queue_age_s = 0.125
+        harness.until_asked(2).respond()
+        assert harness.until_asked(3).request.arrived_at == harness.clock.now - 0.125
         harness.step(BACKPRESSURE_S + 0.001)
 
 
@@ -333,7 +341,7 @@ def test_a_half_closed_client_gets_what_is_left_to_send(paused: bool) -> None:
 # -- backpressure
 
 
-def test_after_a_503_a_connection_is_not_read_for_a_while(harness: ServerHarness) -> None:
+def test_after_a_503_the_next_request_is_held_for_a_while(harness: ServerHarness) -> None:
     client = harness.client()
     client.send(GET)
     harness.until_asked(1).respond(OVERLOADED)
@@ -345,6 +353,24 @@ def test_after_a_503_a_connection_is_not_read_for_a_while(harness: ServerHarness
     assert len(harness.handler.asked) == 1
     harness.step(0.002)
     harness.until_asked(2)
+
+
+@pytest.mark.parametrize(("timeout_ms", "held_s"), [(10_000, BACKPRESSURE_S), (400, 0.05), (80, 0.01)])
+def test_it_is_held_for_an_eighth_of_the_timeout_at_most(timeout_ms: int, held_s: float) -> None:
+    """Held for longer, a request of the same timeout would be answered late."""
+    with server_harness(timeout_ms=timeout_ms) as harness:
+        client = harness.client()
+        client.send(GET)
+        harness.until_asked(1).respond(OVERLOADED)
+        harness.until_responses(client, 1)
+        client.send(GET)
+        sent_at = harness.clock.now
+        harness.step()
+        harness.step(held_s - 0.002)
+        assert len(harness.handler.asked) == 1
+        harness.step(0.003)
+        asked = harness.until_asked(2)
+        assert asked.request.arrived_at <= sent_at + 0.001, "its time counts from when it came"
 
 
 def test_a_client_that_waits_after_a_503_needs_neither_a_system_call_nor_a_deadline(

@@ -3,13 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hedgerow.settings import Settings
 from hedgerow.status.health import HealthState, Workers
 from hedgerow.status.history import SAMPLE_S, SERIES_S, WINDOW_S, History
 from hedgerow.status.report import About
-from hedgerow.status.report_schema import Status
+from hedgerow.status.report_schema import ConfigurationStatus, Status
 from hedgerow.telemetry.snapshot import Snapshot
 
-ABOUT = About(upstream="embedded", hedge_after_ms=300, hedges=2)
+ABOUT = About.of(Settings(), ConfigurationStatus())
 WORKERS = Workers(wanted=1, ready=1)
 BEGAN_AT = 5_000.0
 

@@ -12,7 +12,7 @@ from support.recorders import a_busy_recorder
 
 
 def in_use(hedges: int = 2, after_ms: int = 300) -> HedgingInUse:
-    return HedgingInUse("on", 0.01, after_ms, hedges, "wait")
+    return HedgingInUse("/api/smart", "flags", "on", 0.01, after_ms, None, hedges, "wait")
 
 
 def test_what_clients_got_is_of_the_requests_that_were_answered() -> None:

@@ -1,36 +1,23 @@
-from statistics import quantiles
-
 import msgspec
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from hedgerow.settings import Settings, parse_target
+from hedgerow.settings.routes import HedgeRule, RouteRule, UpstreamRule
 from hedgerow.status.health import HealthState, Workers
 from hedgerow.status.history import SERIES_S, WINDOW_S, History
-from hedgerow.status.report import About, quantile_ms
-from hedgerow.status.report_schema import Status
-from hedgerow.telemetry.histogram import HistogramCounter
+from hedgerow.status.report import About
+from hedgerow.status.report_schema import ConfigurationStatus, Status
 from hedgerow.telemetry.snapshot import (
-    BUCKET_STEP_S,
-    BUCKETS_S,
-    Histogram,
     LagHistogram,
+    RouteCounts,
     Snapshot,
     add,
     difference,
 )
+from support.histograms import histogram
 
-ABOUT = About(upstream="embedded", hedge_after_ms=300, hedges=2)
+ABOUT = About.of(Settings(), ConfigurationStatus())
 UTC_OFFSET_S = 1_700_000_000.0 - 100.0
 WORKERS = Workers(wanted=1, ready=1)
-SHORT = st.floats(min_value=0, max_value=12)
-
-
-def histogram(*seconds: float) -> Histogram:
-    made = HistogramCounter(BUCKETS_S, BUCKET_STEP_S)
-    for value in seconds:
-        made.observe(value)
-    return Histogram(made.counts, made.sum_s)
 
 
 def one_second() -> Snapshot:
@@ -127,18 +114,87 @@ def test_differences_are_of_counters_and_not_of_gauges() -> None:
     assert counted.in_flight == 8
 
 
-@given(st.lists(SHORT, min_size=1, max_size=200), st.sampled_from([0.5, 0.9, 0.99]))
-def test_a_quantile_lies_in_the_bucket_of_the_true_one(values: list[float], share: float) -> None:
-    found = quantile_ms(share, BUCKETS_S, histogram(*values).counts)
-    assert found is not None
-    true = sorted(values)[min(int(-(-share * len(values) // 1)), len(values)) - 1]
-    above = [bound for bound in BUCKETS_S if bound >= true]
-    below = [bound for bound in BUCKETS_S if bound < true]
-    assert (below[-1] if below else 0.0) * 1000 - 0.1 <= found
-    assert found <= (above[0] if above else BUCKETS_S[-1]) * 1000 + 0.1
+# -- by route
 
 
-def test_a_quantile_of_evenly_spread_values_is_near_the_true_one() -> None:
-    values = [0.1 + 0.5 * n / 1000 for n in range(1000)]
-    found = quantile_ms(0.99, BUCKETS_S, histogram(*values).counts)
-    assert found == pytest.approx(quantiles(values, n=100)[98] * 1000, abs=2.0)
+FILE = Settings(
+    routes=(
+        RouteRule(name="search", path="/s", upstream="shop", hedge=HedgeRule(after=0.1, hold="off")),
+        RouteRule(name="price", path="/p", upstream="pool", hedge=HedgeRule(mode="off")),
+    ),
+    upstreams=(
+        UpstreamRule(
+            name="shop", endpoints=(parse_target("https://h/base?key=secret"), parse_target("http://i/"))
+        ),
+        UpstreamRule(name="pool", endpoints=(parse_target("http://j/"),)),
+    ),
+)
+SEARCH = RouteCounts(
+    requests={"success": 90, "overloaded": 10}, request_duration={"success": histogram(*[0.2] * 90)},
+    attempts={"1": {"success": 90}}, hedges={"fired": 7}, in_flight=2, shed={"rate_limit": 10},
+)  # fmt: skip
+PRICE = RouteCounts(requests={"all_failed": 60}, attempts={"1": {"reset": 60}}, in_flight=1)
+UNROUTED = RouteCounts(requests={"not_found": 5})
+COUNTS = Snapshot.of(
+    add(add(SEARCH, PRICE), UNROUTED),
+    routes={"search": {"shop": SEARCH}, "price": {"pool": PRICE}, "": {"": UNROUTED}},
+    internal_errors=1,
+)
+
+
+def of(route: str | None, settings: Settings = FILE) -> Status:
+    history = History(About.of(settings, ConfigurationStatus()))
+    history.sample(Snapshot(), 100.0)
+    history.sample(COUNTS, 101.0)
+    history.sample(COUNTS, 102.0)
+    return history.status(WORKERS, [], COUNTS, now=102.0, utc_offset_s=0.0, route=route)
+
+
+def test_all_routes_are_reported_together_and_each_beside() -> None:
+    status = of(None)
+    assert (status.route, status.requests.total, status.requests.success_rate) == (None, 165, 0.6)
+    assert status.upstream == "https://h/base?key=***, http://i/, http://j/"
+    assert status.hedge_after_ms is None, "there are several"
+    assert (status.hedges_wanted, status.hold.mode) == (1, "off")
+    assert [(route.name, route.requests.total) for route in status.routes] == [("search", 100), ("price", 60)]
+    assert [(upstream.name, upstream.attempts.total) for upstream in status.upstreams] == [
+        ("shop", 90), ("pool", 60)
+    ]  # fmt: skip
+    assert status.unrouted == {"not_found": 5}
+    assert status.series.requests_per_s == [165.0, 0.0]
+
+
+def test_one_route_is_reported_as_if_there_were_no_other_but_for_what_all_share() -> None:
+    search, price = of("search"), of("price")
+    assert (search.route, search.requests.total, search.attempts.success_rate) == ("search", 100, 1.0)
+    assert (search.upstream, search.hedge_after_ms, search.hold.mode) == (
+        "https://h/base?key=***, http://i/", 100, "off"
+    )  # fmt: skip
+    assert (search.verdict.state, price.verdict.state) == (HealthState.HEALTHY, HealthState.FAILING)
+    assert (search.hedging.fired, price.hedging.fired) == (7, 0)
+    assert (price.hedges_wanted, price.hedge_after_ms, price.hold.mode) == (0, 300, "auto")
+    assert search.series.requests_per_s == [100.0, 0.0]
+    assert search.series.in_flight == [2, 2]
+    assert price.series.request_success_rate == [0.0, None]
+    for status in (search, price):
+        both = of(None)
+        assert (status.load, status.gateway, status.workers) == (both.load, both.gateway, both.workers)
+        assert (status.routes, status.upstreams, status.unrouted) == (
+            both.routes, both.upstreams, both.unrouted
+        )  # fmt: skip
+    assert search.load.shed == {"rate_limit": 10}
+    assert "1 internal error" in search.gateway.reason
+
+
+def test_the_default_route_is_one_like_any_other() -> None:
+    settings = Settings(upstream="http://u/", hedge_after_ms=250, hedges=1)
+    status = History(About.of(settings, ConfigurationStatus())).status(
+        WORKERS, [], Snapshot(), now=1.0, utc_offset_s=0.0
+    )
+    ((route,), (upstream,)) = status.routes, status.upstreams
+    assert (route.name, route.upstream, route.hedging.after_ms, route.hedging.max_hedges) == (
+        "/api/smart", "default", 250, 1
+    )  # fmt: skip
+    assert (upstream.name, upstream.url, status.upstream, status.hedge_after_ms) == (
+        "default", "http://u/", "http://u/", 250
+    )  # fmt: skip

@@ -19,7 +19,7 @@ from hedgerow.telemetry.recent_requests import (
 )
 from hedgerow.telemetry.recorder import Recorder
 from hedgerow.telemetry.request_record import AttemptRecord, RequestRecord
-from support.attempts import Race, make_attempt, make_request
+from support.attempts import Race, a_route, make_attempt, make_request
 
 UTC_OFFSET_S = 1_000_000.0
 
@@ -51,8 +51,21 @@ THIRD = AttemptRecord(3, 250.0, 125.0, "status_5xx")
 def test_a_request_is_described_with_its_attempts() -> None:
     recent, _ = a_race_whose_first_attempt_lost()
     assert recent.newest(5, UTC_OFFSET_S) == [
-        RequestRecord("a", "success", UTC_OFFSET_S + 10.0, 500.0, 750.0, 2, [FIRST, SECOND, THIRD])
+        RequestRecord(
+            "a", "/api/smart", "success", UTC_OFFSET_S + 10.0, 500.0, 750.0, 2, [FIRST, SECOND, THIRD]
+        )
     ]
+
+
+def test_the_newest_of_a_route_are_found_among_those_of_others() -> None:
+    recent, routes = RecentRequests(), (a_route("a"), a_route("b"))
+    for number in range(20):
+        asked = make_request(b"%d" % number, route=routes[number % 4 == 0])
+        recent.request_finished(asked, "success", 10.5, None, ())
+    assert [record.request_id for record in recent.newest(3, 0.0, "b")] == ["16", "12", "8"]
+    assert {record.route for record in recent.newest(30, 0.0, "b")} == {"b"}
+    assert len(recent.newest(30, 0.0, "a")) == 15
+    assert recent.newest(30, 0.0, "c") == []
 
 
 def test_a_loser_is_added_to_its_request_when_it_finishes() -> None:

@@ -11,6 +11,7 @@ from hedgerow.core.outcomes import (
     AllFailed,
     Answer,
     Attempt,
+    AttemptPlace,
     Failure,
     FailureReason,
     OutOfTime,
@@ -72,7 +73,7 @@ def test_a_first_attempt_is_observed_by_its_outcome_and_a_hedge_is_not(
     recorder = make_recorder()
     for number in (1, 2):
         recorder.attempt_finished(finished(number, outcome))
-    observed = recorder.observations(None, "minute", 10.25)
+    observed = recorder.observations("/api/smart", "minute", 10.25)
     assert (sum(observed.successes), sum(observed.failures), sum(observed.cuts)) == counted
 
 
@@ -98,8 +99,8 @@ def test_each_route_has_counts_and_observations_of_its_own() -> None:
     }
     assert counts.requests == {"success": 3, "bad_timeout": 1, "not_found": 1}
     assert counts.routes["b"]["two"].attempts == {"1": {"success": 2}}
-    observed = [recorder.observations(name, "minute", 10.5).count for name in ("a", "b", "idle", None)]
-    assert observed == [1, 2, 0, 3]
+    observed = [recorder.observations(name, "minute", 10.5).count for name in ("a", "b", "idle")]
+    assert observed == [1, 2, 0]
 
 
 def test_a_final_answer_is_an_outcome_of_its_own() -> None:
@@ -164,6 +165,9 @@ class Trace:
 
     def attempt_started(self, attempt: Attempt) -> "Trace":
         return self
+
+    def sent_to(self, place: AttemptPlace) -> None:
+        raise AssertionError("the connection reports it")
 
     def attempt_finished(self, attempt: Attempt) -> None:
         self.facts.append(attempt)

@@ -14,9 +14,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 import hedgerow.tracing.request_spans
+from hedgerow.core.forwarding import ClientMessage, ForwardedRequest, RequestHead
 from hedgerow.core.outcomes import (
     Aborted,
     AllFailed,
+    Answer,
     Attempt,
     Failure,
     FailureReason,
@@ -27,35 +29,38 @@ from hedgerow.core.outcomes import (
     Won,
 )
 from hedgerow.core.request import Request
+from hedgerow.core.request_path import MAX_SHOWN_PATH
 from hedgerow.core.trace_context import TraceContext
-from hedgerow.settings import LogFormat, parse_target
+from hedgerow.settings import LogFormat
 from hedgerow.telemetry.logs import Logs
-from hedgerow.tracing.request_spans import RecordedTrace, start_tracing, upstream_attributes
+from hedgerow.tracing.request_spans import RecordedTrace, start_tracing
 from hedgerow.tracing.span_factory import SpanFactory
-from support.attempts import make_attempt, make_request
+from support.attempts import a_route, make_attempt, make_request
 
 NOW = 100.0
 
 
-def request(trace: TraceContext | None = None) -> Request:
+def a_request(trace: TraceContext | None = None) -> Request:
     return make_request(b"mine", NOW, timeout_ms=900, trace=trace)
 
 
 class Traced:
     """One recorded request, its attempts launched 0, 1, 2, … seconds after it came."""
 
-    def __init__(self, attempts: int, trace: TraceContext | None = None) -> None:
+    def __init__(
+        self, attempts: int, trace: TraceContext | None = None, *, request: Request | None = None
+    ) -> None:
         self.exporter = InMemorySpanExporter()
+        self.request = request or a_request(trace)
         self.recording = RecordedTrace(
-            request(trace),
+            self.request,
             factory=SpanFactory(SimpleSpanProcessor(self.exporter), Resource.get_empty(), admit=lambda: True),
-            upstream=upstream_attributes(parse_target("http://example.org/work")),
             clock=lambda: NOW,
         )
         self.attempts = [self.start(number) for number in range(1, attempts + 1)]
 
     def start(self, number: int) -> Attempt:
-        attempt = make_attempt(number, NOW + number - 1, request())
+        attempt = make_attempt(number, NOW + number - 1, self.request)
         attempt.span = self.recording.attempt_started(attempt)
         return attempt
 
@@ -171,8 +176,8 @@ def test_spans_have_the_times_of_the_facts() -> None:
 @pytest.mark.parametrize(
     ("variable", "kept", "path"),
     [
-        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 10, "/api"),
-        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", 10, "/api"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 11, "/api"),
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", 11, "/api"),
         ("OTEL_ATTRIBUTE_COUNT_LIMIT", 4, None),  # the SDK keeps the last
         ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", 4, None),
     ],
@@ -190,7 +195,7 @@ def test_the_standards_limits_hold(
     assert whole.attributes is not None
     assert len(whole.attributes) == kept
     assert whole.attributes.get("url.path") == path
-    assert whole.dropped_attributes == 10 - kept
+    assert whole.dropped_attributes == 11 - kept
 
 
 @pytest.fixture
@@ -200,6 +205,88 @@ def collected() -> Iterator[Callable[[], int]]:
     gc.disable()
     yield gc.collect
     gc.enable()
+
+
+def attributes(traced: Traced) -> dict[int, dict[str, object]]:
+    """Return the attributes of each span by the number of its attempt; 0 is the request."""
+    spans = [dict(span.attributes or {}) for span in traced.exporter.get_finished_spans()]
+    return {int(str(of.get("hedgerow.attempt.number", 0))): dict(of) for of in spans}
+
+
+class Place:
+    """One address of an endpoint."""
+
+    def described(self) -> tuple[str, str, int, str, int]:
+        return "https://shop.internal:8443/base", "shop.internal", 8443, "192.0.2.1", 8443
+
+
+def passed_on(path: bytes = b"/v1/search") -> Request:
+    """Return a request of a route that passes requests on."""
+    made = Request(b"PUT", path, b"apikey=secret", request_id=b"mine", arrived_at=NOW)
+    made.route = a_route("search", "shop")
+    made.route.template = "/v1/*"
+    made.message = ClientMessage(RequestHead([], b"", has_query=True))
+    made.message.forwarded = ForwardedRequest(b"/v2/search?apikey=secret", b"", b"", b"", 900)
+    return made
+
+
+def test_spans_of_what_is_passed_on_have_its_route_and_where_each_attempt_went() -> None:
+    traced = Traced(2, request=passed_on())
+    span = traced.attempts[0].span
+    assert span is not None
+    span.sent_to(Place())
+    traced.finish(1, Success(b"", Answer(201, b"", b"")))
+    traced.finish(2, Failure(FailureReason.CONNECT))
+    attempts = tuple(traced.attempts)
+    traced.recording.request_finished("success", NOW + 14, Won(attempts[0], b"", attempts))
+    found = attributes(traced)
+    assert found[0]["http.route"] == "/v1/*"
+    assert found[0]["url.path"] == "/v1/search"
+    assert found[0]["hedgerow.route"] == "search"
+    assert found[0]["http.response.status_code"] == 201
+    assert {span.name for span in traced.exporter.get_finished_spans()} == {"PUT /v1/*", "PUT"}
+    assert found[1] | {
+        "http.request.method": "PUT", "hedgerow.upstream": "shop", "http.response.status_code": 201,
+        "url.full": "https://shop.internal:8443/base/v2/search", "server.address": "shop.internal", "server.port": 8443,
+        "network.peer.address": "192.0.2.1", "network.peer.port": 8443,
+    } == found[1]  # fmt: skip
+    assert "server.address" not in found[2], "it was sent to none"
+    assert "secret" not in str(found)
+
+
+def test_a_path_in_a_span_is_printable_and_bounded() -> None:
+    traced = Traced(0, request=passed_on(b"/\x1b" + 100_000 * b"a"))
+    traced.recording.request_finished("abandoned", NOW + 1, Aborted(()))
+    path = str(attributes(traced)[0]["url.path"])
+    assert path.startswith("/\\x1baaa")
+    assert len(path) <= MAX_SHOWN_PATH
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        ([Failure(FailureReason.STATUS_5XX, "", Answer(503, b"", b"")), Failure(FailureReason.RESET)], 503),
+        (
+            [
+                Failure(FailureReason.STATUS_5XX, "", Answer(503, b"", b"")),
+                Failure(FailureReason.STATUS_429, "", Answer(429, b"", b"")),
+            ],
+            429,
+        ),
+        ([Failure(FailureReason.SCHEMA, "", Answer(200, b"", b"")), Failure(FailureReason.RESET)], 502),
+        ([Failure(FailureReason.RESET), Failure(FailureReason.RESET)], 502),
+    ],
+)
+def test_where_all_have_failed_the_status_is_that_of_the_answer_that_is_passed_on(
+    outcomes: list[Failure], status: int
+) -> None:
+    """The last one that came, but none of 2xx (`core.response`)."""
+    traced = Traced(2, request=passed_on())
+    for number, outcome in enumerate(outcomes, 1):
+        traced.finish(number, outcome)
+        traced.attempts[number - 1].drop_body()
+    traced.recording.request_finished("all_failed", NOW + 14, AllFailed(tuple(traced.attempts)))
+    assert attributes(traced)[0]["http.response.status_code"] == status
 
 
 def test_a_recorded_request_leaves_no_cycles_behind(collected: Callable[[], int]) -> None:
@@ -239,14 +326,13 @@ def test_traces_that_cannot_be_recorded_cost_no_request(monkeypatch: pytest.Monk
         raise RuntimeError("can't start new thread")
 
     log = Logs(LogFormat.JSON, "critical").log
-    target = parse_target("http://example.org/work")
     monkeypatch.setattr(Thread, "start", fails)
-    assert start_tracing(1.0, target, lambda: NOW, log) is None, "a worker serves without"
+    assert start_tracing(1.0, lambda: NOW, log) is None, "a worker serves without"
     monkeypatch.undo()
-    tracing = start_tracing(1.0, target, lambda: NOW, log)
+    tracing = start_tracing(1.0, lambda: NOW, log)
     assert tracing is not None
     monkeypatch.setattr(hedgerow.tracing.request_spans, "RecordedTrace", fails)
-    assert tracing.sampler.start(request()) is None
+    assert tracing.sampler.start(a_request()) is None
     tracing.close(0.0)
 
 
@@ -281,11 +367,9 @@ def test_a_receiver_that_answers_without_end_costs_no_memory(
     endless = Endless(status)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endless.url)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
-    tracing = start_tracing(
-        1.0, parse_target("http://example.org/"), lambda: NOW, Logs(LogFormat.JSON, "critical").log
-    )
+    tracing = start_tracing(1.0, lambda: NOW, Logs(LogFormat.JSON, "critical").log)
     assert tracing is not None
-    trace = tracing.sampler.start(request())
+    trace = tracing.sampler.start(a_request())
     assert trace is not None
     trace.request_finished("out_of_time", NOW + 1, OutOfTime(()))
     endless.until_left()

@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Success
+from hedgerow.core.outcomes import Attempt, AttemptPlace, Failure, FailureReason, Outcome, Success
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.upstream.connection import ACTIVE, CLOSED, CONNECTING, IDLE
@@ -269,6 +269,31 @@ def test_the_head_of_an_earlier_answer_does_not_frame_the_next(one: OneConnectio
 
 
 # -- a stale pooled connection
+
+
+class Span:
+    """The part of an attempt in a trace."""
+
+    headers = b""
+
+    def __init__(self) -> None:
+        self.places: list[tuple[str, str, int, str, int]] = []
+
+    def sent_to(self, place: AttemptPlace) -> None:
+        self.places.append(place.described())
+
+    def attempt_finished(self, attempt: Attempt) -> None:
+        """Called by the observer."""
+
+
+def test_the_span_of_an_attempt_says_where_it_was_sent_each_time(one: OneConnection) -> None:
+    place = ("http://upstream.example/", "upstream.example", 80, "192.0.2.1", 80)
+    one.receive(ok())
+    one.send(span := Span())
+    assert span.places == [place]
+    one.receive(b"")
+    one.open()
+    assert span.places == [place, place]
 
 
 def reuse(one: OneConnection) -> Attempt:

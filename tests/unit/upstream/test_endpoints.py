@@ -408,6 +408,16 @@ def test_u04_an_address_that_was_lost_and_is_back_starts_afresh() -> None:
     assert left_out(endpoints, NOW) == ""
 
 
+def test_u04_an_address_that_was_tried_lost_and_is_back_was_tried() -> None:
+    endpoints = of("abc")
+    tried = named(endpoints, "ab")
+    endpoints.replace(TARGET, [v4("c")])
+    endpoints.replace(TARGET, [v4("a"), v4("b"), v4("c")])
+    assert [name(endpoints.choose(tried, NOW)) for _ in range(2)] == ["c", "a"]
+    endpoints.replace(TARGET, [v4("d"), v4("e")])
+    assert {name(endpoints.choose(tried, NOW)) for _ in range(2)} == {"d", "e"}
+
+
 def test_u04_a_name_that_moves_leaves_other_names_alone() -> None:
     endpoints = Endpoints((TARGET, OTHER), "round_robin", None)
     endpoints.replace(TARGET, [v4("a")])

@@ -20,6 +20,7 @@ _FILES = {
     b"/status/format.js": ("format.js", b"text/javascript; charset=utf-8"),
     b"/status/charts.js": ("charts.js", b"text/javascript; charset=utf-8"),
     b"/status/requests.js": ("requests.js", b"text/javascript; charset=utf-8"),
+    b"/status/routes.js": ("routes.js", b"text/javascript; charset=utf-8"),
     b"/status/plan.js": ("plan.js", b"text/javascript; charset=utf-8"),
     b"/status/icon.svg": ("icon.svg", b"image/svg+xml"),
     b"/status/uPlot.js": ("uPlot.iife.min.js", b"text/javascript; charset=utf-8"),

@@ -93,6 +93,7 @@ function series(lines, values, y, fields, scales, axes) {
 }
 
 function drawHedgeDelay(chart) {
+  if (latest.hedge_after_ms === null) return; // routes have several
   const x = chart.valToPos(latest.hedge_after_ms, "x", true);
   const { left, top, width, height } = chart.bbox;
   if (!latest.hedges_wanted || x > left + width) return;

@@ -4,6 +4,7 @@
 import { redraw, resizeCharts, showCharts } from "./charts.js";
 import { at, byId, draw, make, setText, written } from "./format.js";
 import { showRequests } from "./requests.js";
+import { SIGNS, chosenRoute, routeIsGone, severalRoutes, showByRoute, whenRouteChanges, withRoute } from "./routes.js";
 
 const REFRESH_INTERVAL_MS = 1000;
 const FETCH_TIMEOUT_MS = 3000;
@@ -14,7 +15,6 @@ const MARKS = {
   starting: "M24 13v12l8 6",
   unknown: "M14 24h.5M24 24h.5M34 24h.5",
 };
-const SIGNS = { healthy: "✓", degraded: "!", failing: "✕", starting: "○", unknown: "…" };
 
 function showVerdict(verdict) {
   const section = byId("verdict");
@@ -22,7 +22,8 @@ function showVerdict(verdict) {
     section.dataset.state = verdict.state;
     section.querySelector(".mark").setAttribute("d", MARKS[verdict.state]);
   }
-  document.title = `${SIGNS[verdict.state]} ${verdict.state} – hedgerow`;
+  const route = chosenRoute();
+  document.title = `${SIGNS[verdict.state]} ${verdict.state} – ${route === null ? "" : `${route} – `}hedgerow`;
 }
 
 function showGateway(gateway) {
@@ -42,6 +43,8 @@ function showValues(status) {
   for (const element of document.querySelectorAll("[data-value]")) {
     setText(element, written(at(status, element.dataset.value), element.dataset.format));
   }
+  for (const id of ["about-delay", "delay-is-drawn"]) byId(id).hidden = status.hedge_after_ms === null;
+  byId("load-of-all").hidden = !severalRoutes();
   const without = status.hedging.without_hedging;
   const open = status.hedging.unknown > 0;
   setText(byId("at-most"), open ? `at most ${written(without.success_rate_at_most, "percent")}; ${status.hedging.unknown} unknown` : "");
@@ -80,6 +83,7 @@ let found = null; // the result of a search, shown instead of the newest request
 
 function show(status) {
   latest = status;
+  showByRoute(status);
   showVerdict(status.verdict);
   showGateway(status.gateway);
   showConfiguration(status.configuration);
@@ -95,24 +99,35 @@ function alive(text, stale) {
   byId("live").parentElement.classList.toggle("stale", stale);
 }
 
-async function refresh() {
-  if (!paused && !document.hidden) {
-    try {
-      const answer = await fetch("/status.json", { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
-      if (!answer.ok) throw new Error(`status ${answer.status}`);
-      const status = await answer.json();
-      if (!paused) {
-        show(status);
-        alive("live, each second", false);
-      }
-    } catch (error) {
-      const since = latest ? ` since ${new Date(latest.at * 1000).toISOString().slice(11, 19)} UTC` : "";
-      alive(`✕ no answer from the gateway${since}`, true);
-      console.debug(error);
+async function fetchStatus() {
+  const [route, wasPaused] = [chosenRoute(), paused];
+  const isOutdated = () => route !== chosenRoute() || wasPaused !== paused; // what was asked for is not wanted any more
+  try {
+    const answer = await fetch(withRoute("/status.json"), { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
+    if (answer.status === 404 && route !== null && !isOutdated()) {
+      routeIsGone();
+      return;
     }
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    const status = await answer.json();
+    if (isOutdated()) return;
+    show(status);
+    alive(paused ? "paused" : "live, each second", false);
+  } catch (error) {
+    const since = latest ? ` since ${new Date(latest.at * 1000).toISOString().slice(11, 19)} UTC` : "";
+    alive(`✕ no answer from the gateway${since}`, true);
+    console.debug(error);
   }
+}
+
+async function refresh() {
+  if (!paused && !document.hidden) await fetchStatus();
   setTimeout(refresh, REFRESH_INTERVAL_MS);
 }
+
+whenRouteChanges(() => { // at once, and also where the page is paused
+  if (!latest || latest.route !== chosenRoute()) fetchStatus();
+});
 
 byId("pause").addEventListener("click", (event) => {
   paused = !paused;

@@ -1,6 +1,7 @@
-// What hedging would bring: fetches /status.json?plan=WINDOW and shows the plan that the two handles choose. All
-// predictions are made by the gateway; here one of them is looked up.
+// What hedging would bring on a route: fetches /status.json?plan=WINDOW and shows the plan that the two handles choose.
+// All predictions are made by the gateway; here one of them is looked up.
 import { NOTHING as NONE, byId, setText as set, written } from "./format.js";
+import { chosenRoute, routesAreKnown, severalRoutes, whenRouteChanges, withRoute } from "./routes.js";
 
 const EVERY_MS = 10000;
 const GIVE_UP_MS = 5000;
@@ -46,7 +47,7 @@ function realReached(share) {
   const index = success_by.findIndex((reached) => reached >= share);
   if (index < 0) return null;
   const [from, low] = index ? [le_ms[index - 1], success_by[index - 1]] : [0, 0];
-  return from + ((le_ms[index] - from) * (share - low)) / (success_by[index] - low || 1);
+  return Math.round(10 * (from + ((le_ms[index] - from) * (share - low)) / (success_by[index] - low || 1))) / 10;
 }
 
 function figures(one) {
@@ -95,18 +96,23 @@ function showChart() {
   } else {
     chart.setData(data);
   }
-  if (chart.cursor.left < 0) chart.setLegend({ idx: curve_ms.length - 1 });
   resize();
   const one = row();
   element.setAttribute("aria-label", `${one.hedges} hedges after ${ms(one.hedge_after_ms)}: 99 % of requests within ${ms(one.p99_ms)}; without hedging ${ms(without.p99_ms)}`);
 }
 
 function resize() {
-  if (!chart) return;
+  if (!chart || !plan) return;
   const element = byId("plan-chart");
+  showRest(); // before its height is taken
   const legend = element.querySelector(".u-legend");
   const height = Math.max(element.clientHeight - (legend ? legend.offsetHeight : 24) - 4, 60);
   if (chart.width !== element.clientWidth || chart.height !== height) chart.setSize({ width: element.clientWidth, height });
+  showRest(); // another size clears it
+}
+
+function showRest() { // what the legend says while nothing is pointed at
+  if (chart.cursor.left < 0) chart.setLegend({ idx: plan.report.curve_ms.length - 1 });
 }
 
 function showHandles() {
@@ -121,7 +127,7 @@ function showHandles() {
   set(byId("plan-delay-value"), ms(chosen.delay));
   set(byId("plan-hedges-value"), hedges);
   byId("plan-to-recommended").hidden = !plan.report.recommended;
-  byId("plan-to-in-use").hidden = !plan.hedges;
+  byId("plan-to-in-use").hidden = !plan.hedging.hedges;
 }
 
 function likeness() {
@@ -132,13 +138,21 @@ function likeness() {
   return said + (found.corrects ? "So attempts of a request are alike, and the predictions are corrected by it." : "So they are taken as independent.");
 }
 
+function asSet({ mode, sample, hedge_after_ms: delay, hedge_quantile: quantile, hedges }) {
+  if (!hedges) return "As set: no hedges.";
+  const after = quantile === null ? ms(delay) : `p${quantile * 100} of the last minute, now ${ms(delay)}`;
+  const sampled = mode === "observe" ? ` Only observed: ${sample ? `${percent(sample)} of requests are hedged` : "no request is hedged"}.` : "";
+  return `As set: ${hedges === 1 ? "1 hedge" : `${hedges} hedges`} after ${after}.${sampled}`;
+}
+
 function show() {
   const { report } = plan;
   const enough = report.without.curve.some((share) => share > 0); // without a success there is nothing to plan
   byId("plan-body").hidden = !enough;
+  set(byId("plan-set"), enough ? asSet(plan.hedging) : "");
   set(byId("plan-verdict"), enough ? `${HEADLINES[report.verdict] || report.verdict}: ${report.reason}.` : "No success was observed in this time.");
   if (!enough) return;
-  if (!chosen) chosen = { delay: nearest(plan.hedge_after_ms), hedges: plan.hedges || 1 };
+  if (!chosen) chosen = { delay: nearest(plan.hedging.hedge_after_ms), hedges: plan.hedging.hedges || 1 };
   chosen.delay = nearest(chosen.delay);
   showHandles();
   showTable();
@@ -147,13 +161,26 @@ function show() {
   byId("plan-findings").replaceChildren(...report.findings.map((finding) => Object.assign(document.createElement("li"), { textContent: `${finding.text}.` })));
 }
 
+function showNone(text) {
+  plan = null;
+  byId("plan-body").hidden = true;
+  set(byId("plan-verdict"), text);
+  set(byId("plan-set"), "");
+}
+
 async function fetchPlan() {
-  const wanted = windowChoice.value;
+  if (!routesAreKnown()) return;
+  if (severalRoutes() && chosenRoute() === null) {
+    showNone("Choose a route: hedging is planned for one at a time.");
+    return;
+  }
+  const [wanted, route] = [windowChoice.value, chosenRoute()];
+  const isOutdated = () => wanted !== windowChoice.value || route !== chosenRoute();
   try {
-    const answer = await fetch(`/status.json?plan=${wanted}`, { signal: AbortSignal.timeout(GIVE_UP_MS), cache: "no-store" });
+    const answer = await fetch(withRoute(`/status.json?plan=${wanted}`), { signal: AbortSignal.timeout(GIVE_UP_MS), cache: "no-store" });
     if (!answer.ok) throw new Error(`${answer.status}`);
     const found = await answer.json();
-    if (wanted !== windowChoice.value) return;
+    if (isOutdated()) return;
     plan = found;
     show();
   } catch (error) {
@@ -169,10 +196,15 @@ async function keepFetching() {
 delayHandle.addEventListener("input", () => plan && choose(delays()[delayHandle.value], chosen.hedges || 1));
 hedgesHandle.addEventListener("input", () => plan && choose(chosen.delay, Number(hedgesHandle.value)));
 windowChoice.addEventListener("change", fetchPlan);
-byId("plan-to-in-use").addEventListener("click", () => choose(plan.hedge_after_ms, plan.hedges));
+byId("plan-to-in-use").addEventListener("click", () => choose(plan.hedging.hedge_after_ms, plan.hedging.hedges));
 byId("plan-to-recommended").addEventListener("click", () => {
   const { hedge_after_ms, hedges } = plan.report.recommended;
   choose(hedge_after_ms, hedges);
+});
+whenRouteChanges(() => { // its handles begin where that route is set
+  chosen = null;
+  showNone("…");
+  fetchPlan();
 });
 addEventListener("resize", resize);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

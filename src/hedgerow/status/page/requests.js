@@ -10,7 +10,7 @@ function ended(attempt, request) {
 
 function kind(attempt, request) {
   if (attempt.outcome === "pending") return "pending";
-  if (attempt.outcome !== "success") return "failed";
+  if (attempt.outcome !== "success" && attempt.outcome !== "final") return "failed";
   return attempt.number === request.winner ? "winner" : "success";
 }
 
@@ -59,9 +59,9 @@ function requestItem(request, span) {
   const bars = make("span", "waterfall");
   bars.append(waterfall(request, span), make("span", "hidden", tries));
   summary.append(time, make("span", `code ${request.code}`, request.code), make("span", "took", written(request.took_ms, "ms")),
-    bars, make("span", "id", request.request_id));
+    bars, make("span", "route", request.route), make("span", "id", request.request_id));
   const limit = request.deadline_ms === null ? "" : `; deadline at ${written(request.deadline_ms, "ms")}`;
-  details.append(summary, attemptsTable(request), make("p", "note", `X-Request-Id ${request.request_id}${limit}. Times of day are UTC.`));
+  details.append(summary, attemptsTable(request), make("p", "note", `X-Request-Id ${request.request_id}, route ${request.route}${limit}. Times of day are UTC.`));
   item.append(details);
   return item;
 }

@@ -21,6 +21,7 @@ WITHOUT_TESTS = {
     "settings/schema.py": "types and defaults; as rows: tests/unit/settings/test_setting.py",
     "telemetry/endpoint_counts.py": "types",
     "telemetry/request_record.py": "types",
+    "tracing/attempt_span.py": "a part of `RecordedTrace`: tests/unit/tracing/test_request_spans.py",
     "upstream/endpoint.py": "a record; what is done with it: tests/unit/upstream/test_endpoints.py",
     "upstream/tcp_socket.py": "a part of `Connecting`: tests/unit/upstream/test_connecting.py",
 }

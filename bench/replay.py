@@ -121,9 +121,9 @@ def passing(routes: int) -> dict[str, Any]:
 class Replay:
     """A worker, its clients and its upstream."""
 
-    def __init__(self, *, passed_on: bool = False, routes: int = 1) -> None:
+    def __init__(self, *, passed_on: bool = False, routes: int = 1, holds: bool = False) -> None:
         self._request, self._answer = REQUEST, ANSWER
-        settings = Settings(access_log=AccessLog.OFF)
+        settings = Settings(access_log=AccessLog.OFF, hedge_hold="auto" if holds else "off")
         if passed_on:
             self._request, self._answer = PASSED_ON_REQUEST, PASSED_ON_ANSWER
             settings = replace_settings(settings, **passing(routes))
@@ -209,10 +209,11 @@ class Replay:
 @click.option("--hedged", is_flag=True)
 @click.option("--rejected", is_flag=True)
 @click.option("--passed-on", is_flag=True, help="With 20 headers each way, and a JSON Schema.")
+@click.option("--holds", is_flag=True, help="With --hedge-hold auto.")
 @click.option("--routes", default=1, show_default=True, help="With --passed-on.")
-def main(requests: int, *, hedged: bool, rejected: bool, passed_on: bool, routes: int) -> None:
+def main(requests: int, *, hedged: bool, rejected: bool, passed_on: bool, holds: bool, routes: int) -> None:
     """Answer this many requests."""
-    replay = Replay(passed_on=passed_on, routes=routes)
+    replay = Replay(passed_on=passed_on, routes=routes, holds=holds)
     if rejected:
         replay.reject_all()
     for _ in range(requests // CLIENTS):

@@ -72,7 +72,7 @@ def everything_counted() -> Snapshot:
     return Snapshot(
         routes={"/api/smart": {"default": of_route}},
         endpoints={"default": {"http://shop.internal:80 192.0.2.1:80": EndpointCounts()}},
-        upstream_connections={"connecting": 0, "active": 0, "idle": 0, "loser": 0},
+        connections={"default": {"connecting": 0, "active": 0, "idle": 0, "loser": 0}},
     )
 
 

@@ -16,8 +16,8 @@ from support.processes import POLL_S, GatewayProcess, serve_command
 AT_REST = {
     "hedgerow_requests_in_flight": 0.0,
     "hedgerow_client_connections": 0.0,
-    'hedgerow_upstream_connections{state="busy"}': 0.0,
-    'hedgerow_upstream_connections{state="dialing"}': 0.0,
+    'hedgerow_upstream_connections{state="active"}': 0.0,
+    'hedgerow_upstream_connections{state="connecting"}': 0.0,
     'hedgerow_upstream_connections{state="loser"}': 0.0,
 }
 """The gateway's own gauges without requests. Idle connections to the upstream may be open."""
@@ -61,7 +61,7 @@ def settle(running: GatewayProcess, within_s: float) -> dict[str, float]:
 
 def unsettled(metrics: dict[str, float]) -> dict[str, float]:
     """Return the gauges that are not at rest."""
-    return {name: metrics[name] for name, rest in AT_REST.items() if metrics.get(name, 0.0) != rest}
+    return {name: metrics[name] for name, rest in AT_REST.items() if metrics[name] != rest}
 
 
 def sum_of(metrics: dict[str, float], name: str) -> float:

@@ -67,7 +67,7 @@ ADMISSION = (
     ),
     Bug(
         "A7 a request without a timeout waits for half a second",
-        "admission/waiting.py", "timeout_s * WAIT_SHARE\n", "min(timeout_s * WAIT_SHARE, 0.5)\n",
+        "admission/waiting.py", "timeout_s * WAIT_SHARE, lag_s", "min(timeout_s * WAIT_SHARE, 0.5), lag_s",
         INVARIANTS,
     ),
     Bug(

@@ -42,8 +42,14 @@ UPSTREAM = (
     ),
     Bug(
         "D1 hedges go where the first attempt went",
-        "upstream/endpoints.py", "        if tried:\n            tries", "        if not tried:\n            tries",
+        "upstream/endpoints.py", "        if tried:\n            self._renew",
+        "        if not tried:\n            self._renew",
         "C02", 0.01,
+    ),
+    Bug(
+        "an address that its name has lost for a while is tried again",
+        "upstream/endpoints.py", "if present.address == endpoint.address:", "if present is endpoint:",
+        "tests/unit/upstream/test_endpoints.py",
     ),
     Bug(
         "U03 a loser that was cut speaks against its endpoint",

@@ -5,9 +5,9 @@ Benchmarks, tests and the simulation run it in a process of their own.
 
 import select
 import socket
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from math import isfinite
 from random import Random
 from time import monotonic
@@ -44,7 +44,7 @@ from hedgerow.settings.effective_routing import effective_routing, max_hedges
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder
-from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.telemetry.snapshot import Snapshot, add
 from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.names import NameLookup
 from hedgerow.upstream.opening import open_upstream
@@ -181,12 +181,11 @@ class Worker:
     def snapshot(self) -> Snapshot:
         """Return this worker's counts."""
         now = self.loop.clock()
-        connections: Counter[str] = Counter()
-        for pool in self.pools.values():
-            connections.update(pool.connection_counts())
+        connections = {name: pool.connection_counts() for name, pool in self.pools.items()}
         snapshot = self.recorder.snapshot(
-            dict(connections), self.server.connections, self.admission.in_flight
+            reduce(add, connections.values()), self.server.connections, self.admission.in_flight
         )
+        snapshot.connections = connections
         snapshot.max_in_flight = self.admission.max_in_flight
         add_route_states(snapshot, self.routes, now)
         add_endpoint_states(snapshot, self.pools)

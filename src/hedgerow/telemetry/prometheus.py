@@ -101,10 +101,11 @@ class _Collector(Collector):
             "hedgerow_upstream_connections",
             "Connections to the upstream: connecting, active, idle; loser counts those of the first two whose attempt"
             " is a loser",
-            labels=("state",),
+            labels=("upstream", "state"),
         )
-        for state, number in sorted(snap.upstream_connections.items()):
-            connections.add_metric((state,), number)
+        for upstream, by_state in sorted(snap.connections.items()):
+            for state, number in sorted(by_state.items()):
+                connections.add_metric((upstream, state), number)
         yield connections
         yield CounterMetricFamily(
             "hedgerow_upstream_reused_connection_retries",

@@ -111,7 +111,7 @@ class Snapshot(RouteCounts):
     """All counts of a worker: those of `RouteCounts` are the totals of all routes."""
 
     gauges: ClassVar[tuple[str, ...]] = (
-        *RouteCounts.gauges, "endpoints", "upstream_connections", "client_connections", "max_in_flight",
+        *RouteCounts.gauges, "endpoints", "connections", "upstream_connections", "client_connections", "max_in_flight",
         "rate_limited_workers", "admission_rate_limit", "overloaded_workers",
     )  # fmt: skip
 
@@ -119,11 +119,13 @@ class Snapshot(RouteCounts):
     """By route, then by its upstream, which another configuration may change. Without a name: what no route has."""
     endpoints: dict[str, dict[str, EndpointCounts]] = {}
     """Gauge, by upstream, then by URL and address with a blank between; nothing where they are many."""
+    connections: dict[str, dict[str, int]] = {}
+    """Gauge: connections to each upstream, by state."""
     reused_connection_retries: int = 0
     internal_errors: int = 0
     log_lines_dropped: int = 0
     upstream_connections: dict[str, int] = {}
-    """Gauge, by state."""
+    """Gauge, by state: those of all upstreams."""
     client_connections: int = 0
     """Gauge."""
     lag: LagHistogram = msgspec.field(default_factory=LagHistogram)

@@ -8,7 +8,9 @@ from support.recorders import a_busy_recorder
 
 
 def test_counts_reach_prometheus() -> None:
-    found = samples(a_busy_recorder().snapshot({"idle": 2, "active": 1}, 7, 1))
+    snapshot = a_busy_recorder().snapshot({}, 7, 1)
+    snapshot.connections = {"default": {"idle": 2, "active": 1}, "shop": {"idle": 3}}
+    found = samples(snapshot)
     assert nonzero(found, "hedgerow_requests_total") == {
         "success": 1, "all_failed": 1, "out_of_time": 1, "abandoned": 1, "overloaded": 3, "not_found": 1
     }  # fmt: skip
@@ -28,7 +30,7 @@ def test_counts_reach_prometheus() -> None:
     assert nonzero(found, "hedgerow_shed_total") == {"in_flight": 1, "rate_limit": 1, "connections": 1}
     assert found["hedgerow_client_disconnects_total"] == 1
     assert found["hedgerow_upstream_reused_connection_retries_total"] == 1
-    assert nonzero(found, "hedgerow_upstream_connections") == {"idle": 2, "active": 1}
+    assert nonzero(found, "hedgerow_upstream_connections") == {"idle": 2, "active": 1, "idle shop": 3}
     assert found["hedgerow_client_connections"] == 7
     assert found["hedgerow_request_duration_seconds_count success"] == 1
     assert found["hedgerow_request_duration_seconds_sum success"] == 0.5

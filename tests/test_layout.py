@@ -13,6 +13,7 @@ WITHOUT_TESTS = {
     "__main__.py": "takes signals of its process before it imports anything: tests/end_to_end/test_pid_1.py",
     "core/observer.py": "a protocol",
     "core/payload.py": "types, decoded in tests/unit/core/test_response_validation.py",
+    "core/traces.py": "protocols",
     "eventloop/event_handler.py": "a base class without behaviour",
     "eventloop/poller.py": "a protocol, and constants of the kernel",
     "plan_command/source.py": "types",

@@ -3,13 +3,14 @@
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from hedgerow.core.outcomes import Attempt, AttemptPlace, Failure, Outcome, outcome_name
+from hedgerow.core.outcomes import Attempt, Failure, Outcome, outcome_name
 from hedgerow.core.trace_context import trace_headers
+from hedgerow.core.traces import AttemptPlace
 from hedgerow.tracing.span_factory import UNSET, SpanFactory, to_ns
 
 
 class RecordedAttempt:
-    """The span of one attempt (`outcomes.AttemptSpan`).
+    """The span of one attempt (`traces.AttemptSpan`).
 
     It refers to no attempt and no trace: that would be a reference cycle.
     """
@@ -64,7 +65,7 @@ class RecordedAttempt:
         self.headers = trace_headers(traceparent, tracestate)
 
     def sent_to(self, place: AttemptPlace) -> None:
-        """Record where it is sent (`outcomes.AttemptSpan`)."""
+        """Record where it is sent (`traces.AttemptSpan`)."""
         url, host, port, address, address_port = place.described()
         self._attributes |= {
             "server.address": host,

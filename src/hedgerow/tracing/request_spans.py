@@ -8,11 +8,12 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, TraceFlags, Trace
 from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.core.outcomes import AllFailed, Attempt, RaceEnd, RequestTrace, Won
+from hedgerow.core.outcomes import AllFailed, Attempt, RaceEnd, Won
 from hedgerow.core.request import Request
 from hedgerow.core.request_path import shown_path
 from hedgerow.core.response import status_of
 from hedgerow.core.trace_context import TraceContext
+from hedgerow.core.traces import RequestTrace
 from hedgerow.tracing.attempt_span import RecordedAttempt
 from hedgerow.tracing.exporter import SpanPipeline
 from hedgerow.tracing.exporter_settings import BatchLimits, disabled
@@ -54,7 +55,7 @@ def start_tracing(share: float, clock: Callable[[], float], log: FilteringBoundL
 
 
 class RecordedTrace:
-    """The spans of one request: its own, and one for each attempt (`outcomes.RequestTrace`).
+    """The spans of one request: its own, and one for each attempt (`traces.RequestTrace`).
 
     While a request runs, facts are recorded and nothing else. A span is made at its end, from the parts that are
     exported: the SDK's live spans, which any thread may change, cost four times as much.

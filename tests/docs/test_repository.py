@@ -104,3 +104,11 @@ def test_wheels_are_built_for_each_python_that_is_supported() -> None:
 def test_links_that_leave_the_site(link: str, with_address: str, without: str) -> None:
     assert rewrite(link, "guides/scaling.md", "https://host/us/") == with_address
     assert rewrite(link, "guides/scaling.md", None) == without
+
+
+@pytest.mark.parametrize("tool", ["ruff", "codespell"])
+def test_a_commit_is_checked_by_the_version_that_ci_has(tool: str) -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (hook,) = [one for one in hooks if one["repo"].endswith((f"/{tool}", f"/{tool}-pre-commit"))]
+    locked = "".join((ROOT / f"requirements/{name}.txt").read_text() for name in ("dev", "docs"))
+    assert re.findall(rf"^{tool}==(\S+)", locked, re.MULTILINE) == [hook["rev"].removeprefix("v")]

@@ -48,6 +48,7 @@ REQUESTS: list[tuple[str, str, bytes | None, dict[str, str], set[int]]] = [
     ("GET", "/items/100", None, {}, {404}),
     ("GET", "/items/seven", None, {}, {422}),
     ("GET", "/nothing", None, {}, {404}),
+    ("GET", "/items/7/", None, {}, {307, 404}),  # FastAPI redirects
     ("POST", "/items", NEW, JSON, {201}),
     ("POST", "/items", b"{}", JSON, {422}),
     ("POST", "/items", b"{", JSON, {422}),

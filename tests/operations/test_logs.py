@@ -57,6 +57,7 @@ def test_a_request_that_failed_is_a_line_with_all_that_explains_it(serve: Serve)
         "event": "request",
         "level": "warning",
         "request_id": "mine",
+        "route": "/api/smart",
         "code": "all_failed",
         "attempts": ["connect"],
     }
@@ -69,6 +70,7 @@ def test_on_a_terminal_a_line_is_for_people(serve: Serve) -> None:
     assert not line.startswith("{")
     assert "Z" in line.split()[0]
     assert "code=all_failed" in line
+    assert "attempts=['connect']" in line
 
 
 def test_by_default_a_success_is_no_line(serve: Serve, simulate: Simulate) -> None:

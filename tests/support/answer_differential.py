@@ -57,6 +57,14 @@ def opinion_on(data: bytes, *, then_close: bool) -> Opinion | None:
 CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
+CHUNKS = re.compile(rb"(?is)transfer-encoding:.*?\n(\r?\n.*)")
+NO_CHUNK_LINE = re.compile(
+    rb"\n\r?\n(?:.*\n)?[0-9A-Fa-f]+(?!\r\n)(?!(;[!#$%&'*+.^_`|~0-9A-Za-z-]+(=[!#$%&'*+.^_`|~0-9A-Za-z-]+)?)*\r\n)",
+    re.DOTALL,
+)
+"""Behind the head: its lines may begin with such letters, too."""
+
+
 STRICTER_RULES: dict[str, Callable[[Opinion], bool]] = {
     "another version than 1.0 and 1.1": lambda it: any(
         head.http_version not in (b"1.0", b"1.1") for head in it.heads
@@ -91,11 +99,7 @@ STRICTER_RULES: dict[str, Callable[[Opinion], bool]] = {
     ),
     # RFC 9112 section 7.1.1; h11 does not look at what stands behind a chunk's size.
     "a chunk line that is none": lambda it: (
-        re.search(
-            rb"\n[0-9A-Fa-f]+(?!\r\n)(?!(;[!#$%&'*+.^_`|~0-9A-Za-z-]+(=[!#$%&'*+.^_`|~0-9A-Za-z-]+)?)*\r\n)",
-            it.wire,
-        )
-        is not None
+        (chunks := CHUNKS.search(it.wire)) is not None and NO_CHUNK_LINE.search(chunks[0]) is not None
     ),
 }
 """Why we refuse what h11 reads."""

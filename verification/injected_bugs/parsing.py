@@ -117,4 +117,20 @@ PARSING = (
         "upstream/response_reader.py", "            return self._check_size()\n", "            return None\n",
         "C12", 0.009,
     ),
+    Bug(
+        "Connection passes through, both ways",
+        "core/header_fields.py", 'b"connection http2-settings keep-alive proxy', 'b"http2-settings keep-alive proxy',
+        "C19", 0.3,
+    ),
+    Bug(
+        "what was cut off is whole",
+        "upstream/response_reader.py",
+        'return b"\\ncontent-length:" not in fields', 'return b"\\ncontent-length:" not in fields or bool(self._head)',
+        "C19", 0.3,
+    ),
+    Bug(
+        "anything that begins as JSON does is JSON",
+        "core/answer_rules.py", "            if problem:\n", "            if problem and not body:\n",
+        "C19", 0.3,
+    ),
 )  # fmt: skip

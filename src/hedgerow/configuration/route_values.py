@@ -26,6 +26,13 @@ OWN_HEADERS: Final = frozenset(name.decode() for name in NOT_PASSED_OF_REQUESTS)
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """They may be sent several times whatever they ask for (RFC 9110 section 9.2.1). TRACE would be, too."""
 
+PROXIED_METHODS: Final = frozenset({
+    "ACL", "BIND", "CHECKOUT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY",
+    "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE", "PUT",
+    "QUERY", "REBIND", "REPORT", "SEARCH", "SUBSCRIBE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
+})  # fmt: skip
+"""Those that llhttp takes in a request of HTTP, but CONNECT and TRACE; with SOURCE it takes ICE for HTTP, too."""
+
 
 def _host_problem(text: str) -> str:
     return "" if is_host(text) or is_ipv6(text) else "it is neither"
@@ -46,7 +53,13 @@ def _header_problem(text: str) -> str:
 
 
 def _method_problem(text: str) -> str:
-    return "it is not proxied" if text in ("CONNECT", "TRACE") else ""
+    if text in ("CONNECT", "TRACE"):
+        return "it is not proxied"
+    return (
+        ""
+        if text in PROXIED_METHODS
+        else "requests with it are rejected as malformed before any route has them"
+    )
 
 
 HOST_NAME: Final = Text(".*", HOST, _host_problem)

@@ -15,6 +15,7 @@ _SUCCESS: Final = 1
 _FINAL: Final = 2
 _STATUSES: Final = 1_000
 
+NO_CONTENT: Final = 204
 NOT_MODIFIED: Final = 304
 
 MAX_KEPT_SECTIONS: Final = 64
@@ -93,8 +94,9 @@ class AnswerRules:
         if failure is not None and not self._keeps_failures:
             return failure
         headers = section.passed
-        if (is_head or status == NOT_MODIFIED) and section.length_line:  # of a body that is not there
-            headers += section.length_line  # RFC 9110 section 8.6
+        # RFC 9110 section 8.6: the length of a body that is not there; a 204 must not have one.
+        if (is_head or status == NOT_MODIFIED) and section.length_line and status != NO_CONTENT:
+            headers += section.length_line
         answer = Answer(status, headers, body, has_date=section.has_date, is_final=kind == _FINAL)
         if failure is not None:
             return Failure(failure.reason, failure.detail, answer)

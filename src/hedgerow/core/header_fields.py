@@ -14,6 +14,9 @@ NOT_PASSED_OF_REQUESTS: Final = _HOP_BY_HOP | frozenset(
 )
 """The others are rewritten for each attempt; `Expect` is answered by the gateway (RFC 9110 section 10.1.1)."""
 
+_PLAIN: Final = (b"", b"identity")
+"""Members of Transfer-Encoding that change nothing; RFC 2616 had the second one."""
+
 NOT_PASSED_OF_RESPONSES: Final = _HOP_BY_HOP | frozenset((b"content-length", b"x-request-id"))
 """The others are rewritten for the client."""
 
@@ -39,7 +42,7 @@ _FORGEABLE: Final = NOT_PASSED_OF_REQUESTS | {b"x-forwarded-proto", b"x-forwarde
 class HeaderSection:
     """The header section of a response: what is passed on of it, and what is looked at here."""
 
-    __slots__ = ("coding", "has_date", "length_line", "media_type", "passed")
+    __slots__ = ("coding", "has_date", "is_coded", "length_line", "media_type", "passed")
 
     def __init__(self, section: bytes) -> None:
         """`section` is what llhttp has accepted, from the end of the status line to before the empty line.
@@ -51,11 +54,14 @@ class HeaderSection:
         self.media_type = b""
         """That of Content-Type, in lower case, without parameters."""
         self.has_date = False
+        self.is_coded = False
+        """Its body has a transfer coding besides chunked, or chunked twice (RFC 9112 section 6.1)."""
         self.length_line = b""
         """The line of Content-Length."""
         kept: list[bytes] = []
         end = 0
         connection: list[bytes] = []
+        codings: list[bytes] = []
         # 3.6 µs for 20 headers; a lookup of each name takes 25.
         for match in _NOTED.finditer(section.lower()):
             name = match[1]
@@ -70,17 +76,28 @@ class HeaderSection:
                     self.length_line = section[match.start() + 2 : match.end()] + b"\r\n"
                 elif name == b"connection":
                     connection.append(match[2])
+                elif name == b"transfer-encoding":
+                    codings += match[2].split(b",")
                 kept.append(section[end : match.start()])
                 end = match.end()
         if not end and not section:
             self.passed = b""
             """Whole header lines in their order, unchanged."""
             return
+        if codings:
+            self.is_coded = _is_coded(codings)
         kept.append(section[end:])
         passed = b"".join(kept)
         if connection:
             passed = _without(passed, connection_named(connection))
         self.passed = passed[2:] + b"\r\n" if passed else b""
+
+
+def _is_coded(codings: list[bytes]) -> bool:
+    return [coding for each in codings if (coding := each.strip(b" \t")) not in _PLAIN] not in (
+        [],
+        [b"chunked"],
+    )
 
 
 def _without(section: bytes, names: frozenset[bytes]) -> bytes:

@@ -116,8 +116,10 @@ def _verdict(
     if law.observed < MIN_OBSERVED:
         return (
             Verdict.UNKNOWN,
-            f"{law.observed} first attempts say too little; observe at least {MIN_OBSERVED}",
+            f"of {law.observed} first attempts nothing can be said; observe at least {MIN_OBSERVED}",
         )
+    if not law.succeeding:
+        return Verdict.DOES_NOT_HELP, f"none of {law.observed} first attempts succeeded"
     if plan is not None and recommended is None:
         return Verdict.NOT_NEEDED, f"the aim ({aim}) is reached without hedging"
     if recommended is None:

@@ -14,8 +14,8 @@ _ORIGIN: Final = r"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[^\]/?#@]*\]|[^/?#@:\[\]]*)(?:
 _SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _PATH_PARAMETER: Final = r"=[^/;&]*"
 _PART: Final = r"[^&;?#]+"
-_QUERY: Final = r"\?(?![)'\".]*\Z)"
-"""The beginning of a query: not the question mark of a sentence, as in "(did you mean 'x'?)"."""
+_AFTER_A_URL: Final = "'\")].,;:!?"
+"""What belongs to the sentence around a URL, as in "(did you mean 'x'?)"."""
 
 
 def redacted_url(url: str) -> str:
@@ -45,7 +45,8 @@ def redacted_text(text: str) -> str:
 
 
 def _redacted_word(word: str) -> str:
-    return redacted_url(word) if "://" in word or "@" in word or re.search(_QUERY, word) else word
+    url = word.rstrip(_AFTER_A_URL)
+    return redacted_url(url) + word[len(url) :] if any(part in url for part in ("://", "@", "?")) else word
 
 
 def _without_value(part: re.Match[str]) -> str:

@@ -179,7 +179,8 @@ class Recorder(Observer):
         took_s: float,
         attempts: tuple[Attempt, ...],
     ) -> None:
-        outcomes = [outcome_name(attempt.outcome) for attempt in attempts]
+        # As plain texts, for the console would show the repr of an enum.
+        outcomes = [str(outcome_name(attempt.outcome)) for attempt in attempts]
         outcomes += ["held"] * request.hedges_held
         write: Callable[..., object] = (
             self._access_log.warning if code in _SERVER_ERRORS else self._access_log.info

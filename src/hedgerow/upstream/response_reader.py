@@ -174,14 +174,18 @@ class ResponseReader:
         self._section = section = rules.section_of(head[head.find(b"\r\n") : end])
         if self._is_head:
             self.is_complete = True
-            self._keep_alive = self._parser.should_keep_alive()
+            ends_at = self._head.find(head[:end]) + end + len(_HEAD_END)
+            self._keep_alive = self._parser.should_keep_alive() and ends_at == len(self._head)
         elif self._passes_on and section.media_type == b"text/event-stream":
             self._refused = _EVENT_STREAM
             raise httptools.HttpParserError(_EVENT_STREAM.detail)
+        elif self._passes_on and section.is_coded:
+            raise httptools.HttpParserError(
+                "a transfer coding other than chunked, which the client would not know of"
+            )
 
     def on_body(self, data: bytes) -> None:
-        if self.is_complete:  # a body behind a response to HEAD
-            self._keep_alive = False
+        if self.is_complete:  # behind a response to HEAD: the connection is not used again
             return
         if not self._body:
             self._body = data  # the usual body has one piece, which need not be copied
@@ -193,7 +197,13 @@ class ResponseReader:
     def on_message_complete(self) -> None:
         if self.status and not self.is_complete:
             self.is_complete = True
-            self._keep_alive = self._parser.should_keep_alive()
+            self._keep_alive = self._parser.should_keep_alive() and not self._is_chunked_of_1_0()
+
+    def _is_chunked_of_1_0(self) -> bool:
+        """Return whether the framing is to be taken for faulty, and the connection closed (RFC 9112 section 6.1)."""
+        if self._head.startswith(b"HTTP/1.1") or self._parser.get_http_version() != "1.0":
+            return False
+        return self._head.lower().find(b"\ntransfer-encoding:") >= 0
 
     # -- what is wrong with a response
 

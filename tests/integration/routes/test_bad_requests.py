@@ -47,7 +47,8 @@ EXAMPLES: dict[str, list[tuple[int, str]]] = {
     "a target in": [(400, get("http://y/a")), (400, get("http://x:81/a"))],
     "`*` as": [(404, get("*", method="OPTIONS"))],
     "CONNECT": [(404, get("x:80", method="CONNECT")), (405, get("/a", method="TRACE"))],
-    "a fragment": [(400, get("/a#b"))],
+    "a method that": [(400, get("/a", method=method)) for method in ("FROB", "get", "LABEL")],
+    "a fragment": [(400, get(target)) for target in ("/a#b", "/a?b#c", "/\xe4")],
     "no `Host`": [(400, get("/a", "")), (400, get("/a", HOST * 2)), (400, get("/a", "Host: a b\r\n"))],
     "a target of": [(414, get("/" + "a" * 8_192)), (414, get("/?" + "a" * 40_000))],
     "headers of": [(431, get("/a", f"{HOST}X: {'y' * 32_768}\r\n")), (431, get("/a", HOST + "X: y\r\n" * 100))],
@@ -70,7 +71,7 @@ EXAMPLES: dict[str, list[tuple[int, str]]] = {
     ],
     "a chunk whose": [
         (400, post(CHUNKED, f"{chunk}\r\n0\r\n\r\n"))
-        for chunk in ("0x1\r\nx", "+1\r\nx", "g\r\nx", "1\r\nxy", "-1\r\nx")
+        for chunk in ("0x1\r\nx", "+1\r\nx", "g\r\nx", "1\r\nxy", "-1\r\nx", "1; a=b\r\nx", "1 \r\nx")
     ],
     "chunk framing": [(400, post(CHUNKED, "1;" + "e" * 12_000))],
     "a body and": [(400, post(LENGTH + "Connection: upgrade\r\nUpgrade: h2c\r\n"))],

@@ -52,6 +52,7 @@ def test_the_default_and_the_example_of_a_key_are_accepted(
         assert value == default
 
 
+@pytest.mark.exhaustive
 @EACH_KEY
 def test_each_value_is_accepted_as_it_is_meant_or_rejected_by_file_line_and_key(
     tmp_path: Path, where: str, path: tuple[str, ...], table: Table[Any], key: Key
@@ -76,6 +77,7 @@ def test_each_value_is_accepted_as_it_is_meant_or_rejected_by_file_line_and_key(
     assert rejected > len(VALUES) / 4
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(row=st.sampled_from(KEYS), text=st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
 def test_whatever_text_is_written_one_line_says_what_is_wrong(

@@ -9,9 +9,13 @@ from hedgerow.configuration.route_values import (
     OWN_HEADERS,
     PATH,
     PREFIX,
+    PROXIED_METHODS,
     HeaderValues,
 )
-from hedgerow.settings import Target
+from hedgerow.core.request import Request
+from hedgerow.server.request_cache import ParsedRequestCache
+from hedgerow.server.request_parser import RequestParser
+from hedgerow.settings import ClientLimits, Target
 from hedgerow.settings.errors import InvalidSetting
 from hedgerow.settings.upstream_url import EMBEDDED_TARGET
 
@@ -88,9 +92,17 @@ def test_what_is_no_endpoint_is_rejected_without_its_secrets(url: object, shown:
 
 def test_methods_are_in_upper_case_and_go_through_a_gateway() -> None:
     assert METHODS.read(["GET", "POST", "M-SEARCH"], PLACE) == ("GET", "POST", "M-SEARCH")
-    for method in ("get", "", "GET ", "CONNECT", "TRACE", "É"):
+    for method in ("get", "", "GET ", "CONNECT", "TRACE", "É", "FROB", "LABEL", "PRI", "SOURCE", "PLAY"):
         with pytest.raises(InvalidSetting, match="give a method in upper case"):
             METHODS.read([method], PLACE)
+
+
+@pytest.mark.parametrize("method", sorted(PROXIED_METHODS))
+def test_a_method_that_a_route_may_have_is_one_that_the_parser_of_requests_takes(method: str) -> None:
+    requests: list[Request] = []
+    parser = RequestParser(ClientLimits(), requests.append, lambda: b"1", ParsedRequestCache())
+    parser.feed(f"{method} / HTTP/1.1\r\nHost: x\r\n\r\n".encode(), 0.0)
+    assert [request.method for request in requests] == [method.encode()]
 
 
 def test_a_path_is_one_that_a_request_may_have_and_a_prefix_ends_with_a_segment() -> None:

@@ -82,6 +82,7 @@ WORDS = st.sampled_from(
 TEXTS = st.one_of(WORDS, NUMBERS.map(str), st.text(st.characters(exclude_categories=["Cs"]), max_size=5))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXTS)
@@ -91,6 +92,7 @@ def test_a_text_is_accepted_and_means_the_same_whichever_way_it_comes(
     assert len(set(by_each_way(tmp_path, all_settings()[name], text, text))) == 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [name for name, setting in all_settings().items() if setting.is_number])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(number=NUMBERS)

@@ -77,6 +77,21 @@ def test_r03_the_answer_passes_with_its_end_to_end_headers() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "is_head", "passes"),
+    [(200, True, True), (200, False, False), (304, False, True), (204, True, False)],
+)
+def test_r03_the_length_of_a_body_that_is_not_there_passes_but_a_204_has_none(
+    status: int, is_head: bool, passes: bool
+) -> None:
+    """RFC 9110 section 8.6; without it the writer adds that of the body."""
+    section = HeaderSection(b"\r\nContent-Length: 5\r\nETag: x")
+    outcome = AnswerRules(((200, 399),)).classify(status, section, b"", is_head=is_head)
+    assert isinstance(outcome, Success)
+    assert isinstance(outcome.answer, Answer)
+    assert outcome.answer.headers == b"ETag: x\r\n" + b"Content-Length: 5\r\n" * passes
+
+
 def test_r06_a_failure_keeps_its_answer_only_where_it_may_pass() -> None:
     for keeps in (False, True):
         rules = AnswerRules(OK, json="any", keeps_failures=keeps)

@@ -6,7 +6,7 @@ import pytest
 
 from hedgerow.planning.advice import Symptoms, Verdict, advise, percent
 from hedgerow.planning.aim import Aim
-from hedgerow.planning.latency_sketch import SUCCESS
+from hedgerow.planning.latency_sketch import FAILURE, SUCCESS
 from hedgerow.planning.observations import Observations
 from hedgerow.planning.what_if import Plan, WhatIf
 from support.latency_laws import ALIKE, LAWS, observed
@@ -81,6 +81,15 @@ def test_little_says_little(count: int) -> None:
     advice = advise(WhatIf.of(observations), Aim())
     assert (advice.verdict, advice.recommended) == (Verdict.UNKNOWN, None)
     assert "few_observations" in codes(advice)
+
+
+@pytest.mark.parametrize("aim", [Aim(), Aim(0.99, 0.5), Aim(max_extra=3.0)])
+def test_an_upstream_that_never_succeeds_is_not_helped_at_any_price(aim: Aim) -> None:
+    observations = Observations()
+    observations.observe(0.1, FAILURE, 300)
+    advice = advise(WhatIf.of(observations), aim)
+    assert (advice.verdict, advice.recommended) == (Verdict.DOES_NOT_HELP, None)
+    assert advice.reason == "none of 300 first attempts succeeded"
 
 
 def test_what_is_out_of_reach_is_said() -> None:

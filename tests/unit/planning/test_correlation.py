@@ -25,6 +25,7 @@ def errors(what_if: WhatIf, plan: Plan, real: Reality) -> list[float]:
     return [what_if.success_by(plan, by_ms / 1000) - real.success_by(by_ms) for by_ms in SHOWN_BY_MS]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ALIKE)
 def test_samples_correct_what_independence_gets_wrong(name: str) -> None:
     law, plan = ALIKE[name]

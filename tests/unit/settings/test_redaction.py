@@ -41,9 +41,9 @@ def test_what_is_shown_of_a_url(url: str, shown: str) -> None:
 
 
 def test_urls_in_a_text_are_redacted_and_the_rest_stays() -> None:
-    text = "Max retries exceeded with url: /v1/traces?key=K (to http://u:p@h:1/), did you mean this? (Or 'that'?)"
+    text = "Max retries exceeded with url: /v1/traces?key=K (to http://u:p@h:1/), did you mean this? (Or '/that?a=1'?)"
     assert redacted_text(text) == (
-        "Max retries exceeded with url: /v1/traces?key=*** (to http://***@h:1/), did you mean this? (Or 'that'?)"
+        "Max retries exceeded with url: /v1/traces?key=*** (to http://***@h:1/), did you mean this? (Or '/that?a=***'?)"
     )
 
 

@@ -96,6 +96,54 @@ def test_a_head_that_is_passed_on_is_too_large_in_whatever_pieces_it_comes(
     assert reason(next(filter(None, found), None)) is FailureReason.TOO_LARGE
 
 
+@pytest.mark.parametrize("before", [b"", b"\r\n"])
+@pytest.mark.parametrize(
+    ("framing", "is_kept"),
+    [
+        (b"Content-Length: 2\r\n\r\n{}", True),
+        (b"transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", False),
+    ],
+)
+def test_a_connection_is_not_used_again_behind_chunks_in_http_1_0(
+    reader: ResponseReader, before: bytes, framing: bytes, is_kept: bool
+) -> None:
+    """RFC 9112 section 6.1: the framing is to be treated as faulty."""
+    assert reader.feed(before + b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + framing) is None
+    assert (reader.is_complete, body_of(reader), reader.keeps_connection) == (True, b"{}", is_kept)
+
+
+@pytest.mark.parametrize(
+    "coding", [b"gzip", b"gzip, chunked", b"chunked, chunked", b"Chunked", b"identity", b"IDENTITY, chunked"]
+)
+@pytest.mark.parametrize("passes_on", [False, True])
+def test_a_body_with_another_transfer_coding_than_chunked_does_not_pass(
+    reader: ResponseReader, coding: bytes, passes_on: bool
+) -> None:
+    """The coding is not removed, and the client would not know of it (RFC 9112 section 6.1)."""
+    request = passed_on_request(rules=AnswerRules(((200, 299),)), max_response_body=8)
+    if not passes_on:
+        request.message = None
+    reader.begin_for(request)
+    failure = reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n")
+    is_plain = coding.lower() in (b"chunked", b"identity", b"identity, chunked")
+    assert reason(failure) is (None if is_plain or not passes_on else FailureReason.PROTOCOL)
+
+
+HEAD_ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", b"\r\n"])
+@pytest.mark.parametrize("behind", [b"", b"5", b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n", b"x", OK])
+def test_a_connection_is_not_used_again_where_anything_came_behind_an_answer_to_head(
+    reader: ResponseReader, before: bytes, behind: bytes
+) -> None:
+    """RFC 9112 section 6.3, rule 1: it has no body; what comes may be the beginning of one whose rest follows."""
+    reader.begin_for(passed_on_request(b"HEAD", rules=AnswerRules(((200, 299),)), max_response_body=8))
+    assert reader.feed(before + HEAD_ANSWER + behind) is None
+    assert (reader.is_complete, body_of(reader)) == (True, b"")
+    assert reader.keeps_connection is (behind == b"")
+
+
 @pytest.mark.parametrize(
     ("fields", "ends_with_connection"),
     [

@@ -4,18 +4,15 @@ import json
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 from urllib.parse import urlsplit
 
 import pytest
-from click.testing import CliRunner, Result
 
 from hedgerow.admin.server import MAX_CONNECTIONS
-from hedgerow.cli import main
 from hedgerow.status.report import RECENT
 from support.process_fixtures import Serve, Simulate
-from support.processes import FAULTLESS, GatewayProcess, fetch
+from support.processes import FAULTLESS
 
 
 def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, simulate: Simulate) -> None:
@@ -160,78 +157,3 @@ def test_counters_never_go_down_when_a_worker_is_replaced(serve: Serve) -> None:
         assert len(counters) > 50
         for name in counters:
             assert before[name] <= between[name] <= after[name]
-
-
-FILE = """
-[upstreams.quick]
-endpoints = ["{url}"]
-[upstreams.dead]
-endpoints = ["http://127.0.0.1:1/"]
-[[routes]]
-path = "/v1/search"
-rewrite = "/api/work"
-upstream = "quick"
-hedge = {{ after = {{ quantile = 0.9, min = "1ms", max = "5s" }}, max_hedges = 1 }}
-[[routes]]
-path = "/v1/prices"
-upstream = "dead"
-hedge = {{ mode = "observe", max_hedges = 2 }}
-"""
-
-
-@pytest.fixture
-def two_routes(serve: Serve, simulate: Simulate, tmp_path: Path) -> GatewayProcess:
-    """A gateway whose first route has had 150 requests, and the second 5."""
-    upstream = simulate("--latency-ms=5-20", *FAULTLESS)
-    file = tmp_path / "h.toml"
-    file.write_text(FILE.format(url=f"http://127.0.0.1:{upstream.port}"))
-    served = serve("--config", str(file))
-    root = f"http://{served.authority}"
-    with ThreadPoolExecutor(8) as pool:
-        statuses = list(pool.map(fetch, [f"{root}/v1/search"] * 150 + [f"{root}/v1/prices"] * 5))
-    assert [status for status, _ in statuses] == [200] * 150 + [502] * 5
-    served.status_when(lambda status: status["requests"]["total"] == 155)
-    return served
-
-
-def test_each_route_is_reported_beside_and_alone(two_routes: GatewayProcess) -> None:
-    both = two_routes.status()
-    search, prices = both["routes"]
-    assert [(route["name"], route["requests"]["total"]) for route in both["routes"]] == [
-        ("/v1/search", 150), ("/v1/prices", 5)
-    ]  # fmt: skip
-    assert (search["verdict"]["state"], prices["verdict"]["state"]) == ("healthy", "failing")
-    assert [upstream["name"] for upstream in both["upstreams"]] == ["quick", "dead"]
-    alone = two_routes.status("?route=/v1/prices")
-    assert (alone["route"], alone["requests"]["total"], alone["attempts"]["failures"]) == (
-        "/v1/prices", 5, {"connect": 5}
-    )  # fmt: skip
-    assert {request["route"] for request in alone["recent"]} == {"/v1/prices"}
-    status, body = two_routes.fetch("/status.json?route=/v1")
-    assert (status, json.loads(body)["detail"]) == (
-        404, "the route '/v1' is not known; there are: '/v1/search', '/v1/prices'"
-    )  # fmt: skip
-
-
-def test_r09_the_hedge_delay_follows_what_its_route_observes(two_routes: GatewayProcess) -> None:
-    """It was always `max`: no route had latencies of its own."""
-    status = two_routes.status_when(lambda status: status["routes"][0]["hedging"]["after_ms"] < 5_000)
-    search, prices = (route["hedging"] for route in status["routes"])
-    assert (search["quantile"], prices["quantile"]) == (0.9, None)
-    assert (prices["mode"], prices["after_ms"]) == ("observe", 300)
-    plan = two_routes.status("?plan=minute&route=/v1/search")
-    assert plan["report"]["observed"] == 150
-    assert plan["hedging"]["hedge_quantile"] == 0.9
-    assert two_routes.status("?plan=minute&route=/v1/prices")["report"]["observed"] == 5
-
-
-def test_a_plan_is_made_from_a_running_gateway_by_route(two_routes: GatewayProcess) -> None:
-    def plan(*more: str) -> Result:
-        return CliRunner().invoke(main, ["plan", "--from", two_routes.admin, *more])
-
-    named = "'/v1/search', '/v1/prices'"
-    assert f"--route: there are several routes, give one: {named}" in plan().stderr
-    assert f"--route: the route 'x' is not known; there are: {named}" in plan("--route", "x").stderr
-    report = json.loads(plan("--route", "/v1/search", "--json").stdout)
-    assert (report["observed"], report["route"], report["flags"]) == (150, "/v1/search", None)
-    assert plan("--route", "/v1/search").exit_code == 0

@@ -13,6 +13,7 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import Poller
 from hedgerow.server.connection import ClientConnection
 from hedgerow.server.listener import AcceptBalancer
+from hedgerow.server.request_pipeline import RequestPipeline
 from hedgerow.server.server import HttpServer
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
@@ -175,7 +176,7 @@ class ServerHarness:
             limits or ClientLimits(),
             self.loop,
             max_clients=max_clients,
-            on_rejected=lambda code, reason: self.rejected.append((code, reason)),
+            on_rejected=lambda code, reason, _: self.rejected.append((code, reason)),
             balancer=balancer,
             passes_headers=timeout_ms > 0,
         )
@@ -195,6 +196,12 @@ class ServerHarness:
         here = client.sock.getsockname()
         (found,) = [one for one in self.connections if one._stream.sock.getpeername() == here]
         return found
+
+    def pipeline_of(self, client: RawSocket) -> RequestPipeline:
+        """Return what answers a client, whose connection is open."""
+        pipeline = self.connection_of(client)._pipeline
+        assert pipeline is not None
+        return pipeline
 
     def connect(self, *, receive_buffer: int | None = None) -> RawSocket:
         """Connect, without iterating."""

@@ -26,7 +26,8 @@ class Facts(Observer):
         self.facts: list[str] = []
 
     def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
-        self.facts.append(f"rejected {code} {reason}")
+        route = getattr(request, "route", None)
+        self.facts.append(f"rejected {code} {reason} {route.name if route else '-'}")
 
     def internal_error(self, request: Request | None) -> None:
         self.facts.append("internal error")
@@ -131,7 +132,7 @@ def test_a_body_that_is_late_is_a_408_and_asks_nothing(bench: Bench, late_s: flo
     problem = json.loads(response.body)
     assert (response.status, problem["code"]) == (408, "bad_request")
     assert problem["detail"] == "the body has not come whole within the timeout of 1000 ms"
-    assert bench.facts.facts == ["rejected bad_request slow_body"]
+    assert bench.facts.facts == ["rejected bad_request slow_body posts"]
     assert bench.sent == []
 
 

@@ -89,7 +89,7 @@ def read_heads(wire: bytes, piece_bytes: int, cache: ParsedRequestCache) -> tupl
     try:
         for at in range(0, len(wire), piece_bytes):
             parser.feed(wire[at : at + piece_bytes], 0.0)
-            held = max(len(parser._line), len(parser._target), parser._pending)
+            held = max(len(parser._rtsp.line), len(parser._target), parser._pending)
             bound = CLIENT.max_target_bytes + CLIENT.max_header_bytes + CLIENT.parse_chunk_bytes
             assert held <= bound, "what is held of a head is bounded"
     except RequestRejected as rejected:

@@ -18,7 +18,7 @@ ADMISSION = (
     ),
     Bug(
         "A1 a rejected client is answered again at once",
-        "server/connection.py",
+        "server/request_pipeline.py",
         "now + min(limits.backpressure_s, timeout_s * limits.backpressure_share)", "now",
         "C02", 0.003,
     ),

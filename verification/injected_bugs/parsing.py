@@ -21,30 +21,30 @@ PARSING = (
     ),
     Bug(
         "chunks are no body",
-        "server/request_parser.py",
-        'case b"transfer-encoding":\n                self._has_body = True',
+        "server/request_fields.py",
+        'case b"transfer-encoding":\n                self.has_body = True',
         'case b"transfer-encoding":\n                pass',
         "C11", 0.005,
     ),
     Bug(
         "any length is no body",
-        "server/request_parser.py", 'value.strip(b"0") != b""', 'value.strip(b"0123456789") != b""',
+        "server/request_fields.py", 'value.strip(b"0") != b""', 'value.strip(b"0123456789") != b""',
         "C11", 0.005,
     ),
     Bug(
         "several hosts are as good as one",
-        "server/request_parser.py",
-        "if self._host is not None:\n                    raise", 'if self._host == b"?":\n                    raise',
+        "server/request_fields.py",
+        "if self.host is not None:\n                    raise", 'if self.host == b"?":\n                    raise',
         "C11", 0.005,
     ),
     Bug(
         "a host may be anything",
-        "server/request_parser.py", "and not is_valid_host(value):", 'and not is_valid_host(b"x"):',
+        "server/request_fields.py", "and not is_valid_host(value):", 'and not is_valid_host(b"x"):',
         "C11", 0.005,
     ),
     Bug(
         "a version is looked for in one read alone",
-        "server/request_parser.py", "line = self._line + data if self._line else data", "line = data",
+        "server/rtsp.py", "line = self.line + data if self.line else data", "line = data",
         "C11", 0.05,
     ),
     Bug(
@@ -73,7 +73,7 @@ PARSING = (
     ),
     Bug(
         "a header that speaks of RTSP is rejected if it is cut there",
-        "server/request_parser.py", 'else b" " if self._headers else line', 'else b"" if self._headers else line',
+        "server/rtsp.py", '            self.line = b" "\n', '            self.line = b""\n',
         "C12", 0.005,
     ),
     Bug(

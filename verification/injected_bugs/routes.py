@@ -40,7 +40,8 @@ ROUTES = (
     ),
     Bug(
         "a body loses its last byte",
-        "server/request_parser.py", "message.body = body.whole()\n", "message.body = body.whole()[:-1]\n",
+        "server/request_body.py",
+        'message.body = b"".join(self._pieces)\n', 'message.body = b"".join(self._pieces)[:-1]\n',
         "C02", 0.005,
     ),
     Bug(

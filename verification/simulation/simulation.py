@@ -110,7 +110,7 @@ def simulated() -> Iterator[None]:
     kinds: tuple[tuple[Any, str], ...] = (
         (hedgerow.request_task, "Attempt"), (hedgerow.gateway, "RequestTask"),
         (hedgerow.server.request_parser, "Request"), (hedgerow.server.listener, "ClientConnection"),
-        (hedgerow.server.request_reader, "RequestParser"),
+        (hedgerow.server.connection, "RequestPipeline"), (hedgerow.server.request_reader, "RequestParser"),
         (hedgerow.upstream.pool, "UpstreamConnection"), (hedgerow.upstream.connector, "Connecting"),
     )  # fmt: skip
     try:

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from http import HTTPStatus
 from time import monotonic
 from typing import Final, Protocol
 
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.server.request_parser import RequestParser
-from hedgerow.server.request_rejected import RequestRejected
+from hedgerow.server.request_rejected import RequestRejected, slow_head
 from hedgerow.settings import ClientLimits
 
 READ_BYTES: Final = 4 * 1024
@@ -51,8 +50,7 @@ class AdminConnection:
             except TimeoutError:
                 if not self._parser.partial:
                     raise
-                detail = f"no whole request head within {limits.head_timeout_s:g} s"
-                rejected = RequestRejected("bad_request", detail, HTTPStatus.REQUEST_TIMEOUT)
+                rejected = slow_head(limits.head_timeout_s)
                 break
             if not data:
                 return

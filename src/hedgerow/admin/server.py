@@ -18,7 +18,7 @@ from hedgerow.core.request import Request, RequestIdGenerator
 from hedgerow.core.response import Response
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
-from hedgerow.server.response_writer import DateHeader, serialize_response
+from hedgerow.server.response_writer import ResponseWriter
 from hedgerow.settings import ClientLimits
 
 MAX_CONNECTIONS: Final = 256
@@ -57,7 +57,7 @@ class AdminServer:
         self._answering: dict[asyncio.Task[None], bool] = {}
         """The other connections, the oldest request first; a request that came at once, as a probe's, is answered."""
         self._next_id = RequestIdGenerator().next
-        self._date = DateHeader()
+        self._writer = ResponseWriter()
 
     @property
     def connections(self) -> int:
@@ -174,13 +174,11 @@ class AdminServer:
 
     def serialize(self, response: Response, request: Request, connection: bytes, *, is_head: bool) -> bytes:
         """Return a response as it goes over the wire, with its Connection header line."""
-        now = monotonic()
-        return serialize_response(
+        return self._writer.serialize(
             response,
             request.request_id,
             arrived_at=request.arrived_at,
-            now=now,
-            date=self._date.at(now),
+            now=monotonic(),
             connection=connection,
             is_head=is_head,
         )

@@ -22,7 +22,7 @@ class Observer:
     def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         """Record an answer without an attempt; `reason` is the rejection's, or the code again.
 
-        `request` is None where no whole request has come; it has a `route` if one was found for it.
+        `request` is None where no whole head of one has come; it has a `route` if one was found for it.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""The endpoints of the admin port: readiness, metrics, status; and the task that samples the counts each second.
+"""The endpoints of the admin port: readiness, metrics, status.
 
 Each response is computed when it is requested: the workers report their counts. For a worker that does not reply, its
 last report is used.
@@ -23,20 +23,14 @@ from hedgerow.processes.control_channel import (
     GetSnapshot,
     RecentReply,
 )
+from hedgerow.processes.count_sampler import CountSampler
 from hedgerow.processes.plan_endpoint import PlanEndpoint, unknown_route
 from hedgerow.processes.shared_computation import Shared
 from hedgerow.processes.worker_channel import WorkerChannel
 from hedgerow.processes.worker_manager import WorkerManager
 from hedgerow.settings import Settings
-from hedgerow.status.error_rates import ErrorRates
-from hedgerow.status.health import (
-    UNRESPONSIVE_S,
-    HealthTransitions,
-    Workers,
-    assess_upstream,
-    describe_success,
-)
-from hedgerow.status.history import SAMPLE_S, History
+from hedgerow.status.health import UNRESPONSIVE_S, Workers
+from hedgerow.status.history import History
 from hedgerow.status.page import pages
 from hedgerow.status.plan_status import Real
 from hedgerow.status.report import RECENT, About
@@ -52,8 +46,6 @@ LOOKUPS: Final = 4
 """Lookups of one request id at the same time; one takes a worker some 0.1 ms."""
 CLOCK_WAS_SET_S: Final = 0.05
 """The time of day deviates from the monotonic clock by more than this only when it was set."""
-PAUSE_S: Final = 2 * SAMPLE_S
-"""A longer time between two samples means that this process was stopped; no worker could report meanwhile."""
 
 
 class AdminEndpoints:
@@ -77,14 +69,12 @@ class AdminEndpoints:
         self._wall_clock = wall_clock
         self._utc_offset_s = 0.0
         self._ever_ready = False
-        self._sampled_at: float | None = None
-        self._sampling: asyncio.Task[None] | None = None
         self._counts = Shared(self._collect_counts)
         self._recent = Shared(self._collect_recent)
         self._metrics_page = Shared(self._render_metrics)
         self._lookups = asyncio.Semaphore(LOOKUPS)
-        self._upstream_health = HealthTransitions()
         self._history = History(About.of(settings, ConfigurationStatus()))
+        self._sampler = CountSampler(self._collect_sample, self._history, workers, logs, clock=clock)
         self._plans = PlanEndpoint(settings, self._request, self._real, clock=clock)
 
     def configured(self, settings: Settings, configuration: ConfigurationStatus) -> None:
@@ -110,13 +100,11 @@ class AdminEndpoints:
 
     def start(self) -> None:
         """Start to sample the counts each second."""
-        self._sampling = asyncio.get_running_loop().create_task(self._sample_each_second())
+        self._sampler.start()
 
     async def stop(self) -> None:
         """Cancel the sampling and the running computations."""
-        if self._sampling is not None:
-            self._sampling.cancel()
-            await asyncio.wait([self._sampling])
+        await self._sampler.stop()
         for shared in (self._metrics_page, self._counts, self._recent, self._plans):
             await shared.stop()
 
@@ -143,6 +131,11 @@ class AdminEndpoints:
         for channel in self._workers.channels:
             total = add(total, channel.last)
         return add(total, Snapshot(log_lines_dropped=self._logs.dropped))
+
+    async def _collect_sample(self) -> Snapshot:
+        counts = await self._collect_counts()
+        self._worker_counts()  # a worker that was ready for a second was ready
+        return counts
 
     async def _collect_recent(self) -> list[RequestRecord]:
         records, _ = await self._collect_records()
@@ -242,42 +235,3 @@ class AdminEndpoints:
             return problem_response("overloaded", detail, request.request_id)
         detail = f"it is not among the last {KEPT_REQUESTS} admitted requests of a worker"
         return problem_response("not_found", detail, request.request_id)
-
-    # -- each second
-
-    async def _sample_each_second(self) -> None:
-        due_at = self._clock()
-        while True:
-            try:
-                await self._sample()
-            except Exception:  # noqa: BLE001 (a boundary: an internal error costs one sample)
-                self._log.exception("unhandled exception while the counts were sampled")
-            due_at = max(due_at + SAMPLE_S, self._clock())
-            await asyncio.sleep(due_at - self._clock())
-
-    async def _sample(self) -> None:
-        """Take one sample, which takes some 0.3 ms; log health transitions and log summaries."""
-        now = self._clock()
-        if self._sampled_at is not None and now - self._sampled_at > PAUSE_S:
-            for channel in self._workers.channels:  # no worker could report during the pause
-                channel.last_heard_at = min(channel.last_heard_at + now - self._sampled_at - SAMPLE_S, now)
-        self._sampled_at = now
-        counts = await self._collect_counts()
-        self._history.sample(counts, self._clock())
-        self._worker_counts()
-        self._log_health_transitions(counts)
-        self._logs.summarise()
-
-    def _log_health_transitions(self, counts: Snapshot) -> None:
-        """Log when the upstream becomes unhealthy, and when it recovers."""
-        now, unhealthy_since = self._clock(), self._upstream_health.unhealthy_since
-        window = self._history.window(counts, now)
-        rates = ErrorRates.of(window.counts)
-        transition = self._upstream_health.update(rates, now)
-        if transition == "unhealthy":
-            self._log.warning("upstream unhealthy", reason=assess_upstream(window).reason)
-        elif transition == "recovered" and unhealthy_since is not None:
-            reason = describe_success(rates, window.span_s)
-            self._log.warning(
-                "upstream recovered", reason=reason, unhealthy_for_s=round(now - unhealthy_since)
-            )

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hedgerow.core.request import Handler
+from hedgerow.core.request import Handler, Request
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_cache import ParsedRequestCache
-from hedgerow.server.response_writer import DateHeader
+from hedgerow.server.response_writer import ResponseWriter
 from hedgerow.server.timeouts import ConnectionTimeouts
 from hedgerow.settings import ClientLimits
 
@@ -19,8 +19,8 @@ class ServerContext:
     """What the connections of one server share."""
 
     __slots__ = (
-        "bodies", "cache", "connections", "date", "draining", "handler", "limits", "loop", "max_pipelined_bytes",
-        "next_id", "on_closed", "on_rejected", "parse_chunk_bytes", "passes_headers", "timeouts",
+        "bodies", "cache", "connections", "draining", "handler", "limits", "loop", "max_pipelined_bytes",
+        "next_id", "on_closed", "on_rejected", "parse_chunk_bytes", "passes_headers", "timeouts", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -30,7 +30,7 @@ class ServerContext:
         loop: EventLoop,
         *,
         next_id: Callable[[], bytes],
-        on_rejected: Callable[[str, str], None],
+        on_rejected: Callable[[str, str, Request | None], None],
         on_closed: Callable[[], None],
         passes_headers: bool = False,
     ) -> None:
@@ -45,12 +45,13 @@ class ServerContext:
         self.loop = loop
         self.next_id = next_id
         self.on_rejected = on_rejected
-        """Called with code and reason of each response that did not come from the handler."""
+        """Called with code and reason of each response that did not come from the handler, and with its request if the
+        head of that had come whole."""
         self.on_closed = on_closed
         """Called when a connection is closed."""
         self.connections: set[ClientConnection] = set()
         self.timeouts = ConnectionTimeouts(limits)
         self.cache = ParsedRequestCache()
-        self.date = DateHeader()
+        self.writer = ResponseWriter()
         self.draining = False
         """Each connection is closed after its next response."""

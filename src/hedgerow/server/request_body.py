@@ -1,8 +1,11 @@
 """The body of one request while it is read: whole, in memory, within limits."""
 
 from http import HTTPStatus
+from math import inf
 from typing import Final
 
+from hedgerow.core.forwarding import ClientMessage
+from hedgerow.core.request import Request
 from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_rejected import RequestRejected
 
@@ -11,20 +14,23 @@ MAX_FRAMING: Final = 8
 
 
 class RequestBody:
-    """What has come of a body. Each method raises RequestRejected where it comes to too much."""
+    """What has come of a body. `announce`, `add` and `fed` raise RequestRejected where it comes to too much."""
 
-    __slots__ = ("_length", "_limit", "_memory", "_overhead_bytes", "_pieces", "_wire_bytes", "size")
+    __slots__ = ("_limit", "_memory", "_overhead_bytes", "_pieces", "_wire_bytes", "request", "size")
 
-    def __init__(self, limit: int, length: int, memory: BodyMemory, overhead_bytes: int) -> None:
-        """`limit` is the most that the body may have; `length` is what the client says, -1 where it sends chunks."""
+    def __init__(self, request: Request, limit: int, memory: BodyMemory, overhead_bytes: int) -> None:
+        """`limit` is the most that the body may have."""
+        self.request = request
         self._limit = limit
-        self._length = length
         self._memory = memory
         self._overhead_bytes = overhead_bytes
         self._pieces: list[bytes] = []
         self._wire_bytes = 0
         self.size = 0
-        if length > limit:
+
+    def announce(self, length: int) -> None:
+        """Expect as much as the client says; -1 where it sends chunks, and says nothing."""
+        if length > self._limit:
             raise self._too_large()
 
     def add(self, data: bytes) -> None:
@@ -47,10 +53,34 @@ class RequestBody:
         if self._wire_bytes > MAX_FRAMING * self.size + self._overhead_bytes:
             raise RequestRejected("bad_request", "the chunk framing of the body takes far more than the body")
 
-    def whole(self) -> bytes:
-        """Return all of it."""
-        return b"".join(self._pieces)
+    def finish(self, arrived_at: float) -> Request:
+        """Return the request with its body, which has come whole."""
+        message = _message_of(self.request)
+        message.body = b"".join(self._pieces)
+        message.body_bytes = self.size
+        message.body_arrived_at = arrived_at
+        return self.request
+
+    def give_up(self) -> Request:
+        """Return the request without its body, marked as late: it is answered, and closes its connection."""
+        _message_of(self.request).body_arrived_at = inf
+        self.request.keep_alive = False
+        return self.request
 
     def _too_large(self) -> RequestRejected:
         detail = f"the body is longer than {self._limit} bytes"
         return RequestRejected("too_large", detail, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+def without_body(request: Request) -> Request:
+    """Return a request whose body is not read, marked as such: it is answered, and closes its connection."""
+    _message_of(request).has_refused_body = True
+    request.keep_alive = False
+    return request
+
+
+def _message_of(request: Request) -> ClientMessage:
+    """Return the request as its client sent it: bodies are read only where that is kept."""
+    message = request.message
+    assert message is not None  # noqa: S101 (for mypy)
+    return message

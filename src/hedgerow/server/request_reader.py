@@ -12,15 +12,15 @@ from hedgerow.server.request_rejected import RequestRejected
 class RequestReader:
     """Holds what has come and is not answered yet, each piece with the instant at which it came."""
 
-    __slots__ = ("_context", "_first_read", "_parser", "_unparsed", "held_bytes", "pipeline", "rejected")
+    __slots__ = ("_context", "_first_read", "_parser", "_unparsed", "held_bytes", "rejected", "requests")
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        self.pipeline: list[Request] = []  # a deque, empty, takes 760 bytes of each connection
+        self.requests: list[Request] = []  # a deque, empty, takes 760 bytes of each connection
         """Parsed requests, in their order."""
         self._parser = RequestParser(
             context.limits,
-            self.pipeline.append,
+            self.requests.append,
             context.next_id,
             context.cache,
             context.handler.max_body_bytes if context.passes_headers else None,
@@ -30,7 +30,7 @@ class RequestReader:
         self.held_bytes = 0
         """The length of what is not parsed yet."""
         self.rejected: RequestRejected | None = None
-        """How the parser rejected the bytes after the pipeline."""
+        """How the parser rejected the bytes after these requests."""
         self._first_read = True
 
     def resumed(self) -> None:
@@ -50,7 +50,7 @@ class RequestReader:
     @property
     def holds_requests(self) -> bool:
         """Return whether something was read and not answered yet; a part of a head may be."""
-        return len(self.pipeline) > 0 or len(self._unparsed) > 0
+        return len(self.requests) > 0 or len(self._unparsed) > 0
 
     @property
     def has_partial_request(self) -> bool:
@@ -64,10 +64,9 @@ class RequestReader:
 
     def give_up_body(self) -> None:
         """Have that request answered without its body, which has not come in time. Nothing further is parsed."""
-        self.pipeline.append(self._parser.give_up_body())
+        self.requests.append(self._parser.give_up_body())
         self._unparsed.clear()
         self.held_bytes = 0
-        self._release_bodies()
 
     def take_continue(self) -> bool:
         """Return, once, whether the client waits for 100 (Continue) before it sends a body that is wanted."""
@@ -81,7 +80,7 @@ class RequestReader:
         self._context.bodies.give_back(size)
 
     def parse(self) -> None:
-        """Parse a bounded chunk of the buffer into `pipeline`; `rejected` is set if it is malformed."""
+        """Parse a bounded chunk of the buffer into `requests`; `rejected` is set if it is malformed."""
         data, arrived_at = self._unparsed[0]
         size = self._context.parse_chunk_bytes
         if len(data) > size:
@@ -115,21 +114,15 @@ class RequestReader:
         """Return whether a request of HEAD was rejected."""
         return self._parser.is_head
 
-    def drop(self) -> None:
-        """Hold nothing any more."""
+    def close(self) -> None:
+        """Hold nothing any more, and free the parser. Idempotent."""
         self._unparsed.clear()
         self.held_bytes = 0
-        self.pipeline.clear()
+        self.requests.clear()
         self.rejected = None
-        self._release_bodies()
-
-    def _release_bodies(self) -> None:
         held = self._parser.held_body_bytes
         if held:
             self.release_body(held)
-
-    def close(self) -> None:
-        """Free the parser."""
         self._parser.close()
 
     def _arrived_at(self, stream: Stream) -> float:

@@ -33,6 +33,12 @@ class RequestRejected(Exception):  # noqa: N818 (a decision, not an error)
         """The label that it is counted under."""
 
 
+def slow_head(timeout_s: float) -> RequestRejected:
+    """Return the rejection of a request head of which only a part came in time."""
+    detail = f"no whole request head within {timeout_s:g} s"
+    return RequestRejected("bad_request", detail, HTTPStatus.REQUEST_TIMEOUT, reason="slow_head")
+
+
 def not_http(error: str) -> RequestRejected:
     """Return the rejection for bytes that llhttp does not accept, from its message."""
     detail = _UNSUPPORTED_VERSION.get(error)

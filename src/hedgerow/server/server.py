@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from hedgerow.core.request import Handler, RequestIdGenerator
+from hedgerow.core.request import Handler, Request, RequestIdGenerator
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.context import ServerContext
@@ -29,11 +29,13 @@ class HttpServer(EventHandler):
         *,
         max_clients: int,
         max_rejected: int = DescriptorBudget.REJECTED_IN_RESERVE,
-        on_rejected: Callable[[str, str], None],
+        on_rejected: Callable[[str, str, Request | None], None],
         balancer: AcceptBalancer | None = None,
         passes_headers: bool = False,
     ) -> None:
-        """`on_rejected` is called with code and reason of each response that did not come from the handler.
+        """`on_rejected` is called for each response that did not come from the handler, with its code and its reason.
+
+        And with its request, if the head of that had come whole.
 
         `passes_headers`: the handler needs the headers of requests, and may want their bodies.
         """

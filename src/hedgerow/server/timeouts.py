@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import Final, Protocol, TypeVar
 
 from hedgerow.eventloop.deadlines import ExpiryQueue
+from hedgerow.server.request_rejected import RequestRejected, slow_head
 from hedgerow.settings import ClientLimits
 
 REAP_INTERVAL_S: Final = 0.5
@@ -16,7 +17,7 @@ class TimedConnection(Hashable, Protocol):
     idle_since: float
 
     def close_idle(self) -> None: ...
-    def reject_slow_head(self, timeout_s: float) -> None: ...
+    def reject(self, rejected: RequestRejected) -> None: ...
     def reset(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -74,7 +75,7 @@ class ConnectionTimeouts:
             if idle not in self._heads:
                 idle.close_idle()
         for connection in self._heads.pop_expired(now):
-            connection.reject_slow_head(self._limits.head_timeout_s)
+            connection.reject(slow_head(self._limits.head_timeout_s))
         for connection in self._write_blocked.pop_expired(now):
             connection.reset()
         for connection in self._lingering.pop_expired(now):

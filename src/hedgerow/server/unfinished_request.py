@@ -1,5 +1,6 @@
 """A request of which only a part has come: how long the rest may take."""
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from hedgerow.core.request import Request
@@ -9,6 +10,7 @@ from hedgerow.server.context import ServerContext
 
 if TYPE_CHECKING:
     from hedgerow.server.connection import ClientConnection
+    from hedgerow.server.request_pipeline import RequestPipeline
 
 
 class UnfinishedRequest(EventHandler):
@@ -18,10 +20,13 @@ class UnfinishedRequest(EventHandler):
     Most requests come whole and have none of this.
     """
 
-    __slots__ = ("_connection", "_context", "_in_body", "_tick")
+    __slots__ = ("_connection", "_context", "_in_body", "_pipeline", "_tick")
 
-    def __init__(self, connection: "ClientConnection", context: ServerContext) -> None:
+    def __init__(
+        self, pipeline: "RequestPipeline", connection: "ClientConnection", context: ServerContext
+    ) -> None:
         """Begin with the head, of which something has come."""
+        self._pipeline = pipeline
         self._connection = connection
         self._context = context
         self._in_body = False
@@ -32,6 +37,7 @@ class UnfinishedRequest(EventHandler):
         """Go on with the body of a request whose head is whole. Idempotent: each piece of it leaves the deadline."""
         if not self._in_body:
             self._in_body = True
+            self._connection.idle_since = inf
             self._context.timeouts.head_finished(self._connection)
             loop = self._context.loop
             lag_s = loop.monitor.recent_max_lag_s(loop.clock())
@@ -40,7 +46,7 @@ class UnfinishedRequest(EventHandler):
 
     def on_deadline(self) -> None:
         """Have the request answered: its body has not come."""
-        self._connection.on_late_body(self)
+        self._pipeline.on_late_body(self)
 
     def end(self) -> None:
         """Wait for nothing more: the rest has come, or is not wanted any more."""

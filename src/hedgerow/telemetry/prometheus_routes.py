@@ -22,7 +22,7 @@ _FIRST_ATTEMPTS = ("success", "final", "all_failed", "out_of_time", UNKNOWN)
 _HEDGES = ("fired", "won", "rescued", "suppressed", "held")
 _JUDGED = ("quick", "late")
 _HALVINGS = ("late", "unanswered")
-_SHED = ("in_flight", "rate_limit", "connections")
+_SHED = ("in_flight", "rate_limit", "connections", "bodies")
 
 
 def route_metrics(routes: Mapping[str, Mapping[str, RouteCounts]]) -> Iterator[Metric]:
@@ -69,7 +69,8 @@ def _requests(every: Families, named: Families) -> Iterator[Metric]:
     yield every.counters(
         "hedgerow_shed",
         "Requests rejected with 503, after at most a quarter of their timeout: in_flight and connections (no"
-        " descriptor for more); rate_limit (too little CPU). Without a route: before the request was read",
+        " descriptor for more); rate_limit (too little CPU); bodies (no memory for more of them). Without a route:"
+        " before the request was read",
         "reason",
         lambda counts: counts.shed,
         _SHED,

@@ -129,9 +129,29 @@ async def test_row_a_body_that_is_not_whole(serve: Serve, wire: str) -> None:
         client.send(b"x" + get("/a").encode())  # too late, and what is behind it is not answered
         assert await client.closed() == b""
         assert served.call(lambda: served.server._context.bodies.used) == 0
-        assert served.counts.requests == {"bad_request": 1}
+        assert served.counts.of_route("posts").requests == {"bad_request": 1}
         client.close()
     assert upstream.received == []
+
+
+@pytest.mark.parametrize(
+    ("wire", "code"),
+    [
+        (post("Content-Length: 11\r\n"), "too_large"),
+        (post(CHUNKED, "b\r\n01234567890\r\n0\r\n\r\n"), "too_large"),
+        (post(CHUNKED, "g\r\n"), "bad_request"),
+        (post("Transfer-Encoding: gzip, chunked\r\n"), "bad_request"),
+        (post(LENGTH + "Connection: upgrade\r\nUpgrade: h2c\r\n"), "bad_request"),
+    ],
+)
+async def test_r11_a_rejected_body_is_counted_with_its_route(serve: Serve, wire: str, code: str) -> None:
+    async with passing_upstream() as upstream:
+        served = await serve(upstream.url, **routing(upstream.url, *RULES))
+        client = await served.client()
+        await exchange(client, wire.encode())
+        assert await client.closed() == b""
+        client.close()
+        assert served.counts.of_route("posts").requests == {code: 1}
 
 
 async def test_row_a_body_that_is_not_whole_after_100_continue(serve: Serve) -> None:

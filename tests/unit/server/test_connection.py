@@ -8,9 +8,10 @@ import pytest
 
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.net.stream import Stream
-from hedgerow.server.connection import REQUESTS_PER_STEP, ClientConnection
+from hedgerow.server.connection import ClientConnection
+from hedgerow.server.request_rejected import slow_head
 from hedgerow.settings import ClientLimits
-from support.server_harness import GET, OVERLOADED, Asked, RawSocket, ServerHarness, answer, server_harness
+from support.server_harness import GET, Asked, RawSocket, ServerHarness, answer, server_harness
 
 BACKPRESSURE_S = ClientLimits().backpressure_s
 
@@ -28,173 +29,6 @@ class Deadline(EventHandler):
 
     def on_deadline(self) -> None:
         self.fired.append("deadline")
-
-
-# -- B1: one client against the others
-
-
-def test_b1_pipelined_requests_let_other_clients_and_deadlines_have_their_turn(
-    harness: ServerHarness,
-) -> None:
-    order: list[str] = []
-
-    def answer_and_note(asked: Asked) -> None:
-        order.append(asked.request.query.decode())
-        asked.respond()
-
-    harness.handler.on_request = answer_and_note
-    flooding, other = harness.client(), harness.client()
-    flooding.send(b"GET /x?flood HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
-    while order.count("flood") < 300:
-        asked_before = len(order)
-        other.send(b"GET /x?other HTTP/1.1\r\nHost: x\r\n\r\n")
-        harness.loop.call_at(harness.clock.now, Deadline(order))
-        harness.step(0.001)
-        turn = order[asked_before:]
-        assert turn.count("flood") <= REQUESTS_PER_STEP
-        assert turn.count("deadline") == 1
-    assert order.count("other") >= 300 // REQUESTS_PER_STEP - 1, "each time round, as its bytes had come"
-
-
-def test_b1_more_bytes_of_the_same_client_buy_no_second_turn(harness: ServerHarness) -> None:
-    harness.handler.answer_at_once()
-    flooding = harness.client()
-    flooding.send(GET * 100)
-    harness.until_asked(REQUESTS_PER_STEP)
-    flooding.send(GET * 100)
-    harness.step()
-    harness.step()
-    assert len(harness.handler.asked) == REQUESTS_PER_STEP
-    harness.step(0.001)
-    assert len(harness.handler.asked) == 2 * REQUESTS_PER_STEP
-
-
-def test_b1_all_pipelined_requests_are_answered_in_the_end(harness: ServerHarness) -> None:
-    harness.handler.answer_at_once()
-    client = harness.client()
-    client.send(GET * 100)
-
-    def all_have_come() -> bool:
-        harness.clock.now += 0.001
-        return len(client.statuses()) == 100
-
-    harness.until(all_have_come)
-    assert harness.connection_of(client)._reader.held_bytes == 0
-
-
-def test_b1_what_waits_to_be_sent_is_bounded() -> None:
-    with server_harness(limits=replace(LIMITS, send_buffer_bytes=4096)) as harness:
-        harness.handler.answer_at_once()
-        client = harness.client(receive_buffer=4096)
-        connection = harness.connection_of(client)
-        blocked_for = 0
-        while blocked_for < 50:  # the kernel gives its buffers more room at first
-            if len(connection._reader._unparsed) < 2:
-                client.send(GET * 100)
-            asked = len(harness.handler.asked)
-            harness.step(0.001, wait_s=0.001)
-            blocked_for = blocked_for + 1 if connection._stream.blocked else 0
-            if blocked_for > 1:
-                assert len(harness.handler.asked) == asked, "no further request is begun"
-        assert connection._stream.unsent_bytes <= REQUESTS_PER_STEP * RESPONSE_BYTES
-        while True:
-            try:
-                client.send(b"x" * READ_BYTES)
-            except BlockingIOError:
-                break
-            harness.step(0.001, wait_s=0)
-        assert connection._reader.held_bytes <= LIMITS.max_pipelined_bytes + READ_BYTES, (
-            "the rest stays with the kernel"
-        )
-
-
-def test_b1_large_responses_count_against_the_write_buffer() -> None:
-    """The pages of the admin port have some 100 KB: sixteen of them were held for a client that read none."""
-    with server_harness(limits=replace(LIMITS, send_buffer_bytes=4096)) as harness:
-        size = LIMITS.write_buffer_bytes
-        harness.handler.answer_at_once(answer(size))
-        client = harness.client(receive_buffer=4096)
-        client.send(GET * 16)
-        harness.step()
-        harness.step()
-        assert harness.connection_of(client)._stream.unsent_bytes < 2 * size
-
-
-# -- B2: when a request arrived
-
-
-def test_b2_each_request_is_dated_with_its_own_arrival(harness: ServerHarness) -> None:
-    """The third of three requests was dated like the first, and rejected as too late."""
-    harness.faults.queue_age_s = 0.0
-    client = harness.client()
-    written_at = []
-    for number in range(3):
-        harness.clock.now += 0.1
-        written_at.append(harness.clock.now)
-        client.send(GET)
-        harness.until(lambda held=number: len(harness.connection_of(client)._reader._unparsed) == held)  # type: ignore[misc]
-        harness.until_asked(1)
-    for number in range(3):
-        harness.clock.now += 0.1
-        harness.handler.asked[number].respond()
-    assert [asked.request.arrived_at for asked in harness.handler.asked] == written_at
-
-
-def test_b2_a_request_arrives_with_its_first_byte(harness: ServerHarness) -> None:
-    harness.faults.queue_age_s = 0.0
-    client = harness.client()
-    first_at = harness.clock.now
-    client.send(GET + GET[:5])
-    harness.until_asked(1).respond()
-    harness.clock.now += 0.3
-    client.send(GET[5:])
-    assert harness.until_asked(2).request.arrived_at == first_at
-
-
-def test_time_in_the_socket_buffer_is_charged_to_us(harness: ServerHarness) -> None:
-    """Of a connection that was just accepted."""
-    harness.faults.queue_age_s = 0.25
-    client = harness.client()
-    client.send(GET)
-    assert harness.until_asked(1).request.arrived_at == harness.clock.now - 0.25
-
-
-def test_what_is_read_after_a_pause_is_dated_by_the_kernel() -> None:
-    with server_harness(limits=replace(LIMITS, max_pipelined_bytes=len(GET) // 2)) as harness:
-        client = harness.client()
-        client.send(GET)
-        first = harness.until_asked(1)
-        client.send(GET)
-        harness.until(lambda: harness.connection_of(client)._paused)
-        client.send(GET)
-        first.respond()
-        harness.faults.queue_age_s = 0.125
-        harness.until_asked(2).respond()
-        assert harness.until_asked(3).request.arrived_at == harness.clock.now - 0.125
-        harness.step(BACKPRESSURE_S + 0.001)
-
-
-def test_time_in_which_we_were_stopped_while_others_were_read_is_charged_to_us(
-    harness: ServerHarness,
-) -> None:
-    clients = [harness.client(), harness.client()]
-    for number, client in enumerate(
-        clients, start=1
-    ):  # what a new connection sends first has its age asked anyway
-        client.send(GET)
-        harness.until_asked(number).respond()
-
-    def stop(_: Asked) -> None:
-        harness.handler.on_request = lambda _: None
-        harness.clock.now += 0.5
-        harness.faults.queue_age_s = 0.5
-
-    harness.handler.on_request = stop
-    arrived_at = harness.clock.now
-    for client in clients:
-        client.send(GET)
-    harness.until(lambda: len(harness.handler.asked) == 4)
-    assert [asked.request.arrived_at for asked in harness.handler.asked[2:]] == [arrived_at, arrived_at]
 
 
 # -- the end of a connection
@@ -236,7 +70,7 @@ def test_c2_a_client_that_reads_late_gets_its_response(harness: ServerHarness, s
 def test_c2_so_does_one_whose_head_was_slow(harness: ServerHarness) -> None:
     client = harness.client()
     client.send(GET[:5])
-    harness.until(lambda: harness.connection_of(client)._unfinished is not None)
+    harness.until(lambda: harness.pipeline_of(client)._unfinished is not None)
     harness.pass_time(LIMITS.head_timeout_s)
     assert client.statuses() == [408]
     response_then_late_reading(harness, client)
@@ -284,7 +118,7 @@ def test_what_comes_while_a_connection_lingers_is_dropped(harness: ServerHarness
     for _ in range(5):
         harness.step(0.001)
     assert len(harness.handler.asked) == 1
-    assert harness.connection_of(client)._reader.held_bytes == 0
+    assert harness.connection_of(client)._pipeline is None, "nothing is kept of it"
 
 
 # -- clients that leave
@@ -311,7 +145,7 @@ def test_a_client_that_leaves_is_noticed_though_it_is_not_read(harness: ServerHa
     client.send(GET)
     asked = harness.until_asked(1)
     connection = harness.connection_of(client)
-    while not connection._paused:
+    while not connection.paused:
         client.send(b"x" * 4096)
         harness.step()
     client.half_close()
@@ -329,105 +163,13 @@ def test_a_half_closed_client_gets_what_is_left_to_send(paused: bool) -> None:
         harness.until(lambda: connection._stream.blocked)
         if paused:
             client.send(GET * 10)
-            harness.until(lambda: connection._paused)
+            harness.until(lambda: connection.paused)
         client.half_close()
         harness.until(lambda: connection._eof)
         harness.until(lambda: client.read() is not None and (client.ended or client.was_reset))
         assert client.received.endswith(b"{}")
         assert len(client.received) > 200_000
         assert harness.server.connections == 0
-
-
-# -- backpressure
-
-
-def test_after_a_503_the_next_request_is_held_for_a_while(harness: ServerHarness) -> None:
-    client = harness.client()
-    client.send(GET)
-    harness.until_asked(1).respond(OVERLOADED)
-    harness.until_responses(client, 1)
-    client.send(GET)
-    harness.step()
-    harness.step(BACKPRESSURE_S - 0.001)
-    harness.step()
-    assert len(harness.handler.asked) == 1
-    harness.step(0.002)
-    harness.until_asked(2)
-
-
-@pytest.mark.parametrize(("timeout_ms", "held_s"), [(10_000, BACKPRESSURE_S), (400, 0.05), (80, 0.01)])
-def test_it_is_held_for_an_eighth_of_the_timeout_at_most(timeout_ms: int, held_s: float) -> None:
-    """Held for longer, a request of the same timeout would be answered late."""
-    with server_harness(timeout_ms=timeout_ms) as harness:
-        client = harness.client()
-        client.send(GET)
-        harness.until_asked(1).respond(OVERLOADED)
-        harness.until_responses(client, 1)
-        client.send(GET)
-        sent_at = harness.clock.now
-        harness.step()
-        harness.step(held_s - 0.002)
-        assert len(harness.handler.asked) == 1
-        harness.step(0.003)
-        asked = harness.until_asked(2)
-        assert asked.request.arrived_at <= sent_at + 0.001, "its time counts from when it came"
-
-
-def test_a_client_that_waits_after_a_503_needs_neither_a_system_call_nor_a_deadline(
-    harness: ServerHarness,
-) -> None:
-    client = harness.client()
-    client.send(GET)
-    asked = harness.until_asked(1)
-    before = len(harness.loop.deadlines)
-    asked.respond(OVERLOADED)
-    harness.until_responses(client, 1)
-    assert len(harness.loop.deadlines) == before
-    assert not harness.connection_of(client)._paused, "it is watched as before"
-    harness.step(BACKPRESSURE_S)
-    client.send(GET)
-    harness.until_asked(2)
-
-
-def test_pipelined_requests_wait_for_the_backpressure_too(harness: ServerHarness) -> None:
-    client = harness.client()
-    client.send(GET * 2)
-    harness.until_asked(1).respond(OVERLOADED)
-    for _ in range(5):
-        harness.step()
-    assert len(harness.handler.asked) == 1
-    harness.step(BACKPRESSURE_S + 0.001)
-    assert len(harness.handler.asked) == 2
-
-
-def test_backpressure_is_not_cut_short_by_a_turn_that_waits(harness: ServerHarness) -> None:
-    client = harness.client()
-
-    def reject_the_last(asked: Asked) -> None:
-        asked.respond(OVERLOADED if len(harness.handler.asked) == REQUESTS_PER_STEP + 1 else answer())
-
-    harness.handler.on_request = reject_the_last
-    client.send(GET * REQUESTS_PER_STEP + GET + GET)
-    harness.until_asked(REQUESTS_PER_STEP)
-    client.send(GET)
-    harness.step()
-    harness.step(0.001)
-    for _ in range(5):
-        harness.step(0.001)
-    assert len(harness.handler.asked) == REQUESTS_PER_STEP + 1
-
-
-@pytest.mark.parametrize("how", [RawSocket.close, RawSocket.half_close, RawSocket.reset])
-def test_a_client_that_leaves_during_backpressure_is_noticed_at_once(
-    harness: ServerHarness, how: Callable[[RawSocket], None]
-) -> None:
-    client = harness.client()
-    client.send(GET)
-    harness.until_asked(1).respond(OVERLOADED)
-    harness.until_responses(client, 1)
-    how(client)
-    harness.until(lambda: harness.server.connections == 0)
-    harness.step(BACKPRESSURE_S + 0.001)  # its deadline finds it closed
 
 
 # -- clients that do not read
@@ -443,6 +185,18 @@ def test_a_write_blocked_client_is_reset() -> None:
         assert harness.server.connections == 0
         client.read()
         assert client.was_reset
+
+
+def test_a_write_blocked_client_that_has_half_closed_is_reset_too() -> None:
+    with server_harness(limits=replace(LIMITS, send_buffer_bytes=4096)) as harness:
+        harness.handler.answer_at_once(answer(200_000))
+        client = harness.client(receive_buffer=4096)
+        client.send(GET)
+        harness.until(lambda: harness.connection_of(client)._stream.blocked)
+        client.half_close()
+        harness.until(lambda: harness.connection_of(client)._eof)
+        harness.pass_time(LIMITS.write_timeout_s)
+        assert harness.server.connections == 0
 
 
 def test_a_write_blocked_client_that_reads_on_is_served_on() -> None:
@@ -469,42 +223,7 @@ def test_a_request_is_cancelled_when_its_client_does_not_read_what_it_had_before
         assert second.cancelled == 1
 
 
-# -- internal errors
-
-
-def test_an_exception_of_the_handler_ends_its_connection_alone(harness: ServerHarness) -> None:
-    def fail(asked: Asked) -> None:
-        raise ZeroDivisionError
-
-    other, broken = harness.client(), harness.client()
-    harness.handler.on_request = fail
-    broken.send(GET)
-    harness.until(lambda: harness.server.connections == 1)
-    assert [type(error) for error in harness.internal_errors] == [ZeroDivisionError]
-    harness.internal_errors.clear()
-    harness.handler.answer_at_once()
-    other.send(GET)
-    harness.until_responses(other, 1)
-
-
-@pytest.mark.parametrize("when", ["as the response before it is sent", "after backpressure"])
-def test_an_exception_of_the_handler_leaves_no_connection_that_hangs(
-    harness: ServerHarness, when: str
-) -> None:
-    """Outside of `on_ready` the connection went on unanswered for ever: nothing aborted it."""
-    client = harness.client()
-    client.send(GET + GET)
-    first = harness.until_asked(1)
-
-    def fail(asked: Asked) -> None:
-        raise ZeroDivisionError
-
-    harness.handler.on_request = fail
-    first.respond(OVERLOADED if when == "after backpressure" else None)
-    harness.step(BACKPRESSURE_S + 0.001)
-    harness.until(lambda: harness.server.connections == 0)
-    assert [type(error) for error in harness.internal_errors] == [ZeroDivisionError]
-    harness.internal_errors.clear()
+# -- what is left
 
 
 def test_a_connection_may_be_aborted_by_its_handler_and_twice(harness: ServerHarness) -> None:
@@ -528,10 +247,9 @@ def test_nothing_is_done_for_a_closed_connection(harness: ServerHarness) -> None
     asked = harness.until_asked(1)
     connection.abort()
     asked.respond()
-    connection.on_deadline()
     connection.on_ready(0xFFFF)
     connection.close_idle()
-    connection.reject_slow_head(1.0)
+    connection.reject(slow_head(1.0))
     harness.step()
     assert client.read() == b""
     assert harness.rejected == []
@@ -563,17 +281,3 @@ def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(
         assert [one for one in connections_and_streams() if id(one) not in before] == []
     finally:
         gc.enable()
-
-
-def test_a_connection_that_was_paused_is_read_again_when_its_requests_are_answered() -> None:
-    """The simulation found one that was not, and got 408 at last."""
-    limits = ClientLimits(max_pipelined_bytes=150, parse_chunk_bytes=100)
-    with server_harness(limits=limits) as harness:
-        harness.handler.answer_at_once()
-        client = harness.client()
-        number = 2 * READ_BYTES // len(GET)  # more than one read, each beyond what may be held
-        client.send(GET * number)
-        for _ in range(number):
-            client.read()
-            harness.step(0.001, wait_s=0.0)
-        assert len(client.statuses()) == number

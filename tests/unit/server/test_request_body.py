@@ -1,25 +1,54 @@
+from math import inf
+
 import pytest
 
+from hedgerow.core.forwarding import ClientMessage, RequestHead
+from hedgerow.core.request import Request
 from hedgerow.server.body_memory import BodyMemory
-from hedgerow.server.request_body import MAX_FRAMING, RequestBody
+from hedgerow.server.request_body import MAX_FRAMING, RequestBody, without_body
 from hedgerow.server.request_rejected import RequestRejected
 
 
-def body(limit: int = 10, length: int = -1, memory: int = 1_000, overhead_bytes: int = 100) -> RequestBody:
-    return RequestBody(limit, length, BodyMemory(memory), overhead_bytes)
+def post() -> tuple[Request, ClientMessage]:
+    message = ClientMessage(RequestHead([], b"x", has_query=False))
+    return Request(b"POST", b"/", b"", request_id=b"r", arrived_at=1.0, message=message), message
+
+
+def body(limit: int = 10, memory: int = 1_000, overhead_bytes: int = 100) -> RequestBody:
+    return RequestBody(post()[0], limit, BodyMemory(memory), overhead_bytes)
 
 
 def test_a_body_is_what_came_of_it() -> None:
-    one = body()
+    request, message = post()
+    one = RequestBody(request, 10, BodyMemory(10), 100)
     one.add(b"ab")
     one.add(b"c")
-    assert (one.whole(), one.size) == (b"abc", 3)
+    assert one.finish(7.0) is request
+    assert (message.body, message.body_bytes, message.body_arrived_at, one.size) == (b"abc", 3, 7.0, 3)
+    assert request.keep_alive
+
+
+def test_a_body_that_is_given_up_is_late_and_has_nothing_of_what_came() -> None:
+    request, message = post()
+    one = RequestBody(request, 10, BodyMemory(10), 100)
+    one.add(b"ab")
+    assert one.give_up() is request
+    assert (message.body, message.body_bytes, message.body_arrived_at) == (b"", 0, inf)
+    assert not request.keep_alive, "the rest of it would be the next request"
+
+
+def test_a_body_that_is_not_read_is_marked_as_such() -> None:
+    request, message = post()
+    assert without_body(request) is request
+    assert message.has_refused_body
+    assert not request.keep_alive, "it would be the next request"
 
 
 def test_a_body_that_is_announced_as_too_long_is_not_read() -> None:
-    body(length=10)
+    body().announce(10)
+    body().announce(-1)
     with pytest.raises(RequestRejected) as caught:
-        body(length=11)
+        body().announce(11)
     assert (caught.value.code, caught.value.status) == ("too_large", 413)
 
 
@@ -33,7 +62,7 @@ def test_a_body_may_have_its_limit_and_no_more() -> None:
 
 def test_bodies_of_all_clients_have_a_bound() -> None:
     memory = BodyMemory(5)
-    first, second = RequestBody(10, -1, memory, 100), RequestBody(10, -1, memory, 100)
+    first, second = (RequestBody(post()[0], 10, memory, 100) for _ in range(2))
     first.add(b"abc")
     with pytest.raises(RequestRejected) as caught:
         second.add(b"abc")

@@ -334,7 +334,7 @@ def test_c12_one_line_is_kept_to_detect_rtsp() -> None:
     parser = RequestParser(ClientLimits(), lambda _: None, lambda: b"1", ParsedRequestCache())
     parser.feed(b"GET /" + b"x" * 1_000 + b" HTTP/1.1\r\nHost", 0.0)
     parser.feed(b": x", 0.0)
-    assert parser._line == b"Host: x"
+    assert parser._rtsp.line == b"Host: x"
     parser.close()
 
 

@@ -40,14 +40,14 @@ def reader(harness: ServerHarness) -> Iterator[RequestReader]:
 def test_what_is_held_is_parsed_piece_by_piece(reader: RequestReader, stream: Stream) -> None:
     data = GET * 5
     reader.add(data, stream)
-    assert (reader.held_bytes, reader.pipeline) == (len(data), [])
+    assert (reader.held_bytes, reader.requests) == (len(data), [])
     pieces = 0
     while reader.has_unparsed:
         reader.parse()
         pieces += 1
         assert reader.held_bytes == max(len(data) - pieces * CHUNK, 0)
     assert pieces == -(-len(data) // CHUNK)
-    assert len(reader.pipeline) == 5
+    assert len(reader.requests) == 5
     assert reader.holds_requests
     assert not reader.has_partial_request
 
@@ -63,7 +63,7 @@ def test_a_request_arrives_when_its_first_byte_was_read(
     reader.add(GET[10:] + GET, stream)
     while reader.has_unparsed:
         reader.parse()
-    first, second = (request.arrived_at for request in reader.pipeline)
+    first, second = (request.arrived_at for request in reader.requests)
     assert first < begun_at + 1.0
     assert second == pytest.approx(begun_at + 5.0, abs=1.0)
 
@@ -74,16 +74,16 @@ def test_what_is_rejected_ends_the_parsing_and_keeps_the_requests_before_it(
     reader.add(GET + b"nonsense\r\n\r\n" + GET, stream)
     while reader.rejected is None:
         reader.parse()
-    assert len(reader.pipeline) == 1
+    assert len(reader.requests) == 1
     assert reader.error_response(reader.rejected).status == 400
     assert not reader.rejected_is_head
     assert reader.rejected_id
 
 
-def test_dropping_holds_nothing_any_more(reader: RequestReader, stream: Stream) -> None:
+def test_closed_it_holds_nothing_any_more(reader: RequestReader, stream: Stream) -> None:
     reader.add(GET * 3, stream)
     reader.parse()
-    reader.drop()
+    reader.close()
     assert (reader.holds_requests, reader.held_bytes, reader.rejected) == (False, 0, None)
 
 
@@ -97,7 +97,7 @@ def test_the_kernel_is_asked_for_the_age_of_what_comes_first(
     for _ in range(2):
         reader.add(GET, stream)
         reader.parse()
-    assert [request.arrived_at for request in reader.pipeline] == [harness.clock.now - 3.0, harness.clock.now]
+    assert [request.arrived_at for request in reader.requests] == [harness.clock.now - 3.0, harness.clock.now]
 
 
 def test_a_process_that_is_stopped_while_it_asks_for_the_age_dates_nothing_earlier(
@@ -112,4 +112,4 @@ def test_a_process_that_is_stopped_while_it_asks_for_the_age_dates_nothing_earli
     harness.faults.queue_age_s, harness.faults.while_dated = 0.5, stopped
     reader.add(GET, stream)
     reader.parse()
-    assert reader.pipeline[0].arrived_at == pytest.approx(came_at)
+    assert reader.requests[0].arrived_at == pytest.approx(came_at)

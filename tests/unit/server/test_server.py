@@ -1,5 +1,7 @@
 """One port: its timeouts, stalls, and the end of its connections in a drain."""
 
+from math import inf
+
 import pytest
 
 from hedgerow.eventloop.client_sockets import CLIENTS_PER_POLL, POLLS_OF_CLIENTS
@@ -15,7 +17,7 @@ CLIENTS_PER_ITERATION = CLIENTS_PER_POLL * POLLS_OF_CLIENTS
 def test_a_slow_head_is_answered_408(harness: ServerHarness) -> None:
     slow, quick = harness.client(), harness.client()
     slow.send(GET[:10])
-    harness.until(lambda: harness.connection_of(slow)._unfinished is not None)
+    harness.until(lambda: harness.pipeline_of(slow)._unfinished is not None)
     harness.pass_time(LIMITS.head_timeout_s - 2 * REAP_INTERVAL_S - 0.1)
     slow.send(GET[10:12])  # a byte now and then buys no time
     harness.pass_time(0.0)
@@ -35,7 +37,7 @@ def test_an_idle_connection_is_closed(harness: ServerHarness) -> None:
     client.read()
     assert (client.ended, client.received) == (True, b"")
     harness.pass_time(LIMITS.linger_s)
-    assert [connection.is_answering for connection in harness.connections] == [True]
+    assert [connection.idle_since for connection in harness.connections] == [inf]
 
 
 def test_an_idle_connection_that_asks_again_is_not_idle(harness: ServerHarness) -> None:
@@ -55,7 +57,7 @@ def test_a_stall_is_not_held_against_clients_whose_bytes_had_come(
     """C02: the timer fired first, and clients that were in time got 408, or were closed as idle."""
     slow, idle = harness.client(), harness.client()
     slow.send(GET[:10])
-    harness.until(lambda: harness.connection_of(slow)._unfinished is not None)
+    harness.until(lambda: harness.pipeline_of(slow)._unfinished is not None)
     slow.send(GET[10:])
     idle.send(GET)
     harness.step(stalled_s)
@@ -71,7 +73,7 @@ def test_a_stall_is_not_held_against_clients_of_a_loop_that_cannot_read_all_at_o
         slow = [harness.client() for _ in range(150)]
         for client in slow:
             client.send(GET[:10])
-        harness.until(lambda: all(connection._unfinished is not None for connection in harness.connections))
+        harness.until(lambda: all(harness.pipeline_of(client)._unfinished is not None for client in slow))
         for client in slow:
             client.send(GET[10:])
         harness.step(LIMITS.head_timeout_s + 1)
@@ -85,7 +87,7 @@ def test_timeouts_go_on_while_more_clients_are_ready_than_an_iteration_reads() -
         harness.handler.answer_at_once()
         slow = harness.client()
         slow.send(GET[:10])
-        harness.until(lambda: harness.connection_of(slow)._unfinished is not None)
+        harness.until(lambda: harness.pipeline_of(slow)._unfinished is not None)
         eager = [harness.client() for _ in range(2 * CLIENTS_PER_ITERATION)]
         for _ in range(int((LIMITS.head_timeout_s + 3 * REAP_INTERVAL_S) * 10)):
             for client in eager:

@@ -4,6 +4,7 @@ from math import inf
 
 import pytest
 
+from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.server.timeouts import ConnectionTimeouts
 from hedgerow.settings import ClientLimits
 
@@ -20,8 +21,8 @@ class Connection:
     def close_idle(self) -> None:
         self.ends.append("close idle")
 
-    def reject_slow_head(self, timeout_s: float) -> None:
-        self.ends.append(f"reject after {timeout_s:g}")
+    def reject(self, rejected: RequestRejected) -> None:
+        self.ends.append(f"reject: {rejected.detail}")
 
     def reset(self) -> None:
         self.ends.append("reset")
@@ -33,7 +34,7 @@ class Connection:
 @pytest.mark.parametrize(
     ("begins", "limit_s", "end"),
     [
-        (ConnectionTimeouts.head_started, LIMITS.head_timeout_s, "reject after 5"),
+        (ConnectionTimeouts.head_started, LIMITS.head_timeout_s, "reject: no whole request head within 5 s"),
         (ConnectionTimeouts.write_blocked, LIMITS.write_timeout_s, "reset"),
         (ConnectionTimeouts.lingering, LIMITS.linger_s, "abort"),
     ],
@@ -69,7 +70,7 @@ def test_one_with_a_part_of_a_head_has_the_time_of_the_head() -> None:
     timeouts.reap({connection}, 178.0)
     assert connection.ends == []
     timeouts.reap({connection}, 179.0)
-    assert connection.ends == ["reject after 5"]
+    assert connection.ends == ["reject: no whole request head within 5 s"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from hedgerow.eventloop.deadlines import MIN_MARGIN_S
-from hedgerow.server.connection import REQUESTS_PER_STEP
+from hedgerow.server.request_pipeline import REQUESTS_PER_STEP
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, OVERLOADED, RawSocket, ServerHarness, server_harness
 

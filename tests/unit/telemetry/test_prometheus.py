@@ -42,7 +42,7 @@ def test_counts_reach_prometheus() -> None:
 def test_the_reasons_of_rejections_are_there_from_the_start() -> None:
     found = samples(Snapshot())
     assert {key for key in found if key.startswith("hedgerow_shed_total")} == {
-        f"hedgerow_shed_total {reason}" for reason in ("in_flight", "rate_limit", "connections")
+        f"hedgerow_shed_total {reason}" for reason in ("in_flight", "rate_limit", "connections", "bodies")
     }
 
 

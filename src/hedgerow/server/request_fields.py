@@ -1,0 +1,136 @@
+"""The headers of one request: their limits, and those that this server itself uses."""
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+from hedgerow.core.forwarding import RequestHead
+from hedgerow.server.request_rejected import RequestRejected
+from hedgerow.server.request_target import check_same_host, is_valid_host
+from hedgerow.settings import ClientLimits
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+_USED: Final = frozenset(
+    b"host x-request-id expect content-length transfer-encoding traceparent tracestate".split()
+)
+"""Any other header costs one lookup in this set."""
+
+
+class RequestFields:
+    """Takes the headers of one request after the other. Its methods raise RequestRejected for what is not valid."""
+
+    __slots__ = (
+        "_coding", "_kept", "_last_host", "_length", "_max_bytes", "_max_headers", "_passed_on", "_size", "count",
+        "expects", "has_body", "host", "request_id", "traceparent", "tracestate",
+    )  # fmt: skip
+
+    def __init__(self, limits: ClientLimits, *, passed_on: bool) -> None:
+        """`passed_on`: all headers are kept, and there may be bodies."""
+        self._passed_on = passed_on
+        self._max_headers = limits.max_headers
+        self._max_bytes = limits.max_header_bytes
+        self._last_host = b""
+        """The last valid Host header: most requests of a connection have the same."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin with another request."""
+        self.count = 0
+        """How many have come."""
+        self._size = 0
+        self._kept: list[tuple[bytes, bytes]] = []
+        self.host: bytes | None = None
+        self.request_id = b""
+        """The client's; empty if it has none, or none that is valid."""
+        self.expects = b""
+        self.has_body = False
+        """A body is announced, and not an empty one."""
+        self._length = b""
+        self._coding = b""
+        self.traceparent = b""
+        self.tracestate = b""
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Take the next header line."""
+        self.count += 1
+        self._size += len(name) + len(value) + 4  # ": " and CRLF
+        if self.count > self._max_headers:
+            raise RequestRejected("too_large", f"more than {self._max_headers} headers")
+        if self._size > self._max_bytes:
+            raise self.too_large()
+        value = value.strip(b" \t")
+        if self._passed_on:
+            self._kept.append((name, value))
+        name = name.lower()
+        if name in _USED:
+            self._use(name, value)
+
+    def _use(self, name: bytes, value: bytes) -> None:
+        match name:
+            case b"host":
+                if self.host is not None:
+                    raise RequestRejected("bad_request", "more than one Host header (RFC 9112 section 3.2)")
+                if value != self._last_host and not is_valid_host(value):
+                    raise RequestRejected(
+                        "bad_request", "the Host header is not a host with an optional port"
+                    )
+                self.host = self._last_host = value
+            case b"x-request-id":
+                if _REQUEST_ID.fullmatch(value) is not None:
+                    self.request_id = value
+            case b"expect":
+                self.expects = value
+            case b"content-length":
+                self.has_body = self.has_body or value.strip(b"0") != b""
+                self._length = value
+            case b"transfer-encoding":
+                self.has_body = True
+                self._coding = self._coding + b"," + value if self._coding else value
+            case b"traceparent":
+                self.traceparent = self.traceparent + b"," + value if self.traceparent else value
+            case b"tracestate":
+                self.tracestate = self.tracestate + b"," + value if self.tracestate else value
+
+    def too_large(self) -> RequestRejected:
+        """Return the rejection of more bytes than there may be."""
+        return RequestRejected("too_large", f"the headers are longer than {self._max_bytes} bytes")
+
+    # -- once all have come
+
+    def check(self, method: bytes, version: str) -> None:
+        """Check what they say together. Most requests have HTTP/1.1, a host, no body and no expectation."""
+        if version == "1.1" and self.host is not None and not self.has_body and not self.expects:
+            return
+        if version not in ("1.1", "1.0"):
+            raise RequestRejected(
+                "bad_request", f"HTTP/{version} is not supported", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+            )
+        if self.host is None and version == "1.1":
+            raise RequestRejected("bad_request", "no Host header (RFC 9112 section 3.2)")
+        if self.expects and self.expects.lower() != b"100-continue":
+            raise RequestRejected(
+                "bad_request", "the only expectation supported is 100-continue", HTTPStatus.EXPECTATION_FAILED
+            )
+        if self._passed_on or not self.has_body:
+            return
+        if method not in (b"GET", b"HEAD"):
+            raise RequestRejected("method_not_allowed", "use GET or HEAD", headers=b"Allow: GET, HEAD\r\n")
+        raise RequestRejected("bad_request", "a request with a body is not accepted")
+
+    def body_length(self, version: str) -> int:
+        """Return the length of the body that they announce, -1 where it comes in chunks."""
+        if not self._coding:
+            return int(self._length)
+        if version == "1.0" or self._coding.lower() != b"chunked":
+            raise RequestRejected(
+                "bad_request", "the only transfer coding supported is chunked", HTTPStatus.NOT_IMPLEMENTED
+            )
+        return -1
+
+    def head(self, target: bytes) -> RequestHead:
+        """Return all of them as they are passed on; an absolute target has the host of the Host header."""
+        host = self.host or b""
+        if not target.startswith(b"/") and target.find(b"://") >= 0:
+            check_same_host(target, host)
+        return RequestHead(self._kept, host, has_query=target.find(b"?") >= 0)

@@ -9,10 +9,11 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from hedgerow.core.hedging import HedgePlan
-from hedgerow.core.outcomes import Attempt, AttemptSender, RequestTrace, Success, Won
+from hedgerow.core.outcomes import Attempt, AttemptSender, Success, Won
 from hedgerow.core.request import Request
 from hedgerow.core.route import Route
 from hedgerow.core.trace_context import parse_trace_context
+from hedgerow.core.traces import RequestTrace
 from hedgerow.settings import parse_target
 from hedgerow.tracing.request_spans import RecordedTrace
 from hedgerow.tracing.sampler import Sampler

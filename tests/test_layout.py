@@ -13,6 +13,7 @@ WITHOUT_TESTS = {
     "__main__.py": "takes signals of its process before it imports anything: tests/end_to_end/test_pid_1.py",
     "core/observer.py": "a protocol",
     "core/payload.py": "types, decoded in tests/unit/core/test_response_validation.py",
+    "core/traces.py": "protocols",
     "eventloop/event_handler.py": "a base class without behaviour",
     "eventloop/poller.py": "a protocol, and constants of the kernel",
     "plan_command/source.py": "types",
@@ -21,6 +22,7 @@ WITHOUT_TESTS = {
     "settings/schema.py": "types and defaults; as rows: tests/unit/settings/test_setting.py",
     "telemetry/endpoint_counts.py": "types",
     "telemetry/request_record.py": "types",
+    "tracing/attempt_span.py": "a part of `RecordedTrace`: tests/unit/tracing/test_request_spans.py",
     "upstream/endpoint.py": "a record; what is done with it: tests/unit/upstream/test_endpoints.py",
     "upstream/tcp_socket.py": "a part of `Connecting`: tests/unit/upstream/test_connecting.py",
 }

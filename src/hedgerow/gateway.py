@@ -6,12 +6,12 @@ from typing import Final, Protocol
 from hedgerow.admission.controller import AdmissionController
 from hedgerow.core.forwarding import ClientMessage, RequestHead, loop_problem
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.request import Handler, Request, Responder
 from hedgerow.core.request_path import path_problem
 from hedgerow.core.response import Response, problem_response
 from hedgerow.core.route import Route, RouteTable
 from hedgerow.core.timeout_param import InvalidTimeout, parse_timeout_ms
+from hedgerow.core.traces import RequestTrace
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.request_task import RequestTask, internal_error
 

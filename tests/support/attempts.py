@@ -3,9 +3,10 @@
 from math import inf
 
 from hedgerow.core.hedging import HedgePlan
-from hedgerow.core.outcomes import Attempt, AttemptSender, Outcome, RequestTrace
+from hedgerow.core.outcomes import Attempt, AttemptSender, Outcome
 from hedgerow.core.request import Request
 from hedgerow.core.route import Route
+from hedgerow.core.traces import RequestTrace
 
 
 class Race:

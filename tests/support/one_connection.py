@@ -6,7 +6,8 @@ from errno import EINPROGRESS
 from typing import Any
 
 from hedgerow.core.observer import Observer
-from hedgerow.core.outcomes import Attempt, AttemptSpan, Failure, Outcome, Success
+from hedgerow.core.outcomes import Attempt, Failure, Outcome, Success
+from hedgerow.core.traces import AttemptSpan
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.net.resolver import Lookup, OnResult

@@ -14,7 +14,6 @@ from hedgerow.core.outcomes import (
     Aborted,
     Attempt,
     AttemptHandle,
-    AttemptPlace,
     AttemptSender,
     Failure,
     FailureReason,
@@ -25,6 +24,7 @@ from hedgerow.core.outcomes import (
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.core.trace_context import TraceContext, parse_trace_context
+from hedgerow.core.traces import AttemptPlace
 from hedgerow.eventloop.scheduler import STEP_S
 from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask

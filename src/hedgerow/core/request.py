@@ -7,8 +7,8 @@ from mypy_extensions import mypyc_attr
 
 from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.hedge_limit import LateRequest
-from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.route import Route
+from hedgerow.core.traces import RequestTrace
 
 SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 """Those that change nothing, so that each request may be sent several times (RFC 9110 section 9.2.1). TRACE would be,

@@ -4,29 +4,21 @@ from collections.abc import Callable
 from time import time_ns
 
 from opentelemetry.sdk.trace import SpanLimits
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from opentelemetry.trace import SpanContext, SpanKind, Status, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 from structlog.typing import FilteringBoundLogger
 
-from hedgerow.core.outcomes import (
-    AllFailed,
-    Attempt,
-    AttemptPlace,
-    Failure,
-    Outcome,
-    RaceEnd,
-    RequestTrace,
-    Won,
-    outcome_name,
-)
+from hedgerow.core.outcomes import AllFailed, Attempt, RaceEnd, Won
 from hedgerow.core.request import Request
 from hedgerow.core.request_path import shown_path
 from hedgerow.core.response import status_of
-from hedgerow.core.trace_context import TraceContext, trace_headers
+from hedgerow.core.trace_context import TraceContext
+from hedgerow.core.traces import RequestTrace
+from hedgerow.tracing.attempt_span import RecordedAttempt
 from hedgerow.tracing.exporter import SpanPipeline
 from hedgerow.tracing.exporter_settings import BatchLimits, disabled
 from hedgerow.tracing.sampler import Sampler
-from hedgerow.tracing.span_factory import SAMPLED_AND_RANDOM, SpanFactory
+from hedgerow.tracing.span_factory import ERROR, SAMPLED_AND_RANDOM, UNSET, SpanFactory, to_ns
 
 
 def check() -> None:
@@ -63,7 +55,7 @@ def start_tracing(share: float, clock: Callable[[], float], log: FilteringBoundL
 
 
 class RecordedTrace:
-    """The spans of one request: its own, and one for each attempt (`outcomes.RequestTrace`).
+    """The spans of one request: its own, and one for each attempt (`traces.RequestTrace`).
 
     While a request runs, facts are recorded and nothing else. A span is made at its end, from the parts that are
     exported: the SDK's live spans, which any thread may change, cost four times as much.
@@ -83,7 +75,7 @@ class RecordedTrace:
         self._path = shown_path(request.path)
         self._upstream = route.upstream_name
         self._passed_on = None if message is None else message.forwarded
-        self._to_utc_ns = time_ns() - _ns(clock())
+        self._to_utc_ns = time_ns() - to_ns(clock())
         self._method = request.method.decode("ascii")
         self._request_id = request.request_id.decode("ascii")
         self._arrived_at = request.arrived_at
@@ -92,13 +84,13 @@ class RecordedTrace:
         self._tracestate = context.tracestate if context is not None else b""
         self._parent = _span_context(context) if context is not None else None
         self._context = factory.context(self._parent)
-        self._attempts: list[_AttemptSpan] = []
+        self._attempts: list[RecordedAttempt] = []
         self.trace_id = f"{self._context.trace_id:032x}"
 
-    def attempt_started(self, attempt: Attempt) -> "_AttemptSpan":
+    def attempt_started(self, attempt: Attempt) -> RecordedAttempt:
         """Start the span of an attempt; the upstream gets its ids."""
         passed_on = self._passed_on
-        span = _AttemptSpan(
+        span = RecordedAttempt(
             attempt,
             factory=self._factory,
             parent=self._context,
@@ -114,17 +106,17 @@ class RecordedTrace:
     def request_finished(self, code: str, ended_at: float, end: RaceEnd) -> None:
         """End the span, and those of attempts that have ended; losers end theirs later."""
         if code == "abandoned":
-            self._end(code, ended_at, None, {}, _UNSET)
+            self._end(code, ended_at, None, {}, UNSET)
             return
         winner = end.winner.number if isinstance(end, Won) else None
         status = self._status(code, end)
         extra: dict[str, AttributeValue] = {"http.response.status_code": status}
-        span_status = _UNSET
+        span_status = UNSET
         if winner is not None:
             extra["hedgerow.winner"] = winner
         if status >= 500:
             extra["error.type"] = code
-            span_status = _ERROR
+            span_status = ERROR
         self._end(code, ended_at, winner, extra, span_status)
 
     def _status(self, code: str, end: RaceEnd) -> int:
@@ -134,7 +126,7 @@ class RecordedTrace:
         )
         if answer is not None:
             return answer.status
-        kept: list[_AttemptSpan] = []
+        kept: list[RecordedAttempt] = []
         if isinstance(end, AllFailed):  # as `core.response` chooses
             kept = [one for one in self._attempts if one.status and not 200 <= one.status < 300]
         return max(kept, key=lambda one: one.ended_ns).status if kept else status_of(code)
@@ -150,8 +142,8 @@ class RecordedTrace:
             SpanKind.SERVER,
             context=self._context,
             parent=self._parent,
-            start_ns=_ns(self._arrived_at) + self._to_utc_ns,
-            end_ns=_ns(ended_at) + self._to_utc_ns,
+            start_ns=to_ns(self._arrived_at) + self._to_utc_ns,
+            end_ns=to_ns(ended_at) + self._to_utc_ns,
             status=status,
             attributes={
                 "http.request.method": method,
@@ -166,120 +158,6 @@ class RecordedTrace:
                 **extra,
             },
         )
-
-
-class _AttemptSpan:
-    """The span of one attempt (`AttemptSpan`). It refers to no attempt or trace: that would be a reference cycle."""
-
-    __slots__ = (
-        "_attributes",
-        "_context",
-        "_factory",
-        "_launched_ns",
-        "_outcome",
-        "_parent",
-        "_path",
-        "_to_utc_ns",
-        "ended_ns",
-        "headers",
-        "method",
-        "number",
-        "status",
-    )
-
-    def __init__(
-        self,
-        attempt: Attempt,
-        *,
-        factory: SpanFactory,
-        parent: SpanContext,
-        tracestate: bytes,
-        method: str,
-        path: str,
-        upstream: str,
-        to_utc_ns: int,
-    ) -> None:
-        """`path` is what of the endpoint's base URL follows; empty: the URL is whole."""
-        self._factory = factory
-        self._parent = parent
-        self._path = path
-        self._to_utc_ns = to_utc_ns
-        self.method = method
-        self.number = attempt.number
-        self._attributes: dict[str, AttributeValue] = {
-            "http.request.method": method,
-            "hedgerow.upstream": upstream,
-        }
-        self._launched_ns = _ns(attempt.launched_at) + to_utc_ns
-        self._outcome: Outcome | None = None
-        """None before its end, and after its span was made."""
-        self.ended_ns = 0
-        self.status = 0
-        """Of an answer that may be passed on."""
-        self._context = context = factory.context(parent)
-        traceparent = b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
-        self.headers = trace_headers(traceparent, tracestate)
-
-    def sent_to(self, place: AttemptPlace) -> None:
-        """Record where it is sent (`outcomes.AttemptSpan`)."""
-        url, host, port, address, address_port = place.described()
-        self._attributes |= {
-            "server.address": host,
-            "server.port": port,
-            "network.peer.address": address,
-            "network.peer.port": address_port,
-            "url.full": url.rstrip("/") + self._path if self._path else url,
-        }
-
-    def attempt_finished(self, attempt: Attempt) -> None:
-        """Record the outcome; the race of a loser is over, so its span ends here."""
-        self._outcome = attempt.outcome
-        self.ended_ns = _ns(attempt.ended_at) + self._to_utc_ns
-        answer = None if attempt.outcome is None else attempt.outcome.answer
-        if answer is not None:
-            self.status = answer.status
-        if attempt.is_loser:
-            self._end(won=False, loser=True)
-
-    def race_ended(self, winner: int | None) -> None:
-        """End the span, unless the attempt still runs or has ended as a loser."""
-        if self._outcome is not None:
-            self._end(won=self.number == winner, loser=False)
-
-    def _end(self, *, won: bool, loser: bool) -> None:
-        outcome, self._outcome = self._outcome, None
-        name = str(outcome_name(outcome))
-        attributes: dict[str, AttributeValue] = {
-            **self._attributes,
-            "hedgerow.attempt.number": self.number,
-            "hedgerow.attempt.outcome": name,
-            "hedgerow.attempt.winner": won,
-            "hedgerow.attempt.loser": loser,
-        }
-        if self.status:
-            attributes["http.response.status_code"] = self.status
-        status = _UNSET
-        if isinstance(outcome, Failure) and not loser:  # a loser is neither a failure nor a success
-            attributes["error.type"] = name
-            status = Status(StatusCode.ERROR, outcome.detail or None)
-        self._factory.end(
-            self.method,
-            SpanKind.CLIENT,
-            context=self._context,
-            parent=self._parent,
-            start_ns=self._launched_ns,
-            end_ns=self.ended_ns,
-            status=status,
-            attributes=attributes,
-        )
-
-
-_UNSET = Status(StatusCode.UNSET)
-_ERROR = Status(StatusCode.ERROR)
-
-
-def _ns(seconds: float) -> int:
-    return int(seconds * 1e9)
 
 
 def _span_context(client: TraceContext) -> SpanContext:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from random import random
 
-from hedgerow.core.outcomes import RequestTrace
 from hedgerow.core.request import Request
 from hedgerow.core.trace_context import TraceContext
+from hedgerow.core.traces import RequestTrace
 
 
 class Sampler:

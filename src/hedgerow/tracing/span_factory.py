@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
 from hedgerow import __version__
@@ -21,6 +21,14 @@ SAMPLED_AND_RANDOM: Final = TraceFlags(0x03)
 
 ATTRIBUTES_USED: Final = 16
 """No span of the gateway has more; a limit of at least this many needs no check."""
+
+UNSET: Final = Status(StatusCode.UNSET)
+ERROR: Final = Status(StatusCode.ERROR)
+
+
+def to_ns(seconds: float) -> int:
+    """Return whole nanoseconds, as OpenTelemetry has them."""
+    return int(seconds * 1e9)
 
 
 class SpanFactory:

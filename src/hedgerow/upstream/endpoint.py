@@ -40,7 +40,7 @@ class Endpoint:
         """Other than 0 after a connect has failed, until one succeeds."""
 
     def described(self) -> tuple[str, str, int, str, int]:
-        """Return what telemetry says of it (`core.outcomes.AttemptPlace`)."""
+        """Return what telemetry says of it (`core.traces.AttemptPlace`)."""
         target, sockaddr = self.target, self.address[4]
         return target.redacted_url, target.host, target.port, str(sockaddr[0]), int(sockaddr[1])
 

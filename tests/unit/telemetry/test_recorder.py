@@ -11,7 +11,6 @@ from hedgerow.core.outcomes import (
     AllFailed,
     Answer,
     Attempt,
-    AttemptPlace,
     Failure,
     FailureReason,
     OutOfTime,
@@ -21,6 +20,7 @@ from hedgerow.core.outcomes import (
 )
 from hedgerow.core.request import Request
 from hedgerow.core.route import Route
+from hedgerow.core.traces import AttemptPlace
 from hedgerow.settings import AccessLog, LogFormat
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.recorder import Recorder

@@ -24,13 +24,13 @@ from hedgerow.core.outcomes import (
     FailureReason,
     OutOfTime,
     RaceEnd,
-    RequestTrace,
     Success,
     Won,
 )
 from hedgerow.core.request import Request
 from hedgerow.core.request_path import MAX_SHOWN_PATH
 from hedgerow.core.trace_context import TraceContext
+from hedgerow.core.traces import RequestTrace
 from hedgerow.settings import LogFormat
 from hedgerow.telemetry.logs import Logs
 from hedgerow.tracing.request_spans import RecordedTrace, start_tracing

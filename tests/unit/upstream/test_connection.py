@@ -8,8 +8,9 @@ import ssl
 
 import pytest
 
-from hedgerow.core.outcomes import Attempt, AttemptPlace, Failure, FailureReason, Outcome, Success
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Success
 from hedgerow.core.response_validation import classify_response
+from hedgerow.core.traces import AttemptPlace
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.upstream.connection import ACTIVE, CLOSED, CONNECTING, IDLE
 from support.one_connection import GRACE_S, REQUEST, OneConnection

@@ -161,7 +161,7 @@ class UpstreamConnection:
         """Grows with each request, so that what was to happen after the one before no longer does."""
         self._answering = False
         self._in_answer = False
-        """A piece of an answer is sent, and others are to follow."""
+        """A piece of an answer is sent, and others are to follow, or its end is that of the connection."""
         self._tainted = False
         """What was not asked for is under way on it, and will be taken for the next answer."""
         self._junk_at = inf
@@ -220,8 +220,9 @@ class UpstreamConnection:
                 self._end(at, self._turn, behaviour.then)
             return
         last = nth + 1 == len(behaviour.pieces)
-        self._in_answer = not last and behaviour.belongs(nth + 1)
-        if not self._in_answer:
+        is_whole = last or not behaviour.belongs(nth + 1)
+        self._in_answer = not is_whole or behaviour.ends_at_close
+        if is_whole:
             self._answering = False
             if behaviour.succeeds and not behaviour.ends_at_close:
                 self._note_success(request_id, number, arrives_at)

@@ -207,7 +207,10 @@ def difference(earlier: Snapshot, later: Snapshot) -> Snapshot:
 
 def _minus(left: T, right: T) -> T:
     difference: Any
-    if isinstance(left, msgspec.Struct):
+    kind = type(left)
+    if kind is int or kind is float:  # first, for most are
+        difference = left - right  # type: ignore[operator]
+    elif isinstance(left, msgspec.Struct):
         gauges = left.gauges if isinstance(left, RouteCounts) else ()
         difference = type(left)(
             **{
@@ -219,10 +222,9 @@ def _minus(left: T, right: T) -> T:
         )
     elif isinstance(left, dict) and isinstance(right, dict):
         difference = {key: _minus(left[key], right[key]) if key in right else left[key] for key in left}
-    elif isinstance(left, list) and isinstance(right, list):
-        difference = [_minus(one, other) for one, other in zip(left, right, strict=True)]
     else:
-        difference = left - right  # type: ignore[operator]
+        assert isinstance(left, list) and isinstance(right, list)  # noqa: PT018, S101 (for mypy)
+        difference = [one - other for one, other in zip(left, right, strict=True)]  # numbers, as in `add`
     return difference  # type: ignore[no-any-return]
 
 

@@ -122,11 +122,16 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(image: Image) -> None:
         assert container.engine.wait(BOUND_S) == 0
 
 
-WAITING = """
-import http.client, sys, urllib.request
+WAITING = r"""
+import http.client, re, urllib.request
 connection = http.client.HTTPConnection("127.0.0.1", 8080)
 connection.request("GET", "/api/smart")
-while b"hedgerow_requests_in_flight 1.0" not in urllib.request.urlopen("http://127.0.0.1:8081/metrics").read(): pass
+for _ in range(1000):
+    metrics = urllib.request.urlopen("http://127.0.0.1:8081/metrics").read()
+    if re.search(rb"^hedgerow_requests_in_flight\{[^}]*\} 1\.0$", metrics, re.MULTILINE):
+        break
+else:
+    raise SystemExit("it is not in flight")
 print("in flight", flush=True)
 answer = connection.getresponse()
 print(answer.status, answer.read().decode())

@@ -83,10 +83,8 @@ PARSING = (
         "C12", 0.02,
     ),
     Bug(
-        "of two heads that come together again one is answered",
-        "server/request_parser.py",
-        "if self._requests == 1 and found is not None and not self.partial:",
-        "if found is not None and not self.partial:",
+        "a connection that was to end goes on where the head came whole",
+        "server/whole_head.py", "self._complete == 1 and self._keeps_alive:", "self._complete == 1:",
         "C12", 0.005,
     ),
     Bug(

@@ -2,8 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgerow.core.forwarding import ClientMessage, Forwarding, RequestHead
+from hedgerow.core.forwarding import ClientMessage, Forwarding
 from hedgerow.core.header_fields import NOT_PASSED_OF_REQUESTS
+from hedgerow.core.request_head import RequestHead
+from support.routes import head_of
 
 FIELDS = st.lists(
     st.tuples(
@@ -16,10 +18,6 @@ FIELDS = st.lists(
     ),
     max_size=12,
 )  # fmt: skip
-
-
-def head_of(*fields: tuple[bytes, bytes], host: bytes = b"x", has_query: bool = False) -> RequestHead:
-    return RequestHead(list(fields), host, has_query=has_query)
 
 
 def forward(

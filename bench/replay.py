@@ -118,6 +118,11 @@ def passing(routes: int) -> dict[str, Any]:
     }
 
 
+def with_number(message: bytes) -> bytes:
+    """Return a template for messages of which each has a header with a number of its own."""
+    return message.replace(b"\r\n\r\n", b"\r\nX-Number: %d\r\n\r\n")
+
+
 class Replay:
     """A worker, its clients and its upstream."""
 
@@ -131,6 +136,8 @@ class Replay:
         if passed_on:
             self._request, self._answer = PASSED_ON_REQUEST, PASSED_ON_ANSWER
             settings = replace_settings(settings, **passing(routes))
+        if unlike:
+            self._request, self._answer = with_number(self._request), with_number(self._answer)
         self._time = {"now": 1.0}
         self.pollers: list[FakePoller] = []
         clock = partial(self._time.__getitem__, "now")  # all C, as the real one is
@@ -177,7 +184,7 @@ class Replay:
         if not self._unlike:
             return message
         self._number += 1
-        return message.replace(b"\r\n\r\n", b"\r\nX-Number: %d\r\n\r\n" % self._number)
+        return message % self._number
 
     def answer(self, number: int | None = None) -> None:
         """Have the upstream answer all attempts, or all of one number."""

@@ -85,7 +85,7 @@ PARSING = (
     Bug(
         "a connection that was to end goes on where the head came whole",
         "server/whole_head.py", "self._complete == 1 and self._keeps_alive:", "self._complete == 1:",
-        "C12", 0.005,
+        "tests/unit/server/test_whole_head.py",
     ),
     Bug(
         "a negative time is a success",

@@ -36,12 +36,13 @@ def settings_table() -> Iterator[str]:
     yield from _head("flag", "default", "accepted", "meaning")
     yield _row(f"`{CONFIG_FLAG}`", "none", "the path of a TOML file", "the configuration file")
     for setting in all_settings().values():
-        yield _row(f"`{setting.flag}`", f"`{setting.default}`", setting.accepted, setting.description)
+        accepted = setting.accepted.removeprefix("a whole number from ")
+        yield _row(f"`{setting.flag}`", f"`{setting.default}`", accepted, setting.description)
 
 
 def metrics_table() -> Iterator[str]:
-    """Yield one row for each metric, with its labels and its HELP text."""
-    yield from _head("metric", "type", "labels", "meaning")
+    """Yield one row for each metric, with its labels and its HELP text; its name has the type."""
+    yield from _head("metric", "labels", "meaning")
     for family in text_string_to_metric_families(render(everything_counted()).decode()):
         labels: dict[str, dict[str, None]] = {}
         for sample in family.samples:
@@ -50,7 +51,7 @@ def metrics_table() -> Iterator[str]:
                     labels.setdefault(label, {})[value] = None
         name = f"`{family.name}_total`" if family.type == "counter" else f"`{family.name}`"
         shown = "; ".join(_label(label, list(values)) for label, values in labels.items())
-        yield _row(name, family.type, shown or "none", family.documentation)
+        yield _row(name, shown, family.documentation)
 
 
 def _label(label: str, values: Sequence[str]) -> str:

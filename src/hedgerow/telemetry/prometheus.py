@@ -86,7 +86,7 @@ class _Collector(Collector):
         snap = self._snapshot
         yield CounterMetricFamily(
             "hedgerow_internal_errors",
-            "Bugs of the gateway, mostly answered with 500; the log has the stack",
+            "Internal errors, mostly answered with 500; the log has the stack",
             snap.internal_errors,
         )
         yield CounterMetricFamily(
@@ -99,7 +99,7 @@ class _Collector(Collector):
         snap = self._snapshot
         connections = GaugeMetricFamily(
             "hedgerow_upstream_connections",
-            "Connections to the upstream; loser: those connecting or active for a loser",
+            "Connections to the upstream: connecting, active, idle; loser: those of the first two that serve a loser",
             labels=("upstream", "state"),
         )
         for upstream, by_state in sorted(snap.connections.items()):
@@ -148,7 +148,7 @@ class _Collector(Collector):
         )
         yield counters(
             "hedgerow_spans",
-            "Spans of traces; failed: not accepted by the collector; dropped: the queue was full, or the process ended",
+            "Spans of traces: exported, failed (not accepted by the collector) or dropped (the queue was full)",
             "outcome",
             snap.spans,
             _SPANS,

@@ -160,8 +160,8 @@ def _holding(families: Families) -> Iterator[Metric]:
     )
     yield families.counters(
         "hedgerow_first_attempts_judged",
-        "First attempts where hedges may be held; quick: won before its hedges were due. With less than 0.05 of them"
-        " quick, hedges are held",
+        "First attempts where hedges may be held: late, or quick (won before its hedges were due). With less than 0.05"
+        " of them quick, hedges are held",
         "speed",
         lambda counts: counts.first_attempts_judged,
         _JUDGED,

@@ -12,9 +12,11 @@ from hedgerow.configuration.upstream_schema import UPSTREAM
 
 COLUMNS: Final = ["key", "default", "accepted", "meaning"]
 _SAID_ABOVE: Final = re.compile(
-    r' in whole milliseconds| like "(?:300ms|64KiB)".*? or [^,]*,|, like x-request-timeout-ms|a whole number from '
+    r' in whole milliseconds| like "(?:300ms|64KiB)".*? or [^,]*,| like "/v1[^"]*", of at most 1024 bytes'
+    r'|an array like \["2xx".*?\], of |the name of (?=a header)| that is passed on, like x-request-timeout-ms'
+    r"|a whole number from "
 )
-"""What the rules of the page say once: how durations, sizes and numbers are written."""
+"""What the rules of the page say once: how durations, sizes, statuses, paths and headers are written."""
 
 
 def tables() -> dict[str, list[list[str]]]:

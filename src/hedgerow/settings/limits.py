@@ -22,12 +22,12 @@ class ClientLimits:
     body_overhead_bytes: int = 8 * 1024
     """Chunk framing and trailers of a body may be this much and 8 times its content: a chunk of one byte has 6."""
     idle_timeout_s: float = 75.0
-    """A connection without a request; longer than the 60 s after which common load balancers drop theirs."""
+    """A connection without a request; load balancers drop theirs after 60 s."""
     write_timeout_s: float = 5.0
-    """How long a client that reads nothing of its response keeps it in memory. The kernel reports room for at least a
-    third of its buffer, so 1 MiB is gone within 4 minutes in any case."""
+    """How long a client that reads nothing of its response keeps it in memory. The kernel reports room for a third of
+    its buffer, so 1 MiB is gone within 4 minutes."""
     write_buffer_bytes: int = 64 * 1024
-    """Responses that wait for a client to read; beyond, no further pipelined request of it is begun."""
+    """Responses that wait for a client to read; beyond, no further request of it is begun."""
     send_buffer_bytes: int = 64 * 1024
     """Responses that the kernel holds for a client; by itself it would take up to 4 MB (C10)."""
     max_pipelined_bytes: int = 64 * 1024
@@ -35,12 +35,12 @@ class ClientLimits:
     parse_chunk_bytes: int = 2 * 1024
     """Bytes parsed at a time, so that one read holds at most 80 pipelined requests, not 10 000."""
     backpressure_s: float = 0.075
-    """After a 503 the next request of the connection is held for this time, so that a client that retries at once sends
-    13 a second (600 clients were rejected 48 000 times a second). Its timeout counts from its arrival."""
+    """After a 503 the next request of the connection is held for this time: 600 clients that retried at once were
+    rejected 48 000 times a second. Its timeout counts from its arrival."""
     backpressure_share: float = 1 / 8
     """And for at most this part of its timeout: half of the time for which it may wait (B11)."""
     linger_s: float = 1.0
-    """How long a connection is read after its last response: closing with unread bytes sends RST, which may take the
+    """How long a connection is read after its last response: a close with unread bytes is an RST, which may take the
     response from the client (RFC 9112 section 9.6)."""
     listen_backlog: int = 4096
     """Connections that the kernel queues."""
@@ -63,12 +63,12 @@ class UpstreamLimits:
     dns_ttl_s: float = 30.0
     """How long a looked-up address is used: getaddrinfo returns no TTL."""
     idle_timeout_s: float = 50.0
-    """A pooled connection unused for longer is closed; below the 60 s to 75 s after which servers close theirs."""
+    """A pooled connection unused for longer is closed; servers close theirs after 60 to 75 s."""
     max_connection_age_s: float = 300.0
     """A pooled connection older than this is closed, so that changes behind a load balancer are followed."""
     stale_retry_window_s: float = 0.05
-    """A pooled connection that dies within this time of its use, before any byte of an answer, was closed as idle: the
-    attempt is retried once on a new one. Later the upstream may have worked on it."""
+    """How soon after its use a pooled connection must die for its attempt to be sent again: later the upstream may have
+    worked on it."""
 
 
 @dataclass(frozen=True, slots=True)

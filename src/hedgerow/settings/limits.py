@@ -18,7 +18,7 @@ class ClientLimits:
     head_timeout_s: float = 5.0
     """From the first byte of a request head to its last: a slow head (Slowloris) holds a descriptor."""
     max_body_memory: int = 64 * 1024 * 1024
-    """Bodies of requests that are not yet answered, for all clients of a worker: a thousand of 64 KiB. More: 503."""
+    """Bodies of requests that are not yet answered, of a worker: a thousand of 64 KiB. More: 503."""
     body_overhead_bytes: int = 8 * 1024
     """Chunk framing and trailers of a body may be this much and 8 times its content: a chunk of one byte has 6."""
     idle_timeout_s: float = 75.0
@@ -51,9 +51,9 @@ class UpstreamLimits:
     """Limits of the upstream."""
 
     max_body_bytes: int = 64 * 1024
-    """The contract's bound; the reference upstream's payload has 12 bytes."""
+    """The contract's; the reference upstream's payload has 12."""
     max_head_bytes: int = 32 * 1024
-    """Status line and headers of a response: as much as of a request. nginx takes 4 or 8 KiB, HAProxy 15, Envoy 60."""
+    """Status line and headers of a response: as much as of a request."""
     max_wire_bytes: int = 1024 * 1024
     """All bytes of an answer, with chunk framing, trailers and 1xx responses: chunks of one byte have 6."""
     connect_timeout_s: float = 3.0

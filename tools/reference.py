@@ -25,10 +25,6 @@ from tools.routes_reference import routes_tables
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
-SHOWN_LABEL_VALUES: Final = 6
-"""More values of one label than this are described in the text, not in the table."""
-CONFIGURED_LABELS: Final = {"route", "upstream", "endpoint", "address", "version"}
-"""Labels whose values are not ours to list."""
 
 
 def settings_table() -> Iterator[str]:
@@ -36,26 +32,17 @@ def settings_table() -> Iterator[str]:
     yield from _head("flag", "default", "accepted", "meaning")
     yield _row(f"`{CONFIG_FLAG}`", "none", "the path of a TOML file", "the configuration file")
     for setting in all_settings().values():
-        yield _row(f"`{setting.flag}`", f"`{setting.default}`", setting.accepted, setting.description)
+        accepted = setting.accepted.removeprefix("a whole number from ")
+        yield _row(f"`{setting.flag}`", f"`{setting.default}`", accepted, setting.description)
 
 
 def metrics_table() -> Iterator[str]:
-    """Yield one row for each metric, with its labels and its HELP text."""
-    yield from _head("metric", "type", "labels", "meaning")
+    """Yield one row for each metric, as a query selects it, and its HELP text; its name has the type."""
+    yield from _head("metric", "meaning")
     for family in text_string_to_metric_families(render(everything_counted()).decode()):
-        labels: dict[str, dict[str, None]] = {}
-        for sample in family.samples:
-            for label, value in sample.labels.items():
-                if label != "le":
-                    labels.setdefault(label, {})[value] = None
-        name = f"`{family.name}_total`" if family.type == "counter" else f"`{family.name}`"
-        shown = "; ".join(_label(label, list(values)) for label, values in labels.items())
-        yield _row(name, family.type, shown or "none", family.documentation)
-
-
-def _label(label: str, values: Sequence[str]) -> str:
-    few = label not in CONFIGURED_LABELS and len(values) <= SHOWN_LABEL_VALUES
-    return f"`{label}`" + (f": {', '.join(values)}" if few else "")
+        labels = dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le")
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        yield _row(f"`{name}{{{','.join(labels)}}}`" if labels else f"`{name}`", family.documentation)
 
 
 def everything_counted() -> Snapshot:

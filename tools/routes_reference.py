@@ -1,5 +1,6 @@
 """The tables of docs/reference/routes.md, from the schema of the configuration file (`tools.reference`)."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,7 +10,13 @@ from hedgerow.configuration.route_schema import ROUTE
 from hedgerow.configuration.table import Key, Table, nested_table
 from hedgerow.configuration.upstream_schema import UPSTREAM
 
-COLUMNS: Final = ["key", "default", "accepted", "meaning", "example"]
+COLUMNS: Final = ["key", "default", "accepted", "meaning"]
+_SAID_ABOVE: Final = re.compile(
+    r' in whole milliseconds| like "(?:300ms|64KiB)".*? or [^,]*,| like "/v1[^"]*", of at most 1024 bytes'
+    r'|an array like \["2xx".*?\], of |the name of (?=a header)| that is passed on, like x-request-timeout-ms'
+    r"|a whole number from "
+)
+"""What the rules of the page say once: how durations, sizes, statuses, paths and headers are written."""
 
 
 def tables() -> dict[str, list[list[str]]]:
@@ -36,7 +43,6 @@ def _rows(table: Table[Any]) -> list[list[str]]:
             _default(table, key),
             _accepted(key),
             key.description,
-            f"`{key.example}`" if key.example else "",
         ]
         for key in table.keys
     ]
@@ -51,7 +57,7 @@ def _default(table: Table[Any], key: Key) -> str:
     if value is None:
         return "none"
     return (
-        "below"
+        ""
         if nested_table(key.reader) is not None and not isinstance(value, float)
         else f"`{key.show(value)}`"
     )
@@ -59,8 +65,8 @@ def _default(table: Table[Any], key: Key) -> str:
 
 def _accepted(key: Key) -> str:
     if isinstance(key.reader, Table) or type(key.reader).__name__ == "OneKey":
-        return "a table: below"
-    return key.reader.accepted.replace("|", "\\|")
+        return "a table"
+    return _SAID_ABOVE.sub("", key.reader.accepted).replace("|", "\\|")
 
 
 def routes_tables() -> Iterator[str]:

@@ -3,6 +3,8 @@
 from math import inf
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from hedgerow.admission.waiting import Waiting, wait_until
 from hedgerow.core.hedging import Race
 from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict, Won
@@ -19,6 +21,7 @@ def internal_error(request: Request) -> Response:
     return problem_response("internal", "an internal error, it has been logged", request.request_id)
 
 
+@mypyc_attr(acyclic=True)
 class RequestTask(Waiting):
     """One valid request: waits for admission, runs its race, answers.
 

@@ -255,10 +255,7 @@ def main(row: str, mode: str, seed: int, seconds: int, out: Path | None) -> None
 
 def describe(run: Run) -> str:
     """Return a run in a line."""
-    words = (
-        f"{run.row}, {run.mode}, seed {run.seed}: {run.good_share():.1%} good, p50 {run.typical_ms():.0f} ms, "
-        f"{run.attempts_per_request():.2f} attempts"
-    )
+    words = f"{run.good_share():.1%} good, p50 {run.typical_ms():.0f} ms, {run.attempts_per_request():.2f} attempts"
     if run.disturbed_for_s:
         words += f"; before {run.before:.1%}, lost {run.lost_s(run.before):.1f} s, recovery {run.recovery_s():.0f} s"
     return words

@@ -119,9 +119,7 @@ def rejections(step: Step) -> str:
         return "none rejected"
     p99_ms = step["latency_of_refused"]["p99_ms"]
     after = f"{too_late['count']} after a quarter of the timeout, by up to {too_late['max_ms']:.1f} ms"
-    return (
-        f"{rejected} rejected (p99 {p99_ms:.1f} ms; {after if too_late['count'] else 'all within a quarter'})"
-    )
+    return f"{rejected} rejected (p99 {p99_ms:.1f} ms" + (f"; {after})" if too_late["count"] else ")")
 
 
 def lateness(step: Step) -> str:
@@ -130,8 +128,11 @@ def lateness(step: Step) -> str:
     beyond = late["beyond_own_lag"]
     if not late["count"]:
         return "none late"
+    short = f" ({late['short_timeouts']} with timeouts under 25 ms)" if late["short_timeouts"] else ""
+    besides = (
+        f", and {beyond['short_timeouts']} with timeouts under 25 ms" if beyond["short_timeouts"] else ""
+    )
     return (
-        f"{late['count']} late, by up to {late['worst_ms']:.1f} ms ({late['short_timeouts']} with timeouts under "
-        f"25 ms); beyond the generator's own lag {beyond['count']}, by up to {beyond['worst_ms']:.1f} ms, and "
-        f"{beyond['short_timeouts']} with timeouts under 25 ms (its greatest lag {lag_ms:.1f} ms)"
+        f"{late['count']} late, by up to {late['worst_ms']:.1f} ms{short}; {beyond['count']} beyond the generator's "
+        f"lag of {lag_ms:.1f} ms, by up to {beyond['worst_ms']:.1f} ms{besides}"
     )

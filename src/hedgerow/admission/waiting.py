@@ -15,7 +15,7 @@ SWEEP_SIZE: Final = 1024
 """Entries to have before those that left are looked for; a bound of memory, not of the number that may wait."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+@mypyc_attr(acyclic=True, allow_interpreted_subclasses=True)
 class Waiting(EventHandler):
     """A request that may wait unsent."""
 

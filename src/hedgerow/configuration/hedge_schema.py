@@ -41,8 +41,8 @@ QUANTILE: Final = Table(
 BUDGET: Final = Table(
     HedgeBudget,
     (
-        Key("percent", Number(0, 1_600), "hedges in a hundred requests, at most", example="10"),
-        Key("min_per_second", Number(0, 1_000_000), "hedges that are sent all the same, for each worker"),
+        Key("percent", Number(0, 1_600), "hedges for each hundred requests", example="10"),
+        Key("min_per_second", Number(0, 1_000_000), "hedges besides, for each worker"),
     ),
     "a table like { percent = 10 }",
 )
@@ -53,28 +53,28 @@ HEDGE: Final = Table(
         Key(
             "mode",
             Word(("on", "observe", "off")),
-            "send hedges; only count where they would be sent; or neither",
+            "send hedges; only observe; or neither",
         ),
         Key(
             "after",
             OrTable(Seconds(0), QUANTILE),
             "the hedge delay: fixed, or a quantile of the latency",
         ),
-        Key("max_hedges", Whole(0, 16), "hedges that are sent after the hedge delay, all at once"),
+        Key("max_hedges", Whole(0, 16), "hedges after the hedge delay, all at once"),
         Key(
             "retry_on_failure",
             Word(("wait", "immediate")),
-            "a first attempt that fails early: wait for the hedge delay, or send the hedges at once",
+            "after an early failure: at the hedge delay, or at once",
         ),
         Key(
             "hold",
             Word(("auto", "off")),
-            "send fewer hedges while nearly all first attempts are late, for then they do harm",
+            "fewer hedges while nearly all first attempts are late",
         ),
         Key(
             "ceiling",
             Whole(1, 1_000_000),
-            "attempts in flight, for each worker, beyond which no hedge is sent",
+            "no hedge beyond this many attempts in flight, for each worker",
             default="none",
             example="100",
         ),
@@ -82,7 +82,7 @@ HEDGE: Final = Table(
         Key(
             "sample",
             Number(0, 1),
-            'with mode = "observe": the share of requests that are hedged all the same',
+            "share of requests that are hedged while observing",
         ),
     ),
     'a table like { after = "300ms", max_hedges = 1 }',

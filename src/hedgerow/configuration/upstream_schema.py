@@ -36,11 +36,11 @@ TLS: Final = Table(
         Key(
             "server_name",
             HOST_NAME,
-            "the name in the handshake (SNI) and in the certificate",
+            "the name for SNI and in the certificate",
             default="the endpoint's host",
             example='"shop.internal"',
         ),
-        Key("min_version", Word(("1.2", "1.3")), "the oldest version of TLS that is spoken"),
+        Key("min_version", Word(("1.2", "1.3")), "the oldest version of TLS"),
     ),
     'a table like { ca_file = "/etc/ca.pem" }',
     _check_tls,
@@ -49,14 +49,14 @@ TLS: Final = Table(
 OUTLIER_DETECTION: Final = Table(
     OutlierDetection,
     (
-        Key("consecutive_failures", Whole(1, 1_000), "failures in a row after which an endpoint is left out"),
+        Key("consecutive_failures", Whole(1, 1_000), "failures in a row"),
         Key(
             "ejection_time",
             Seconds(1, 3_600_000),
-            "for how long; doubled with each further time",
+            "for how long; doubled each time",
             field="ejection_time_s",
         ),
-        Key("max_ejection_percent", Whole(0, 100), "of the endpoints that may be left out at the same time"),
+        Key("max_ejection_percent", Whole(0, 100), "of the endpoints, at the same time"),
     ),
     "a table like { consecutive_failures = 5 }",
 )
@@ -67,15 +67,15 @@ UPSTREAM: Final = Table(
         Key(
             "endpoints",
             ENDPOINTS,
-            "the servers, all of http or all of https; a path is put before each request's",
+            "the servers; a path is put before each request's",
             example='["https://a.internal:8443/base", "https://b.internal:8443/base"]',
         ),
         Key(
             "lb_policy",
             Word(("least_request", "round_robin")),
-            "which endpoint an attempt goes to: the less busy of two drawn at random, or the next in turn",
+            "the less busy of two drawn at random, or the next in turn",
         ),
-        Key("tls", TLS, "how connections to https endpoints are secured"),
+        Key("tls", TLS, "for https endpoints"),
         Key(
             "outlier_detection",
             OrWord("off", None, OUTLIER_DETECTION),
@@ -84,7 +84,7 @@ UPSTREAM: Final = Table(
         Key(
             "losers",
             Word(("drain", "cancel")),
-            "read losing attempts to their end, to use their connections again, or cut them",
+            "read losers to their end, or close their connections",
         ),
         Key("loser_grace", Seconds(0), "how long a loser may run on", field="loser_grace_s"),
     ),

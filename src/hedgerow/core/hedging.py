@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
+from mypy_extensions import mypyc_attr
+
 from hedgerow.core.outcomes import AllFailed, Attempt, OutOfTime, Success, Verdict, Won
 
 
@@ -34,6 +36,7 @@ class HedgePlan:
     early_failure: EarlyFailure = EarlyFailure.WAIT
 
 
+@mypyc_attr(acyclic=True)
 class Race:
     """One race. Pure: its owner starts attempts, and calls `proceed` when one has finished or an instant has come."""
 

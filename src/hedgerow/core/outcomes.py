@@ -67,6 +67,7 @@ class Answer:
 
 # Each request makes one of these and one `Won`: frozen costs 0.2 µs each time, and mypyc compiles neither the slots nor
 # the `__init__` of dataclasses.
+@mypyc_attr(acyclic=True)
 @dataclass(init=False)
 class Success:
     """A valid answer; `body` is the upstream's, byte for byte.
@@ -87,6 +88,7 @@ class Success:
         return self.answer is not None and self.answer.is_final
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An attempt that cannot win any more. `detail` is for people, `reason` for programs."""
@@ -124,6 +126,7 @@ class AttemptOwner(Protocol):
         """Add an attempt that has its outcome, also after the race is over."""
 
 
+@mypyc_attr(acyclic=True)
 class Attempt:
     """One request to the upstream, from its start to its end. Instants are seconds of the gateway's clock.
 
@@ -181,6 +184,7 @@ class AttemptSender:
         raise NotImplementedError
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(init=False)
 class Won:
     """The race has an answer: the first success, or a final answer."""
@@ -195,6 +199,7 @@ class Won:
         self.attempts = attempts
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True)
 class AllFailed:
     """Every attempt that could be made has failed."""
@@ -202,6 +207,7 @@ class AllFailed:
     attempts: tuple[Attempt, ...]
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True)
 class OutOfTime:
     """The deadline came first; some attempts may still run, as losers."""
@@ -212,6 +218,7 @@ class OutOfTime:
 Verdict: TypeAlias = Won | AllFailed | OutOfTime
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True)
 class Aborted:
     """The race ended without a verdict: its client has left, or an internal error has ended it."""

@@ -15,6 +15,7 @@ SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 too, but is not proxied."""
 
 
+@mypyc_attr(acyclic=True)
 class Request:
     """One request whose head was read and is valid. Instants are seconds of the gateway's clock.
 

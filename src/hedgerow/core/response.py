@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from hedgerow.core.outcomes import (
     AllFailed,
@@ -26,6 +27,7 @@ HELD: Final = "held"
 """The outcome of a hedge that was due and not sent, so as not to make an outage worse."""
 
 
+@mypyc_attr(acyclic=True)
 class Response:
     """One response, before it is serialized.
 
@@ -53,6 +55,7 @@ class Response:
         self.timing = timing
 
 
+@mypyc_attr(acyclic=True)
 class PassedOnResponse(Response):
     """An answer of the upstream's as it goes to the client: `headers` are the upstream's."""
 

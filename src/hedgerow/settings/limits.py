@@ -10,45 +10,40 @@ class ClientLimits:
     """Limits of one client."""
 
     max_target_bytes: int = 8 * 1024
-    """The target of a request. nginx and Apache take a request line of as much; RFC 9112 section 3 asks for 8 000 at
-    least. More: 414."""
+    """A request target; RFC 9112 section 3 asks for 8 000 at least. More: 414."""
     max_header_bytes: int = 32 * 1024
-    """All header lines of a request: cookies and tokens of what is behind a route add up. As nginx, which has four
-    buffers of 8 KiB; HAProxy takes 15 KiB, Envoy 60. More: 431."""
+    """All header lines of a request, as nginx; HAProxy takes 15 KiB, Envoy 60. More: 431."""
     max_headers: int = 100
     """Header lines of one request, as Apache: each costs time. More: 431."""
     head_timeout_s: float = 5.0
     """From the first byte of a request head to its last: a slow head (Slowloris) holds a descriptor."""
     max_body_memory: int = 64 * 1024 * 1024
-    """Bodies of requests that are read or not yet answered, for all clients of a worker: a thousand of 64 KiB. More:
-    503."""
+    """Bodies of requests that are not yet answered, of a worker: a thousand of 64 KiB. More: 503."""
     body_overhead_bytes: int = 8 * 1024
     """Chunk framing and trailers of a body may be this much and 8 times its content: a chunk of one byte has 6."""
     idle_timeout_s: float = 75.0
-    """A connection without a request; longer than the 60 s after which common load balancers drop theirs."""
+    """A connection without a request; load balancers drop theirs after 60 s."""
     write_timeout_s: float = 5.0
-    """For at most this time a client that reads nothing of its response keeps it, or its closing connection, in memory.
-    The kernel reports room for at least a third of its buffer, so 1 MiB is gone within 4 minutes in any case."""
+    """How long a client that reads nothing of its response keeps it in memory. The kernel reports room for a third of
+    its buffer, so 1 MiB is gone within 4 minutes."""
     write_buffer_bytes: int = 64 * 1024
-    """Responses that wait for a client to read; beyond, no further pipelined request of it is begun."""
+    """Responses that wait for a client to read; beyond, no further request of it is begun."""
     send_buffer_bytes: int = 64 * 1024
-    """Responses that the kernel holds for a client that may not be reading. By itself it would take up to 4 MB of each,
-    unnoticed until the connection has been idle for long (C10)."""
+    """Responses that the kernel holds for a client; by itself it would take up to 4 MB (C10)."""
     max_pipelined_bytes: int = 64 * 1024
     """Pipelined bytes kept while a request is answered; beyond, the socket is not read."""
     parse_chunk_bytes: int = 2 * 1024
     """Bytes parsed at a time, so that one read holds at most 80 pipelined requests, not 10 000."""
     backpressure_s: float = 0.075
-    """After a request was rejected for lack of capacity, the next one of its connection is held for this time. So a
-    client that retries at once sends 13 requests per second, not as many as can be rejected (600 clients were rejected
-    48 000 times a second). The timeout of the held request counts from its arrival."""
+    """After a 503 the next request of the connection is held for this time: 600 clients that retried at once were
+    rejected 48 000 times a second. Its timeout counts from its arrival."""
     backpressure_share: float = 1 / 8
     """And for at most this part of its timeout: half of the time for which it may wait (B11)."""
     linger_s: float = 1.0
-    """After the last response the connection is read for this long before it is closed: closing with unread bytes sends
-    RST, which may take the response from the client (RFC 9112 section 9.6)."""
+    """How long a connection is read after its last response: a close with unread bytes is an RST, which may take the
+    response from the client (RFC 9112 section 9.6)."""
     listen_backlog: int = 4096
-    """Connections that the kernel queues between two iterations of the event loop."""
+    """Connections that the kernel queues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +51,24 @@ class UpstreamLimits:
     """Limits of the upstream."""
 
     max_body_bytes: int = 64 * 1024
-    """The contract's bound; the reference upstream's payload has 12 bytes."""
+    """The contract's; the reference upstream's payload has 12."""
     max_head_bytes: int = 32 * 1024
-    """Status line and headers of one response: as much as the headers of a request may have. nginx takes 4 or 8 KiB,
-    HAProxy 15, Envoy 60; llhttp itself has no bound."""
+    """Status line and headers of a response: as much as of a request."""
     max_wire_bytes: int = 1024 * 1024
-    """All bytes of one answer: chunk framing, trailers and 1xx responses included. Bodies in chunks of one
-    byte have 6 bytes on the wire for each."""
+    """All bytes of an answer, with chunk framing, trailers and 1xx responses: chunks of one byte have 6."""
     connect_timeout_s: float = 3.0
     """Name lookup, TCP and TLS together; Linux alone would try for two minutes."""
     happy_eyeballs_delay_s: float = 0.25
     """Head start of an address over the next one (RFC 8305 section 5)."""
     dns_ttl_s: float = 30.0
-    """How long a looked-up address is used: getaddrinfo returns no TTL, and 30 s is a common choice."""
+    """How long a looked-up address is used: getaddrinfo returns no TTL."""
     idle_timeout_s: float = 50.0
-    """A pooled connection unused for longer is closed; below the 60 s to 75 s after which servers close theirs."""
+    """A pooled connection unused for longer is closed; servers close theirs after 60 to 75 s."""
     max_connection_age_s: float = 300.0
-    """A pooled connection older than this is closed: so changes behind a load balancer are followed."""
+    """A pooled connection older than this is closed, so that changes behind a load balancer are followed."""
     stale_retry_window_s: float = 0.05
-    """A reused connection that dies within this time of being written to, before any byte of an answer, was stale,
-    closed by the upstream as idle: the attempt is retried once on a new connection. Later the upstream may have worked
-    on it (RFC 9110 section 9.2.2 would allow a retry; the limit of three requests would not)."""
+    """How soon after its use a pooled connection must die for its attempt to be sent again: later the upstream may have
+    worked on it."""
 
 
 @dataclass(frozen=True, slots=True)

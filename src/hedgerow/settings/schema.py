@@ -60,8 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upstream: Annotated[
         str,
         Meta(
-            description="the upstream's URL (http or https), or `embedded`: the simulator, started and stopped with "
-            "the gateway",
+            description="the upstream, or `embedded`: the simulator, started and stopped with the gateway",
             extra={"accepted": UPSTREAM},
         ),
     ] = EMBEDDED
@@ -70,26 +69,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=256,
-            description="processes; `auto`: as many as usable CPUs, by affinity and by quota (control groups v2)",
+            description="processes; `auto`: usable CPUs, by affinity and by quota",
             extra={"auto": True},
         ),
     ] = 1
     hedge_after_ms: Annotated[SpanOrNone, Meta(description="the hedge delay")] = 300
     hedges: Annotated[
         int,
-        Meta(ge=0, le=16, description="how many hedges are sent after the hedge delay; 0 turns hedging off"),
+        Meta(ge=0, le=16, description="hedges after the hedge delay; 0: none"),
     ] = 2
     hedge_on_failure: Annotated[
         Literal["wait", "immediate"],
-        Meta(
-            description="a first attempt that fails early: wait for the hedge delay, or send the hedges at once"
-        ),
+        Meta(description="after an early failure: hedges at the hedge delay, or at once"),
     ] = "wait"
     hedge_mode: Annotated[
         Literal["on", "observe"],
         Meta(
-            description="`observe`: no request is hedged, but for a sample; `/status` and `hedgerow plan` show what "
-            "hedging would bring"
+            description="`observe`: only a sample is hedged; `/status` and `hedgerow plan` show what hedging would do"
         ),
     ] = "on"
     hedge_sample: Annotated[
@@ -97,23 +93,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1,
-            description="share of requests that are hedged where `--hedge-mode` is `observe`; they show "
-            "how alike the attempts of a request are",
+            description="share of requests that are hedged while observing",
         ),
     ] = 0.01
     hedge_hold: Annotated[
         Literal["off", "auto"],
-        Meta(
-            description="hold hedges back while nearly all requests are late, so that they never make an outage worse; "
-            "`off`: hedges are always sent"
-        ),
+        Meta(description="`auto`: fewer hedges while nearly all requests are late"),
     ] = "off"
     hedge_ceiling: Annotated[
         int,
         Meta(
             ge=0,
             le=1_000_000,
-            description="attempts in flight, for each worker, beyond which no hedge is sent; 0: no ceiling",
+            description="no hedge beyond this many attempts in flight, for each worker; 0: no ceiling",
         ),
     ] = 0
     hedge_budget_percent: Annotated[
@@ -121,8 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1_600,
-            description="hedges for each hundred requests at most, in bursts of up to 10; 0 without "
-            "`--hedge-budget-min-per-second`: no budget",
+            description="hedges for each hundred requests, in bursts of up to 10; both 0: no budget",
         ),
     ] = 0.0
     hedge_budget_min_per_second: Annotated[
@@ -130,14 +121,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1_000_000,
-            description="hedges a second, for each worker, that may be sent beyond the percentage",
+            description="hedges a second besides, for each worker",
         ),
     ] = 0.0
     default_timeout_ms: Annotated[Span, Meta(description="for requests without `timeout`")] = 10_000
     max_timeout_ms: Annotated[Span, Meta(description="longer timeouts are shortened to this")] = 60_000
     losers: Annotated[
         LoserPolicy,
-        Meta(description="read losing attempts to their end, to use their connections again, or cut them"),
+        Meta(description="read losers to their end, or close their connections"),
     ] = LoserPolicy.DRAIN
     loser_grace_ms: Annotated[SpanOrNone, Meta(description="how long a loser may continue")] = 1_000
     max_in_flight: (
@@ -154,10 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ) = None
     shedding: Annotated[
         Literal["on", "off"],
-        Meta(
-            description="limit the rate of admission when the CPU is short; `off`: only the number of requests in "
-            "flight"
-        ),
+        Meta(description="limit the rate of admission when the CPU is short"),
     ] = "on"
     drain_ms: Annotated[SpanOrNone, Meta(description="how long a stop may wait for answers")] = 30_000
     log_format: Annotated[LogFormat, Meta(description="`auto`: console on a terminal, else json")] = (
@@ -167,13 +155,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")
     ] = "info"
     access_log: Annotated[
-        AccessLog, Meta(description="which requests get a line; `errors`: those answered 500, 502 or 504")
+        AccessLog, Meta(description="which requests get a line; `errors`: 500, 502 and 504")
     ] = AccessLog.ERRORS
     trace_sample: Annotated[
         float,
-        Meta(
-            ge=0, le=1, description="share of requests traced; more than 0 needs the extra `hedgerow[otel]`"
-        ),
+        Meta(ge=0, le=1, description="share of requests traced; needs the extra `hedgerow[otel]`"),
     ] = 0.0
     routes: tuple[RouteRule, ...] = ()
     """Of the file; none: the default route, which the settings above describe (`effective_routing`)."""

@@ -57,17 +57,17 @@ class _Collector(Collector):
         names = ("upstream", "endpoint", "address")
         in_flight = GaugeMetricFamily(
             "hedgerow_endpoint_attempts_in_flight",
-            "Attempts that run at an address of an upstream's endpoint, losers included",
+            "Attempts that run at an address, losers included",
             labels=names,
         )
         failures = GaugeMetricFamily(
             "hedgerow_endpoint_consecutive_failures",
-            "Failures in a row of an address, the sum of all workers; each worker ejects it on its own",
+            "Failures in a row of an address, the sum of all workers",
             labels=names,
         )
         ejected = GaugeMetricFamily(
             "hedgerow_endpoint_ejected_workers",
-            "Workers that leave an address out for a while, because of its failures",
+            "Workers that leave an address out for its failures",
             labels=names,
         )
         unreachable = GaugeMetricFamily(
@@ -86,12 +86,12 @@ class _Collector(Collector):
         snap = self._snapshot
         yield CounterMetricFamily(
             "hedgerow_internal_errors",
-            "Internal errors of the gateway, most of them answered with 500; the stack trace is in the log",
+            "Internal errors, mostly answered with 500; the log has the stack",
             snap.internal_errors,
         )
         yield CounterMetricFamily(
             "hedgerow_log_lines_dropped",
-            "Log lines that were dropped because the log is not read, or its disk is full",
+            "Log lines lost because the log is not read, or its disk is full",
             snap.log_lines_dropped,
         )
 
@@ -99,8 +99,7 @@ class _Collector(Collector):
         snap = self._snapshot
         connections = GaugeMetricFamily(
             "hedgerow_upstream_connections",
-            "Connections to the upstream: connecting, active, idle; loser counts those of the first two whose attempt"
-            " is a loser",
+            "Connections to the upstream: connecting, active, idle; loser: those of the first two that serve a loser",
             labels=("upstream", "state"),
         )
         for upstream, by_state in sorted(snap.connections.items()):
@@ -109,8 +108,8 @@ class _Collector(Collector):
         yield connections
         yield CounterMetricFamily(
             "hedgerow_upstream_reused_connection_retries",
-            "Attempts retried once because the upstream had just closed their pooled connection; many of them mean"
-            " that its idle timeout is shorter than the gateway's",
+            "Attempts retried once because the upstream had just closed their pooled connection: its idle timeout may"
+            " be shorter than the gateway's",
             snap.reused_connection_retries,
         )
         yield GaugeMetricFamily(
@@ -118,40 +117,38 @@ class _Collector(Collector):
         )
         lag = HistogramMetricFamily(
             "hedgerow_event_loop_lag_seconds",
-            "Duration of event loop iterations: how long received data may wait until it is read",
+            "Duration of event loop iterations",
         )
         add_lag(lag, (), snap.lag)
         yield lag
         yield GaugeMetricFamily(
             "hedgerow_requests_in_flight_limit",
-            "Limit of requests in flight, set by file descriptors",
+            "Limit of requests in flight",
             snap.max_in_flight,
         )
         yield GaugeMetricFamily(
             "hedgerow_rate_limited_workers",
-            "Workers whose admission rate is limited, because they are short of CPU",
+            "Workers that are short of CPU, so that their admission rate is limited",
             snap.rate_limited_workers,
         )
         yield GaugeMetricFamily(
             "hedgerow_admission_rate_limit",
-            "Requests per second that those workers admit, in all; 0 without such workers",
+            "Requests per second that those workers admit, in all; 0 without any",
             snap.admission_rate_limit,
         )
         yield GaugeMetricFamily(
             "hedgerow_overloaded_workers",
-            "Workers in which more requests wait than can be served in time, or did within the last half second",
+            "Workers in which more requests wait than can be served in time",
             snap.overloaded_workers,
         )
         yield CounterMetricFamily(
             "hedgerow_worker_restarts",
-            "Workers that died and were replaced; each lost the requests that it had in flight. Replacements by"
-            " SIGHUP are not counted",
+            "Workers that died, with what they had in flight, and were replaced; not those that SIGHUP replaced",
             snap.worker_restarts,
         )
         yield counters(
             "hedgerow_spans",
-            "Spans of traces: exported; failed (not accepted by the collector); dropped (the queue was full, or the"
-            " process ended first)",
+            "Spans of traces: exported, failed (not accepted by the collector) or dropped (the queue was full)",
             "outcome",
             snap.spans,
             _SPANS,

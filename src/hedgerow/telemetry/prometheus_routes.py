@@ -48,41 +48,39 @@ def route_metrics(routes: Mapping[str, Mapping[str, RouteCounts]]) -> Iterator[M
 def _requests(every: Families, named: Families) -> Iterator[Metric]:
     yield every.counters(
         "hedgerow_requests",
-        "Requests by what their client got: success; final: an answer that is no success and that asking again cannot"
-        " change; all_failed (502) and out_of_time (504) are caused by the upstream; overloaded (503) and internal"
-        " (500) by the gateway; abandoned: the client disconnected; the others are invalid requests, which were"
-        " rejected. Without a route: those that no route has",
+        "Requests by what their client got; final: an answer that asking again cannot change; abandoned: the client"
+        " disconnected. all_failed (502) and out_of_time (504) are caused by the upstream, overloaded (503) and"
+        " internal (500) by the gateway, the others by the client",
         "outcome",
         lambda counts: counts.requests,
         _REQUESTS,
     )
     yield named.histograms(
         "hedgerow_request_duration_seconds",
-        "Time from the arrival of an admitted request to its response, with hedging",
+        "From the arrival of an admitted request to its response",
         lambda counts: counts.request_duration,
     )
     yield named.gauge(
         "hedgerow_requests_in_flight",
-        "Requests that were admitted and not yet answered",
+        "Requests admitted and not yet answered",
         lambda counts: counts.in_flight,
     )
     yield every.counters(
         "hedgerow_shed",
-        "Requests rejected with 503, after at most a quarter of their timeout: in_flight and connections (no"
-        " descriptor for more); rate_limit (too little CPU); bodies (no memory for more of them). Without a route:"
-        " before the request was read",
+        "Requests rejected with 503 for want of descriptors (in_flight, connections), CPU (rate_limit) or memory"
+        " (bodies)",
         "reason",
         lambda counts: counts.shed,
         _SHED,
     )
     yield named.counter(
         "hedgerow_client_disconnects",
-        "Clients that disconnected before their response, perhaps because they give up before their timeout",
+        "Clients that disconnected before their response",
         lambda counts: counts.client_disconnects,
     )
     yield named.lag_histogram(
         "hedgerow_deadline_overshoot_seconds",
-        "How long after its deadline a request was answered; in time counts as 0",
+        "How long after its deadline a request was answered; 0: in time",
         lambda counts: counts.overshoot,
     )
 
@@ -91,8 +89,8 @@ def _attempts(parts: list[Part]) -> Iterator[Metric]:
     labels = ("route", "upstream")
     attempts = CounterMetricFamily(
         "hedgerow_attempts",
-        "Requests to the upstream that have ended, losers included, by number (1: first, 2 and up: hedges) and outcome"
-        " (success, final or the reason of the failure; timeout: cancelled because its race was over)",
+        "Requests to the upstream that have ended, losers included; from attempt 2 on they are hedges. timeout:"
+        " cut off, because its race was over",
         labels=(*labels, "attempt", "outcome"),
     )
     for names, counts in parts:
@@ -103,7 +101,7 @@ def _attempts(parts: list[Part]) -> Iterator[Metric]:
     families = Families(labels, parts)
     yield families.histograms(
         "hedgerow_attempt_duration_seconds",
-        "Time from the start of an attempt to its end, losers included: the latency of the upstream itself",
+        "From the start of an attempt to its end, losers included",
         lambda counts: counts.attempt_duration,
     )
     yield families.gauge(
@@ -113,7 +111,7 @@ def _attempts(parts: list[Part]) -> Iterator[Metric]:
     )
     yield families.counter(
         "hedgerow_wasted_seconds",
-        "Time that the upstream spent on losers: the cost of hedging",
+        "Time that the upstream spent on losers",
         lambda counts: counts.wasted_s,
     )
 
@@ -121,16 +119,14 @@ def _attempts(parts: list[Part]) -> Iterator[Metric]:
 def _first_attempts(families: Families) -> Iterator[Metric]:
     yield families.counters(
         "hedgerow_first_attempt",
-        "What clients would have got WITHOUT hedging, to be compared with hedgerow_requests_total: first attempts by"
-        " their own outcome, even after the response; unknown: cancelled before the outcome was known",
+        "What clients would have got WITHOUT hedging: first attempts by their own outcome, even after the response",
         "outcome",
         lambda counts: {outcome: each.count for outcome, each in counts.first_attempt_duration.items()},
         _FIRST_ATTEMPTS,
     )
     yield families.histograms(
         "hedgerow_first_attempt_duration_seconds",
-        "How long clients would have waited WITHOUT hedging, to be compared with hedgerow_request_duration_seconds:"
-        " from the start of a first attempt to its own end",
+        "How long clients would have waited WITHOUT hedging: from the start of a first attempt to its own end",
         lambda counts: counts.first_attempt_duration,
     )
 
@@ -139,15 +135,14 @@ def _hedges(families: Families) -> Iterator[Metric]:
     yield families.counters(
         "hedgerow_hedges",
         "Hedges: fired (sent, counted when they end), won (gave the response), rescued (gave it after the first"
-        " attempt had failed), suppressed (not sent: the client's timeout left no time for it), held (due and not"
-        " sent, so as not to make an outage worse)",
+        " attempt had failed), suppressed (the timeout left no time for it), held (so as not to make an outage worse)",
         "event",
         lambda counts: counts.hedges,
         _HEDGES,
     )
     yield families.gauge(
         "hedgerow_hedge_delay_seconds",
-        "The hedge delay in use, the mean of all workers: where it follows a quantile, it is its maximum at first",
+        "The hedge delay in use, the mean of all workers",
         lambda counts: counts.hedge_delay_s / (counts.workers or 1),
     )
 
@@ -155,18 +150,17 @@ def _hedges(families: Families) -> Iterator[Metric]:
 def _holding(families: Families) -> Iterator[Metric]:
     yield families.gauge(
         "hedgerow_hedge_limited_workers",
-        "Workers that hold hedges beyond a limit of attempts in flight, by a ceiling or because nearly all requests are"
-        " late",
+        "Workers that hold hedges beyond a limit of attempts in flight",
         lambda counts: counts.hedge_limited_workers,
     )
     yield families.gauge(
         "hedgerow_hedge_limit",
-        "Attempts in flight up to which those workers send hedges, in all; 0 without such workers",
+        "Attempts in flight up to which those workers send hedges, in all; 0 without any",
         lambda counts: counts.hedge_limit,
     )
     yield families.counters(
         "hedgerow_first_attempts_judged",
-        "First attempts where hedges may be held: quick (won before its hedges were due) or late. With less than 0.05"
+        "First attempts where hedges may be held: late, or quick (won before its hedges were due). With less than 0.05"
         " of them quick, hedges are held",
         "speed",
         lambda counts: counts.first_attempts_judged,
@@ -174,8 +168,8 @@ def _holding(families: Families) -> Iterator[Metric]:
     )
     yield families.counters(
         "hedgerow_hedge_limit_halvings",
-        "How often a limit of hedges was halved: late (nearly no first attempt was quick), unanswered (late requests"
-        " had no answer within another hedge delay)",
+        "How often a limit of hedges was halved: nearly no first attempt was quick (late), or late requests had no"
+        " answer within another hedge delay (unanswered)",
         "sign",
         lambda counts: counts.hedge_limit_halvings,
         _HALVINGS,

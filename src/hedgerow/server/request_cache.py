@@ -5,8 +5,9 @@ from typing import Final, TypeAlias
 from hedgerow.core.request_head import RequestHead
 
 MAX_CACHED_REQUESTS: Final = 256
-"""Header sections that one worker keeps, each of at most `ClientLimits.slice_bytes`: 0.5 MB, usually some 50 KB.
-Where their headers are kept, too, it may be three times as much."""
+MAX_CACHED_BYTES: Final = 2 * 1024
+"""Heads that one worker keeps, and the length of one: 0.5 MB, usually some 50 KB. Where their headers are kept, too, it
+may be three times as much."""
 
 Parsed: TypeAlias = tuple[bytes, bytes, bytes, RequestHead | None]
 """Method, path, query, and the head if it is kept."""
@@ -30,7 +31,9 @@ class ParsedRequestCache:
         return self._parsed.get(data)
 
     def put(self, data: bytes, parsed: Parsed) -> None:
-        """Add a parsed request. A full cache is emptied first: requests that recur come back at once."""
+        """Add a parsed request, if it is not long. A full cache is emptied first: requests that recur come back at once."""
+        if len(data) > MAX_CACHED_BYTES:
+            return
         if len(self._parsed) >= MAX_CACHED_REQUESTS:
             self._parsed.clear()
         self._parsed[data] = parsed

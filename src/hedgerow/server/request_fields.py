@@ -60,6 +60,7 @@ class RequestFields:
     def head(self) -> RequestHead:
         """Return the head whose lines have come."""
         head = RequestHead(b"\r\n" + b"".join(self._lines))
+        self._lines.clear()
         self.take(head)
         return head
 

@@ -13,7 +13,6 @@ from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.server.whole_head import WholeHeads, is_whole_head
 from hedgerow.settings import ClientLimits
-from support.routes import head_of
 
 LIMITS = ClientLimits(max_headers=6, max_header_bytes=200, max_target_bytes=40)
 USUAL = b"GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -152,10 +151,3 @@ def heads_of(data: bytes, size: int, *, passed_on: bool) -> tuple[list[tuple[obj
 def passed_of(head: RequestHead) -> tuple[object, ...]:
     fields = [(name, value) for name, value, _, _ in head.noted]
     return fields, head.host, head.has_query, [one.strip() for one in head.lines.split(b":")]
-
-
-def test_a_head_has_its_lines_noted_with_their_places() -> None:
-    head = head_of((b"A", b"1"), (b"HOST", b"\tx "), (b"content_length", b"5"), (b"X-Host", b"y"))
-    assert [(name, value, head.lines[begin:end]) for name, value, begin, end in head.noted] == [
-        (b"host", b"x", b"HOST: \tx \r\n"), (b"content_length", b"5", b"content_length: 5\r\n"),
-    ]  # fmt: skip

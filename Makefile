@@ -15,6 +15,8 @@ INSTALLED_DOCS := $(VENV)/.docs-$(VERSION)
 COMPILED_FROM := $(if $(IS_COMPILED),deploy/compiled-wheel.sh $(shell find src -name '*.py'))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# The tests start hundreds of interpreters: without bytecode on disk each would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help run install build format check test-fast test test-all coverage bench verify docs

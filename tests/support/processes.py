@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from support.ended import still_running
+
 READ_TIMEOUT_S = 30
 """For an answer that comes at once unless something is broken."""
 END_TIMEOUT_S = 60
@@ -175,7 +177,7 @@ class GatewayProcess:
         """Kill the supervisor. Raises if any of its processes is left after that: none may outlive it."""
         family = self.family() if self.process.poll() is None else []
         self.process.kill()
-        _, left = psutil.wait_procs(family, timeout=READ_TIMEOUT_S)
+        left = still_running(family, READ_TIMEOUT_S)
         for process in left:  # they would hold the pipes that are read here
             process.kill()
         self.process.communicate()
@@ -266,7 +268,7 @@ def end(process: "subprocess.Popen[str]") -> None:
         process.communicate(timeout=END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
-    for member in psutil.wait_procs(family, timeout=END_TIMEOUT_S)[1]:
+    for member in still_running(family, END_TIMEOUT_S):
         member.kill()
     process.communicate()  # only now: a process that is left would hold the pipes that are read here
 

@@ -17,6 +17,11 @@ from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS, GatewayProcess
 
 
+@pytest.fixture(scope="module")
+def served(serve_shared: Serve) -> GatewayProcess:
+    return serve_shared("--upstream", "http://127.0.0.1:1/")
+
+
 def document_of(served: GatewayProcess) -> dict[str, Any]:
     status, body = served.fetch("/openapi.json")
     assert status == 200
@@ -24,11 +29,11 @@ def document_of(served: GatewayProcess) -> dict[str, Any]:
     return document
 
 
-def test_it_is_an_openapi_document_of_every_path(serve: Serve) -> None:
-    served = serve("--upstream", "http://127.0.0.1:1/")
-    document = document_of(served)
-    from openapi_spec_validator import OpenAPIV31SpecValidator  # more than a second, which collecting need not spend
+def test_it_is_an_openapi_document_of_every_path(served: GatewayProcess) -> None:
+    # Here: it takes more than a second, which else every process that collects tests would spend.
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415
 
+    document = document_of(served)
     OpenAPIV31SpecValidator(document).validate()
     known = re.findall(r"/[a-z./]+", json.loads(served.fetch("/nothing")[1])["detail"])
     assert set(document["paths"]) == {urlsplit(served.url).path, *known}
@@ -37,8 +42,7 @@ def test_it_is_an_openapi_document_of_every_path(serve: Serve) -> None:
     assert len(names) == len(operations)
 
 
-def test_it_says_where_each_path_is(serve: Serve) -> None:
-    served = serve("--upstream", "http://127.0.0.1:1/")
+def test_it_says_where_each_path_is(served: GatewayProcess) -> None:
     document = document_of(served)
     (main,) = document["servers"]
     values = {name: variable["default"] for name, variable in main["variables"].items()}

@@ -28,6 +28,7 @@ READ_TIMEOUT_S = 30
 END_TIMEOUT_S = 60
 """For a process that was signalled; the gateway's own bound (`--drain-ms`) is below."""
 POLL_S = 0.02
+"""Between two looks at what is waited for: without it, waiting takes a core from what is waited for."""
 FAULTLESS = ("--error-rate=0", "--too-many-rate=0", "--malformed-rate=0", "--reset-rate=0", "--hang-rate=0")
 
 Stream = int | IO[Any]
@@ -111,13 +112,13 @@ class GatewayProcess:
     def status_when(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Read `/status.json` until something holds, and return it."""
         while not holds(status := self.status()):
-            pass
+            time.sleep(POLL_S)
         return status
 
     def until_readiness(self, holds: Callable[[str], bool]) -> None:
         """Read `/readyz` until its reason is the expected one."""
         while not holds(self.readiness()):
-            pass
+            time.sleep(POLL_S)
 
     def until_all_ready(self) -> None:
         """Wait until all workers serve."""

@@ -44,8 +44,8 @@ build: $(BUILT)
 	@:
 
 PYTEST := $(BIN)/python -m pytest
-# A worker for each core; the tests of one file share its servers.
-PARALLEL := --numprocesses=auto --dist=loadfile
+# A worker for each core; the tests of one file share its servers. In the order of their folders long files are not last.
+PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 test-fast: $(INSTALLED_DEV) # the unit tests, in seconds
 	$(PYTEST) $(PARALLEL) -m "not slow and not exhaustive" $(if $(ARGS),$(ARGS),tests/unit)
@@ -53,8 +53,8 @@ test-fast: $(INSTALLED_DEV) # the unit tests, in seconds
 test: $(INSTALLED_DEV) # the tests that need nothing but Python, in minutes
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
 
-test-all: test # every test, as CI: also packages, images, browser and a share of each campaign; these one by one
-	$(PYTEST) -m slow $(ARGS)
+test-all: test # every test, as CI: also packages, images, browser and a share of each campaign
+	$(PYTEST) $(PARALLEL) -m slow $(ARGS)
 
 coverage: $(INSTALLED_DEV) # the share of branches that unit and integration tests reach
 	$(BIN)/python -m coverage run -m pytest -m "not slow and not exhaustive" tests/unit tests/integration $(ARGS)

@@ -56,8 +56,9 @@ class GatewayProcess:
         A gateway whose standard output is not read here is asked for its ports through the system.
         """
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True, start_new_session=True
-        )
+            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True,
+            env=as_installed(), start_new_session=True,
+        )  # fmt: skip
         self._stderr = stderr
         self.lines: list[str] = []
         if self.process.stdout is None:
@@ -252,6 +253,14 @@ def simulator(*flags: str, **environment: str) -> Iterator[SimulatorProcess]:
         yield running
     finally:
         running.end()
+
+
+def as_installed() -> dict[str, str]:
+    """Return the environment, in which a gateway finds no library that only its tests have and that it would import."""
+    path = [str(Path(__file__).parent / "as_installed")]
+    if "PYTHONPATH" in os.environ:
+        path.append(os.environ["PYTHONPATH"])
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""`python -m tools.reference`: write the generated tables of the documentation; `--check`: only compare.
+"""`python -m tools.reference`: write the generated tables and lists of the documentation; `--check`: only compare.
 
-A generated table lies between `<!-- begin: NAME ... -->` and `<!-- end: NAME -->`. Settings and routes come from
+A generated part lies between `<!-- begin: NAME ... -->` and `<!-- end: NAME -->`. Settings and routes come from
 their schemas, metrics from `/metrics` itself, limits from `settings/limits.py` and decisions from the head of each
 record.
 """
@@ -99,12 +99,11 @@ def _with_unit(name: str, value: float) -> str:
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def decisions_table() -> Iterator[str]:
-    """Yield one row for each decision record, with its status and date."""
-    yield from _head("", "decision", "status", "date")
+def decisions_list() -> Iterator[str]:
+    """Yield one line for each decision record, with its status unless that is accepted."""
     for path in sorted((DOCS / "decisions").glob("[0-9]*.md")):
-        number, title, status, date = decision(path)
-        yield _row(f"[{number}]({path.name})", title, status, date)
+        number, title, status, _ = decision(path)
+        yield f"- [{number}: {title}]({path.name}){'' if status == 'accepted' else f' ({status})'}"
 
 
 def decision(path: Path) -> tuple[str, str, str, str]:
@@ -132,7 +131,7 @@ TABLES: Final[dict[str, tuple[str, Callable[[], Iterator[str]]]]] = {
     "metrics": ("reference/metrics.md", metrics_table),
     "client limits": ("reference/limits.md", lambda: limits_table("ClientLimits")),
     "upstream limits": ("reference/limits.md", lambda: limits_table("UpstreamLimits")),
-    "decisions": ("decisions/README.md", decisions_table),
+    "decisions": ("decisions/README.md", decisions_list),
 }
 """The page and the maker of each generated table."""
 

@@ -19,9 +19,6 @@ UNREAD = (
     "bench/results/",
 )
 CORPUS = re.compile(r"(^|/)corp(us|ora)(/|$)")
-SUPERSEDED_WORDS = re.compile(
-    r"docs/decisions/00(0\d|1[0-5])-"
-)  # written before the glossary, and kept as they were
 CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 NEXT_LINE = re.compile(r"\n[^\S\n]*(?:#+|//+|\*+|>+|--)?[^\S\n]*")
 
@@ -49,7 +46,7 @@ def unwanted(text: str) -> Iterator[tuple[int, str]]:
 
 def is_read(name: str) -> bool:
     """Return whether the file of this name, relative to the repository, has to use the words of the glossary."""
-    return not (name.startswith(UNREAD) or CORPUS.search(name) or SUPERSEDED_WORDS.match(name))
+    return not (name.startswith(UNREAD) or CORPUS.search(name))
 
 
 def check(root: Path) -> list[str]:

@@ -106,7 +106,7 @@ class RequestTask(Waiting):
         if self.is_waiting:
             self._reject()
         elif race is not None and loop.answers_unread and loop.clock() < race.deadline_at:
-            # Hedges are due in the middle of a step: a response that they would race may be unread (decision 0013).
+            # Hedges are due in the middle of a step: a response that they would race may be unread (decision 0016).
             self._wait_until(race.deadline_at)
             loop.wake_after_reading(self)
         else:

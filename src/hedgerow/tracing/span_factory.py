@@ -1,6 +1,6 @@
 """Makes finished spans for the SDK's exporter, at the end of what they describe.
 
-It uses parts of the SDK, but not its tracer: docs/decisions/0014-spans-made-at-their-end.md
+It uses parts of the SDK, but not its tracer: docs/decisions/0010-tracing.md
 """
 
 from collections.abc import Callable, Mapping

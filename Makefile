@@ -15,8 +15,6 @@ INSTALLED_DOCS := $(VENV)/.docs-$(VERSION)
 COMPILED_FROM := $(if $(IS_COMPILED),deploy/compiled-wheel.sh $(shell find src -name '*.py'))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
-# The tests start hundreds of interpreters: without bytecode on disk each would compile all that it imports.
-export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help run install build format check test-fast test test-all coverage bench verify docs
@@ -46,6 +44,9 @@ build: $(BUILT)
 PYTEST := $(BIN)/python -m pytest
 # A worker for each core; the tests of one file share its servers. In the order of their folders long files are not last.
 PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+
+# They start hundreds of interpreters: without bytecode on disk each would compile all that it imports.
+test-fast test test-all coverage: export PYTHONDONTWRITEBYTECODE :=
 
 test-fast: $(INSTALLED_DEV) # the unit tests, in seconds
 	$(PYTEST) $(PARALLEL) -m "not slow and not exhaustive" $(if $(ARGS),$(ARGS),tests/unit)

@@ -43,7 +43,8 @@ build: $(BUILT)
 
 PYTEST := $(BIN)/python -m pytest
 # A worker for each core; the tests of one file share its servers. In the order of their folders long files are not last.
-PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+# A worker that is ended by a test's timeout is not replaced: its successor would begin with that test again, for ever.
+PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 # They start hundreds of interpreters: without bytecode on disk each would compile all that it imports.
 test-fast test test-all coverage: export PYTHONDONTWRITEBYTECODE :=

@@ -42,8 +42,12 @@ build: $(BUILT)
 	@:
 
 PYTEST := $(BIN)/python -m pytest
-# A worker for each core; the tests of one file share its servers.
-PARALLEL := --numprocesses=auto --dist=loadfile
+# A worker for each core; the tests of one file share its servers. In the order of their folders long files are not last.
+# A worker that is ended by a test's timeout is not replaced: its successor would begin with that test again, for ever.
+PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
+
+# They start hundreds of interpreters: without bytecode on disk each would compile all that it imports.
+test-fast test test-all coverage: export PYTHONDONTWRITEBYTECODE :=
 
 test-fast: $(INSTALLED_DEV) # the unit tests, in seconds
 	$(PYTEST) $(PARALLEL) -m "not slow and not exhaustive" $(if $(ARGS),$(ARGS),tests/unit)
@@ -51,8 +55,8 @@ test-fast: $(INSTALLED_DEV) # the unit tests, in seconds
 test: $(INSTALLED_DEV) # the tests that need nothing but Python, in minutes
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
 
-test-all: test # every test, as CI: also packages, images, browser and a share of each campaign; these one by one
-	$(PYTEST) -m slow $(ARGS)
+test-all: test # every test, as CI: also packages, images, browser and a share of each campaign
+	$(PYTEST) $(PARALLEL) -m slow $(ARGS)
 
 coverage: $(INSTALLED_DEV) # the share of branches that unit and integration tests reach
 	$(BIN)/python -m coverage run -m pytest -m "not slow and not exhaustive" tests/unit tests/integration $(ARGS)

@@ -1,10 +1,12 @@
 """What is needed besides hedgerow's own environment: peers from PyPI, programs in Go; all in `.cache`."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
 import sys
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -13,13 +15,20 @@ CACHE = BENCH / ".cache"
 PEERS = BENCH / "peers"
 VENV_BIN = CACHE / "peers" / "bin"
 REQUIREMENTS = PEERS / "requirements.txt"
-_INSTALLING = threading.Lock()
-"""C18 has runs side by side."""
+
+
+@contextmanager
+def _installing() -> Iterator[None]:
+    """Be the only one, of all threads and processes, who changes the cache: tests and runs of C18 are side by side."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def ensure_peers() -> None:
     """Install the pinned peers into a virtual environment of their own, once per version of the pins."""
-    with _INSTALLING:
+    with _installing():
         _ensure_peers()
 
 
@@ -52,7 +61,7 @@ def build_go(package: str, module: Path = BENCH) -> Path:
         "GOFLAGS": "-mod=mod",
         "GOPROXY": "off",
     }
-    with _INSTALLING:
+    with _installing():
         subprocess.run(
             [VENV_BIN / "go", "build", "-o", program, f"./{package}"], check=True, cwd=module, env=environment
         )

@@ -2,18 +2,19 @@
 
 import copy
 import functools
+import importlib
 import os
 import re
 import subprocess
 import sysconfig
 from math import ceil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import jsonschema
-import kubernetes_validate
 import pytest
 import yaml
+from jsonschema_rs import Draft202012Validator, ValidationError
 
 from deploy.prometheus_rule import RULES, groups
 from deploy.settings_of import settings_of
@@ -70,15 +71,21 @@ def container(overlay: str) -> Manifest:
 # -- each by its schema
 
 
+@pytest.fixture(scope="module")
+def kubernetes_validate() -> ModuleType:
+    """It takes more than a second to import, which else every process that collects tests would spend."""
+    return importlib.import_module("kubernetes_validate")
+
+
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_kubernetes_knows_every_field(overlay: str, version: str) -> None:
+def test_kubernetes_knows_every_field(kubernetes_validate: ModuleType, overlay: str, version: str) -> None:
     for manifest in rendered(overlay):
         if manifest["apiVersion"] != OF_THE_OPERATOR:
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_a_field_that_does_not_exist_would_be_found() -> None:
+def test_a_field_that_does_not_exist_would_be_found(kubernetes_validate: ModuleType) -> None:
     mistaken = {**the("Deployment"), "spec": {**the("Deployment")["spec"], "minReadySecond": 5}}
     with pytest.raises(kubernetes_validate.ValidationError, match="minReadySecond"):
         kubernetes_validate.validate(mistaken, KUBERNETES[-1], strict=True)
@@ -123,14 +130,14 @@ https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1
 
 
 def test_the_operator_knows_every_field_of_the_monitor() -> None:
-    jsonschema.Draft202012Validator(SERVICE_MONITOR).validate(the("ServiceMonitor"))
+    Draft202012Validator(SERVICE_MONITOR).validate(the("ServiceMonitor"))
 
 
 def test_a_field_that_the_operator_does_not_know_would_be_found() -> None:
     mistaken = copy.deepcopy(the("ServiceMonitor"))
     mistaken["spec"]["endpoints"][0]["intervall"] = "5s"
-    with pytest.raises(jsonschema.ValidationError, match="intervall"):
-        jsonschema.Draft202012Validator(SERVICE_MONITOR).validate(mistaken)
+    with pytest.raises(ValidationError, match="intervall"):
+        Draft202012Validator(SERVICE_MONITOR).validate(mistaken)
 
 
 def test_the_operator_gets_the_rules_that_prometheus_reads() -> None:

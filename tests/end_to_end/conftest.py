@@ -1,3 +1,3 @@
-from support.process_fixtures import serve, simulate
+from support.process_fixtures import serve, serve_shared, simulate
 
-__all__ = ["serve", "simulate"]
+__all__ = ["serve", "serve_shared", "simulate"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support.ended import still_running
 from support.process_fixtures import Serve
 from support.processes import READ_TIMEOUT_S, GatewayProcess, get_json, serve_command
 from support.tools import tool
@@ -34,7 +35,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process(serve: Serve) -> None:
     command = serve()
     family = command.family()
     command.process.kill()
-    assert not psutil.wait_procs(family, timeout=READ_TIMEOUT_S)[1]
+    assert not still_running(family, READ_TIMEOUT_S)
 
 
 def sockets_of(process: psutil.Process) -> set[Path]:

@@ -11,21 +11,33 @@ import trustme
 
 from end_to_end.test_other_servers import httpbin
 from monitoring.prometheus import Prometheus
-from support.before import Before, ask, before
+from support.before import Before, ask, before, one_route
 from support.other_servers import nginx
-from support.processes import attempt_outcomes
+from support.process_fixtures import Serve
+from support.processes import GatewayProcess, attempt_outcomes
 
 __all__ = ["before", "httpbin"]
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
+@pytest.fixture(scope="module")
+def before_httpbin(
+    serve_shared: Serve, tmp_path_factory: pytest.TempPathFactory, httpbin: str
+) -> GatewayProcess:
+    file = one_route(
+        tmp_path_factory.mktemp("httpbin"),
+        httpbin,
+        route=f"methods = {json.dumps(METHODS)}\nidempotent = true",
+    )
+    return serve_shared("--config", str(file))
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_httpbin_gets_method_query_headers_and_body(before: Before, httpbin: str, method: str) -> None:
-    gateway = before(httpbin, route=f"methods = {json.dumps(METHODS)}\nidempotent = true")
+def test_httpbin_gets_method_query_headers_and_body(before_httpbin: GatewayProcess, method: str) -> None:
     body = None if method == "GET" else b'{"q": [1]}'
     headers = {"X-Own": "1", "Content-Type": "application/json"}
-    status, answer = ask(gateway, method, f"/{method.lower()}?a=1&a=2", body, **headers)
+    status, answer = ask(before_httpbin, method, f"/{method.lower()}?a=1&a=2", body, **headers)
     assert status == 200
     got = json.loads(answer)
     assert got["args"] == {"a": ["1", "2"]}
@@ -34,15 +46,14 @@ def test_httpbin_gets_method_query_headers_and_body(before: Before, httpbin: str
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 418])
-def test_a_final_answer_of_httpbin_passes(before: Before, httpbin: str, status: int) -> None:
-    assert ask(before(httpbin), "GET", f"/status/{status}")[0] == status
+def test_a_final_answer_of_httpbin_passes(before_httpbin: GatewayProcess, status: int) -> None:
+    assert ask(before_httpbin, "GET", f"/status/{status}")[0] == status
 
 
-def test_gzip_and_bytes_of_httpbin_pass_as_they_are(before: Before, httpbin: str) -> None:
-    gateway = before(httpbin)
-    status, answer = ask(gateway, "GET", "/gzip")
+def test_gzip_and_bytes_of_httpbin_pass_as_they_are(before_httpbin: GatewayProcess) -> None:
+    status, answer = ask(before_httpbin, "GET", "/gzip")
     assert (status, answer[:2]) == (200, b"\x1f\x8b")
-    assert len(ask(gateway, "GET", "/bytes/90000?seed=1")[1]) == 90_000
+    assert len(ask(before_httpbin, "GET", "/bytes/90000?seed=1")[1]) == 90_000
 
 
 SEARCH = "success = { json_schema = { type = 'object', required = ['json'] } }\nmethods = ['POST']\nidempotent = true"

@@ -19,6 +19,7 @@ import pytest
 
 import hedgerow
 from hedgerow.processes.supervision import START_ATTEMPTS
+from support.ended import still_running
 from support.process_fixtures import Serve
 from support.processes import READ_TIMEOUT_S, get_json
 
@@ -173,7 +174,7 @@ def test_a_simulator_that_was_stopped_does_not_keep_the_gateway_from_ending(serv
     simulator = next(process for process in command.children() if "hedgerow_simulator" in process.cmdline())
     simulator.suspend()
     assert command.stop() == 0
-    assert not psutil.wait_procs([simulator], timeout=READ_TIMEOUT_S)[1]
+    assert not still_running([simulator], READ_TIMEOUT_S)
 
 
 def test_e1_a_worker_is_replaced_though_no_descriptor_was_to_be_had_for_a_while(serve: Serve) -> None:

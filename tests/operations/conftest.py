@@ -1,4 +1,4 @@
-from support.process_fixtures import serve, simulate
+from support.process_fixtures import serve, serve_shared, simulate
 from support.status_page import browser, show
 
-__all__ = ["browser", "serve", "show", "simulate"]
+__all__ = ["browser", "serve", "serve_shared", "show", "simulate"]

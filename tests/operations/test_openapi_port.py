@@ -10,12 +10,16 @@ from urllib.parse import urlsplit
 
 import pytest
 from jsonschema_rs import Draft202012Validator
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from hedgerow.admin.openapi import document
 from hedgerow.settings import Settings
 from support.process_fixtures import Serve, Simulate
 from support.processes import FAULTLESS, GatewayProcess
+
+
+@pytest.fixture(scope="module")
+def served(serve_shared: Serve) -> GatewayProcess:
+    return serve_shared("--upstream", "http://127.0.0.1:1/")
 
 
 def document_of(served: GatewayProcess) -> dict[str, Any]:
@@ -25,8 +29,10 @@ def document_of(served: GatewayProcess) -> dict[str, Any]:
     return document
 
 
-def test_it_is_an_openapi_document_of_every_path(serve: Serve) -> None:
-    served = serve("--upstream", "http://127.0.0.1:1/")
+def test_it_is_an_openapi_document_of_every_path(served: GatewayProcess) -> None:
+    # Here: it takes more than a second, which else every process that collects tests would spend.
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415
+
     document = document_of(served)
     OpenAPIV31SpecValidator(document).validate()
     known = re.findall(r"/[a-z./]+", json.loads(served.fetch("/nothing")[1])["detail"])
@@ -36,8 +42,7 @@ def test_it_is_an_openapi_document_of_every_path(serve: Serve) -> None:
     assert len(names) == len(operations)
 
 
-def test_it_says_where_each_path_is(serve: Serve) -> None:
-    served = serve("--upstream", "http://127.0.0.1:1/")
+def test_it_says_where_each_path_is(served: GatewayProcess) -> None:
     document = document_of(served)
     (main,) = document["servers"]
     values = {name: variable["default"] for name, variable in main["variables"].items()}

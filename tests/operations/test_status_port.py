@@ -12,7 +12,7 @@ import pytest
 from hedgerow.admin.server import MAX_CONNECTIONS
 from hedgerow.status.report import RECENT
 from support.process_fixtures import Serve, Simulate
-from support.processes import FAULTLESS
+from support.processes import FAULTLESS, GatewayProcess
 
 
 def test_the_status_adds_up_all_workers_and_finds_each_request(serve: Serve, simulate: Simulate) -> None:
@@ -87,14 +87,21 @@ def test_a_worker_that_stands_still_does_not_hold_up_the_status(serve: Serve) ->
     served.status_when(lambda status: status["workers"]["unresponsive"] == 0)
 
 
+IDS = [f"mine-{number}" for number in range(60)]
+
+
+@pytest.fixture(scope="module")
+def served(serve_shared: Serve) -> GatewayProcess:
+    served = serve_shared("--upstream", "http://127.0.0.1:1/", "--hedges=0")
+    assert [served.status_of(request_id=request_id) for request_id in IDS] == [502] * 60
+    return served
+
+
 @pytest.mark.parametrize(
     "path", ["/status.json", "/status.json?request_id=mine-%d", "/metrics", "/readyz", "/livez"]
 )
-def test_any_number_of_clients_is_answered_at_once(serve: Serve, path: str) -> None:
+def test_any_number_of_clients_is_answered_at_once(served: GatewayProcess, path: str) -> None:
     """More than eight of /status.json at once were answered 404."""
-    served = serve("--upstream", "http://127.0.0.1:1/", "--hedges=0")
-    ids = [f"mine-{number}" for number in range(60)]
-    assert [served.status_of(request_id=request_id) for request_id in ids] == [502] * 60
     paths = [path % number if "%" in path else path for number in range(60)]
     start = Barrier(60)
 
@@ -107,7 +114,7 @@ def test_any_number_of_clients_is_answered_at_once(serve: Serve, path: str) -> N
     assert {status for status, _ in answers} == {200}
     if "%" in path:
         found = [json.loads(body)["requests"][0]["request_id"] for _, body in answers]
-        assert found == ids
+        assert found == IDS
 
 
 def test_b5_probes_of_a_real_gateway_are_answered_with_more_connections_than_it_has_room_for(

@@ -23,7 +23,7 @@ class RawClient:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._loop = asyncio.get_running_loop()
-        self._buffer = b""
+        self._buffer = bytearray()
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._socket, data)
@@ -35,14 +35,14 @@ class RawClient:
         """Exactly so many bytes."""
         while len(self._buffer) < count:
             await self._receive()
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
-        return taken
+        return self._take(count)
 
     async def read_answer(self) -> tuple[bytes, bytes]:
         """The head, up to the empty line, and the body of an answer with a Content-Length."""
         while b"\r\n\r\n" not in self._buffer:
             await self._receive()
-        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        head = self._take(self._buffer.index(b"\r\n\r\n"))
+        self._take(len(b"\r\n\r\n"))
         return head, await self.read(content_length(head))
 
     async def read_to_end(self) -> tuple[bytes, Ending]:
@@ -54,11 +54,15 @@ class RawClient:
             ending = Ending.FIN
         except ConnectionResetError:
             ending = Ending.RST
-        taken, self._buffer = self._buffer, b""
-        return taken, ending
+        return self._take(len(self._buffer)), ending
 
     def leave(self) -> None:
         self._socket.close()
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
 
     async def _receive(self) -> None:
         data = await self._loop.sock_recv(self._socket, READ_BYTES)

@@ -25,14 +25,19 @@ def before(serve: Serve, tmp_path: Path) -> Before:
     """Start a gateway with one route, `/`, before some endpoints."""
 
     def start(*endpoints: str, upstream: str = "", route: str = "") -> GatewayProcess:
-        file = tmp_path / "hedgerow.toml"
-        file.write_text(
-            f"[upstreams.u]\nendpoints = {json.dumps(endpoints)}\n{upstream}\n"
-            f"[[routes]]\npath_prefix = '/'\nupstream = 'u'\n{route}\n"
-        )
-        return serve("--config", str(file))
+        return serve("--config", str(one_route(tmp_path, *endpoints, upstream=upstream, route=route)))
 
     return start
+
+
+def one_route(folder: Path, *endpoints: str, upstream: str = "", route: str = "") -> Path:
+    """Write a file with one route, `/`, before some endpoints."""
+    file = folder / "hedgerow.toml"
+    file.write_text(
+        f"[upstreams.u]\nendpoints = {json.dumps(endpoints)}\n{upstream}\n"
+        f"[[routes]]\npath_prefix = '/'\nupstream = 'u'\n{route}\n"
+    )
+    return file
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,9 +12,8 @@ Serve = Callable[..., GatewayProcess]
 Simulate = Callable[..., SimulatorProcess]
 
 
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Start gateways; `by` are words before the command, which become it. None of their processes may outlive them."""
+@contextmanager
+def _gateways() -> Iterator[Serve]:
     started: list[GatewayProcess] = []
 
     def start(*flags: str, by: Sequence[str] = (), stderr: Stream = subprocess.PIPE) -> GatewayProcess:
@@ -23,6 +23,20 @@ def serve() -> Iterator[Serve]:
     yield start
     for gateway in started:
         gateway.kill()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start gateways; `by` are words before the command, which become it. None of their processes may outlive them."""
+    with _gateways() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_shared() -> Iterator[Serve]:
+    """Start gateways that a module's tests share."""
+    with _gateways() as start:
+        yield start
 
 
 @pytest.fixture

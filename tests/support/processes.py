@@ -21,11 +21,14 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from support.ended import still_running
+
 READ_TIMEOUT_S = 30
 """For an answer that comes at once unless something is broken."""
 END_TIMEOUT_S = 60
 """For a process that was signalled; the gateway's own bound (`--drain-ms`) is below."""
 POLL_S = 0.02
+"""Between two looks at what is waited for: without it, waiting takes a core from what is waited for."""
 FAULTLESS = ("--error-rate=0", "--too-many-rate=0", "--malformed-rate=0", "--reset-rate=0", "--hang-rate=0")
 
 Stream = int | IO[Any]
@@ -53,8 +56,9 @@ class GatewayProcess:
         A gateway whose standard output is not read here is asked for its ports through the system.
         """
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True, start_new_session=True
-        )
+            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True,
+            env=as_installed(), start_new_session=True,
+        )  # fmt: skip
         self._stderr = stderr
         self.lines: list[str] = []
         if self.process.stdout is None:
@@ -109,13 +113,13 @@ class GatewayProcess:
     def status_when(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Read `/status.json` until something holds, and return it."""
         while not holds(status := self.status()):
-            pass
+            time.sleep(POLL_S)
         return status
 
     def until_readiness(self, holds: Callable[[str], bool]) -> None:
         """Read `/readyz` until its reason is the expected one."""
         while not holds(self.readiness()):
-            pass
+            time.sleep(POLL_S)
 
     def until_all_ready(self) -> None:
         """Wait until all workers serve."""
@@ -175,7 +179,7 @@ class GatewayProcess:
         """Kill the supervisor. Raises if any of its processes is left after that: none may outlive it."""
         family = self.family() if self.process.poll() is None else []
         self.process.kill()
-        _, left = psutil.wait_procs(family, timeout=READ_TIMEOUT_S)
+        left = still_running(family, READ_TIMEOUT_S)
         for process in left:  # they would hold the pipes that are read here
             process.kill()
         self.process.communicate()
@@ -251,6 +255,14 @@ def simulator(*flags: str, **environment: str) -> Iterator[SimulatorProcess]:
         running.end()
 
 
+def as_installed() -> dict[str, str]:
+    """Return the environment, in which a gateway finds no library that only its tests have and that it would import."""
+    path = [str(Path(__file__).parent / "as_installed")]
+    if "PYTHONPATH" in os.environ:
+        path.append(os.environ["PYTHONPATH"])
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+
+
 def clean_environment(**more: str) -> dict[str, str]:
     """Return the environment without variables of hedgerow's, and with `more`."""
     return {name: value for name, value in os.environ.items() if not name.startswith("HEDGEROW_")} | more
@@ -266,7 +278,7 @@ def end(process: "subprocess.Popen[str]") -> None:
         process.communicate(timeout=END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
-    for member in psutil.wait_procs(family, timeout=END_TIMEOUT_S)[1]:
+    for member in still_running(family, END_TIMEOUT_S):
         member.kill()
     process.communicate()  # only now: a process that is left would hold the pipes that are read here
 

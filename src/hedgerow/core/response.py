@@ -118,12 +118,15 @@ def problem_response(
 def overloaded(request_id: bytes, retry_after_s: int) -> Response:
     """Return the response of an overloaded gateway. It is prepared but for the id: most responses are this one then."""
     headers = b"Retry-After: %d\r\n" % retry_after_s
-    return Response(503, _OVERLOADED % request_id, headers=headers, code="overloaded")
+    body = _OVERLOADED_BEGIN + request_id + _OVERLOADED_END
+    return Response(503, body, headers=headers, code="overloaded")
 
 
 _OVERLOADED: Final = problem_response(
-    "overloaded", "more requests are in flight than can be answered in time; try again later", b"%b"
-).body
+    "overloaded", "more requests are in flight than can be answered in time; try again later", b"ID"
+).body.partition(b"ID")
+_OVERLOADED_BEGIN: Final = _OVERLOADED[0]
+_OVERLOADED_END: Final = _OVERLOADED[2]
 
 
 def response_for(verdict: Verdict, request: Request) -> Response:

@@ -44,6 +44,7 @@ class _Collector(Collector):
         yield from self._endpoints()
         yield from self._gateway()
         yield from self._edges()
+        yield from self._workers()
 
     def _endpoints(self) -> Iterator[Metric]:
         """Yield what the workers know of the endpoints, where they are few."""
@@ -121,6 +122,9 @@ class _Collector(Collector):
         )
         add_lag(lag, (), snap.lag)
         yield lag
+
+    def _workers(self) -> Iterator[Metric]:
+        snap = self._snapshot
         yield GaugeMetricFamily(
             "hedgerow_requests_in_flight_limit",
             "Limit of requests in flight",

@@ -91,9 +91,9 @@ class Recorder(Observer):
         if not isinstance(counters, RouteCounters):
             assert route is not None  # noqa: S101 (for mypy)
             counters = self._add(route)
-        counters.rejected[code] += 1
+        counters.rejected[code] = counters.rejected.get(code, 0) + 1
         if code == "overloaded":
-            counters.shed[reason] += 1
+            counters.shed[reason] = counters.shed.get(reason, 0) + 1
         if self._log_all:
             described = {} if request is None else _described(request, route)
             self._access_log.info("request rejected", **described, code=code, reason=reason)

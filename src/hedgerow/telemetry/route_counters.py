@@ -51,8 +51,8 @@ class RouteCounters:
         """By number and outcome."""
         self.statuses: dict[str, int] = {}
         """Attempts with the outcome `status_other`, by status."""
-        self.rejected: defaultdict[str, int] = defaultdict(int)
-        self.shed: defaultdict[str, int] = defaultdict(int)
+        self.rejected: dict[str, int] = {}  # a defaultdict costs three times as much, compiled
+        self.shed: dict[str, int] = {}
         self.won = self.rescued = self.suppressed = self.held = 0
         self.wasted_s = 0.0
         self.client_disconnects = 0
@@ -82,7 +82,7 @@ class RouteCounters:
             else:
                 fired += durations.count
         return RouteCounts(
-            requests=add(requests, dict(self.rejected)),
+            requests=add(requests, self.rejected),
             request_duration=request_duration,
             attempts=dict(attempts),
             statuses=dict(self.statuses),

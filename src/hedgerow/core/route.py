@@ -33,31 +33,10 @@ class Route:
     """One route: where its requests go, how long they may take, and what is passed on."""
 
     __slots__ = (
-        "_timeout_headers",
-        "accepts_bodies",
-        "attempts_in_flight",
-        "counters",
-        "deadline_header",
-        "default_timeout_ms",
-        "delay",
-        "forwarding",
-        "hedge_limit",
-        "in_flight",
-        "max_request_body",
-        "max_response_body",
-        "max_timeout_ms",
-        "methods",
-        "name",
-        "passes_last_response",
-        "plan",
-        "plan_varies",
-        "rules",
-        "sample",
-        "sampled",
-        "template",
-        "timeout_prefix",
-        "upstream",
-        "upstream_name",
+        "_timeout_headers", "accepts_bodies", "attempts_in_flight", "counters", "deadline_header", "default_timeout_ms",
+        "delay", "forwarding", "hedge_limit", "in_flight", "max_request_body", "max_response_body", "max_timeout_ms",
+        "methods", "name", "passes_last_response", "plan", "plan_varies", "rules", "sample", "sampled", "template",
+        "timeout_prefix", "upstream", "upstream_name",
     )  # fmt: skip
 
     def __init__(

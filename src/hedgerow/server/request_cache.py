@@ -31,7 +31,7 @@ class ParsedRequestCache:
         return self._parsed.get(data)
 
     def put(self, data: bytes, parsed: Parsed) -> None:
-        """Add a parsed request, if it is not long. A full cache is emptied first: requests that recur come back at once."""
+        """Add a parsed request, unless it is long. What is full is emptied: requests that recur come back at once."""
         if len(data) > MAX_CACHED_BYTES:
             return
         if len(self._parsed) >= MAX_CACHED_REQUESTS:

@@ -30,14 +30,8 @@ class WholeHeads:
     """Reads such heads, for all connections of a worker. Between two of them its parser expects a new message."""
 
     __slots__ = (
-        "_begun",
-        "_complete",
-        "_keeps_alive",
-        "_max_target_bytes",
-        "_parser",
-        "_passed_on",
-        "fields",
-    )
+        "_begun", "_complete", "_keeps_alive", "_max_target_bytes", "_parser", "_passed_on", "fields",
+    )  # fmt: skip
 
     def __init__(self, limits: ClientLimits, *, passed_on: bool) -> None:
         """`passed_on`: heads are kept."""

@@ -1,7 +1,7 @@
 """What we take for an upstream's answer, held against h11: see `support.answer_differential`."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hedgerow.core.answer_rules import AnswerRules
@@ -186,14 +186,17 @@ def read_with(rules: AnswerRules, wire: bytes) -> tuple[object, ...]:
     )
 
 
-@given(first=answers(), second=answers(), change=st.integers(0, 5))
+@given(first=answers(), second=answers(), change=st.integers(0, 6), at=st.integers(0, 200))
+@example(first=OK + b"X: y\r\n" + X, second=b"", change=6, at=len(OK + b"X: "))
 @settings(max_examples=500)
 def test_an_answer_whose_head_came_before_is_read_as_any_other(
-    first: bytes, second: bytes, change: int
+    first: bytes, second: bytes, change: int, at: int
 ) -> None:
     rules = AnswerRules(RULES)
     read_with(rules, first)
-    wire = [first, second, first + b"x", first[:-1], first[:-1] + b"z", first + second][change]
+    wire = [
+        first, second, first + b"x", first[:-1], first[:-1] + b"z", first + second, first[:at] + b"1" + first[at + 1 :]
+    ][change]  # fmt: skip
     assert read_with(rules, wire) == read_with(AnswerRules(RULES), wire)
 
 

@@ -53,6 +53,7 @@ def main(other: Path | None) -> None:
             ("answered by its first attempt, with hold = auto", ("--holds",)),
             ("rejected", ("--rejected",)),
             ("passed on", ("--passed-on",)),
+            ("passed on, where no two heads are alike", ("--passed-on", "--unlike")),
             ("passed on by one of 64 routes", ("--passed-on", "--routes", "64")),
         ):
             each = (executed(python, MANY, *options) - executed(python, FEW, *options)) / (MANY - FEW)

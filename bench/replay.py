@@ -118,15 +118,26 @@ def passing(routes: int) -> dict[str, Any]:
     }
 
 
+def with_number(message: bytes) -> bytes:
+    """Return a template for messages of which each has a header with a number of its own."""
+    return message.replace(b"\r\n\r\n", b"\r\nX-Number: %d\r\n\r\n")
+
+
 class Replay:
     """A worker, its clients and its upstream."""
 
-    def __init__(self, *, passed_on: bool = False, routes: int = 1, holds: bool = False) -> None:
+    def __init__(
+        self, *, passed_on: bool = False, routes: int = 1, holds: bool = False, unlike: bool = False
+    ) -> None:
         self._request, self._answer = REQUEST, ANSWER
+        self._unlike = unlike
+        self._number = 0
         settings = Settings(access_log=AccessLog.OFF, hedge_hold="auto" if holds else "off")
         if passed_on:
             self._request, self._answer = PASSED_ON_REQUEST, PASSED_ON_ANSWER
             settings = replace_settings(settings, **passing(routes))
+        if unlike:
+            self._request, self._answer = with_number(self._request), with_number(self._answer)
         self._time = {"now": 1.0}
         self.pollers: list[FakePoller] = []
         clock = partial(self._time.__getitem__, "now")  # all C, as the real one is
@@ -168,12 +179,19 @@ class Replay:
     def iterate(self) -> None:
         self.loop.run_once(0.0)
 
+    def _next(self, message: bytes) -> bytes:
+        """Return the next request or answer: the same as the last, or with a header that none before it had."""
+        if not self._unlike:
+            return message
+        self._number += 1
+        return message % self._number
+
     def answer(self, number: int | None = None) -> None:
         """Have the upstream answer all attempts, or all of one number."""
         for fd, (connection, sock) in self.upstream.items():
             attempt = connection.attempt
             if connection.state == ACTIVE and attempt is not None and number in (None, attempt.number):
-                sock.received = self._answer
+                sock.received = self._next(self._answer)
                 self.pollers[0].ready.append((fd, READABLE))
         self.iterate()
 
@@ -185,7 +203,7 @@ class Replay:
         """Have each client ask and be answered once. Raises if one is not, with this status."""
         for fd, sock in self.clients.items():
             sock.sent = b""
-            sock.received = self._request
+            sock.received = self._next(self._request)
             self.pollers[1].ready.append((fd, READABLE))
         self.pollers[0].ready.append((1, READABLE))
         self.iterate()
@@ -210,10 +228,13 @@ class Replay:
 @click.option("--rejected", is_flag=True)
 @click.option("--passed-on", is_flag=True, help="With 20 headers each way, and a JSON Schema.")
 @click.option("--holds", is_flag=True, help="With --hedge-hold auto.")
+@click.option("--unlike", is_flag=True, help="No two requests have the same head, and no two answers.")
 @click.option("--routes", default=1, show_default=True, help="With --passed-on.")
-def main(requests: int, *, hedged: bool, rejected: bool, passed_on: bool, holds: bool, routes: int) -> None:
+def main(
+    requests: int, *, hedged: bool, rejected: bool, passed_on: bool, holds: bool, unlike: bool, routes: int
+) -> None:
     """Answer this many requests."""
-    replay = Replay(passed_on=passed_on, routes=routes, holds=holds)
+    replay = Replay(passed_on=passed_on, routes=routes, holds=holds, unlike=unlike)
     if rejected:
         replay.reject_all()
     for _ in range(requests // CLIENTS):

@@ -4,9 +4,10 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.core.forwarding import ClientMessage, RequestHead, loop_problem
+from hedgerow.core.forwarding import ClientMessage, loop_problem
 from hedgerow.core.observer import Observer
 from hedgerow.core.request import Handler, Request, Responder
+from hedgerow.core.request_head import RequestHead
 from hedgerow.core.request_path import path_problem
 from hedgerow.core.response import Response, problem_response
 from hedgerow.core.route import Route, RouteTable

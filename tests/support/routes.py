@@ -1,11 +1,12 @@
 """Routes for tests of what serves them."""
 
 from hedgerow.core.answer_rules import AnswerRules
-from hedgerow.core.forwarding import ClientMessage, ForwardedRequest, RequestHead
+from hedgerow.core.forwarding import ClientMessage, ForwardedRequest
 from hedgerow.core.hedge_limit import HedgeLimit
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.core.request import Request
+from hedgerow.core.request_head import RequestHead
 from hedgerow.core.route import Route, RouteTable
 
 
@@ -14,6 +15,13 @@ class UnusedUpstream(AttemptSender):
 
     def send(self, attempt: Attempt) -> AttemptHandle:
         raise NotImplementedError
+
+
+def head_of(*fields: tuple[bytes, bytes], host: bytes = b"x", has_query: bool = False) -> RequestHead:
+    """Return the head of a request with these headers."""
+    head = RequestHead(b"\r\n" + b"".join([b"%b: %b\r\n" % field for field in fields]))
+    head.host, head.has_query = host, has_query
+    return head
 
 
 def passed_on_request(
@@ -28,7 +36,7 @@ def passed_on_request(
     """Return a request for /a?b that a client at 192.0.2.1 has sent, and that is passed on with one header."""
     request = Request(method, b"/a", b"b", request_id=b"id", arrived_at=10.0)
     request.deadline_at = 11.0
-    request.message = ClientMessage(RequestHead([], b"", has_query=True))
+    request.message = ClientMessage(head_of(host=b"", has_query=True))
     request.message.forwarded = ForwardedRequest(b"/a?b", host, b"A: 1\r\n", b"X-Forwarded-For: ", 900)
     request.message.address = b"192.0.2.1"
     request.message.body = body

@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.core.forwarding import ClientMessage, Forwarding, RequestHead
+from hedgerow.core.forwarding import ClientMessage, Forwarding
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
@@ -14,6 +14,7 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.core.route import Route, RouteTable
 from hedgerow.gateway import Gateway
+from support.routes import head_of
 from support.virtual_loop import VirtualLoop
 
 MAX_BYTES, DEFAULT_MS = 77, 1_000
@@ -82,7 +83,7 @@ def bench() -> Bench:
 
 
 def post(path: bytes = b"/posts", query: bytes = b"", headers: dict[bytes, bytes] | None = None) -> Request:
-    head = RequestHead(list((headers or {}).items()), b"x", has_query=query != b"")
+    head = head_of(*(headers or {}).items(), has_query=query != b"")
     message = ClientMessage(head)
     return Request(b"POST", path, query, request_id=b"r", arrived_at=0.0, message=message)
 

@@ -248,7 +248,9 @@ def test_what_is_known_behind_a_proxy() -> None:
 def test_r04_a_text_is_json_where_rfc_8259_says_so(name: str, text: bytes) -> None:
     """In this process, and so without the compiled build that the campaign may run."""
     for rule in ("any", "object"):
-        outcome = AnswerRules(((200, 299),), json=rule).classify(200, HeaderSection(b""), text, is_head=False)
+        outcome = AnswerRules(((200, 299),), json=rule).classify(
+            200, HeaderSection(b"\r\n"), text, is_head=False
+        )
         assert ("" if isinstance(outcome, Success) else outcome.reason.value) == due(
             name, text, "alone", rule
         )

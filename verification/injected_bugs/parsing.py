@@ -83,11 +83,19 @@ PARSING = (
         "C12", 0.02,
     ),
     Bug(
-        "of two heads that come together again one is answered",
-        "server/request_parser.py",
-        "if self._requests == 1 and found is not None and not self.partial:",
-        "if found is not None and not self.partial:",
-        "C12", 0.005,
+        "a connection that was to end goes on where the head came whole",
+        "server/whole_head.py", "self._complete == 1 and self._keeps_alive:", "self._complete == 1:",
+        "tests/unit/server/test_whole_head.py",
+    ),
+    Bug(
+        "the head of the last answer is that of any which is as long",
+        "core/answer_rules.py", " and data.startswith(self.head)\n", "\n",
+        "tests/unit/upstream/test_connection_vs_h11.py",
+    ),
+    Bug(
+        "the head of an answer in two reads is known",
+        "upstream/response_reader.py", " == len(data) == self.wire_bytes and", " == len(data) and",
+        "tests/unit/upstream/test_connection_vs_h11.py",
     ),
     Bug(
         "a negative time is a success",

@@ -1,19 +1,27 @@
 """What of a client's request goes to the upstream: target, host and end-to-end headers (R02 of the behaviour)."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from hedgerow.core.header_fields import NOT_PASSED_OF_REQUESTS, connection_named, is_written_by_us
+from hedgerow.core.header_fields import Noted, lines_of, named_by, pattern_of, without_names
+from hedgerow.core.request_head import ALWAYS_NOTED, RequestHead
 from hedgerow.core.timeout_param import without_parameter
 
-if TYPE_CHECKING:
-    from hedgerow.core.route import Route
-
 _PSEUDONYM: Final = b"1.1 hedgerow"
-_OURS: Final = b"Via: %b\r\n" % _PSEUDONYM
+_VIA: Final = b"Via: %b\r\n" % _PSEUDONYM
 """A gateway must add itself to requests, and may leave itself out of responses (RFC 9110 section 7.6.3)."""
 MAX_PASSES: Final = 10
 """A request that has passed through a hedgerow as often goes in a loop: a sidecar, a gateway and another sidecar are
 three. Each pass may be hedged, so a loop would make thousands of requests of one."""
+
+
+_PASSED: Final = frozenset(
+    (b"accept-encoding", b"accept_encoding", b"via", b"x-forwarded-host", b"x-forwarded-proto")
+)
+"""Headers that are looked at, and passed on all the same."""
+
+
+def _begin_of(line: Noted) -> int:
+    return line[2]
 
 
 class ForwardedRequest:
@@ -35,28 +43,9 @@ class ForwardedRequest:
         self.timeout_ms = timeout_ms
 
 
-class RequestHead:
-    """The head of a request as the client sent it; requests of the same bytes share it."""
-
-    __slots__ = ("forwarded", "has_query", "headers", "host", "route")
-
-    def __init__(self, headers: list[tuple[bytes, bytes]], host: bytes, *, has_query: bool) -> None:
-        self.headers = headers
-        """Names and values, in their order."""
-        self.host = host
-        self.has_query = has_query
-        """There is a `?` in the target, perhaps with nothing behind it."""
-        self.forwarded: ForwardedRequest | None = None
-        """What its route makes of it; made once."""
-        self.route: Route | None = None
-        """There where `forwarded` is."""
-
-
 def loop_problem(head: RequestHead) -> str:
     """Return that a request goes in a loop, as its Via says, or an empty text."""
-    passes = sum(
-        [value.count(_PSEUDONYM) for name, value in head.headers if len(name) == 3 and name.lower() == b"via"]
-    )
+    passes = sum([value.count(_PSEUDONYM) for name, value, _, _ in head.noted if name == b"via"])
     return (
         f"it has passed through hedgerow {passes} times: it goes in a loop (Via)"
         if passes >= MAX_PASSES
@@ -93,7 +82,7 @@ class Forwarding:
     """How the requests of one route are passed on."""
 
     __slots__ = (
-        "_asks_identity", "_parameter", "_preserves_host", "_replaces", "_replaces_all", "_rewritten", "_set",
+        "_ours", "_parameter", "_pattern", "_preserves_host", "_replaces", "_replaces_all", "_rewritten",
         "_set_or_removed",
     )  # fmt: skip
 
@@ -120,57 +109,58 @@ class Forwarding:
         self._replaces_all = replaces_all
         self._preserves_host = preserves_host
         self._parameter = parameter
-        self._asks_identity = asks_identity
         set_headers = set_headers or {}
-        self._set = b"".join([b"%b: %b\r\n" % field for field in set_headers.items()])
+        ours = [b"%b: %b\r\n" % field for field in set_headers.items()]
+        self._ours = b"".join([b"Accept-Encoding: identity\r\n" if asks_identity else b"", _VIA, *ours])
+        """Lines of each request."""
         names = {name.lower() for name in set_headers} | set(removed)
         if deadline_header:
             names.add(deadline_header.lower())
         if asks_identity:
             names.add(b"accept-encoding")
         self._set_or_removed = frozenset(names)
+        others = self._set_or_removed - ALWAYS_NOTED
+        self._pattern = pattern_of(others) if others else None
 
     def forward(self, path: bytes, query: bytes, head: RequestHead, timeout_ms: int) -> ForwardedRequest:
         """Return what is passed on of a request with this head."""
         forwarded_for: list[bytes] = []
-        kept = self._kept_headers(head, forwarded_for)
-        if self._asks_identity:
-            kept.append(b"Accept-Encoding: identity\r\n")
-        kept.append(_OURS)
-        kept.append(self._set)
         return ForwardedRequest(
             self._target(path, query, head),
             head.host if self._preserves_host else b"",
-            b"".join(kept),
+            self._headers(head, forwarded_for),
             self._forwarded_for(forwarded_for),
             timeout_ms,
         )
 
-    def _kept_headers(self, head: RequestHead, forwarded_for: list[bytes]) -> list[bytes]:
-        names = [name.lower() for name, _ in head.headers]
-        named: frozenset[bytes] = frozenset()
-        if b"connection" in names:
-            named = connection_named([value for name, value in head.headers if name.lower() == b"connection"])
+    def _headers(self, head: RequestHead, forwarded_for: list[bytes]) -> bytes:
+        """Return what is passed on of its header lines, with ours; values of X-Forwarded-For are put aside."""
+        lines, found = head.lines, head.noted
+        if self._pattern is not None:
+            found = sorted({*found, *lines_of(self._pattern, lines)}, key=_begin_of)
+        named = named_by([value for name, value, _, _ in found if name == b"connection"])
         kept: list[bytes] = []
-        for (name, value), lower in zip(head.headers, names, strict=True):
-            if lower in self._set_or_removed or lower in named:
-                continue
-            if lower == b"x-forwarded-for":
-                forwarded_for.append(value)
-            elif lower not in NOT_PASSED_OF_REQUESTS and not is_written_by_us(lower):
-                kept.append(b"%b: %b\r\n" % (name, value))
-        hidden = self._set_or_removed
-        if b"x-forwarded-proto" not in hidden and (
-            b"x-forwarded-proto" not in names or b"x-forwarded-proto" in named
-        ):
+        kept_from = 2
+        has_host = has_protocol = False
+        for name, value, begin, end in found:
+            if name not in self._set_or_removed and name not in named:
+                if name in _PASSED:
+                    has_host = has_host or name == b"x-forwarded-host"
+                    has_protocol = has_protocol or name == b"x-forwarded-proto"
+                    continue
+                if name == b"x-forwarded-for":
+                    forwarded_for.append(value)
+            kept.append(lines[kept_from:begin])
+            kept_from = end
+        kept.append(lines[kept_from:])
+        if named:
+            kept = [without_names(b"".join(kept), named)]
+        if not has_protocol and b"x-forwarded-proto" not in self._set_or_removed:
             kept.append(b"X-Forwarded-Proto: http\r\n")  # clients reach us in clear text
-        if (
-            head.host
-            and b"x-forwarded-host" not in hidden
-            and (b"x-forwarded-host" not in names or b"x-forwarded-host" in named)
-        ):
+        if head.host and not has_host and b"x-forwarded-host" not in self._set_or_removed:
             kept.append(b"X-Forwarded-Host: %b\r\n" % head.host)
-        return kept
+        kept.append(self._ours)
+        return b"".join(kept)
 
     def _forwarded_for(self, earlier: list[bytes]) -> bytes:
         if b"x-forwarded-for" in self._set_or_removed:

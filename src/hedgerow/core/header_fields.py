@@ -1,7 +1,7 @@
 """Which headers are passed on: those for the other end, not those for the connection (RFC 9110 section 7.6.1)."""
 
 import re
-from typing import Final
+from typing import Final, TypeAlias
 
 _HOP_BY_HOP: Final = frozenset(
     b"connection http2-settings keep-alive proxy-authenticate proxy-authentication-info proxy-authorization "
@@ -21,22 +21,19 @@ NOT_PASSED_OF_RESPONSES: Final = _HOP_BY_HOP | frozenset((b"content-length", b"x
 """The others are rewritten for the client."""
 
 
-def connection_named(values: list[bytes]) -> frozenset[bytes]:
-    """Return the names of headers that `Connection` headers with these values list, in lower case."""
+def named_by(connection: list[bytes]) -> frozenset[bytes]:
+    """Return the names of other headers that `Connection` headers with these values list, in lower case."""
+    if not [value for value in connection if value not in _NAMING_NONE]:
+        return _NONE
     return frozenset(
-        name for value in values for part in value.split(b",") if (name := part.strip(b" \t").lower())
+        name for value in connection for part in value.split(b",") if (name := part.strip(b" \t").lower())
     )
 
 
-def is_written_by_us(name: bytes) -> bool:
-    """Return whether a request's header is taken for one of ours by servers that read `_` as `-` (RFC 3875 4.1.18).
-
-    `name` is in lower case. Such a header would forge what the gateway says, so it is not passed on.
-    """
-    return name.find(b"_") >= 0 and name.replace(b"_", b"-") in _FORGEABLE
-
-
-_FORGEABLE: Final = NOT_PASSED_OF_REQUESTS | {b"x-forwarded-proto", b"x-forwarded-host", b"via"}
+_NAMING_NONE: Final = (b"keep-alive", b"close")
+"""Usual values of `Connection`: `Keep-Alive` is not passed on in any case, and `Close` is no header (RFC 9110 section
+7.6.1)."""
+_NONE: Final[frozenset[bytes]] = frozenset()
 
 
 class HeaderSection:
@@ -44,11 +41,8 @@ class HeaderSection:
 
     __slots__ = ("coding", "has_date", "is_coded", "length_line", "media_type", "passed")
 
-    def __init__(self, section: bytes) -> None:
-        """`section` is what llhttp has accepted, from the end of the status line to before the empty line.
-
-        Each line begins with CRLF in it, and none is folded.
-        """
+    def __init__(self, lines: bytes) -> None:
+        """`lines` is what llhttp has accepted: the CRLF that ends the status line, then whole lines, none folded."""
         self.coding = b""
         """The value of Content-Encoding, in lower case."""
         self.media_type = b""
@@ -59,38 +53,32 @@ class HeaderSection:
         self.length_line = b""
         """The line of Content-Length."""
         kept: list[bytes] = []
-        end = 0
+        kept_from = 2
         connection: list[bytes] = []
         codings: list[bytes] = []
-        # 3.6 µs for 20 headers; a lookup of each name takes 25.
-        for match in _NOTED.finditer(section.lower()):
-            name = match[1]
+        for name, value, begin, end in lines_of(_NOTED, lines):
             if name == b"date":
                 self.has_date = True
             elif name == b"content-type":
-                self.media_type = match[2].partition(b";")[0].rstrip(b" \t")
+                self.media_type = value.partition(b";")[0].rstrip(b" \t").lower()
             elif name == b"content-encoding":
-                self.coding = match[2].rstrip(b" \t")
+                self.coding = value.lower()
             else:
                 if name == b"content-length":
-                    self.length_line = section[match.start() + 2 : match.end()] + b"\r\n"
+                    self.length_line = lines[begin:end]
                 elif name == b"connection":
-                    connection.append(match[2])
+                    connection.append(value)
                 elif name == b"transfer-encoding":
-                    codings += match[2].split(b",")
-                kept.append(section[end : match.start()])
-                end = match.end()
-        if not end and not section:
-            self.passed = b""
-            """Whole header lines in their order, unchanged."""
-            return
+                    codings += value.lower().split(b",")
+                kept.append(lines[kept_from:begin])
+                kept_from = end
         if codings:
             self.is_coded = _is_coded(codings)
-        kept.append(section[end:])
+        kept.append(lines[kept_from:])
         passed = b"".join(kept)
-        if connection:
-            passed = _without(passed, connection_named(connection))
-        self.passed = passed[2:] + b"\r\n" if passed else b""
+        named = named_by(connection)
+        self.passed = without_names(passed, named) if named else passed
+        """Whole header lines in their order, unchanged."""
 
 
 def _is_coded(codings: list[bytes]) -> bool:
@@ -100,9 +88,38 @@ def _is_coded(codings: list[bytes]) -> bool:
     )
 
 
-def _without(section: bytes, names: frozenset[bytes]) -> bytes:
-    lines = section.split(b"\r\n")[1:]
-    return b"".join([b"\r\n" + line for line in lines if line[: line.find(b":")].lower() not in names])
+def without_names(lines: bytes, names: frozenset[bytes]) -> bytes:
+    """Return whole header lines but for those of these names, in lower case."""
+    return b"".join(
+        [line + b"\r\n" for line in lines.split(b"\r\n")[:-1] if line[: line.find(b":")].lower() not in names]
+    )
+
+
+Noted: TypeAlias = tuple[bytes, bytes, int, int]
+"""A header line: its name in lower case, its value without blanks around it, and where it begins and ends."""
+
+
+def lines_of(pattern: "re.Pattern[bytes]", lines: bytes) -> list[Noted]:
+    """Return the lines whose names a pattern of `pattern_of` has, in their order; `lines` has a CRLF before them.
+
+    Takes linear time, whatever the bytes: 1.8 µs for 20 headers of which 4 are found. A lookup of each name takes 25.
+    """
+    found: list[Noted] = []
+    # What is between them, then a name and the rest of its line, and so on: half of what `finditer` takes.
+    parts = pattern.split(lines.lower())
+    begin = 2
+    for index in range(1, len(parts), 3):
+        begin += len(parts[index - 1])
+        colon = begin + len(parts[index])
+        end = colon + len(parts[index + 1]) + 2
+        found.append((parts[index], lines[colon + 1 : end - 2].strip(b" \t"), begin, end))
+        begin = end
+    return found
+
+
+def pattern_of(names: frozenset[bytes]) -> "re.Pattern[bytes]":
+    """Return a pattern for lines of these names, for `lines_of`."""
+    return re.compile(rb"\r\n(%b)(:[^\r]*)" % _any_of(sorted(names)))
 
 
 def _any_of(names: list[bytes]) -> bytes:
@@ -118,7 +135,4 @@ def _any_of(names: list[bytes]) -> bytes:
     return branches[0] if len(branches) == 1 else b"(?:%b)" % b"|".join(branches)
 
 
-_NOTED: Final = re.compile(
-    rb"\r\n(%b):[ \t]*([^\r]*)"
-    % _any_of(sorted(NOT_PASSED_OF_RESPONSES | {b"content-encoding", b"content-type", b"date"}))
-)
+_NOTED: Final = pattern_of(NOT_PASSED_OF_RESPONSES | {b"content-encoding", b"content-type", b"date"})

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hedgerow.core.answer_rules import AnswerRules
-from hedgerow.core.forwarding import Forwarding, RequestHead
+from hedgerow.core.forwarding import Forwarding
+from hedgerow.core.header_fields import lines_of, pattern_of
 from hedgerow.core.hedge_limit import HedgeLimit
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import AttemptSender
+from hedgerow.core.request_head import RequestHead
 from hedgerow.core.timeout_param import (
     DEFAULT_PREFIX,
     InvalidTimeout,
@@ -31,10 +33,10 @@ class Route:
     """One route: where its requests go, how long they may take, and what is passed on."""
 
     __slots__ = (
-        "accepts_bodies", "attempts_in_flight", "counters", "deadline_header", "default_timeout_ms", "delay",
-        "forwarding", "hedge_limit", "in_flight", "max_request_body", "max_response_body", "max_timeout_ms", "methods",
-        "name", "passes_last_response", "plan", "plan_varies", "rules", "sample", "sampled", "template",
-        "timeout_headers", "timeout_prefix", "upstream", "upstream_name",
+        "_timeout_headers", "accepts_bodies", "attempts_in_flight", "counters", "deadline_header", "default_timeout_ms",
+        "delay", "forwarding", "hedge_limit", "in_flight", "max_request_body", "max_response_body", "max_timeout_ms",
+        "methods", "name", "passes_last_response", "plan", "plan_varies", "rules", "sample", "sampled", "template",
+        "timeout_prefix", "upstream", "upstream_name",
     )  # fmt: skip
 
     def __init__(
@@ -75,8 +77,8 @@ class Route:
         self.max_timeout_ms = max_timeout_ms
         self.timeout_prefix = timeout_prefix
         """The query parameter that says it, in milliseconds, and `=`; empty: none does."""
-        self.timeout_headers = timeout_headers
-        """Headers that say it, in lower case; the smallest value counts."""
+        self._timeout_headers = pattern_of(timeout_headers) if timeout_headers else None
+        """Headers that say it; the smallest value counts."""
         self.methods = methods
         self.forwarding = forwarding
         """How requests are passed on; None: the upstream gets a request of its own, the assignment's."""
@@ -104,12 +106,12 @@ class Route:
     def timeout_ms(self, query: bytes, head: RequestHead) -> Timeout:
         """Return the timeout of a request in milliseconds, or what is wrong with it: the smallest that it says."""
         least = parse_timeout_ms(query, default_ms=0, max_ms=self.max_timeout_ms, prefix=self.timeout_prefix)
-        for name, value in head.headers:
-            lower = name.lower()
-            if lower in self.timeout_headers and not isinstance(least, InvalidTimeout):
-                timeout = parse_timeout_header(lower, value, self.max_timeout_ms)
-                if isinstance(timeout, InvalidTimeout) or not least or timeout < least:
-                    least = timeout
+        if self._timeout_headers is not None:
+            for name, value, _, _ in lines_of(self._timeout_headers, head.lines):
+                if not isinstance(least, InvalidTimeout):
+                    timeout = parse_timeout_header(name, value, self.max_timeout_ms)
+                    if isinstance(timeout, InvalidTimeout) or not least or timeout < least:
+                        least = timeout
         return least or self.default_timeout_ms
 
     def plan_at(self, now: float) -> HedgePlan:

@@ -9,6 +9,7 @@ from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.response_writer import ResponseWriter
 from hedgerow.server.timeouts import ConnectionTimeouts
+from hedgerow.server.whole_head import WholeHeads
 from hedgerow.settings import ClientLimits
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class ServerContext:
 
     __slots__ = (
         "bodies", "cache", "connections", "draining", "handler", "limits", "loop", "max_pipelined_bytes",
-        "next_id", "on_closed", "on_rejected", "parse_chunk_bytes", "passes_headers", "timeouts", "writer",
+        "next_id", "on_closed", "on_rejected", "parse_chunk_bytes", "passes_headers", "timeouts", "whole_heads",
+        "writer",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +54,7 @@ class ServerContext:
         self.connections: set[ClientConnection] = set()
         self.timeouts = ConnectionTimeouts(limits)
         self.cache = ParsedRequestCache()
+        self.whole_heads = WholeHeads(limits, passed_on=passes_headers)
         self.writer = ResponseWriter()
         self.draining = False
         """Each connection is closed after its next response."""

@@ -2,36 +2,38 @@
 
 from typing import Final, TypeAlias
 
-from hedgerow.core.forwarding import RequestHead
-from hedgerow.core.request import Request
+from hedgerow.core.request_head import RequestHead
 
 MAX_CACHED_REQUESTS: Final = 256
-"""Header sections that one worker keeps, each of at most `ClientLimits.slice_bytes`: 0.5 MB, usually some 50 KB.
-Where their headers are kept, too, it may be three times as much."""
+MAX_CACHED_BYTES: Final = 2 * 1024
+"""Heads that one worker keeps, and the length of one: 0.5 MB, usually some 50 KB. Where their headers are kept, too, it
+may be three times as much."""
 
-_Parsed: TypeAlias = tuple[bytes, bytes, bytes, RequestHead | None]
+Parsed: TypeAlias = tuple[bytes, bytes, bytes, RequestHead | None]
+"""Method, path, query, and the head if it is kept."""
 
 
 class ParsedRequestCache:
     """Maps a whole header section, byte for byte, to its method, path and query, and to its headers if those are kept.
 
     Most clients send the same bytes again, and parsing them takes several times as long as this lookup. The same
-    bytes between two requests mean the same request. The parser leaves out requests that have an id or a trace of
-    their own: they do not recur.
+    bytes between two requests mean the same request. Requests that have an id or a trace of their own are not put here:
+    they do not recur.
     """
 
     __slots__ = ("_parsed",)
 
     def __init__(self) -> None:
-        self._parsed: dict[bytes, _Parsed] = {}
+        self._parsed: dict[bytes, Parsed] = {}
 
-    def get(self, data: bytes) -> _Parsed | None:
-        """Return method, path, query and head of a cached request, or None."""
+    def get(self, data: bytes) -> Parsed | None:
+        """Return what was put for the same bytes, or None."""
         return self._parsed.get(data)
 
-    def put(self, data: bytes, request: Request) -> None:
-        """Add a parsed request. A full cache is emptied first: requests that recur come back at once."""
+    def put(self, data: bytes, parsed: Parsed) -> None:
+        """Add a parsed request, unless it is long. What is full is emptied: requests that recur come back at once."""
+        if len(data) > MAX_CACHED_BYTES:
+            return
         if len(self._parsed) >= MAX_CACHED_REQUESTS:
             self._parsed.clear()
-        head = request.message.head if request.message is not None else None
-        self._parsed[data] = (request.method, request.path, request.query, head)
+        self._parsed[data] = parsed

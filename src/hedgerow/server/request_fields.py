@@ -4,29 +4,25 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from hedgerow.core.forwarding import RequestHead
+from hedgerow.core.request_head import RequestHead
 from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.server.request_target import check_same_host, is_valid_host
 from hedgerow.settings import ClientLimits
 
+_MIN_LINE_BYTES: Final = len(b"a:\r\n")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-
-_USED: Final = frozenset(
-    b"host x-request-id expect content-length transfer-encoding traceparent tracestate".split()
-)
-"""Any other header costs one lookup in this set."""
 
 
 class RequestFields:
-    """Takes the headers of one request after the other. Its methods raise RequestRejected for what is not valid."""
+    """Takes the header lines of one request. Its methods raise RequestRejected for what is not valid."""
 
     __slots__ = (
-        "_coding", "_kept", "_last_host", "_length", "_max_bytes", "_max_headers", "_passed_on", "_size", "count",
+        "_coding", "_last_host", "_length", "_lines", "_max_bytes", "_max_headers", "_passed_on", "_size", "count",
         "expects", "has_body", "host", "request_id", "traceparent", "tracestate",
     )  # fmt: skip
 
     def __init__(self, limits: ClientLimits, *, passed_on: bool) -> None:
-        """`passed_on`: all headers are kept, and there may be bodies."""
+        """`passed_on`: targets are passed on, and there may be bodies."""
         self._passed_on = passed_on
         self._max_headers = limits.max_headers
         self._max_bytes = limits.max_header_bytes
@@ -37,9 +33,9 @@ class RequestFields:
     def clear(self) -> None:
         """Begin with another request."""
         self.count = 0
-        """How many have come."""
+        """How many have come one by one."""
         self._size = 0
-        self._kept: list[tuple[bytes, bytes]] = []
+        self._lines: list[bytes] = []
         self.host: bytes | None = None
         self.request_id = b""
         """The client's; empty if it has none, or none that is valid."""
@@ -52,19 +48,36 @@ class RequestFields:
         self.tracestate = b""
 
     def add(self, name: bytes, value: bytes) -> None:
-        """Take the next header line."""
+        """Take the next header line of a request that comes in pieces."""
         self.count += 1
         self._size += len(name) + len(value) + 4  # ": " and CRLF
         if self.count > self._max_headers:
             raise RequestRejected("too_large", f"more than {self._max_headers} headers")
         if self._size > self._max_bytes:
             raise self.too_large()
-        value = value.strip(b" \t")
-        if self._passed_on:
-            self._kept.append((name, value))
-        name = name.lower()
-        if name in _USED:
+        self._lines.append(b"%b: %b\r\n" % (name, value))
+
+    def head(self) -> RequestHead:
+        """Return the head whose lines have come."""
+        head = RequestHead(b"\r\n" + b"".join(self._lines))
+        self._lines.clear()
+        self.take(head)
+        return head
+
+    def take(self, head: RequestHead) -> None:
+        """Take all that is used of a head at once."""
+        for name, value, _, _ in head.noted:
             self._use(name, value)
+        head.host = self.host or b""
+
+    def are_usual(self, head: RequestHead) -> bool:
+        """Return whether they are within their limits, there is a host, and neither a body nor an expectation."""
+        if self.host is None or self.has_body or self.expects or len(head.lines) > self._max_bytes:
+            return False
+        # Most are too short for as many lines.
+        return len(head.lines) < _MIN_LINE_BYTES * self._max_headers or (
+            head.lines.count(b"\n") - 1 <= self._max_headers
+        )
 
     def _use(self, name: bytes, value: bytes) -> None:
         match name:
@@ -128,9 +141,8 @@ class RequestFields:
             )
         return -1
 
-    def head(self, target: bytes) -> RequestHead:
-        """Return all of them as they are passed on; an absolute target has the host of the Host header."""
-        host = self.host or b""
-        if not target.startswith(b"/") and target.find(b"://") >= 0:
-            check_same_host(target, host)
-        return RequestHead(self._kept, host, has_query=target.find(b"?") >= 0)
+    def set_target(self, head: RequestHead, target: bytes) -> None:
+        """Complete a head by its target; an absolute one that is passed on has the host of the Host header."""
+        if self._passed_on and not target.startswith(b"/") and target.find(b"://") >= 0:
+            check_same_host(target, head.host)
+        head.has_query = target.find(b"?") >= 0

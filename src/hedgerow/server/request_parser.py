@@ -20,6 +20,7 @@ from hedgerow.server.request_fields import RequestFields
 from hedgerow.server.request_rejected import RequestRejected, not_http
 from hedgerow.server.request_target import split_target
 from hedgerow.server.rtsp import RtspDetector
+from hedgerow.server.whole_head import WholeHeads
 from hedgerow.settings import ClientLimits
 
 
@@ -27,9 +28,9 @@ class RequestParser:
     """Turns the bytes of one connection into requests, in order. `feed` raises RequestRejected and nothing else."""
 
     __slots__ = (
-        "_arrived_at", "_bodies", "_body", "_body_overhead_bytes", "_cache", "_cacheable", "_fed_at", "_fields",
-        "_in_trailers", "_max_body_bytes", "_max_pending_bytes", "_max_target_bytes", "_next_id", "_on_request",
-        "_parser", "_pending", "_requests", "_rtsp", "_target", "held_body_bytes", "partial", "wants_continue",
+        "_arrived_at", "_bodies", "_body", "_body_overhead_bytes", "_cache", "_fed_at", "_fields", "_in_trailers",
+        "_max_body_bytes", "_max_pending_bytes", "_max_target_bytes", "_next_id", "_on_request", "_parser", "_pending",
+        "_rtsp", "_target", "_whole_heads", "held_body_bytes", "partial", "wants_continue",
     )  # fmt: skip
 
     def __init__(
@@ -40,10 +41,12 @@ class RequestParser:
         cache: ParsedRequestCache,
         max_body_bytes: Callable[[Request], int] | None = None,
         bodies: BodyMemory | None = None,
+        whole_heads: WholeHeads | None = None,
     ) -> None:
         """`max_body_bytes` is `Handler.max_body_bytes`: requests keep their headers then, and may have bodies.
 
-        `bodies` is what counts those. Without either, a request with a body is rejected.
+        `bodies` is what counts those. Without either, a request with a body is rejected. `cache`, `bodies` and
+        `whole_heads` are those of the worker.
         """
         self._body_overhead_bytes = limits.body_overhead_bytes
         self._max_target_bytes = limits.max_target_bytes
@@ -60,13 +63,10 @@ class RequestParser:
         """The client waits for 100 (Continue) before it sends the body of its request."""
         self.partial = False
         """Some bytes of a request have been parsed, and not all."""
-        self._requests = 0
-        """Requests found in the bytes of the current `feed`."""
-        self._cacheable: Request | None = None
-        """The last of them, if the same bytes would mean the same request again."""
         self._fed_at = 0.0
         self._rtsp = RtspDetector()
         self._fields = RequestFields(limits, passed_on=max_body_bytes is not None)
+        self._whole_heads = whole_heads or WholeHeads(limits, passed_on=max_body_bytes is not None)
         self._parser = httptools.HttpRequestParser(self)
         self._begin()
 
@@ -88,20 +88,24 @@ class RequestParser:
         if self.partial:
             self._parse(data, arrived_at)
             return
-        parsed = self._cache.get(data)
-        if parsed is not None:
-            method, path, query, head = parsed
-            self._fields.request_id = request_id = self._next_id()
-            request = Request(method, path, query, request_id=request_id, arrived_at=arrived_at)
-            if head is not None:
-                request.message = ClientMessage(head)
-            self._on_request(request)
-            return
-        self._requests = 0
-        self._parse(data, arrived_at)
-        found, self._cacheable = self._cacheable, None
-        if self._requests == 1 and found is not None and not self.partial:
-            self._cache.put(data, found)
+        parsed, request_id, trace = self._cache.get(data), b"", None
+        if parsed is None:
+            parsed = self._whole_heads.read(data)
+            if parsed is None:
+                self._parse(data, arrived_at)
+                return
+            fields = self._whole_heads.fields
+            request_id = fields.request_id
+            if fields.traceparent:
+                trace = parse_trace_context(fields.traceparent, fields.tracestate)
+            elif not request_id:
+                self._cache.put(data, parsed)
+        method, path, query, head = parsed
+        self._fields.request_id = request_id = request_id or self._next_id()
+        request = Request(method, path, query, request_id=request_id, arrived_at=arrived_at, trace=trace)
+        if head is not None:
+            request.message = ClientMessage(head)
+        self._on_request(request)
 
     def _parse(self, data: bytes, arrived_at: float) -> None:
         self._fed_at = arrived_at
@@ -192,11 +196,12 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         parser, fields, max_body_bytes = self._parser, self._fields, self._max_body_bytes
         method, version = parser.get_method(), parser.get_http_version()
+        head = fields.head()
         fields.check(method, version)
         self.partial = False
         path, query = split_target(self._target, is_connect=method == b"CONNECT")
         keep_alive = parser.should_keep_alive() and method != b"CONNECT"
-        is_unique = fields.request_id or fields.traceparent or version != "1.1" or not keep_alive
+        fields.set_target(head, self._target)
         request = Request(
             method,
             path,
@@ -206,10 +211,8 @@ class RequestParser:
             keep_alive=keep_alive,
             announce_keep_alive=version == "1.0",
             trace=parse_trace_context(fields.traceparent, fields.tracestate) if fields.traceparent else None,
-            message=ClientMessage(fields.head(self._target)) if max_body_bytes is not None else None,
+            message=ClientMessage(head) if max_body_bytes is not None else None,
         )
-        self._requests += 1
-        self._cacheable = None if is_unique or fields.has_body else request
         if fields.has_body and max_body_bytes is not None:
             self._in_trailers = True
             self._expect_body(request, max_body_bytes(request), version)

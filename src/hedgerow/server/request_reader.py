@@ -7,6 +7,7 @@ from hedgerow.net.tcp import receive_queue_age_s
 from hedgerow.server.context import ServerContext
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
+from hedgerow.server.whole_head import is_whole_head
 
 
 class RequestReader:
@@ -25,6 +26,7 @@ class RequestReader:
             context.cache,
             context.handler.max_body_bytes if context.passes_headers else None,
             context.bodies,
+            context.whole_heads,
         )
         self._unparsed: list[tuple[bytes, float]] = []
         self.held_bytes = 0
@@ -83,7 +85,7 @@ class RequestReader:
         """Parse a bounded chunk of the buffer into `requests`; `rejected` is set if it is malformed."""
         data, arrived_at = self._unparsed[0]
         size = self._context.parse_chunk_bytes
-        if len(data) > size:
+        if len(data) > size and not is_whole_head(data):
             self._unparsed[0] = data[size:], arrived_at
             data = data[:size]
         else:

@@ -14,7 +14,7 @@ class ClientLimits:
     max_header_bytes: int = 32 * 1024
     """All header lines of a request, as nginx; HAProxy takes 15 KiB, Envoy 60. More: 431."""
     max_headers: int = 100
-    """Header lines of one request: each costs a callback. More: 431."""
+    """Header lines of one request, as Apache: each costs time. More: 431."""
     head_timeout_s: float = 5.0
     """From the first byte of a request head to its last: a slow head (Slowloris) holds a descriptor."""
     max_body_memory: int = 64 * 1024 * 1024

@@ -8,7 +8,7 @@ from typing import Final
 
 import httptools
 
-from hedgerow.core.answer_rules import AnswerRules
+from hedgerow.core.answer_rules import AnswerRules, KnownHead
 from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Failure, FailureReason, Outcome
 from hedgerow.core.request import Request
@@ -17,7 +17,7 @@ from hedgerow.settings import UpstreamLimits
 _HEAD_END: Final = b"\r\n\r\n"
 _STATUS_AT: Final = len(b"HTTP/1.1 ")
 _ONE: Final = ord(b"1")
-_NO_SECTION: Final = HeaderSection(b"")
+_NO_SECTION: Final = HeaderSection(b"\r\n")
 _EVENT_STREAM: Final = Failure(
     FailureReason.STREAM, "text/event-stream: streaming is not supported, only whole responses are passed on"
 )
@@ -27,8 +27,8 @@ class ResponseReader:
     """The response that is being read. `begin_for` starts the next one on the same connection."""
 
     __slots__ = (
-        "_body", "_head", "_is_head", "_keep_alive", "_limits", "_max_body_bytes", "_max_wire_bytes", "_parser",
-        "_passes_on", "_refused", "_rules", "_section", "is_complete", "status", "wire_bytes",
+        "_body", "_head", "_head_bytes", "_is_head", "_limits", "_max_body_bytes", "_max_wire_bytes", "_parser",
+        "_passes_on", "_refused", "_rules", "_section", "is_complete", "keeps_connection", "status", "wire_bytes",
     )  # fmt: skip
 
     def __init__(self, limits: UpstreamLimits) -> None:
@@ -68,8 +68,11 @@ class ResponseReader:
         """What has come of it."""
         self.is_complete = False
         self._head = b""
+        self._head_bytes = 0
+        """The length of the head, if it may become known: it is not HEAD's, and nothing came before it."""
         self._body: bytes | bytearray = b""
-        self._keep_alive = False
+        self.keeps_connection = False
+        """The connection can be used again after the complete response."""
 
     def _set_rules(
         self, rules: AnswerRules | None, max_body_bytes: int, *, passes_on: bool, is_head: bool
@@ -92,6 +95,10 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> Failure | None:
         """Read what has come. Return a failure if it can be no valid response any more."""
+        known = self._rules.known if self._rules is not None and not self.wire_bytes else None
+        if known is not None and known.begins(data) and not self._is_head:
+            self._take(known, data)
+            return None
         self.wire_bytes += len(data)
         if not self.status:
             self._head = self._head + data if self._head else data
@@ -100,10 +107,26 @@ class ResponseReader:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.is_complete:
                 return self._parse_failure(error)
-            self._keep_alive = False  # what follows the response is none
+            self.keeps_connection = False  # what follows the response is none
         if len(self._body) > self._max_body_bytes or not self.is_complete:
             return self._check_size()
+        if self._rules is not None:
+            self._remember(self._rules, data)
         return None
+
+    def _take(self, known: KnownHead, data: bytes) -> None:
+        """Take a whole answer by its head, which llhttp would read as it did before."""
+        self.wire_bytes = len(data)
+        self.status = known.status
+        self._section = known.section
+        self._body = data[len(known.head) :]
+        self.is_complete = self.keeps_connection = True
+
+    def _remember(self, rules: AnswerRules, data: bytes) -> None:
+        """Note the head of a complete answer that came in one read, if the rest of this is its body."""
+        size = self._head_bytes
+        if size and size + len(self._body) == len(data) == self.wire_bytes and self.keeps_connection:
+            rules.known = KnownHead(data[:size], len(data), self.status, self._section)
 
     def take_outcome(self, classify: Callable[[int, bytes], Outcome]) -> Outcome:
         """Return what the complete response is by its route's rules, or by `classify`; keep nothing of it."""
@@ -112,11 +135,6 @@ class ResponseReader:
         if self._rules is None:
             return classify(self.status, body)
         return self._rules.classify(self.status, self._section, body, is_head=self._is_head)
-
-    @property
-    def keeps_connection(self) -> bool:
-        """Return whether the connection can be used again after the complete response."""
-        return self._keep_alive
 
     def is_close_delimited(self) -> bool:
         """Return whether the body ends with the connection (RFC 9112 section 6.3, rules 4 and 8); else it was cut."""
@@ -137,7 +155,7 @@ class ResponseReader:
 
     def on_message_begin(self) -> None:
         if self.is_complete:  # more than one response to one request
-            self._keep_alive = False
+            self.keeps_connection = False
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -152,7 +170,7 @@ class ResponseReader:
         if status == 101:  # what follows is not HTTP any more
             raise httptools.HttpParserError("a switch of protocols")
         if self._rules is not None and self.status:
-            self._read_section(self._rules)
+            self._read_section()
 
     def _is_preceded(self) -> bool:
         """Return whether empty lines or 1xx responses come before the final response, or may; else it is HTTP."""
@@ -164,18 +182,20 @@ class ResponseReader:
         if not head.startswith(b"HTTP/1."):
             raise httptools.HttpParserError("not HTTP/1.x")
 
-    def _read_section(self, rules: AnswerRules) -> None:
+    def _read_section(self) -> None:
         """Look at the header section of a response that has rules."""
-        head = self._final_head() + _HEAD_END if self._is_preceded() else self._head
+        is_preceded = self._is_preceded()
+        head = self._final_head() + _HEAD_END if is_preceded else self._head
         end = head.find(_HEAD_END)
         if end > self._limits.max_head_bytes:  # it came in one piece, so that nothing looked at it before
             self._refused = failure = _too_large(self._limits.max_head_bytes, "of header section")
             raise httptools.HttpParserError(failure.detail)
-        self._section = section = rules.section_of(head[head.find(b"\r\n") : end])
+        self._section = section = HeaderSection(head[head.find(b"\r\n") : end + 2])
+        self._head_bytes = 0 if is_preceded or self._is_head else end + len(_HEAD_END)
         if self._is_head:
             self.is_complete = True
             ends_at = self._head.find(head[:end]) + end + len(_HEAD_END)
-            self._keep_alive = self._parser.should_keep_alive() and ends_at == len(self._head)
+            self.keeps_connection = self._parser.should_keep_alive() and ends_at == len(self._head)
         elif self._passes_on and section.media_type == b"text/event-stream":
             self._refused = _EVENT_STREAM
             raise httptools.HttpParserError(_EVENT_STREAM.detail)
@@ -197,7 +217,7 @@ class ResponseReader:
     def on_message_complete(self) -> None:
         if self.status and not self.is_complete:
             self.is_complete = True
-            self._keep_alive = self._parser.should_keep_alive() and not self._is_chunked_of_1_0()
+            self.keeps_connection = self._parser.should_keep_alive() and not self._is_chunked_of_1_0()
 
     def _is_chunked_of_1_0(self) -> bool:
         """Return whether the framing is to be taken for faulty, and the connection closed (RFC 9112 section 6.1)."""

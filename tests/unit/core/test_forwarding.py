@@ -2,24 +2,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgerow.core.forwarding import ClientMessage, Forwarding, RequestHead
+from hedgerow.core.forwarding import ClientMessage, Forwarding
 from hedgerow.core.header_fields import NOT_PASSED_OF_REQUESTS
+from hedgerow.core.request_head import RequestHead
+from support.routes import head_of
 
+FORGED = {b"content_length", b"x_forwarded_for"}
+"""Some servers take them for ours."""
 FIELDS = st.lists(
     st.tuples(
         st.sampled_from(
             [b"Cookie", b"cookie", b"X-A", b"x-b", b"X-B", b"Connection", b"TE", b"Trailer", b"Host", b"Via",
              b"api_key", b"X-Request-Id", b"Content-Length", b"Expect", b"Proxy-Authorization",
-             b"Upgrade", b"Keep-Alive"]
+             b"Upgrade", b"Keep-Alive", b"X-Forwarded-For", b"Content_Length", b"x_forwarded_For", b"accept_encoding",
+             b"Accept-Encoding"]
         ),
         st.sampled_from([b"", b"1", b"x-a", b"X-B, close", b"\xff, via"]),
     ),
     max_size=12,
 )  # fmt: skip
-
-
-def head_of(*fields: tuple[bytes, bytes], host: bytes = b"x", has_query: bool = False) -> RequestHead:
-    return RequestHead(list(fields), host, has_query=has_query)
 
 
 def forward(
@@ -41,10 +42,26 @@ def test_nothing_hop_by_hop_passes_and_the_rest_is_neither_lost_nor_doubled_nor_
     expected = [
         b"%b: %b" % (name, value)
         for name, value in fields
-        if name.lower() not in NOT_PASSED_OF_REQUESTS and name.lower() not in named
+        if name.lower() not in NOT_PASSED_OF_REQUESTS | FORGED and name.lower() not in named
     ]
     ours = [b"X-Forwarded-Proto: http", b"X-Forwarded-Host: x", b"Via: 1.1 hedgerow", b""]
     assert forward(head_of(*fields)).split(b"\r\n") == expected + ours
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in sorted({*NOT_PASSED_OF_REQUESTS, b"x-forwarded-host", b"x-forwarded-proto"})
+        if b"-" in name
+    ],
+)
+def test_names_that_some_servers_read_as_ours_do_not_pass(name: bytes) -> None:
+    """RFC 3875 section 4.1.18: `-` becomes `_` for them."""
+    nothing = forward(head_of())
+    for forged in (name.replace(b"-", b"_"), name.upper().replace(b"-", b"_"), name.replace(b"-", b"_", 1)):
+        assert forward(head_of((forged, b"1"))) == nothing
+    assert forward(head_of((b"x_" + name, b"1"), (name.replace(b"-", b""), b"2"))) != nothing
 
 
 def test_forwarded_headers_of_proxies_before_us_are_kept() -> None:

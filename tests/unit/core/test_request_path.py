@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hedgerow.core.request_path import MAX_SHOWN_PATH, path_problem, shown_path
+from hedgerow.core.request_path import _PROBLEM, MAX_SHOWN_PATH, path_problem, shown_path
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,28 @@ def test_paths_that_are_read_in_one_way_are_accepted(path: str) -> None:
 )  # fmt: skip
 def test_paths_that_may_be_read_in_two_ways_are_rejected(path: str, why: str) -> None:
     assert why in path_problem(path.encode())
+
+
+PARTS = [
+    b"/",
+    b"/",
+    b"a",
+    b".",
+    b"%",
+    b"2",
+    b"e",
+    b"f",
+    b"%2e",
+    b";",
+    b"\n",
+    b"~",
+    *(b"%c" % byte for byte in range(256)),
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=8).map(b"".join))
+def test_a_usual_path_is_one_without_a_problem(path: bytes) -> None:
+    assert (path_problem(path) == "") == (_PROBLEM.search(path) is None)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgerow.core.forwarding import RequestHead
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.core.route import Route, RouteTable
 from hedgerow.core.timeout_param import InvalidTimeout
 from support.attempts import make_request
+from support.routes import head_of
 
 
 class Upstream(AttemptSender):
@@ -101,7 +101,7 @@ def test_r08_the_smallest_timeout_counts(
     query: bytes, fields: list[tuple[bytes, bytes]], timeout_ms: int
 ) -> None:
     one = route(timeout_prefix=b"t=", timeout_headers=frozenset((b"x-timeout", b"grpc-timeout")))
-    assert one.timeout_ms(query, RequestHead(fields, b"", has_query=True)) == timeout_ms
+    assert one.timeout_ms(query, head_of(*fields)) == timeout_ms
 
 
 def test_r08_a_timeout_that_is_wrong_is_so_whatever_others_say() -> None:
@@ -110,8 +110,8 @@ def test_r08_a_timeout_that_is_wrong_is_so_whatever_others_say() -> None:
         [(b"x-timeout", b"a"), (b"x-timeout", b"1")],
         [(b"x-timeout", b"1"), (b"x-timeout", b"0")],
     ):
-        assert isinstance(one.timeout_ms(b"t=5", RequestHead(fields, b"", has_query=True)), InvalidTimeout)
-    assert isinstance(one.timeout_ms(b"t=x", RequestHead([], b"", has_query=True)), InvalidTimeout)
+        assert isinstance(one.timeout_ms(b"t=5", head_of(*fields)), InvalidTimeout)
+    assert isinstance(one.timeout_ms(b"t=x", head_of()), InvalidTimeout)
 
 
 def test_r08_the_deadline_header_has_what_is_left() -> None:

@@ -2,15 +2,16 @@ from math import inf
 
 import pytest
 
-from hedgerow.core.forwarding import ClientMessage, RequestHead
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.request import Request
 from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_body import MAX_FRAMING, RequestBody, without_body
 from hedgerow.server.request_rejected import RequestRejected
+from support.routes import head_of
 
 
 def post() -> tuple[Request, ClientMessage]:
-    message = ClientMessage(RequestHead([], b"x", has_query=False))
+    message = ClientMessage(head_of())
     return Request(b"POST", b"/", b"", request_id=b"r", arrived_at=1.0, message=message), message
 
 

@@ -5,6 +5,7 @@ import pytest
 from hedgerow.server.request_fields import RequestFields
 from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.settings import ClientLimits
+from support.routes import head_of
 
 LIMITS = ClientLimits(max_headers=3, max_header_bytes=100)
 
@@ -13,6 +14,7 @@ def fields(*lines: tuple[bytes, bytes], passed_on: bool = False) -> RequestField
     made = RequestFields(LIMITS, passed_on=passed_on)
     for name, value in lines:
         made.add(name, value)
+    made.head()
     return made
 
 
@@ -36,24 +38,30 @@ def test_an_id_that_is_not_valid_is_none(value: bytes) -> None:
     assert RequestFields(ClientLimits(), passed_on=False).request_id == b""
     taken = RequestFields(ClientLimits(), passed_on=False)
     taken.add(b"X-Request-Id", value)
+    taken.head()
     assert taken.request_id == b""
 
 
-@pytest.mark.parametrize("passed_on", [False, True])
-def test_they_are_kept_only_to_be_passed_on(passed_on: bool) -> None:
-    taken = fields(HOST, (b"X-A", b" 1 "), (b"x-a", b""), passed_on=passed_on)
-    assert taken.head(b"/").headers == ([HOST, (b"X-A", b"1"), (b"x-a", b"")] if passed_on else [])
+def test_their_lines_are_kept_as_they_came() -> None:
+    taken = RequestFields(LIMITS, passed_on=True)
+    for name, value in (HOST, (b"X-A", b"1 "), (b"x-a", b"")):
+        taken.add(name, value)
+    assert taken.head().lines == b"\r\nHost: x\r\nX-A: 1 \r\nx-a: \r\n"
+    assert taken.head().lines == b"\r\n", "and given away"
 
 
 @pytest.mark.parametrize(("target", "has_query"), [(b"/", False), (b"/?", True), (b"http://x/?a", True)])
 def test_the_head_as_it_is_passed_on(target: bytes, has_query: bool) -> None:
-    head = fields(HOST, passed_on=True).head(target)
+    taken = fields(passed_on=True)
+    head = head_of(HOST)
+    taken.set_target(head, target)
     assert (head.host, head.has_query) == (b"x", has_query)
 
 
-def test_an_absolute_target_has_the_host_of_the_host_header() -> None:
+def test_an_absolute_target_that_is_passed_on_has_the_host_of_the_host_header() -> None:
     with pytest.raises(RequestRejected):
-        fields(HOST, passed_on=True).head(b"http://y/")
+        fields(passed_on=True).set_target(head_of(HOST), b"http://y/")
+    fields().set_target(head_of(HOST), b"http://y/")
 
 
 @pytest.mark.parametrize(
@@ -114,3 +122,19 @@ def test_other_codings_are_not_supported(lines: tuple[tuple[bytes, bytes], ...],
     with pytest.raises(RequestRejected) as caught:
         fields(*lines, passed_on=True).body_length(version)
     assert status_of(caught.value) == ("bad_request", 501)
+
+
+@pytest.mark.parametrize(
+    ("lines", "usual"),
+    [
+        ([HOST], True), ([HOST, (b"Content-Length", b"0")], True), ([(b"A", b"1")], False), ([HOST, LENGTH], False),
+        ([HOST, CHUNKED], False), ([HOST, (b"Expect", b"100-continue")], False), ([HOST] + [(b"A", b"")] * 2, True),
+        ([HOST] + [(b"A", b"")] * 3, False), ([HOST, (b"A", b"x" * 84)], True), ([HOST, (b"A", b"x" * 85)], False),
+    ],
+)  # fmt: skip
+def test_usual_ones_are_within_their_limits_without_a_body(
+    lines: list[tuple[bytes, bytes]], usual: bool
+) -> None:
+    taken, head = RequestFields(LIMITS, passed_on=True), head_of(*lines)
+    taken.take(head)
+    assert taken.are_usual(head) == usual

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 import hedgerow.tracing.request_spans
-from hedgerow.core.forwarding import ClientMessage, ForwardedRequest, RequestHead
+from hedgerow.core.forwarding import ClientMessage, ForwardedRequest
 from hedgerow.core.outcomes import (
     Aborted,
     AllFailed,
@@ -36,6 +36,7 @@ from hedgerow.telemetry.logs import Logs
 from hedgerow.tracing.request_spans import RecordedTrace, start_tracing
 from hedgerow.tracing.span_factory import SpanFactory
 from support.attempts import a_route, make_attempt, make_request
+from support.routes import head_of
 
 NOW = 100.0
 
@@ -225,7 +226,7 @@ def passed_on(path: bytes = b"/v1/search") -> Request:
     made = Request(b"PUT", path, b"apikey=secret", request_id=b"mine", arrived_at=NOW)
     made.route = a_route("search", "shop")
     made.route.template = "/v1/*"
-    made.message = ClientMessage(RequestHead([], b"", has_query=True))
+    made.message = ClientMessage(head_of(host=b"", has_query=True))
     made.message.forwarded = ForwardedRequest(b"/v2/search?apikey=secret", b"", b"", b"", 900)
     return made
 

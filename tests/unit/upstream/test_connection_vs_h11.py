@@ -1,12 +1,16 @@
 """What we take for an upstream's answer, held against h11: see `support.answer_differential`."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.core.answer_rules import AnswerRules
+from hedgerow.core.outcomes import Failure, FailureReason, Success
+from hedgerow.settings import UpstreamLimits
+from hedgerow.upstream.response_reader import ResponseReader
 from support.answer_differential import STRICTER_RULES, broken_rules, compare, opinion_on
 from support.one_connection import Answer
+from support.routes import passed_on_request
 from support.strategies import damaged, mostly
 
 pytestmark = pytest.mark.exhaustive
@@ -154,3 +158,85 @@ def test_which_connections_may_be_used_again(data: bytes, reusable: bool, reusab
 @settings(max_examples=200)  # C12 reads thousands, also in `make test-all`
 def test_whatever_we_take_for_an_answer_h11_reads_alike(data: bytes, then_close: bool) -> None:
     compare(data, then_close=then_close)
+
+
+# -- a head that came before
+
+RULES = ((200, 999),)
+
+
+def read_with(rules: AnswerRules, wire: bytes) -> tuple[object, ...]:
+    """Return what the answer to a request is by the rules of its route, read at once."""
+    reader = ResponseReader(UpstreamLimits())
+    reader.begin_for(passed_on_request(rules=rules, max_response_body=64 * 1024))
+    failure = reader.feed(wire)
+    if failure is not None or not reader.is_complete:
+        return failure, reader.status, reader.wire_bytes
+    outcome = reader.take_outcome(lambda _status, _body: Failure(FailureReason.PROTOCOL))
+    assert isinstance(outcome, Success)
+    assert outcome.answer is not None
+    answer = outcome.answer
+    return (
+        reader.keeps_connection,
+        reader.wire_bytes,
+        answer.status,
+        answer.headers,
+        answer.body,
+        answer.has_date,
+    )
+
+
+@given(first=answers(), second=answers(), change=st.integers(0, 6), at=st.integers(0, 200))
+@example(first=OK + b"X: y\r\n" + X, second=b"", change=6, at=len(OK + b"X: "))
+@settings(max_examples=500)
+def test_an_answer_whose_head_came_before_is_read_as_any_other(
+    first: bytes, second: bytes, change: int, at: int
+) -> None:
+    rules = AnswerRules(RULES)
+    read_with(rules, first)
+    wire = [
+        first, second, first + b"x", first[:-1], first[:-1] + b"z", first + second, first[:at] + b"1" + first[at + 1 :]
+    ][change]  # fmt: skip
+    assert read_with(rules, wire) == read_with(AnswerRules(RULES), wire)
+
+
+@pytest.mark.parametrize(
+    ("wire", "is_known"),
+    [
+        (OK + X, True), (b"HTTP/1.1 204 X\r\n\r\n", True), (CHUNKED + b"1\r\na\r\n0\r\n\r\n", False),
+        (OK + X + b"y", False), (b"\r\n" + OK + X, False), (INTERIM[0] + OK + X, False),
+        (OK + b"Connection: close\r\n" + X, False), (b"HTTP/1.0 200 OK\r\n" + X, False), (OK + X[:-1], False),
+    ],
+)  # fmt: skip
+def test_a_head_is_known_where_its_answer_came_whole_and_alone_and_the_connection_persists(
+    wire: bytes, is_known: bool
+) -> None:
+    rules = AnswerRules(RULES)
+    read_with(rules, wire)
+    assert (rules.known is not None) == is_known
+    if rules.known is not None:
+        assert wire.startswith(rules.known.head)
+        assert rules.known.head.endswith(b"\r\n\r\n")
+
+
+def test_an_answer_to_head_makes_no_head_known_and_is_read_by_none() -> None:
+    """It has no body, whatever its head says."""
+    rules = AnswerRules(RULES)
+    for method, wire in ((b"HEAD", OK + b"\r\n"), (b"GET", OK + X), (b"HEAD", (OK + X)[:-1])):
+        reader = ResponseReader(UpstreamLimits())
+        reader.begin_for(passed_on_request(method, rules=rules, max_response_body=9))
+        assert reader.feed(wire) is None
+        assert reader.is_complete
+        assert (rules.known is None) == (wire == OK + b"\r\n")
+
+
+@pytest.mark.parametrize("cut_at", range(1, len(OK + X) + 2))
+def test_no_head_is_known_of_an_answer_in_two_reads_whatever_their_lengths(cut_at: int) -> None:
+    """An empty line behind it makes the second read as long as the answer."""
+    for wire in (OK + X, OK + X + b"\r\n", OK + X + b"\r\n" * 9):
+        rules = AnswerRules(RULES)
+        reader = ResponseReader(UpstreamLimits())
+        reader.begin_for(passed_on_request(rules=rules, max_response_body=9))
+        assert (reader.feed(wire[:cut_at]), reader.feed(wire[cut_at:])) == (None, None)
+        assert reader.is_complete
+        assert (rules.known is not None) == (wire[:cut_at] == OK + X)

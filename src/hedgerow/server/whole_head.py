@@ -1,0 +1,88 @@
+"""Request heads that come whole and alone in one read, as most do: read without a callback for each header.
+
+llhttp judges such a head. All others are left to the parser of their connection, which also knows why one is rejected.
+So nothing is accepted here that would be rejected there (`test_whole_head.py`; `test_request_parser_vs_h11.py` has both
+compared with h11).
+"""
+
+import re
+from typing import Final
+
+import httptools
+
+from hedgerow.core.request_head import RequestHead
+from hedgerow.server.request_cache import Parsed
+from hedgerow.server.request_fields import RequestFields
+from hedgerow.server.request_rejected import RequestRejected
+from hedgerow.server.request_target import split_target
+from hedgerow.settings import ClientLimits
+
+_LINE: Final = re.compile(rb"(?!CONNECT )([A-Z-]+) ([!-~]+) HTTP/1\.1\r\n")
+_END: Final = b"\r\n\r\n"
+
+
+def is_whole_head(data: bytes) -> bool:
+    """Return whether the bytes end with the first empty line in them."""
+    return data.endswith(_END) and data.find(_END) == len(data) - len(_END)
+
+
+class WholeHeads:
+    """Reads such heads, for all connections of a worker. Between two of them its parser expects a new message."""
+
+    __slots__ = (
+        "_begun", "_complete", "_keeps_alive", "_max_target_bytes", "_parser", "_passed_on", "fields",
+    )  # fmt: skip
+
+    def __init__(self, limits: ClientLimits, *, passed_on: bool) -> None:
+        """`passed_on`: heads are kept."""
+        self._passed_on = passed_on
+        self._max_target_bytes = limits.max_target_bytes
+        self.fields = RequestFields(limits, passed_on=passed_on)
+        """What the last one says."""
+        self._parser = httptools.HttpRequestParser(self)
+        self._begun = self._complete = 0
+        self._keeps_alive = False
+
+    def read(self, data: bytes) -> Parsed | None:
+        """Return what a head says that came whole, with HTTP/1.1, and with neither a body nor an expectation.
+
+        None: it is another, or it is not valid.
+        """
+        line = _LINE.match(data)
+        if line is None or not is_whole_head(data):
+            return None
+        method, target, fields = line[1], line[2], self.fields
+        fields.clear()
+        try:
+            head = RequestHead(data[line.end() - 2 : -2])
+            fields.take(head)
+            path, query = split_target(target, is_connect=False)
+            fields.set_target(head, target)
+        except RequestRejected:
+            return None
+        if len(target) > self._max_target_bytes or not fields.are_usual(head) or not self._accepts(data):
+            return None
+        return method, path, query, head if self._passed_on else None
+
+    def _accepts(self, data: bytes) -> bool:
+        """Return whether llhttp finds one request, whole, whose connection persists."""
+        self._begun = self._complete = 0
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._begun = 0
+        except httptools.HttpParserUpgrade:  # an offer, which is ignored; llhttp goes on behind it
+            pass
+        if self._begun == 1 and self._complete == 1 and self._keeps_alive:
+            return True
+        self._parser = httptools.HttpRequestParser(self)
+        return False
+
+    # -- callbacks of llhttp
+
+    def on_message_begin(self) -> None:
+        self._begun += 1
+
+    def on_message_complete(self) -> None:
+        self._complete += 1
+        self._keeps_alive = self._parser.should_keep_alive()

@@ -51,6 +51,7 @@ def main(other: Path | None) -> None:
             ("answered by its first attempt", ()),
             ("hedged", ("--hedged",)),
             ("answered by its first attempt, with hold = auto", ("--holds",)),
+            ("hedged, with hold = auto", ("--hedged", "--holds")),
             ("rejected", ("--rejected",)),
             ("passed on", ("--passed-on",)),
             ("passed on, where no two heads are alike", ("--passed-on", "--unlike")),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import mypyc_attr
 
 from hedgerow.admission.waiting import Waiting, wait_until
+from hedgerow.core.hedge_limit import HedgeLimit
 from hedgerow.core.hedging import Race
 from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict, Won
 from hedgerow.core.request import Request, Responder
@@ -29,7 +30,7 @@ class RequestTask(Waiting):
     """
 
     __slots__ = (
-        "_gateway", "_limit", "_race", "_responder", "_tick", "_until", "_woken", "request",
+        "_gateway", "_race", "_responder", "_tick", "_until", "_woken", "request",
     )  # fmt: skip
 
     def __init__(self, gateway: "Gateway", request: Request, responder: Responder) -> None:
@@ -39,7 +40,6 @@ class RequestTask(Waiting):
         self.request = request
         self._race: Race | None = None
         """While it runs."""
-        self._limit = request.route.hedge_limit
         self._tick = 0
         self._until = inf
         """The instant of its deadline in the event loop; infinite while there is none."""
@@ -91,13 +91,11 @@ class RequestTask(Waiting):
 
     def on_attempt_finished(self) -> None:
         """Resume in this iteration of the event loop, once for all attempts that finish in it."""
-        limit = self._limit
-        self.request.route.attempts_in_flight -= 1
-        if limit is not None:
-            limit.in_flight -= 1
-            late = self.request.late
-            if late is not None and self._gateway.loop.clock() <= late.until:
-                late.answered = True
+        request = self.request
+        request.route.attempts_in_flight -= 1
+        late = request.late
+        if late is not None and not late.answered and self._gateway.loop.clock() <= late.until:
+            late.answered = True
         if self._race is not None and not self._woken:
             self._woken = True
             self._gateway.loop.wake(self)
@@ -135,43 +133,44 @@ class RequestTask(Waiting):
         request.deadline_at = response_deadline(
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
-        self._race = race = Race(
-            self._start_attempt,
-            plan,
-            deadline_at=request.deadline_at,
-            allow_hedges=None if self._limit is None else self._allow_hedges,
-        )
+        self._race = race = Race(self._start_attempt, plan, deadline_at=request.deadline_at)
         route.in_flight += 1
         self._proceed(race, now)
 
-    def _start_attempt(self, number: int, now: float) -> Attempt:
+    def _start_attempt(self, number: int, now: float) -> Attempt | None:
+        """Start an attempt; None if it is a hedge that is held."""
         gateway, request = self._gateway, self.request
-        limit = self._limit
+        route = request.route
+        limit = route.hedge_limit
         if number == 1:
             request.started_at = now
             if limit is not None and limit.budget is not None:
                 limit.request_started(now)
             if gateway.tracer is not None:
                 request.trace = gateway.tracer.start(request)
+        elif limit is not None and self._is_held(limit, number, now):
+            return None
         attempt = Attempt(number, now, request, self)
         if request.trace is not None:
             attempt.span = request.trace.attempt_started(attempt)
-        route = request.route
         handle = route.upstream.send(attempt)
-        route.attempts_in_flight += 1
-        if limit is not None:  # after sending: an internal error there leaves nothing counted
-            limit.in_flight += 1
+        route.attempts_in_flight += 1  # after sending: an internal error there leaves nothing counted
         if attempt.outcome is None:  # else it has finished on the spot
             attempt.handle = handle
         return attempt
 
-    def _allow_hedges(self, now: float, first_failed: bool) -> int:
-        """Return how many of the hedges that are due are sent."""
-        limit, hedges = self._limit, self.request.route.plan.hedges
-        if limit is None:
-            return hedges
-        self.request.late = late = limit.first_was_late(now, hedges, first_failed=first_failed)
-        return late.sent
+    def _is_held(self, limit: HedgeLimit, number: int, now: float) -> bool:
+        """Return whether a hedge is held; that of all is decided when the first of them is due."""
+        request, race = self.request, self._race
+        late = request.late
+        if late is None:
+            route = request.route
+            first_failed = race is not None and race.attempts[0].outcome is not None
+            late = limit.first_was_late(
+                now, route.attempts_in_flight, route.plan.hedges, first_failed=first_failed
+            )
+            request.late = late
+        return number > 1 + late.sent
 
     def _reject(self) -> None:
         """Answer 503: it has waited as long as it may (B11). Under overload most answers are this one."""
@@ -183,13 +182,15 @@ class RequestTask(Waiting):
     def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:
         """Abandon attempts, cancel the deadline and release admission."""
         self._race = None
-        limit = self._limit
-        if limit is not None and self.request.late is None and isinstance(verdict, Won):
-            limit.first_was_quick(now)
+        request = self.request
+        route = request.route
+        limit = route.hedge_limit
+        if limit is not None and request.late is None and isinstance(verdict, Won):
+            limit.first_was_quick(now, route.attempts_in_flight)
         race.end()
-        self.request.route.in_flight -= 1
-        if self.request.message is not None:
-            self.request.message.drop()
+        route.in_flight -= 1
+        if request.message is not None:
+            request.message.drop()
         self._forget_deadline()
         gateway = self._gateway
         gateway.admission.release()

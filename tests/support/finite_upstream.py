@@ -60,6 +60,8 @@ class Run:
     now: float = 0.0
     seconds: list[Second] = field(default_factory=list)
     limits: list[HedgeLimit | None] = field(default_factory=list)
+    in_flight: list[int] = field(default_factory=list)
+    """Attempts of each gateway."""
 
     def play(self, for_s: int) -> "Run":
         """Play this many seconds, and return itself."""
@@ -67,6 +69,7 @@ class Run:
         self._numbers = count()
         self.seconds = [Second() for _ in range(for_s + 1)]
         self.queue = WorkQueue(self.scenario.capacity, StatsCounter(SharedCounters(1), 0), self.call_later)
+        self.in_flight = [0] * self.scenario.gateways
         self._forget()
         if self.scenario.restart_at_s > 0:
             self.call_later(self.scenario.restart_at_s, self._forget)
@@ -90,12 +93,8 @@ class Run:
 
     def _forget(self) -> None:
         """Start the gateways again. What is in flight stays so: the upstream works on it."""
-        in_flight = [limit.in_flight if limit is not None else 0 for limit in self.limits]
         number = self.scenario.gateways
         self.limits = [self.make_limit() if self.make_limit is not None else None for _ in range(number)]
-        for limit, attempts in zip(self.limits, in_flight, strict=False):
-            if limit is not None:
-                limit.in_flight = attempts
 
     def _arrive(self, number: int) -> None:
         self.call_later(-log(self._arrivals.random()) / self.scenario.per_s, lambda: self._arrive(number + 1))
@@ -117,7 +116,7 @@ class _Client:
         plan = HedgePlan(HEDGE_DELAY_S, run.hedges)
         deadline_at = run.now + TIMEOUT_S
         self.late: LateRequest | None = None
-        self.race = Race(self.start_attempt, plan, deadline_at=deadline_at, allow_hedges=self.allow_hedges)
+        self.race = Race(self.start_attempt, plan, deadline_at=deadline_at)
         self.is_over = False
         self.is_gone = False
 
@@ -135,20 +134,25 @@ class _Client:
         self.is_over = True
         self.second.good += isinstance(verdict, Won)
         if self.limit is not None and self.late is None and isinstance(verdict, Won):
-            self.limit.first_was_quick(self.run.now)
+            self.limit.first_was_quick(self.run.now, self.run.in_flight[self.gateway])
         self.run.call_later(LOSER_GRACE_S, self.leave)
 
-    def allow_hedges(self, now: float, first_failed: bool) -> int:
-        if self.limit is None:
-            return self.run.hedges
-        self.late = self.limit.first_was_late(now, self.run.hedges, first_failed=first_failed)
-        return self.late.sent
+    def is_held(self, limit: HedgeLimit, number: int, now: float) -> bool:
+        if self.late is None:
+            self.late = limit.first_was_late(
+                now,
+                self.run.in_flight[self.gateway],
+                self.run.hedges,
+                first_failed=self.race.attempts[0].outcome is not None,
+            )
+        return number > 1 + self.late.sent
 
-    def start_attempt(self, number: int, now: float) -> Attempt:
+    def start_attempt(self, number: int, now: float) -> Attempt | None:
         run, limit = self.run, self.limit
+        if limit is not None and number > 1 and self.is_held(limit, number, now):
+            return None
         run.seconds[int(run.now)].attempts += 1
-        if limit is not None:
-            limit.in_flight += 1
+        run.in_flight[self.gateway] += 1
         draws = Random(f"{run.seed}/{self.number}/{number}")
         low, high = run.scenario.service_s
         service_s, fails = low + (high - low) * draws.random(), draws.random() < run.scenario.fail
@@ -167,10 +171,9 @@ class _Client:
             attempt.finish(FAILED if fails else Success(b""), self.run.now)
 
     def on_attempt_finished(self) -> None:
-        if self.limit is not None:
-            self.limit.in_flight -= 1
-            if self.late is not None and self.run.now <= self.late.until:
-                self.late.answered = True
+        self.run.in_flight[self.gateway] -= 1
+        if self.late is not None and self.run.now <= self.late.until:
+            self.late.answered = True
         self.proceed()
 
     def leave(self) -> None:

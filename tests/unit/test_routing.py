@@ -128,9 +128,8 @@ def test_nothing_holds_where_nothing_is_to_be_held(hedge: dict[str, Any]) -> Non
 def test_h02_a_route_is_held_by_the_signs_unless_it_says_otherwise() -> None:
     limit = limit_of(after=0.2)
     assert limit is not None
-    limit.in_flight = 60
     for _ in range(20):
-        limit.first_was_late(7.0, 2, first_failed=False)
+        limit.first_was_late(7.0, 60, 2, first_failed=False)
     assert limit.limit == 30
 
 
@@ -139,7 +138,7 @@ def test_h03_a_ceiling_alone_takes_no_notice_of_the_signs() -> None:
     assert limit is not None
     assert limit.limit == 5
     for _ in range(40):
-        limit.first_was_late(7.0, 2, first_failed=False)
+        limit.first_was_late(7.0, 0, 2, first_failed=False)
     assert limit.limit == 5
 
 

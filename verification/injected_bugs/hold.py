@@ -5,12 +5,12 @@ from verification.injected_bugs.bug import Bug
 HOLD = (
     Bug(
         "an upstream that is late for nearly all requests gets every hedge",
-        "core/hedge_limit.py", "        if nearly_all_late or self._are_stuck():\n", "        if self._are_stuck():\n",
+        "core/hedge_limit.py", "        if nearly_all_late or are_stuck:\n", "        if are_stuck:\n",
         "tests/unit/core/test_hedge_limit_model.py",
     ),
     Bug(
         "quick answers of a cache hide a standing queue",
-        "core/hedge_limit.py", "        if nearly_all_late or self._are_stuck():\n", "        if nearly_all_late:\n",
+        "core/hedge_limit.py", "        if nearly_all_late or are_stuck:\n", "        if nearly_all_late:\n",
         "tests/unit/core/test_hedge_limit_model.py",
     ),
     Bug(
@@ -20,8 +20,8 @@ HOLD = (
     ),
     Bug(
         "losers are not in flight for the limit of hedges",
-        "request_task.py", "            limit.in_flight -= 1\n",
-        "            if self._race is not None:\n                limit.in_flight -= 1\n",
+        "request_task.py", "        request.route.attempts_in_flight -= 1\n",
+        "        if self._race is not None:\n            request.route.attempts_in_flight -= 1\n",
         "tests/unit/test_gateway.py",
     ),
     Bug(

@@ -8,7 +8,6 @@ gateway that is restarted in an outage is not deceived. What helps is a limit on
 upstream fills by itself; token buckets with the same signs overshoot. docs/decisions/0027-hold.md has the figures.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from math import ceil, inf, sqrt
 from typing import Final
@@ -26,7 +25,7 @@ the upstream's capacity, and with this one up to 0.8. With 0.8 healthy upstreams
 SHRINK: Final = 1 / 2
 GROW: Final = 1.05
 """What a decision multiplies the limit by: it closes within a second, and opens over half a minute."""
-MIN_LIMIT: Final = 1
+MIN_LIMIT: Final = 1.0
 """Attempts in flight. With 4, fifty idle workers before an upstream of 100 had 200 in flight at the least."""
 FOR_FAILED: Final = 0.9
 """The last tenth of a limit is for requests whose first attempt has failed: they have nothing else."""
@@ -65,13 +64,13 @@ class LateRequest:
 class HedgeLimit:
     """What holds hedges of one route back, in one worker. Pure, O(1); instants are seconds of its owner's clock.
 
-    Its owner counts `in_flight` up and down: all attempts, those whose race is over included.
+    `in_flight`: all attempts of the route, those whose race is over included.
     """
 
     __slots__ = (
-        "_ceiling", "_decided_at", "_hedge_delay_s", "_held_since", "_holds", "_judged_since", "_late",
-        "_late_answered", "_late_judged", "_quick_since", "_refilled_at", "_sent_since", "_tokens", "_totals",
-        "budget", "halvings_late", "halvings_stuck", "in_flight", "limit",
+        "_ceiling", "_decided_at", "_hedge_delay_s", "_held_before", "_holds", "_judged_before", "_late",
+        "_quick_before", "_refilled_at", "_sent", "_sent_before", "_tokens", "budget", "halvings_late",
+        "halvings_stuck", "held", "judged", "limit", "quick",
     )  # fmt: skip
 
     def __init__(
@@ -85,37 +84,22 @@ class HedgeLimit:
         """Close while nearly all requests are late, if it `holds`; `ceiling`: the limit at most, in attempts."""
         self._hedge_delay_s = hedge_delay_s
         self._holds = holds
-        self._ceiling: float = inf if ceiling is None else ceiling
+        self._ceiling = inf if ceiling is None else float(ceiling)
         self.budget = budget
         self._tokens = 0.0 if budget is None else _burst(budget)
         self._refilled_at = inf
         self.limit = self._ceiling
         """Attempts in flight up to which hedges are sent; infinite where nothing holds them."""
-        self.in_flight = 0
         self._decided_at = -inf
-        self._late: deque[LateRequest] = deque()
+        self._late: list[LateRequest] = []
         """In the order of their instants: those of the last decision's time, and of a hedge delay more."""
-        self._judged_since = self._quick_since = self._held_since = self._sent_since = 0
-        self._late_judged = self._late_answered = 0
-        self._totals = [0, 0, 0]
-        """First attempts, quick ones and held hedges up to the last decision; what came since is not in it."""
+        self.judged = self.quick = self.held = self._sent = 0
+        """First attempts that have won before their hedges were due, or have not; those that have; hedges that were
+        held, and that were sent."""
+        self._judged_before = self._quick_before = self._held_before = self._sent_before = 0
+        """What these were at the last decision."""
         self.halvings_late = self.halvings_stuck = 0
         """How often the limit was halved by either sign."""
-
-    @property
-    def judged(self) -> int:
-        """Return how many first attempts have won before their hedges were due, or have not."""
-        return self._totals[0] + self._judged_since
-
-    @property
-    def quick(self) -> int:
-        """Return how many of these have."""
-        return self._totals[1] + self._quick_since
-
-    @property
-    def held(self) -> int:
-        """Return how many hedges were held."""
-        return self._totals[2] + self._held_since
 
     def request_started(self, now: float) -> None:
         """Earn a first attempt's part of the budget; called with each of them where there is one."""
@@ -126,72 +110,74 @@ class HedgeLimit:
             earned = budget.percent / 100 + elapsed_s * budget.min_per_second
             self._tokens = min(self._tokens + earned, _burst(budget))
 
-    def first_was_quick(self, now: float) -> None:
+    def first_was_quick(self, now: float, in_flight: int) -> None:
         """Record that a first attempt has won before its hedges were due."""
-        self._quick_since += 1
-        self._judged_since += 1
-        if self._judged_since >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
-            self._decide(now)
+        self.quick += 1
+        self._judge(now, in_flight)
 
-    def first_was_late(self, now: float, hedges: int, *, first_failed: bool) -> LateRequest:
+    def first_was_late(self, now: float, in_flight: int, hedges: int, *, first_failed: bool) -> LateRequest:
         """Return how many hedges are sent and how many held; called when they are due, for there is no success."""
-        self._judged_since += 1
-        if self._judged_since >= FIRST_ATTEMPTS and now - self._decided_at >= self._hedge_delay_s:
-            self._decide(now)
-        sent = self._allowed(hedges, first_failed)
+        self._judge(now, in_flight)
+        sent = self._allowed(in_flight, hedges, first_failed)
         held = hedges - sent
-        self._sent_since += sent
-        self._held_since += held
+        self._sent += sent
+        self.held += held
         late = LateRequest(sent, held, now + self._hedge_delay_s)
         if self._holds:
             self._late.append(late)
         return late
 
-    def _allowed(self, wanted: int, first_failed: bool) -> int:
+    def _allowed(self, in_flight: int, wanted: int, first_failed: bool) -> int:
         limit = self.limit
         if limit < self._ceiling and not first_failed:
             limit *= FOR_FAILED
         number = wanted
-        if self.in_flight + wanted > limit:
-            number = max(ceil(limit) - self.in_flight, 0)
+        if float(in_flight + wanted) > limit:  # mypyc compares two floats itself
+            number = max(ceil(limit) - in_flight, 0)
         if self.budget is not None:
             number = min(number, int(self._tokens))
             self._tokens -= number
         return number
 
-    def _decide(self, now: float) -> None:
-        if self._holds:
-            self._judge_late_requests(now)
-            self._set_limit()
-        self._decided_at = now
-        since = self._judged_since, self._quick_since, self._held_since
-        self._totals = [total + number for total, number in zip(self._totals, since, strict=True)]
-        self._judged_since = self._quick_since = self._held_since = self._sent_since = 0
-        self._late_judged = self._late_answered = 0
+    def _judge(self, now: float, in_flight: int) -> None:
+        """Count a first attempt, and decide if there are enough."""
+        self.judged += 1
+        if (
+            self.judged - self._judged_before >= FIRST_ATTEMPTS
+            and now - self._decided_at >= self._hedge_delay_s
+        ):
+            if self._holds:
+                self._set_limit(now, in_flight)
+            self._decided_at = now
+            self._judged_before, self._quick_before = self.judged, self.quick
+            self._held_before, self._sent_before = self.held, self._sent
 
-    def _judge_late_requests(self, now: float) -> None:
-        """Count those whose time is over since the last decision."""
-        late = self._late
-        while late and late[0].until <= now:
-            self._late_judged += 1
-            self._late_answered += late.popleft().answered
-
-    def _set_limit(self) -> None:
-        nearly_all_late = self._quick_since < QUICK_SHARE * self._judged_since
-        if nearly_all_late or self._are_stuck():
-            if self._sent_since:
-                self.limit = max(SHRINK * min(self.limit, self.in_flight), MIN_LIMIT)
+    def _set_limit(self, now: float, in_flight: int) -> None:
+        are_stuck = self._are_stuck(now)
+        nearly_all_late = self.quick - self._quick_before < QUICK_SHARE * (self.judged - self._judged_before)
+        if nearly_all_late or are_stuck:
+            if self._sent > self._sent_before:
+                self.limit = max(SHRINK * min(self.limit, in_flight), MIN_LIMIT)
                 if nearly_all_late:
                     self.halvings_late += 1
                 else:
                     self.halvings_stuck += 1
-        elif self._held_since:
+        elif self.held > self._held_before:
             self.limit = min(GROW * self.limit, self._ceiling)
 
-    def _are_stuck(self) -> bool:
-        """Return whether late requests stay without an answer: too many of them to be chance (two standard errors)."""
-        late = self._late_judged
-        return late >= LATE_REQUESTS and self._late_answered < ANSWERED_SHARE * late - sqrt(late)
+    def _are_stuck(self, now: float) -> bool:
+        """Return whether late requests stay without an answer: too many of them to be chance (two standard errors).
+
+        Those are counted, and forgotten, whose time is over since the last decision.
+        """
+        number = answered = 0
+        for late in self._late:
+            if late.until > now:
+                break
+            number += 1
+            answered += late.answered
+        del self._late[:number]
+        return number >= LATE_REQUESTS and answered < ANSWERED_SHARE * number - sqrt(number)
 
 
 def _burst(budget: HedgeBudget) -> float:

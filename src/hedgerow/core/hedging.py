@@ -41,25 +41,23 @@ class Race:
     """One race. Pure: its owner starts attempts, and calls `proceed` when one has finished or an instant has come."""
 
     __slots__ = (
-        "_allow_hedges", "_hedges_at", "_plan", "_start_attempt", "attempts", "deadline_at", "wait_until",
+        "_hedges_at", "_plan", "_start_attempt", "attempts", "deadline_at", "wait_until",
     )  # fmt: skip
 
     def __init__(
         self,
-        start_attempt: Callable[[int, float], Attempt],
+        start_attempt: Callable[[int, float], Attempt | None],
         plan: HedgePlan,
         *,
         deadline_at: float,
-        allow_hedges: Callable[[float, bool], int] | None = None,
     ) -> None:
         """`start_attempt(number, now)` starts an attempt, which may finish before this returns.
 
+        It returns None for a hedge that is held: then that one and those after it are never sent.
         `deadline_at` is an instant of the owner's clock, at which the race has its verdict at the latest.
-        `allow_hedges(now, first_failed)` returns how many hedges are sent, once, when they are due; without it all are.
         """
         self._start_attempt = start_attempt
         self._plan = plan
-        self._allow_hedges = allow_hedges
         self._hedges_at = inf
         self.attempts: list[Attempt] = []
         self.deadline_at = deadline_at
@@ -75,9 +73,11 @@ class Race:
         if not self.attempts:
             if now >= deadline_at:  # it waited too long for us, or never could be answered in time
                 return OutOfTime(())
-            self.attempts.append(self._start_attempt(1, now))
+            first = self._start_attempt(1, now)
+            assert first is not None  # noqa: S101 (for mypy: hedges alone are held)
+            self.attempts.append(first)
             if plan.hedges:
-                self._hedges_at = self.attempts[0].launched_at + plan.hedge_after_s
+                self._hedges_at = first.launched_at + plan.hedge_after_s
         while True:
             all_failed = True
             for attempt in self.attempts:  # the earliest started wins if several succeeded in one iteration
@@ -91,8 +91,7 @@ class Race:
                 self._hedges_at = min(self._hedges_at, now)
             if self._hedges_at <= now < deadline_at:
                 self._hedges_at = inf
-                for number in range(2, 2 + self._allowed(now)):
-                    self.attempts.append(self._start_attempt(number, now))
+                self._send_hedges(now)
                 continue  # an attempt may have failed on the spot
 
             if all_failed and self._hedges_at >= deadline_at:  # nothing left that could succeed
@@ -102,12 +101,12 @@ class Race:
             self.wait_until = min(deadline_at, self._hedges_at)
             return None
 
-    def _allowed(self, now: float) -> int:
-        """Return how many of the hedges that are due are sent. The others never are."""
-        allow_hedges = self._allow_hedges
-        if allow_hedges is None:
-            return self._plan.hedges
-        return allow_hedges(now, self.attempts[0].outcome is not None)
+    def _send_hedges(self, now: float) -> None:
+        for number in range(2, 2 + self._plan.hedges):
+            hedge = self._start_attempt(number, now)
+            if hedge is None:
+                return
+            self.attempts.append(hedge)
 
     def end(self) -> None:
         """Abandon what still runs: after the verdict, or when the client has left. The answer never waits for it.

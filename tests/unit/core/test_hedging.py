@@ -146,6 +146,26 @@ def test_an_internal_error_in_a_start_is_raised_and_leaves_nothing_running() -> 
     assert timeline.abandoned == [1, 2]
 
 
+@pytest.mark.parametrize("first_held", [2, 3])
+def test_h04_a_hedge_that_is_held_is_never_sent_nor_are_those_after_it(first_held: int) -> None:
+    timeline = Timeline([fail(20), fail(50)], PLAN, 900)
+    asked: list[int] = []
+
+    def start_attempt(number: int, now: float) -> Attempt | None:
+        asked.append(number)
+        return None if number >= first_held else timeline.start_attempt(number, now)
+
+    race = Race(start_attempt, PLAN, deadline_at=7.9)
+    for timeline.now_ms in (0, 20):
+        timeline.finish_due_attempts()
+        assert race.proceed(timeline.clock()) is None, "what is held is decided when it is due"
+    for timeline.now_ms in (300, 350):
+        timeline.finish_due_attempts()
+        verdict = race.proceed(timeline.clock())
+    assert verdict == AllFailed(tuple(timeline.attempts)), "nothing is left to wait for"
+    assert asked == list(range(1, first_held + 1))
+
+
 def test_a_deadline_that_has_passed_sends_nothing() -> None:
     timeline = Timeline([ok(0)], PLAN, 0)
     assert timeline.run() == OutOfTime(())

@@ -35,15 +35,15 @@ MUTANTS = {
     "hedges never fire": ("if self._hedges_at <= now < deadline_at", "if False"),
     "a failure ends the race": ("all_failed and self._hedges_at >= deadline_at", "all_failed"),
     "all failed waits for the deadline": ("all_failed and self._hedges_at >= deadline_at", "False"),
-    "one hedge too many": ("2 + self._allowed(now)", "3 + self._allowed(now)"),
-    "one hedge too few": ("2 + self._allowed(now)", "1 + self._allowed(now)"),
+    "one hedge too many": ("2 + self._plan.hedges", "3 + self._plan.hedges"),
+    "one hedge too few": ("2 + self._plan.hedges", "1 + self._plan.hedges"),
     "hedges come twice": (
         HEDGES_SENT,
         "                self._hedges_at = now + 0.1 if len(self.attempts) < 3 else inf\n",
     ),
     "immediate is ignored": ("plan.early_failure is EarlyFailure.IMMEDIATE", "False"),
     "always immediate": ("plan.early_failure is EarlyFailure.IMMEDIATE", "True"),
-    "the hedge delay counts from zero": ("self.attempts[0].launched_at + plan.hedge_after_s", "plan.hedge_after_s"),
+    "the hedge delay counts from zero": ("first.launched_at + plan.hedge_after_s", "plan.hedge_after_s"),
     "late by an iteration": (
         "            if now >= deadline_at:\n", "            if now > deadline_at:\n"
     ),

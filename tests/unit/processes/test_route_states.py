@@ -37,10 +37,9 @@ def test_without_a_limit_what_is_in_flight_is_counted_and_the_hedge_delay() -> N
 
 def test_limits_of_several_routes_are_added_up_and_kept_by_route() -> None:
     free, held = HedgeLimit(0.3, holds=True), HedgeLimit(0.3, holds=True)
-    free.first_was_quick(7.0)
-    held.in_flight = 8
+    free.first_was_quick(7.0, 1)
     for _ in range(20):
-        held.first_was_late(7.4, 2, first_failed=False)
+        held.first_was_late(7.4, 8, 2, first_failed=False)
     counts = Snapshot()
     ceiling = HedgeLimit(0.3, holds=False, ceiling=10)
     add_route_states(counts, [limited("free", free), limited("held", held), limited("ceiling", ceiling)], 7.5)

@@ -101,10 +101,10 @@ class Ask:
         return Answer(self.path, self.method, *await client.response(head_only=self.method == "head"))
 
 
-async def rejections(ask: Ask) -> AsyncIterator[Answer]:
-    """Responses to invalid heads."""
+async def rejections(ask: Ask, impatient: Ask) -> AsyncIterator[Answer]:
+    """Responses to invalid heads, and of one that is impatient to one that is not whole."""
     yield await ask(headers=b"Content-Length: 1\r\n")
-    yield await ask(headers=b"X: y", end=b"")
+    yield await impatient(headers=b"X: y", end=b"")
     yield await ask("?" + "x" * 9_000)
     yield await ask(headers=b"Expect: more\r\n")
     yield await ask(headers=b"X: " + b"x" * 33_000 + b"\r\n")
@@ -132,11 +132,12 @@ class Broken(AttemptSender):
 
 async def answers_of_the_main_port(serve: Serve, method: str) -> AsyncIterator[Answer]:
     async with scripted(sending(success())) as upstream:
-        served = await serve(upstream.url, client_limits=SHORT)
+        served = await serve(upstream.url)
         ask = Ask(served, SMART, method)
+        impatient = Ask(await serve(upstream.url, client_limits=SHORT), SMART, method)
         yield await ask()
         yield await ask("?timeout=0")
-        async for answer in rejections(ask):
+        async for answer in rejections(ask, impatient):
             yield answer
         yield await one_connection_too_many(ask)
         worker = served.worker
@@ -161,16 +162,19 @@ async def answers_of_the_admin_port(method: str, monkeypatch: pytest.MonkeyPatch
     workers = WorkerManager(Settings(), logs.log, children)
     endpoints = AdminEndpoints(Settings(), workers, logs)
     routes = endpoints.routes(8080)
-    server = AdminServer(routes.answer, SHORT)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        server.start(sock)
-        served = AdminPort(server, sock.getsockname()[1])
+    servers = AdminServer(routes.answer, ClientLimits()), AdminServer(routes.answer, SHORT)
+    with socket.socket() as sock, socket.socket() as other:
+        for server, its in zip(servers, (sock, other), strict=True):
+            its.bind(("127.0.0.1", 0))
+            server.start(its)
         for path in OPERATIONS:
-            ask = Ask(served, path, method)
+            ask, impatient = (
+                Ask(AdminPort(server, its.getsockname()[1]), path, method)
+                for server, its in zip(servers, (sock, other), strict=True)
+            )
             yield await ask()
             yield await ask("?request_id=unknown")
-            async for answer in rejections(ask):
+            async for answer in rejections(ask, impatient):
                 yield answer
             if path.encode() not in routes._endpoints:
                 continue
@@ -178,7 +182,8 @@ async def answers_of_the_admin_port(method: str, monkeypatch: pytest.MonkeyPatch
                 for does in (raising, hanging, ready):
                     injected.setitem(routes._endpoints, path.encode(), partial(does, routes))
                     yield await ask()
-        await server.close()
+        for server in servers:
+            await server.close()
     await workers.close()
     children.close()
 

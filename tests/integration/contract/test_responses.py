@@ -57,7 +57,7 @@ KINDS = [
     Kind(
         502, "all_failed", smart(), {"hedges": 0, "upstream_limits": UpstreamLimits(connect_timeout_s=0.01)}
     ),
-    Kind(503, "overloaded", smart(), {"max_in_flight": 0}),
+    Kind(503, "overloaded", smart(b"?timeout=200"), {"max_in_flight": 0}),  # it waits a quarter of that
     Kind(504, "out_of_time", smart(b"?timeout=300")),
     Kind(505, "bad_request", b"/api/smart HTTP/2.0\r\n" + HOST + b"\r\n", closes=True),
 ]

@@ -350,7 +350,7 @@ async def test_each_head_has_its_own_deadline(serve: Serve) -> None:
 
 async def test_b13_draining_accepts_every_connection_that_the_kernel_has_queued(serve: Serve) -> None:
     async with scripted(instantly) as upstream:
-        served = await serve(upstream.url)
+        served = await serve(upstream.url, client_limits=ClientLimits(linger_s=0.1))
         listener = served.server._listener
         assert listener is not None
         served.call(lambda: listener._pause(3_600))  # the worker is busy elsewhere

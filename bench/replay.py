@@ -225,20 +225,31 @@ class Replay:
 @click.command()
 @click.argument("requests", type=int)
 @click.option("--hedged", is_flag=True)
+@click.option(
+    "--in-turn", is_flag=True, help="One batch hedged, one not: if all are late, --holds holds hedges."
+)
 @click.option("--rejected", is_flag=True)
 @click.option("--passed-on", is_flag=True, help="With 20 headers each way, and a JSON Schema.")
 @click.option("--holds", is_flag=True, help="With --hedge-hold auto.")
 @click.option("--unlike", is_flag=True, help="No two requests have the same head, and no two answers.")
 @click.option("--routes", default=1, show_default=True, help="With --passed-on.")
 def main(
-    requests: int, *, hedged: bool, rejected: bool, passed_on: bool, holds: bool, unlike: bool, routes: int
+    requests: int,
+    *,
+    hedged: bool,
+    in_turn: bool,
+    rejected: bool,
+    passed_on: bool,
+    holds: bool,
+    unlike: bool,
+    routes: int,
 ) -> None:
     """Answer this many requests."""
     replay = Replay(passed_on=passed_on, routes=routes, holds=holds, unlike=unlike)
     if rejected:
         replay.reject_all()
-    for _ in range(requests // CLIENTS):
-        replay.batch(hedged=hedged, status=503 if rejected else 200)
+    for number in range(requests // CLIENTS):
+        replay.batch(hedged=hedged or (in_turn and number % 2 == 0), status=503 if rejected else 200)
 
 
 if __name__ == "__main__":

@@ -44,11 +44,21 @@ class KnownHead:
         return len(data) == self.message_bytes and data.startswith(self.head)
 
 
-class AnswerRules:
+class LastHead:
+    """The head of the last answer to one kind of request."""
+
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known: KnownHead | None = None
+        """Those of a second often have the same bytes, and mean the same then."""
+
+
+class AnswerRules(LastHead):
     """The rules of one route."""
 
     __slots__ = (
-        "_json", "_keeps_failures", "_kinds", "_schema_problem", "known", "reads_body",
+        "_json", "_keeps_failures", "_kinds", "_schema_problem", "reads_body",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +75,7 @@ class AnswerRules:
         `json` is what the body must be: "any", "object", "time", or "" where it is not read. `schema_problem` returns
         the failure of a body. `keeps_failures`: a failure has its answer, for the client may get it yet.
         """
+        super().__init__()
         kinds = bytearray(_STATUSES)
         for kind, ranges in ((_FINAL, final), (_SUCCESS, success)):
             for first, last in ranges:
@@ -74,8 +85,6 @@ class AnswerRules:
         self._json = json
         self._schema_problem = schema_problem
         self._keeps_failures = keeps_failures
-        self.known: KnownHead | None = None
-        """That of the last answer. Those of a second often have the same bytes, and mean the same then."""
         self.reads_body = bool(json) or schema_problem is not None
         """Whether bodies must be there as they are meant, without a coding."""
 

@@ -45,7 +45,7 @@ class UpstreamConnection(EventHandler):
 
     def __init__(self, pool: "ConnectionPool", attempt: Attempt, endpoint: Endpoint | None) -> None:
         self._pool = pool
-        self._response = ResponseReader(pool.limits)
+        self._response = ResponseReader(pool.limits, pool.last_head)
         self._stream: Stream | None = None
         self._writer: RequestWriter | None = None
         self.fd = -1

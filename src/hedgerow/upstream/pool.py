@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
+from hedgerow.core.answer_rules import LastHead
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender, Failure, FailureReason, Outcome
 from hedgerow.eventloop.loop import EventLoop
@@ -50,6 +51,8 @@ class ConnectionPool(AttemptSender):
         self.loop = loop
         self.connections: set[UpstreamConnection] = set()
         self.idle = IdleConnections(limits, loop)
+        self.last_head = LastHead()
+        """Of answers to the routes that have no rules for them."""
         self.losers = Losers(rule.loser_grace_s, loop, self._end_loser)
         self.endpoints = connector.endpoints
         self._drains_losers = rule.losers == "drain"

@@ -8,7 +8,7 @@ from typing import Final
 
 import httptools
 
-from hedgerow.core.answer_rules import AnswerRules, KnownHead
+from hedgerow.core.answer_rules import AnswerRules, KnownHead, LastHead
 from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Failure, FailureReason, Outcome
 from hedgerow.core.request import Request
@@ -27,12 +27,16 @@ class ResponseReader:
     """The response that is being read. `begin_for` starts the next one on the same connection."""
 
     __slots__ = (
-        "_body", "_head", "_head_bytes", "_is_head", "_limits", "_max_body_bytes", "_max_wire_bytes", "_parser",
-        "_passes_on", "_refused", "_rules", "_section", "is_complete", "keeps_connection", "status", "wire_bytes",
+        "_body", "_head", "_head_bytes", "_is_head", "_last", "_last_without_rules", "_limits",
+        "_max_body_bytes", "_max_wire_bytes", "_parser", "_passes_on", "_refused", "_rules", "_section",
+        "is_complete", "keeps_connection", "status", "wire_bytes",
     )  # fmt: skip
 
-    def __init__(self, limits: UpstreamLimits) -> None:
+    def __init__(self, limits: UpstreamLimits, last: LastHead) -> None:
+        """`last` is that of the answers which no rules of a route are for."""
         self._limits = limits
+        self._last_without_rules = last
+        self._last: LastHead = last
         self._parser = httptools.HttpResponseParser(self)
         self._refused: Failure | None = None
         self._rules: AnswerRules | None = None
@@ -78,6 +82,7 @@ class ResponseReader:
         self, rules: AnswerRules | None, max_body_bytes: int, *, passes_on: bool, is_head: bool
     ) -> None:
         self._rules = rules
+        self._last = self._last_without_rules if rules is None else rules
         if self._is_head:  # llhttp still waits for the body
             self.restart()
         self._is_head = is_head
@@ -95,8 +100,8 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> Failure | None:
         """Read what has come. Return a failure if it can be no valid response any more."""
-        known = self._rules.known if self._rules is not None and not self.wire_bytes else None
-        if known is not None and known.begins(data) and not self._is_head:
+        known = self._last.known
+        if known is not None and not self.wire_bytes and known.begins(data) and not self._is_head:
             self._take(known, data)
             return None
         self.wire_bytes += len(data)
@@ -110,8 +115,9 @@ class ResponseReader:
             self.keeps_connection = False  # what follows the response is none
         if len(self._body) > self._max_body_bytes or not self.is_complete:
             return self._check_size()
-        if self._rules is not None:
-            self._remember(self._rules, data)
+        size = self._head_bytes
+        if size and size + len(self._body) == len(data) == self.wire_bytes and self.keeps_connection:
+            self._last.known = KnownHead(data[:size], len(data), self.status, self._section)
         return None
 
     def _take(self, known: KnownHead, data: bytes) -> None:
@@ -121,12 +127,6 @@ class ResponseReader:
         self._section = known.section
         self._body = data[len(known.head) :]
         self.is_complete = self.keeps_connection = True
-
-    def _remember(self, rules: AnswerRules, data: bytes) -> None:
-        """Note the head of a complete answer that came in one read, if the rest of this is its body."""
-        size = self._head_bytes
-        if size and size + len(self._body) == len(data) == self.wire_bytes and self.keeps_connection:
-            rules.known = KnownHead(data[:size], len(data), self.status, self._section)
 
     def take_outcome(self, classify: Callable[[int, bytes], Outcome]) -> Outcome:
         """Return what the complete response is by its route's rules, or by `classify`; keep nothing of it."""
@@ -161,7 +161,8 @@ class ResponseReader:
         status = self._parser.get_status_code()
         if self.is_complete:
             return
-        if self._is_preceded():
+        is_preceded = self._is_preceded()
+        if is_preceded:
             self._check_version(status)
         if status < 100:
             raise httptools.HttpParserError(f"status {status:03} does not exist")
@@ -170,7 +171,9 @@ class ResponseReader:
         if status == 101:  # what follows is not HTTP any more
             raise httptools.HttpParserError("a switch of protocols")
         if self._rules is not None and self.status:
-            self._read_section()
+            self._read_section(is_preceded=is_preceded)
+        elif not is_preceded:
+            self._head_bytes = self._head.find(_HEAD_END) + len(_HEAD_END)
 
     def _is_preceded(self) -> bool:
         """Return whether empty lines or 1xx responses come before the final response, or may; else it is HTTP."""
@@ -182,9 +185,8 @@ class ResponseReader:
         if not head.startswith(b"HTTP/1."):
             raise httptools.HttpParserError("not HTTP/1.x")
 
-    def _read_section(self) -> None:
+    def _read_section(self, *, is_preceded: bool) -> None:
         """Look at the header section of a response that has rules."""
-        is_preceded = self._is_preceded()
         head = self._final_head() + _HEAD_END if is_preceded else self._head
         end = head.find(_HEAD_END)
         if end > self._limits.max_head_bytes:  # it came in one piece, so that nothing looked at it before
@@ -235,11 +237,10 @@ class ResponseReader:
         return Failure(FailureReason.PROTOCOL, str(error.__context__ or error))
 
     def _check_size(self) -> Failure | None:
-        limits = self._limits
         if self.wire_bytes > self._max_wire_bytes:
             return _too_large(self._max_wire_bytes, "on the wire")
-        if not self.status and self.wire_bytes > limits.max_head_bytes:
-            return _too_large(limits.max_head_bytes, "of header section")
+        if not self.status and self.wire_bytes > self._limits.max_head_bytes:
+            return _too_large(self._limits.max_head_bytes, "of header section")
         if len(self._body) > self._max_body_bytes:
             return _too_large(self._max_body_bytes, "of body")
         return None

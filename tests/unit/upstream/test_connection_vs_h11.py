@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hedgerow.core.answer_rules import AnswerRules
+from hedgerow.core.answer_rules import AnswerRules, LastHead
 from hedgerow.core.outcomes import Failure, FailureReason, Success
 from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.response_reader import ResponseReader
@@ -167,7 +167,7 @@ RULES = ((200, 999),)
 
 def read_with(rules: AnswerRules, wire: bytes) -> tuple[object, ...]:
     """Return what the answer to a request is by the rules of its route, read at once."""
-    reader = ResponseReader(UpstreamLimits())
+    reader = ResponseReader(UpstreamLimits(), LastHead())
     reader.begin_for(passed_on_request(rules=rules, max_response_body=64 * 1024))
     failure = reader.feed(wire)
     if failure is not None or not reader.is_complete:
@@ -219,11 +219,55 @@ def test_a_head_is_known_where_its_answer_came_whole_and_alone_and_the_connectio
         assert rules.known.head.endswith(b"\r\n\r\n")
 
 
+def read_without_rules(last: LastHead, wire: bytes) -> tuple[object, ...]:
+    """Return what the answer to a request is that no rules of a route are for, read at once."""
+    reader = ResponseReader(UpstreamLimits(), last)
+    failure = reader.feed(wire)
+    if failure is not None or not reader.is_complete:
+        return failure, reader.status, reader.wire_bytes
+    taken: list[tuple[int, bytes]] = []
+
+    def classify(status: int, body: bytes) -> Failure:
+        taken.append((status, body))
+        return Failure(FailureReason.PROTOCOL)
+
+    reader.take_outcome(classify)
+    return reader.keeps_connection, reader.wire_bytes, taken
+
+
+@given(first=answers(), second=answers(), change=st.integers(0, 6), at=st.integers(0, 200))
+@example(first=OK + b"X: y\r\n" + X, second=b"", change=6, at=len(OK + b"X: "))
+@settings(max_examples=200)
+def test_without_rules_an_answer_whose_head_came_before_is_read_as_any_other(
+    first: bytes, second: bytes, change: int, at: int
+) -> None:
+    last = LastHead()
+    read_without_rules(last, first)
+    wire = [
+        first, second, first + b"x", first[:-1], first[:-1] + b"z", first + second, first[:at] + b"1" + first[at + 1 :]
+    ][change]  # fmt: skip
+    assert read_without_rules(last, wire) == read_without_rules(LastHead(), wire)
+
+
+@pytest.mark.parametrize(
+    ("wire", "is_known"),
+    [
+        (OK + X, True), (CHUNKED + b"1\r\na\r\n0\r\n\r\n", False), (OK + X + b"y", False),
+        (b"\r\n" + OK + X, False), (INTERIM[0] + OK + X, False), (OK + b"Connection: close\r\n" + X, False),
+        (OK + X[:-1], False),
+    ],
+)  # fmt: skip
+def test_without_rules_the_same_heads_are_known(wire: bytes, is_known: bool) -> None:
+    last = LastHead()
+    read_without_rules(last, wire)
+    assert (last.known is not None) == is_known
+
+
 def test_an_answer_to_head_makes_no_head_known_and_is_read_by_none() -> None:
     """It has no body, whatever its head says."""
     rules = AnswerRules(RULES)
     for method, wire in ((b"HEAD", OK + b"\r\n"), (b"GET", OK + X), (b"HEAD", (OK + X)[:-1])):
-        reader = ResponseReader(UpstreamLimits())
+        reader = ResponseReader(UpstreamLimits(), LastHead())
         reader.begin_for(passed_on_request(method, rules=rules, max_response_body=9))
         assert reader.feed(wire) is None
         assert reader.is_complete
@@ -235,7 +279,7 @@ def test_no_head_is_known_of_an_answer_in_two_reads_whatever_their_lengths(cut_a
     """An empty line behind it makes the second read as long as the answer."""
     for wire in (OK + X, OK + X + b"\r\n", OK + X + b"\r\n" * 9):
         rules = AnswerRules(RULES)
-        reader = ResponseReader(UpstreamLimits())
+        reader = ResponseReader(UpstreamLimits(), LastHead())
         reader.begin_for(passed_on_request(rules=rules, max_response_body=9))
         assert (reader.feed(wire[:cut_at]), reader.feed(wire[cut_at:])) == (None, None)
         assert reader.is_complete

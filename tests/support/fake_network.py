@@ -172,6 +172,12 @@ class FakeSocket:
             world.poller.event_at(world.clock.now + after_s, self.fd, 4)
         return errno.EINPROGRESS
 
+    def recv(self, _size: int) -> bytes:
+        raise NotImplementedError
+
+    def send(self, _data: bytes) -> int:
+        raise NotImplementedError
+
     def getsockopt(self, _level: int, _option: int) -> int:
         return self._error
 

@@ -122,7 +122,7 @@ CLIENTS = (
     ),
     Bug(
         "what is rejected is not counted",
-        "telemetry/recorder.py", "        counters.rejected[code] += 1\n", "",
+        "telemetry/recorder.py", "        counters.rejected[code] = counters.rejected.get(code, 0) + 1\n", "",
         "C11", 0.005,
     ),
     Bug(

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from struct import pack
 from typing import Final, Protocol
@@ -32,12 +33,26 @@ class Stream(EventHandler):
     `sock` is a `socket.socket` or an `ssl.SSLSocket`: they read and send alike, but for the exceptions.
     """
 
-    __slots__ = ("_loop", "_queued", "_unsent", "blocked", "closed", "is_tls", "owner", "sock")
+    __slots__ = (
+        "_loop",
+        "_queued",
+        "_receive",
+        "_send",
+        "_unsent",
+        "blocked",
+        "closed",
+        "is_tls",
+        "owner",
+        "sock",
+    )
 
     def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self.sock = sock
         self.is_tls = isinstance(sock, ssl.SSLSocket)
+        # Looked up once. `read` is what `recv` of an SSLSocket calls, after checks that none of ours needs.
+        self._receive: Callable[[int], bytes] = sock.read if isinstance(sock, ssl.SSLSocket) else sock.recv
+        self._send: Callable[[bytes], int] = sock.send
         self.owner: StreamOwner | None = None
         self._unsent = b""
         self._queued = False
@@ -56,7 +71,7 @@ class Stream(EventHandler):
         Raises OSError where the connection is broken, and its subclass ssl.SSLError for TLS alerts and truncation.
         """
         try:
-            return self.sock.recv(READ_BYTES)
+            return self._receive(READ_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
 
@@ -77,7 +92,7 @@ class Stream(EventHandler):
         if not data or self.closed:
             return
         try:
-            sent = self.sock.send(data)
+            sent = self._send(data)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             sent = 0
         except OSError:  # broken: the poller reports it, and the next read raises the reason

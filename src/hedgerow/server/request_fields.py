@@ -10,6 +10,7 @@ from hedgerow.server.request_target import check_same_host, is_valid_host
 from hedgerow.settings import ClientLimits
 
 _MIN_LINE_BYTES: Final = len(b"a:\r\n")
+_ID_NAME: Final = b"x-request-id"
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -56,6 +57,10 @@ class RequestFields:
         if self._size > self._max_bytes:
             raise self.too_large()
         self._lines.append(b"%b: %b\r\n" % (name, value))
+        if (
+            len(name) == len(_ID_NAME) and name.lower() == _ID_NAME
+        ):  # its rejection may come before the others do
+            self._use(_ID_NAME, value)
 
     def head(self) -> RequestHead:
         """Return the head whose lines have come."""

@@ -188,9 +188,7 @@ class RequestParser:
             raise RequestRejected("too_large", detail, HTTPStatus.REQUEST_URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if (
-            not self._in_trailers
-        ):  # those are dropped, as RFC 9110 section 6.5.1 allows; `RequestBody` bounds them
+        if not self._in_trailers:  # they are dropped (RFC 9110 section 6.5.1); `RequestBody` bounds them
             self._fields.add(name, value)
 
     def on_headers_complete(self) -> None:

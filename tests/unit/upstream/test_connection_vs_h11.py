@@ -186,6 +186,13 @@ def read_with(rules: AnswerRules, wire: bytes) -> tuple[object, ...]:
     )
 
 
+def next_answer(first: bytes, second: bytes, change: int, at: int) -> bytes:
+    """Return the same answer again, another one, or something that only begins alike."""
+    return [
+        first, second, first + b"x", first[:-1], first[:-1] + b"z", first + second, first[:at] + b"1" + first[at + 1 :]
+    ][change]  # fmt: skip
+
+
 @given(first=answers(), second=answers(), change=st.integers(0, 6), at=st.integers(0, 200))
 @example(first=OK + b"X: y\r\n" + X, second=b"", change=6, at=len(OK + b"X: "))
 @settings(max_examples=500)
@@ -194,9 +201,7 @@ def test_an_answer_whose_head_came_before_is_read_as_any_other(
 ) -> None:
     rules = AnswerRules(RULES)
     read_with(rules, first)
-    wire = [
-        first, second, first + b"x", first[:-1], first[:-1] + b"z", first + second, first[:at] + b"1" + first[at + 1 :]
-    ][change]  # fmt: skip
+    wire = next_answer(first, second, change, at)
     assert read_with(rules, wire) == read_with(AnswerRules(RULES), wire)
 
 
@@ -243,9 +248,7 @@ def test_without_rules_an_answer_whose_head_came_before_is_read_as_any_other(
 ) -> None:
     last = LastHead()
     read_without_rules(last, first)
-    wire = [
-        first, second, first + b"x", first[:-1], first[:-1] + b"z", first + second, first[:at] + b"1" + first[at + 1 :]
-    ][change]  # fmt: skip
+    wire = next_answer(first, second, change, at)
     assert read_without_rules(last, wire) == read_without_rules(LastHead(), wire)
 
 

@@ -51,7 +51,7 @@ class LastHead:
 
     def __init__(self) -> None:
         self.known: KnownHead | None = None
-        """Those of a second often have the same bytes, and mean the same then."""
+        """Answers of one second mostly have the same head: only `Date` changes. None until a head is known."""
 
 
 class AnswerRules(LastHead):

@@ -34,17 +34,8 @@ class Stream(EventHandler):
     """
 
     __slots__ = (
-        "_loop",
-        "_queued",
-        "_receive",
-        "_send",
-        "_unsent",
-        "blocked",
-        "closed",
-        "is_tls",
-        "owner",
-        "sock",
-    )
+        "_loop", "_queued", "_receive", "_send", "_unsent", "blocked", "closed", "is_tls", "owner", "sock",
+    )  # fmt: skip
 
     def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
         self._loop = loop

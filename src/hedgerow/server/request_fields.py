@@ -57,9 +57,8 @@ class RequestFields:
         if self._size > self._max_bytes:
             raise self.too_large()
         self._lines.append(b"%b: %b\r\n" % (name, value))
-        if (
-            len(name) == len(_ID_NAME) and name.lower() == _ID_NAME
-        ):  # its rejection may come before the others do
+        # Taken now, for the request may be rejected before its head is whole.
+        if len(name) == len(_ID_NAME) and name.lower() == _ID_NAME:
             self._use(_ID_NAME, value)
 
     def head(self) -> RequestHead:

@@ -1,5 +1,9 @@
 """What we take for an upstream's answer, held against h11: see `support.answer_differential`."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -186,44 +190,6 @@ def read_with(rules: AnswerRules, wire: bytes) -> tuple[object, ...]:
     )
 
 
-def next_answer(first: bytes, second: bytes, change: int, at: int) -> bytes:
-    """Return the same answer again, another one, or something that only begins alike."""
-    return [
-        first, second, first + b"x", first[:-1], first[:-1] + b"z", first + second, first[:at] + b"1" + first[at + 1 :]
-    ][change]  # fmt: skip
-
-
-@given(first=answers(), second=answers(), change=st.integers(0, 6), at=st.integers(0, 200))
-@example(first=OK + b"X: y\r\n" + X, second=b"", change=6, at=len(OK + b"X: "))
-@settings(max_examples=500)
-def test_an_answer_whose_head_came_before_is_read_as_any_other(
-    first: bytes, second: bytes, change: int, at: int
-) -> None:
-    rules = AnswerRules(RULES)
-    read_with(rules, first)
-    wire = next_answer(first, second, change, at)
-    assert read_with(rules, wire) == read_with(AnswerRules(RULES), wire)
-
-
-@pytest.mark.parametrize(
-    ("wire", "is_known"),
-    [
-        (OK + X, True), (b"HTTP/1.1 204 X\r\n\r\n", True), (CHUNKED + b"1\r\na\r\n0\r\n\r\n", False),
-        (OK + X + b"y", False), (b"\r\n" + OK + X, False), (INTERIM[0] + OK + X, False),
-        (OK + b"Connection: close\r\n" + X, False), (b"HTTP/1.0 200 OK\r\n" + X, False), (OK + X[:-1], False),
-    ],
-)  # fmt: skip
-def test_a_head_is_known_where_its_answer_came_whole_and_alone_and_the_connection_persists(
-    wire: bytes, is_known: bool
-) -> None:
-    rules = AnswerRules(RULES)
-    read_with(rules, wire)
-    assert (rules.known is not None) == is_known
-    if rules.known is not None:
-        assert wire.startswith(rules.known.head)
-        assert rules.known.head.endswith(b"\r\n\r\n")
-
-
 def read_without_rules(last: LastHead, wire: bytes) -> tuple[object, ...]:
     """Return what the answer to a request is that no rules of a route are for, read at once."""
     reader = ResponseReader(UpstreamLimits(), last)
@@ -240,30 +206,55 @@ def read_without_rules(last: LastHead, wire: bytes) -> tuple[object, ...]:
     return reader.keeps_connection, reader.wire_bytes, taken
 
 
+READERS = pytest.mark.parametrize(
+    ("read", "make_last"), [(read_with, partial(AnswerRules, RULES)), (read_without_rules, LastHead)]
+)
+"""How an answer is read, with the rules of a route or without, and where its head is kept."""
+
+
+def next_answer(first: bytes, second: bytes, change: int, at: int) -> bytes:
+    """Return the same answer again, another one, or something that only begins alike."""
+    return [
+        first, second, first + b"x", first[:-1], first[:-1] + b"z", first + second, first[:at] + b"1" + first[at + 1 :]
+    ][change]  # fmt: skip
+
+
+@READERS
 @given(first=answers(), second=answers(), change=st.integers(0, 6), at=st.integers(0, 200))
 @example(first=OK + b"X: y\r\n" + X, second=b"", change=6, at=len(OK + b"X: "))
-@settings(max_examples=200)
-def test_without_rules_an_answer_whose_head_came_before_is_read_as_any_other(
-    first: bytes, second: bytes, change: int, at: int
+@settings(max_examples=500)
+def test_an_answer_whose_head_came_before_is_read_as_any_other(
+    read: Callable[[Any, bytes], object],
+    make_last: Callable[[], LastHead],
+    first: bytes,
+    second: bytes,
+    change: int,
+    at: int,
 ) -> None:
-    last = LastHead()
-    read_without_rules(last, first)
+    last = make_last()
+    read(last, first)
     wire = next_answer(first, second, change, at)
-    assert read_without_rules(last, wire) == read_without_rules(LastHead(), wire)
+    assert read(last, wire) == read(make_last(), wire)
 
 
+@READERS
 @pytest.mark.parametrize(
     ("wire", "is_known"),
     [
-        (OK + X, True), (CHUNKED + b"1\r\na\r\n0\r\n\r\n", False), (OK + X + b"y", False),
-        (b"\r\n" + OK + X, False), (INTERIM[0] + OK + X, False), (OK + b"Connection: close\r\n" + X, False),
-        (OK + X[:-1], False),
+        (OK + X, True), (b"HTTP/1.1 204 X\r\n\r\n", True), (CHUNKED + b"1\r\na\r\n0\r\n\r\n", False),
+        (OK + X + b"y", False), (b"\r\n" + OK + X, False), (INTERIM[0] + OK + X, False),
+        (OK + b"Connection: close\r\n" + X, False), (b"HTTP/1.0 200 OK\r\n" + X, False), (OK + X[:-1], False),
     ],
 )  # fmt: skip
-def test_without_rules_the_same_heads_are_known(wire: bytes, is_known: bool) -> None:
-    last = LastHead()
-    read_without_rules(last, wire)
+def test_a_head_is_known_where_its_answer_came_whole_and_alone_and_the_connection_persists(
+    read: Callable[[Any, bytes], object], make_last: Callable[[], LastHead], wire: bytes, is_known: bool
+) -> None:
+    last = make_last()
+    read(last, wire)
     assert (last.known is not None) == is_known
+    if last.known is not None:
+        assert wire.startswith(last.known.head)
+        assert last.known.head.endswith(b"\r\n\r\n")
 
 
 def test_an_answer_to_head_makes_no_head_known_and_is_read_by_none() -> None:

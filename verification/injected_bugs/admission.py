@@ -24,7 +24,7 @@ ADMISSION = (
     ),
     Bug(
         "A1 rejections take all that is admitted",
-        "admission/rate.py", "READ_SHARE, capacity * MIN_SHARE)", "READ_SHARE, 0.0)",
+        "admission/rate.py", "max(left * speed, capacity * MIN_SHARE)", "max(left * speed, 0.0)",
         RATE,
     ),
     Bug(
@@ -51,8 +51,23 @@ ADMISSION = (
     ),
     Bug(
         "A5 half of what can be done is admitted",
-        "admission/rate.py", "speed = max(1.0 - GAIN * excess, 0.5)", "speed = 0.5",
+        "admission/rate.py", "speed = max(1.0 - GAIN * excess, MIN_SPEED)", "speed = 0.5",
         INVARIANTS,
+    ),
+    Bug(
+        "A7 the oldest is served first though most wait in vain for a descriptor",
+        "admission/controller.py", "rate = min(rate, self._rate.recent_starts)", "pass",
+        "tests/unit/admission/test_controller.py",
+    ),
+    Bug(
+        "clients take the descriptors of hedges",
+        "settings/limits.py", "self.max_rejected - in_flight * self.attempts", "self.max_rejected - in_flight",
+        "tests/unit/settings/test_limits.py",
+    ),
+    Bug(
+        "clients that are connected leave requests as many descriptors as ever",
+        "processes/descriptor_sharing.py", "self._budget.in_flight_beside(connected)", "self._budget.max_in_flight",
+        "tests/unit/processes/test_descriptor_sharing.py",
     ),
     Bug(
         "A6 what waited for the worker to start is dated as it is read",

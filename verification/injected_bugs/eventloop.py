@@ -47,12 +47,17 @@ EVENT_LOOP = (
     ),
     Bug(
         "what is read after a stop within an iteration is dated as it is read",
-        "server/request_reader.py", " or now > loop.clients.are_fresh_until:", ":",
+        "server/request_reader.py", "not clients.lag and now <= clients.are_fresh_until:", "not clients.lag:",
         "tests/unit/server/test_connection.py",
     ),
     Bug(
         "an overdue connection is closed before it is read",
         "server/server.py", "        read_until = loop.clients.read_at\n", "        read_until = loop.clock()\n",
         "C02", 0.06,
+    ),
+    Bug(
+        "all hedges that waited for answers are sent at once",
+        "eventloop/scheduler.py", "            if self.clock() >= ends_at:\n                break\n", "",
+        "tests/unit/eventloop/test_scheduler.py",
     ),
 )  # fmt: skip

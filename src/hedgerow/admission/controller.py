@@ -56,7 +56,10 @@ class AdmissionController:
         if not len(queue):
             return None
         is_full = self.in_flight >= self.max_in_flight
-        queue.choose_order(self.rate_limit(now), now)
+        rate = self.rate_limit(now)
+        if is_full and self._rate.recent_starts > 0.0:
+            rate = min(rate, self._rate.recent_starts)
+        queue.choose_order(rate, now)
         if queue.is_newest_first or is_full:
             self._overloaded_at = now
         if not self._may_start(now):

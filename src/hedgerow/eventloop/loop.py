@@ -28,6 +28,8 @@ EVENTS_PER_POLL: Final = 512
 """Sockets that are looked at between two polls; the others come up in the next one, first in line."""
 ANSWERS_S: Final = 0.002
 """Answers are read for this long before clients have their turn: some 100 answers."""
+HEDGES_S: Final = 0.002
+"""Hedges that waited for answers to be read are sent for this long, some 40; the others after the next answers."""
 ADMIT_AGAIN_S: Final = 0.01
 """Admission runs again after this time when it has raised, which is an internal error."""
 MAX_POLL_S: Final = 1.0
@@ -130,6 +132,8 @@ class EventLoop(Scheduler):
         self._run_due()
         if self._ready:
             self._run_ready()
+        if self._after_reading and not self.answers_unread:
+            self._run_after_reading(HEDGES_S)
         self.answers_unread = True
         if clients_ready:
             self.clients.read(asked_at)
@@ -172,9 +176,6 @@ class EventLoop(Scheduler):
                 listeners.append(fd)
         self.answers_unread = more_have_come
         self._note_unread()
-        if not more_have_come:
-            self._ready += self._after_reading
-            self._after_reading = []
         return clients_ready, listeners
 
     def request_admission(self) -> None:

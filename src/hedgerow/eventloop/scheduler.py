@@ -41,7 +41,7 @@ class Scheduler:
         self._next.append(task)
 
     def wake_after_reading(self, task: EventHandler) -> None:
-        """Resume `task` once the answers that have come were read, in this iteration or the next."""
+        """Resume `task` once the answers that have come were read, in this iteration or a later one."""
         self._after_reading.append(task)
 
     def flush_later(self, writer: EventHandler) -> None:
@@ -99,6 +99,21 @@ class Scheduler:
                     self._step_ends_at = now + STEP_S
                     self._run_due()
                     self._flush()
+
+    def _run_after_reading(self, for_s: float) -> None:
+        """Resume tasks of `wake_after_reading` for this long; the others stay."""
+        ends_at = self.clock() + for_s
+        tasks = self._after_reading
+        resumed = 0
+        for task in tasks:
+            resumed += 1
+            try:
+                task.resume()
+            except Exception:  # noqa: BLE001 (the same border)
+                self._on_internal_error()
+            if self.clock() >= ends_at:
+                break
+        self._after_reading = tasks[resumed:]
 
     def _flush(self) -> None:
         while self._writers:

@@ -35,6 +35,7 @@ from hedgerow.processes.control_channel import (
     RecentReply,
     SnapshotReply,
 )
+from hedgerow.processes.descriptor_sharing import DescriptorSharing
 from hedgerow.processes.process_tuning import raise_descriptor_limit
 from hedgerow.processes.route_states import add_endpoint_states, add_route_states
 from hedgerow.routing import make_route_table
@@ -110,7 +111,7 @@ class Worker:
         self.admission = AdmissionController(budget.max_in_flight, adapts=settings.shedding == "on")
         self.tracing = start_tracing(settings, self.logs.log)
         self.resolver = system.make_resolver(self.loop)
-        connections = ConnectionBudget(budget.max_upstream_connections)
+        connections = ConnectionBudget(budget.connections)
         self.pools = {
             rule.name: self._open_pool(rule, settings.upstream_limits, connections, system)
             for rule in routing.upstreams
@@ -128,6 +129,7 @@ class Worker:
             max_rejected=budget.max_rejected,
             on_rejected=self.recorder.request_rejected,
             balancer=balancer,
+            sharing=DescriptorSharing(budget, self.admission, connections),
             passes_headers=routes.passes_headers,
         )
 

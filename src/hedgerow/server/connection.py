@@ -100,9 +100,12 @@ class ClientConnection(EventHandler):
     # -- called by the server, its listener and its timeouts
 
     def close_idle(self) -> None:
-        """Close, unless a request is under way, or its body is read."""
-        if self.idle_since < inf and self._pipeline is not None:
-            self.close_gracefully()
+        """Close, unless a request is under way, or its body is read; or one has come and is not read yet."""
+        idle_since = self.idle_since
+        if idle_since < inf and self._pipeline is not None:
+            self.read()
+            if self.idle_since == idle_since:
+                self.close_gracefully()
 
     def reject(self, rejected: RequestRejected) -> None:
         """Answer out of turn, unless a request is under way; then close."""

@@ -31,6 +31,19 @@ TOO_MANY_CONNECTIONS: Final = RequestRejected(
 )
 
 
+class ClientSharing(Protocol):
+    """What of a worker's descriptors is left for clients."""
+
+    def max_clients(self) -> int:
+        """Return how many may be connected now."""
+
+    def set_clients(self, connected: int) -> None:
+        """Learn how many are."""
+
+    def is_crowded(self) -> bool:
+        """Return whether requests lack the descriptors of clients that are idle."""
+
+
 class AcceptBalancer(Protocol):
     """A worker's place among those that accept from the same socket."""
 
@@ -50,14 +63,19 @@ class Listener(EventHandler):
         max_clients: int,
         max_rejected: int,
         balancer: AcceptBalancer | None,
+        sharing: ClientSharing | None = None,
     ) -> None:
-        """`max_rejected` connections beyond `max_clients` may be in their lingering close, answered 503."""
+        """`max_rejected` connections beyond `max_clients` may be in their lingering close, answered 503.
+
+        `sharing` may say that there may be fewer for now.
+        """
         self._sock = sock
         self._fd = sock.fileno()
         self._context = context
         self._max_clients = max_clients
         self._max_rejected = max_rejected
         self._balancer = balancer
+        self._sharing = sharing
         self._yields = 0
         self._watched = False
         self.closed = False
@@ -93,8 +111,11 @@ class Listener(EventHandler):
 
     def count_connections(self) -> None:
         """Publish how many connections this worker has."""
+        connected = len(self._context.connections)
+        if self._sharing is not None:
+            self._sharing.set_clients(connected)
         if self._balancer is not None and not self.closed:
-            self._balancer.set_count(len(self._context.connections))
+            self._balancer.set_count(connected)
 
     def close(self) -> None:
         """Accept no further connection. Idempotent."""
@@ -109,7 +130,10 @@ class Listener(EventHandler):
     def _accept(self) -> bool:
         """Accept one connection; return whether there may be more."""
         context = self._context
-        beyond = len(context.connections) - self._max_clients
+        most = self._max_clients
+        if self._sharing is not None:
+            most = min(most, self._sharing.max_clients())
+        beyond = len(context.connections) - most
         if beyond >= self._max_rejected:
             # The next one that is rejected must not wait for the second that each lingering close may take.
             context.timeouts.end_lingering(context.loop.clock(), MIN_LINGER_S)

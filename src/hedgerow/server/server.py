@@ -9,7 +9,7 @@ from hedgerow.core.request import Handler, Request, RequestIdGenerator
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.context import ServerContext
-from hedgerow.server.listener import AcceptBalancer, Listener
+from hedgerow.server.listener import AcceptBalancer, ClientSharing, Listener
 from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits, DescriptorBudget
 
@@ -31,6 +31,7 @@ class HttpServer(EventHandler):
         max_rejected: int = DescriptorBudget.REJECTED_IN_RESERVE,
         on_rejected: Callable[[str, str, Request | None], None],
         balancer: AcceptBalancer | None = None,
+        sharing: ClientSharing | None = None,
         passes_headers: bool = False,
     ) -> None:
         """`on_rejected` is called for each response that did not come from the handler, with its code and its reason.
@@ -52,6 +53,7 @@ class HttpServer(EventHandler):
         self._max_clients = max_clients
         self._max_rejected = max_rejected
         self._balancer = balancer
+        self._sharing = sharing
         self._listener: Listener | None = None
         self._on_empty: Callable[[], None] | None = None
         self._closes_idle_at = inf
@@ -70,6 +72,7 @@ class HttpServer(EventHandler):
             max_clients=self._max_clients,
             max_rejected=self._max_rejected,
             balancer=self._balancer,
+            sharing=self._sharing,
         )
         self._reap_tick = self._loop.call_at(self._loop.clock() + REAP_INTERVAL_S, self)
 
@@ -104,7 +107,8 @@ class HttpServer(EventHandler):
         self._reap_tick = loop.call_at(loop.clock() + REAP_INTERVAL_S, self)  # whatever happens below
         # Not by the clock: what a client sent in time is read before its time is over, however long we were stopped.
         read_until = loop.clients.read_at
-        context.timeouts.reap(context.connections, read_until)
+        crowded = self._sharing is not None and self._sharing.is_crowded()
+        context.timeouts.reap(context.connections, read_until, crowded=crowded)
         if read_until >= self._closes_idle_at:
             for connection in list(context.connections):
                 connection.close_idle()

@@ -67,10 +67,11 @@ class ConnectionTimeouts:
         self._write_blocked.discard(connection)
         self._lingering.discard(connection)
 
-    def reap(self, connections: "set[C]", now: float) -> None:
-        """End the connections whose time is over."""
+    def reap(self, connections: "set[C]", now: float, *, crowded: bool = False) -> None:
+        """End the connections whose time is over; where it is `crowded`, that of idle ones is over soon."""
         # A look at each of 10 000 takes 0.3 ms, twice a second; a queue of the idle took 0.5 µs of every request.
-        long_ago = now - self._limits.idle_timeout_s
+        limits = self._limits
+        long_ago = now - (limits.crowded_idle_timeout_s if crowded else limits.idle_timeout_s)
         for idle in [one for one in connections if one.idle_since <= long_ago]:
             if idle not in self._heads:
                 idle.close_idle()

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class ConnectionBudget:
-    """The connections of all pools of one worker (`DescriptorBudget.max_upstream_connections`).
+    """The connections of all pools of one worker (`DescriptorBudget.upstream_beside`).
 
     Each is idle, or has a loser, or is in a handshake that no attempt waits for, or has an attempt of a request that
     was admitted; and there are as many connections as all of those may have attempts. So one that is needed is never

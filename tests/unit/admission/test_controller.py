@@ -36,6 +36,34 @@ def test_past_what_descriptors_are_enough_for_requests_wait_their_turn() -> None
     assert controller.in_flight == 1
 
 
+def test_newest_first_where_more_wait_for_descriptors_than_are_started_in_time() -> None:
+    """First in, first out each would be started when most of its time is over, though the loop is not saturated."""
+    controller = AdmissionController(10)
+    now = NOW
+    for _ in range(200):  # 100 a second
+        now += 0.01
+        assert controller.admit_or_queue(WaitingRequest(now + 1), now)
+        controller.release()
+        controller.record_iteration(0.001, now)
+    controller.max_in_flight = 0
+    few = [WaitingRequest(now + 0.2) for _ in range(10)]
+    for request in few:
+        controller.admit_or_queue(request, now)
+    controller.next_admitted(now)
+    controller.max_in_flight = 1
+    assert controller.next_admitted(now) is few[0]
+    many = [WaitingRequest(now + 0.2) for _ in range(20)]
+    for request in many:
+        controller.admit_or_queue(request, now)
+    assert controller.next_admitted(now) is None
+    controller.release()
+    controller.max_in_flight = 0
+    assert controller.next_admitted(now) is None
+    controller.max_in_flight = 1
+    assert controller._queue.is_newest_first
+    assert controller.rate_limit(now) == inf
+
+
 def test_a_request_that_comes_while_others_wait_does_not_overtake_them() -> None:
     controller = AdmissionController(1)
     first, second, third = (WaitingRequest(NOW + 1) for _ in range(3))

@@ -4,7 +4,16 @@ from math import inf
 
 import pytest
 
-from hedgerow.admission.rate import BURST_S, INTERVAL_S, LIMIT_EXPIRY_S, SATURATED_INTERVALS, RateController
+from hedgerow.admission.rate import (
+    BURST_S,
+    INTERVAL_S,
+    LIMIT_EXPIRY_S,
+    MIN_SHARE,
+    MIN_SPEED,
+    REJECTION_SHARE,
+    SATURATED_INTERVALS,
+    RateController,
+)
 
 ITERATION_S = 0.00125
 
@@ -77,7 +86,7 @@ def test_long_iterations_lower_the_limit_and_short_ones_raise_it() -> None:
             rate.record_iteration(INTERVAL_S / iterations, now)
         limits.append(rate.limit(now))
     assert limits == sorted(limits)
-    assert limits[0] == pytest.approx(4_000, rel=0.02)  # half of what is done, and no less
+    assert limits[0] == pytest.approx(8_000 * MIN_SPEED, rel=0.02)  # and no less
     assert limits[2] > 8_000
 
 
@@ -87,8 +96,7 @@ def test_rejections_are_paid_for_but_leave_a_quarter() -> None:
         for _ in range(50):
             loop.rate.record_read()
         loop.run(0.025, 0)
-    done_without_rejections = 50 / ITERATION_S * 0.2
-    assert loop.limit == pytest.approx(done_without_rejections / 4, rel=0.05)
+    assert loop.limit == pytest.approx(50 / ITERATION_S * REJECTION_SHARE * MIN_SHARE, rel=0.05)
 
 
 def test_a2_the_limit_expires_without_any_request() -> None:

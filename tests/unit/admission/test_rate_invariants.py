@@ -5,6 +5,7 @@ a quarter of the time. Rates and numbers are those of the measured machine.
 """
 
 from collections.abc import Sequence
+from statistics import mean
 
 import pytest
 
@@ -58,18 +59,21 @@ def test_a5_protection_does_not_cost_capacity(costs: Costs) -> None:
 def test_a5_past_capacity_only_rejections_take_from_what_is_served(
     costs: Costs, load: float, share: float
 ) -> None:
-    model = worker(costs)
-    offered(model, costs, 0.5, 0, 1)
-    offered(model, costs, load, 1, 5)
-    model.run_until(5)
     capacity = CAPACITY[costs] / SLOWER
     rejection_s = (costs.read + costs.reject) * SLOWER
     possible = (1 - capacity * load * rejection_s) / (1 / capacity - rejection_s)
-    seconds = model.clients.seconds[2:5]
-    assert good_rate(seconds) >= share * possible * (1 - UNANSWERED_SHARE)
-    assert min(second.good for second in seconds) >= 0.7 * good_rate(seconds)
-    assert total(model.clients.seconds, "late") == 0
-    assert total(model.clients.seconds, "rejected") > 0
+    good = []
+    for seed in (1, 2, 3):  # those of one scatter by 1.5 %
+        model = worker(costs, seed=seed)
+        offered(model, costs, 0.5, 0, 1)
+        offered(model, costs, load, 1, 5)
+        model.run_until(5)
+        seconds = model.clients.seconds[2:5]
+        good.append(good_rate(seconds))
+        assert min(second.good for second in seconds) >= 0.7 * good[-1]
+        assert total(model.clients.seconds, "late") == 0
+        assert total(model.clients.seconds, "rejected") > 0
+    assert mean(good) >= share * possible * (1 - UNANSWERED_SHARE)
 
 
 @pytest.mark.parametrize("load", [1.5, 3])

@@ -10,7 +10,7 @@ import pytest
 
 from hedgerow.eventloop.client_sockets import CLIENTS_PER_POLL, POLLS_OF_CLIENTS
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.loop import EVENTS_PER_POLL, MAX_POLL_S, EventLoop
+from hedgerow.eventloop.loop import ANSWERS_S, EVENTS_PER_POLL, HEDGES_S, MAX_POLL_S, EventLoop
 from hedgerow.eventloop.loop_monitor import LAGGING_S
 from hedgerow.eventloop.poller import READABLE, WRITABLE
 from hedgerow.eventloop.scheduler import STEP_S
@@ -449,7 +449,8 @@ def test_b2_the_kernel_is_asked_for_ages_until_one_is_fresh(virtual: VirtualLoop
 
     def note_and_report() -> None:
         asked.append(virtual.loop.clients.lag)
-        virtual.loop.clients.was_queued([0.5, 0.0, 0.0][len(asked) - 1])
+        now = virtual.clock.now
+        virtual.loop.clients.date(now - [0.5, 0.0, 0.0][len(asked) - 1], now)
 
     for fd in (20, 21, 22):
         virtual.loop.clients.register(fd, Probe(log, str(fd), note_and_report), READABLE)
@@ -579,3 +580,29 @@ def test_a_listener_is_handled_when_a_connection_waits(real: EventLoop, log: lis
             real.run_once(1.0)
             assert log == ["listener"]
         real.unregister_listener(listener.fileno())
+
+
+def test_hedges_wait_while_answers_are_unread_and_those_left_over_for_the_next_ones(
+    virtual: VirtualLoop, log: list[str]
+) -> None:
+    def takes(seconds: float) -> Callable[[], object]:
+        def act() -> None:
+            virtual.clock.now += seconds
+
+        return act
+
+    for name in ("first hedge", "second hedge"):
+        virtual.loop.wake_after_reading(Probe(log, name, takes(HEDGES_S)))
+    for fd in (20, 21):
+        virtual.loop.register(fd, Probe(log, f"answer {fd}", takes(ANSWERS_S)), READABLE)
+        ready(virtual, fd)
+    for still_unread in ([], [21], []):
+        log.append("iteration")
+        for fd in still_unread:
+            ready(virtual, fd)
+        virtual.loop.run_once(0)
+    assert log == [
+        *("iteration", "answer 20"),
+        *("iteration", "answer 21", "first hedge"),
+        *("iteration", "second hedge"),
+    ]

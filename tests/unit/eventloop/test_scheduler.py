@@ -128,3 +128,20 @@ def test_a_socket_is_closed_at_the_end_and_once(bench: Bench) -> None:
     bench.scheduler._close()
     bench.scheduler._close()
     assert bench.log == ["closed"]
+
+
+def test_what_waits_for_answers_is_resumed_for_a_bounded_time_and_in_its_order(bench: Bench) -> None:
+    """A burst of hedges held up answers, clients and admission for 50 ms."""
+    for number in range(5):
+        bench.scheduler.wake_after_reading(bench.step(str(number), takes_s=0.4 * STEP_S))
+    bench.scheduler._run_after_reading(STEP_S)
+    first = list(bench.log)
+    bench.scheduler._run_after_reading(STEP_S)
+    assert (first, bench.log) == (["0", "1", "2"], ["0", "1", "2", "3", "4"])
+
+
+def test_one_that_fails_after_reading_leaves_the_others(bench: Bench) -> None:
+    bench.scheduler.wake_after_reading(bench.failing())
+    bench.scheduler.wake_after_reading(bench.step("next"))
+    bench.scheduler._run_after_reading(STEP_S)
+    assert bench.log == ["internal error", "next"]

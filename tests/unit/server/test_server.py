@@ -69,8 +69,9 @@ def test_a_stall_is_not_held_against_clients_whose_bytes_had_come(
 
 
 def test_a_stall_is_not_held_against_clients_of_a_loop_that_cannot_read_all_at_once() -> None:
-    with server_harness(max_clients=300) as harness:
-        slow = [harness.client() for _ in range(150)]
+    number = CLIENTS_PER_ITERATION + 20
+    with server_harness(max_clients=number) as harness:
+        slow = [harness.client() for _ in range(number)]
         for client in slow:
             client.send(GET[:10])
         harness.until(lambda: all(harness.pipeline_of(client)._unfinished is not None for client in slow))
@@ -78,22 +79,39 @@ def test_a_stall_is_not_held_against_clients_of_a_loop_that_cannot_read_all_at_o
             client.send(GET[10:])
         harness.step(LIMITS.head_timeout_s + 1)
         harness.pass_time(0)
-        harness.until_asked(150)
+        harness.until_asked(number)
 
 
 def test_timeouts_go_on_while_more_clients_are_ready_than_an_iteration_reads() -> None:
     """They waited until all of them were read, which under overload is never."""
-    with server_harness(max_clients=300) as harness:
+    with server_harness(max_clients=2 * CLIENTS_PER_ITERATION + 1) as harness:
         harness.handler.answer_at_once()
         slow = harness.client()
         slow.send(GET[:10])
         harness.until(lambda: harness.pipeline_of(slow)._unfinished is not None)
         eager = [harness.client() for _ in range(2 * CLIENTS_PER_ITERATION)]
-        for _ in range(int((LIMITS.head_timeout_s + 3 * REAP_INTERVAL_S) * 10)):
+        for _ in range(int((LIMITS.head_timeout_s + 6 * REAP_INTERVAL_S) * 4)):
             for client in eager:
                 client.send(GET)
-            harness.step(0.1, wait_s=0)
+            harness.step(0.25, wait_s=0)
         assert slow.statuses() == [408]
+
+
+def test_a_request_that_came_since_the_clients_were_read_is_answered_and_its_connection_stays(
+    harness: ServerHarness,
+) -> None:
+    harness.handler.answer_at_once()
+    client = harness.client()
+    connection = harness.connection_of(client)
+    harness.clock.now += 1
+    client.send(GET)
+    connection.close_idle()
+    harness.step()
+    assert client.statuses() == [200]
+    assert not client.is_ended()
+    connection.close_idle()
+    harness.step()
+    assert client.is_ended()
 
 
 def test_timeouts_go_on_after_one_of_them_was_an_internal_error(harness: ServerHarness) -> None:

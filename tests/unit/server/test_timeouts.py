@@ -57,6 +57,14 @@ def test_an_idle_connection_is_closed_at_its_limit() -> None:
     assert connection.ends == ["close idle"]
 
 
+def test_where_descriptors_run_short_it_is_closed_soon() -> None:
+    timeouts, connection = ConnectionTimeouts(LIMITS), Connection(idle_since=100.0)
+    timeouts.reap({connection}, 100.499, crowded=True)
+    assert connection.ends == []
+    timeouts.reap({connection}, 100.5, crowded=True)
+    assert connection.ends == ["close idle"]
+
+
 def test_one_with_a_request_under_way_is_not_idle() -> None:
     connection = Connection(idle_since=inf)
     ConnectionTimeouts(LIMITS).reap({connection}, 1e9)

@@ -1,0 +1,41 @@
+"""A worker's descriptors, shared out between its clients and its requests in flight as they come and go."""
+
+from typing import Final
+
+from hedgerow.admission.controller import AdmissionController
+from hedgerow.settings import DescriptorBudget
+from hedgerow.upstream.connection_budget import ConnectionBudget
+
+CROWDED_SHARE: Final = 0.95
+"""Of the requests that may be in flight: one may have ended just now."""
+
+
+class DescriptorSharing:
+    """Keeps a `DescriptorBudget`. Costs nothing of a request: it is called when a client connects or leaves."""
+
+    def __init__(
+        self, budget: DescriptorBudget, admission: AdmissionController, connections: ConnectionBudget
+    ) -> None:
+        self._budget = budget
+        self._admission = admission
+        self._connections = connections
+
+    def max_clients(self) -> int:
+        """Return how many clients may be connected beside the requests that are in flight now."""
+        return self._budget.clients_beside(self._admission.in_flight)
+
+    def set_clients(self, connected: int) -> None:
+        """Leave to requests and to upstreams what the clients that are connected now do not have."""
+        self._admission.max_in_flight = self._budget.in_flight_beside(connected)
+        connections = self._connections
+        connections.max_connections = self._budget.upstream_beside(connected)
+        if connections.in_use > connections.max_connections:
+            connections.make_room()
+
+    def is_crowded(self) -> bool:
+        """Return whether as many requests are in flight as may be, and fewer clients would leave room for more."""
+        admission = self._admission
+        return (
+            admission.max_in_flight < self._budget.max_in_flight
+            and admission.in_flight >= admission.max_in_flight * CROWDED_SHARE
+        )

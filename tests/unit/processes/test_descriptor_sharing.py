@@ -1,0 +1,86 @@
+"""What clients leave to requests and to upstreams, and the reverse; the law of the budget itself: test_limits.py."""
+
+from typing import cast
+
+from hedgerow.admission.controller import AdmissionController
+from hedgerow.processes.descriptor_sharing import DescriptorSharing
+from hedgerow.settings import DescriptorBudget
+from hedgerow.upstream.connection_budget import ConnectionBudget
+from unit.admission.requests import WaitingRequest
+
+BUDGET = DescriptorBudget.of(20_000, 2)
+EQUAL = BUDGET.clients_beside(BUDGET.max_in_flight)
+"""Clients beside whom as many requests may be in flight as ever."""
+
+
+class Connections:
+    """A `ConnectionBudget` that has one which is idle, whenever one has to make way."""
+
+    def __init__(self) -> None:
+        self.in_use = self.made_room = 0
+        self.max_connections = BUDGET.connections
+
+    @property
+    def is_full(self) -> bool:
+        return self.in_use >= self.max_connections
+
+    def make_room(self) -> bool:
+        self.made_room += 1
+        self.in_use -= 1
+        return True
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.admission = AdmissionController(BUDGET.max_in_flight, adapts=False)
+        self.connections = Connections()
+        self.sharing = DescriptorSharing(BUDGET, self.admission, cast(ConnectionBudget, self.connections))
+
+    def start(self, number: int) -> None:
+        for _ in range(number):
+            assert self.admission.admit_or_queue(WaitingRequest(1.0), 0.0)
+
+
+def test_clients_beyond_those_that_all_requests_may_have_take_from_requests() -> None:
+    bench = Bench()
+    seen = []
+    for clients in (0, EQUAL, EQUAL + 30, BUDGET.max_clients):
+        bench.sharing.set_clients(clients)
+        seen.append(bench.admission.max_in_flight)
+    assert seen[:2] == [BUDGET.max_in_flight] * 2
+    assert seen[2] == BUDGET.max_in_flight - 10
+    assert seen[3] >= BUDGET.max_in_flight * BUDGET.GUARANTEED_SHARE
+    bench.sharing.set_clients(0)
+    assert bench.admission.max_in_flight == BUDGET.max_in_flight
+
+
+def test_requests_in_flight_take_from_clients() -> None:
+    bench = Bench()
+    assert bench.sharing.max_clients() == BUDGET.max_clients
+    bench.start(BUDGET.max_in_flight)
+    assert bench.sharing.max_clients() == EQUAL
+
+
+def test_a_pooled_connection_to_an_upstream_makes_way_for_a_client() -> None:
+    bench = Bench()
+    bench.connections.in_use = BUDGET.connections - 100
+    bench.sharing.set_clients(100)
+    assert (bench.connections.made_room, bench.connections.is_full) == (0, True)
+    bench.sharing.set_clients(101)
+    assert (bench.connections.made_room, bench.connections.is_full) == (1, True)
+    bench.sharing.set_clients(100)
+    assert (bench.connections.made_room, bench.connections.is_full) == (1, False)
+
+
+def test_it_is_crowded_where_clients_keep_requests_from_starting() -> None:
+    bench = Bench()
+    seen = []
+    for clients, in_flight in (
+        (BUDGET.max_clients, 0),
+        (BUDGET.max_clients, bench.admission.max_in_flight),
+        (0, 0),
+    ):
+        bench.sharing.set_clients(clients)
+        bench.start(min(in_flight, bench.admission.max_in_flight))
+        seen.append(bench.sharing.is_crowded())
+    assert seen == [False, True, False], "the last: as many are in flight as ever may be"

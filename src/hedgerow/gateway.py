@@ -43,6 +43,8 @@ class Gateway(Handler):
         self.loop = loop
         self.observer = observer
         self.tracer = tracer
+        self._last: tuple[bytes, bytes, bytes, Route, int] | None = None
+        """Method, path, query, route and timeout of the last request that was found valid and is not passed on."""
 
     def handle(self, request: Request, responder: Responder) -> RequestTask | None:
         """Answer `request` by one call of `responder.respond`, before returning or later (`core.request.Handler`)."""
@@ -80,27 +82,36 @@ class Gateway(Handler):
         message = request.message
         if message is not None and message.head is not None and message.head.forwarded is not None:
             return self._forward_again(request, message, message.head)
+        last = self._last
+        if last is not None and message is None:
+            method, path, query, route, timeout_ms = last
+            # The same objects come from the cache of parsed requests, for the same bytes.
+            if request.query is query and request.path is path and request.method is method:
+                request.route = route
+                request.timeout_ms = timeout_ms
+                return None
         matched = self.routes.match(request.path)
         if matched is None:
             return problem_response("not_found", self.routes.unmatched_detail, request.request_id)
-        route = matched.by_method.get(request.method)
-        if route is None:
+        found = matched.by_method.get(request.method)
+        if found is None:
             detail = "use " + " or ".join(matched.allow.decode("ascii").rsplit(", ", 1))
             return problem_response(
                 "method_not_allowed", detail, request.request_id, headers=b"Allow: %b\r\n" % matched.allow
             )
-        request.route = route
+        request.route = found
         if message is not None:
-            return self._forward(request, route, message)
-        timeout_ms = parse_timeout_ms(
+            return self._forward(request, found, message)
+        parsed = parse_timeout_ms(
             request.query,
-            default_ms=route.default_timeout_ms,
-            max_ms=route.max_timeout_ms,
-            prefix=route.timeout_prefix,
+            default_ms=found.default_timeout_ms,
+            max_ms=found.max_timeout_ms,
+            prefix=found.timeout_prefix,
         )
-        if isinstance(timeout_ms, InvalidTimeout):
-            return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
-        request.timeout_ms = timeout_ms
+        if isinstance(parsed, InvalidTimeout):
+            return problem_response("bad_timeout", parsed.detail, request.request_id)
+        request.timeout_ms = parsed
+        self._last = request.method, request.path, request.query, found, parsed
         return None
 
     def _forward(self, request: Request, route: Route, message: ClientMessage) -> Response | None:

@@ -177,7 +177,7 @@ class RequestTask(Waiting):
         self.is_waiting = False
         gateway = self._gateway
         gateway.report_rejection(self.request, "overloaded", gateway.admission.rejection_reason())
-        self._respond(overloaded(self.request.request_id, 1))
+        self._respond(overloaded(self.request.request_id))
 
     def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:
         """Abandon attempts, cancel the deadline and release admission."""

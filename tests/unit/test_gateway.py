@@ -240,6 +240,21 @@ def test_what_needs_no_upstream_is_answered_at_once_and_says_why(
 # -- races
 
 
+@pytest.mark.parametrize("second", [(b"timeout=0", b"/api/smart", b"GET"), (b"timeout=900", b"/else", b"GET"),
+    (b"timeout=900", b"/api/smart", b"POST")])  # fmt: skip
+def test_what_a_request_was_found_to_be_is_used_for_the_same_bytes_alone(
+    bench: Bench, second: tuple[bytes, bytes, bytes]
+) -> None:
+    first = (b"timeout=900", b"/api/smart", b"GET")
+    clients = [Client() for _ in range(3)]
+    for client, sent in zip(clients, (first, first, second), strict=True):
+        bench.ask(*sent, client=client)
+    assert [sent.attempt.request.timeout_ms for sent in bench.sent] == [900, 900]
+    assert [response.code for client in clients for response in client.responses] in (
+        ["bad_timeout"], ["not_found"], ["method_not_allowed"],
+    )  # fmt: skip
+
+
 def test_b01_b09_a_success(bench: Bench) -> None:
     bench.ask(b"timeout=999999999999")
     bench.finish(1, Success(b'{"time":1}'))

@@ -115,11 +115,10 @@ def problem_response(
     return Response(status.value, msgspec.json.encode(body), headers=headers, code=code)
 
 
-def overloaded(request_id: bytes, retry_after_s: int) -> Response:
+def overloaded(request_id: bytes) -> Response:
     """Return the response of an overloaded gateway. It is prepared but for the id: most responses are this one then."""
-    headers = b"Retry-After: %d\r\n" % retry_after_s
     body = _OVERLOADED_BEGIN + request_id + _OVERLOADED_END
-    return Response(503, body, headers=headers, code="overloaded")
+    return Response(503, body, headers=b"Retry-After: 1\r\n", code="overloaded")
 
 
 _OVERLOADED: Final = problem_response(

@@ -1,6 +1,5 @@
 """The sockets of clients, in a poller of their own: they are read in the time that work under way leaves."""
 
-from math import inf
 from typing import TYPE_CHECKING, Final
 
 from hedgerow.eventloop.event_handler import EventHandler
@@ -24,21 +23,24 @@ class ClientSockets:
     """What of the clients is watched, and how old what they have sent may be."""
 
     __slots__ = (
-        "_counted_at", "_dated_at", "_loop", "_poller", "_sources", "_unread", "are_fresh_until", "lag", "polled_after",
+        "_counted_at",
+        "_loop",
+        "_poller",
+        "_sources",
+        "_unread",
+        "are_fresh_until",
+        "lag",
         "read_at",
-    )  # fmt: skip
+    )
 
     def __init__(self, loop: "EventLoop", poller: Poller) -> None:
         self._loop = loop
         self._poller = poller
         self._sources: dict[int, EventHandler] = {}
         self.lag = False
-        """What is read from clients now may have arrived a while ago, so the kernel is queried for its age."""
+        """What is read from clients now may have arrived a while ago, so each read queries the kernel for its age."""
         self.are_fresh_until = 0.0
         """Until this instant `lag` holds; later the process may have been stopped since it was set."""
-        self.polled_after = -inf
-        """What the clients have sent that were polled last came after this instant; -inf: not known."""
-        self._dated_at = inf
         self.read_at = loop.clock()
         """All that clients had sent by this instant was read, or left in the socket buffer on purpose."""
         self._unread = 0
@@ -60,17 +62,13 @@ class ClientSockets:
         del self._sources[fd]
         self._poller.unregister(fd)
 
-    def date(self, arrived_at: float, now: float) -> None:
-        """Record when what was read now from a client had arrived, where the kernel was queried for it.
+    def was_queued(self, age_s: float) -> None:
+        """Record the age of what was read from a client, where the kernel was queried for it.
 
-        Clients are polled oldest first (what was not polled last time stays at the head of the kernel's list), so the
-        others that were polled with it came after it: one query for all of them is enough, and none once they are
-        fresh. A client that sends again at once may keep a place that is older than its request. Therefore what the
-        query before has found counts, too: it is some 0.5 ms older.
+        Clients are polled oldest first (what was not polled last time stays at the head of the kernel's list), so if
+        the first of them is fresh the others are: one query per iteration is enough.
         """
-        self.polled_after = min(arrived_at, self._dated_at)
-        self._dated_at = arrived_at
-        if now - arrived_at < LAGGING_S and not self._loop.monitor.is_lagging:
+        if age_s < LAGGING_S and not self._loop.monitor.is_lagging:
             self.lag = False
 
     def none_was_ready(self, asked_at: float) -> None:
@@ -87,14 +85,8 @@ class ClientSockets:
         if self._unread <= 0:
             self._unread = len(self._sources)
             self._counted_at = asked_at
-        self._read_polled(now + CLIENTS_S, asked_at)
-        self.polled_after = -inf
-
-    def _read_polled(self, ends_at: float, asked_at: float) -> None:
-        loop, now = self._loop, 0.0
-        self._dated_at = inf
+        ends_at = now + CLIENTS_S
         for _ in range(POLLS_OF_CLIENTS):
-            self.polled_after = -inf
             events = self._poller.poll(0, CLIENTS_PER_POLL)
             for fd, mask in events:
                 source = self._sources.get(fd)

@@ -18,11 +18,13 @@ TICKS_PER_S: Final = 1000
 class DeadlineQueue:
     """Deadlines of waiters; one fires at its instant or up to one tick later, never before."""
 
-    __slots__ = ("_buckets", "_ticks", "next_due_at")
+    __slots__ = ("_buckets", "_due", "_ticks", "next_due_at")
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[EventHandler, None]] = {}
         self._ticks: list[int] = []
+        self._due: list[EventHandler] = []
+        """Waiters of the first bucket, the first of them last; some may have been cancelled since."""
         self.next_due_at = inf
         """The earliest instant at which something may be due, in seconds."""
 
@@ -55,18 +57,23 @@ class DeadlineQueue:
 
         Between two calls deadlines may be set and cancelled, also such as are due at once.
         """
-        ticks, buckets = self._ticks, self._buckets
+        ticks, buckets, due = self._ticks, self._buckets, self._due
         while ticks:
             tick = ticks[0]
             bucket = buckets[tick]
+            if tick / TICKS_PER_S > now and bucket:
+                return None
+            while due:
+                waiter = due.pop()
+                if waiter in bucket:
+                    del bucket[waiter]
+                    return waiter
             if bucket:
-                if tick / TICKS_PER_S > now:
-                    return None
-                waiter = next(iter(bucket))
-                del bucket[waiter]
-                return waiter
-            del buckets[heappop(ticks)]
-            self.next_due_at = ticks[0] / TICKS_PER_S if ticks else inf
+                self._due = due = list(bucket)
+                due.reverse()
+            else:
+                del buckets[heappop(ticks)]
+                self.next_due_at = ticks[0] / TICKS_PER_S if ticks else inf
         return None
 
 

@@ -16,6 +16,7 @@ class LoopMonitor:
     """The iterations of one loop. Pure: instants come from the loop."""
 
     __slots__ = (
+        "_ended_at",
         "_longest",
         "_longest_before",
         "_window_ends_at",
@@ -25,7 +26,7 @@ class LoopMonitor:
     )
 
     def __init__(self) -> None:
-        self.started_at = 0.0
+        self.started_at = self._ended_at = 0.0
         self.last_s = 0.0
         """The length of the last iteration, without its poll."""
         self.is_lagging = False
@@ -36,7 +37,8 @@ class LoopMonitor:
     def iteration_started(self, now: float, next_due_at: float) -> None:
         """Note that a poll has returned; `next_due_at` is the earliest deadline."""
         self.started_at = now
-        late_s = now - next_due_at
+        # A deadline that was past when it was set, as that of hedges that had waited, could not be met.
+        late_s = now - max(next_due_at, self._ended_at)
         self.is_lagging = self.last_s > LAGGING_S or late_s > LAGGING_S
         if late_s > TIMER_RESOLUTION_S:  # the process did not run, or the iteration before was long
             self._remember(late_s - TIMER_RESOLUTION_S, now)
@@ -44,6 +46,7 @@ class LoopMonitor:
     def iteration_finished(self, now: float) -> float:
         """Return how long the iteration took, in seconds."""
         self.last_s = took_s = now - self.started_at
+        self._ended_at = now
         self._remember(took_s, now)
         return took_s
 

@@ -1,7 +1,5 @@
 """The requests of one connection: what was read of it, parsed in bounded pieces as the answers go."""
 
-from math import inf
-
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.net.stream import Stream
@@ -132,17 +130,11 @@ class RequestReader:
     def _arrived_at(self, stream: Stream) -> float:
         """Return when the kernel had what was just read: our own lag is charged to us, not to the client."""
         loop = self._context.loop
-        now, clients = loop.clock(), loop.clients
-        if not self._first_read:
-            if not clients.lag and now <= clients.are_fresh_until:
-                return now
-            if clients.polled_after > -inf:
-                return min(now, clients.polled_after)
-        age_s = receive_queue_age_s(stream.sock)
-        # Of now, not of before: the process may have been stopped between the two, which makes the age greater.
-        arrived_at = min(now, loop.clock() - age_s) if age_s else now
-        if self._first_read:
+        now = loop.clock()
+        if self._first_read or loop.clients.lag or now > loop.clients.are_fresh_until:
             self._first_read = False
-        else:
-            clients.date(arrived_at, now)
-        return arrived_at
+            age_s = receive_queue_age_s(stream.sock)
+            loop.clients.was_queued(age_s)
+            # Of now, not of before: the process may have been stopped between the two, which makes the age greater.
+            return min(now, loop.clock() - age_s) if age_s else now
+        return now

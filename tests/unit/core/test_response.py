@@ -148,8 +148,8 @@ def test_a_code_may_come_with_another_status() -> None:
 
 
 def test_the_rejection_of_an_overloaded_gateway() -> None:
-    response = overloaded(b"id", 3)
-    assert (response.status, response.code, response.headers) == (503, "overloaded", b"Retry-After: 3\r\n")
+    response = overloaded(b"id")
+    assert (response.status, response.code, response.headers) == (503, "overloaded", b"Retry-After: 1\r\n")
     body = json.loads(response.body)
     assert body["request_id"] == "id"
     assert body["detail"] == "more requests are in flight than can be answered in time; try again later"

@@ -1,7 +1,6 @@
 """How much of the clients is read in an iteration, and how old what they have sent may be."""
 
 from collections.abc import Callable
-from math import inf
 
 import pytest
 
@@ -89,28 +88,7 @@ def test_what_is_read_after_a_pause_may_be_old_until_the_kernel_says_that_it_is_
     virtual.clock.now += 2 * LAGGING_S
     clients.read(virtual.clock.now)
     after_a_pause = clients.lag
-    now = virtual.clock.now
-    clients.date(now - LAGGING_S, now)
+    clients.was_queued(LAGGING_S)
     after_an_old_one = clients.lag
-    clients.date(now, now)
+    clients.was_queued(0.0)
     assert (after_a_pause, after_an_old_one, clients.lag) == (True, True, False)
-
-
-def test_what_was_polled_together_came_after_the_first_of_it_and_after_the_first_before_it(
-    virtual: VirtualLoop,
-) -> None:
-    """One query of the kernel dates them all; none of them is taken for newer than it is."""
-    seen: list[float] = []
-    ages = iter([0.5, 0.4, 0.6])
-
-    def date() -> None:
-        clients, now = virtual.loop.clients, virtual.clock.now
-        if clients.polled_after == -inf:
-            clients.date(now - next(ages), now)
-        seen.append(round(now - clients.polled_after, 3))
-
-    ready(virtual, 3 * CLIENTS_PER_POLL, date)
-    virtual.clock.now += 2 * LAGGING_S
-    virtual.loop.clients.read(virtual.clock.now)
-    assert seen == [0.5] * CLIENTS_PER_POLL + [0.5] * CLIENTS_PER_POLL + [0.6] * CLIENTS_PER_POLL
-    assert virtual.loop.clients.polled_after == -inf, "what is read later came at another time"

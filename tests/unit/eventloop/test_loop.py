@@ -449,8 +449,7 @@ def test_b2_the_kernel_is_asked_for_ages_until_one_is_fresh(virtual: VirtualLoop
 
     def note_and_report() -> None:
         asked.append(virtual.loop.clients.lag)
-        now = virtual.clock.now
-        virtual.loop.clients.date(now - [0.5, 0.0, 0.0][len(asked) - 1], now)
+        virtual.loop.clients.was_queued([0.5, 0.0, 0.0][len(asked) - 1])
 
     for fd in (20, 21, 22):
         virtual.loop.clients.register(fd, Probe(log, str(fd), note_and_report), READABLE)

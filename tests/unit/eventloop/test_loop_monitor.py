@@ -70,3 +70,13 @@ def test_a_lag_is_forgotten_also_where_no_iteration_follows() -> None:
     assert monitor.recent_max_lag_s(101.0 + 2 * WINDOW_S) == 0.0
     iterate(monitor, 101.0 + 3 * WINDOW_S, 0.0)
     assert monitor.recent_max_lag_s(101.0 + 3 * WINDOW_S) == 0.0
+
+
+def test_a_deadline_that_was_past_when_it_was_set_is_no_lag() -> None:
+    """Hedges that have waited for answers were due before: each answer left early for it, for 10 to 20 s (C02)."""
+    monitor = LoopMonitor()
+    iterate(monitor, 100.0, 0.001)
+    iterate(monitor, 100.001 + TIMER_RESOLUTION_S, 0.0, next_due_at=99.0)
+    assert monitor.recent_max_lag_s(100.1) == pytest.approx(0.001)
+    iterate(monitor, 100.5, 0.0, next_due_at=100.25)
+    assert monitor.recent_max_lag_s(100.6) == pytest.approx(0.25 - TIMER_RESOLUTION_S)

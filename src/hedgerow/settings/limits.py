@@ -24,7 +24,7 @@ class ClientLimits:
     """Chunk framing and trailers of a body may be this much and 8 times its content: a chunk of one byte has 6."""
     idle_timeout_s: float = 75.0
     """A connection without a request; load balancers drop theirs after 60 s."""
-    crowded_idle_timeout_s: float = 0.5
+    crowded_idle_timeout_s: float = 2.0
     """The same while requests wait for descriptors that idle clients have; nginx closes some of those at once."""
     write_timeout_s: float = 5.0
     """How long a client that reads nothing of its response keeps it in memory. The kernel reports room for a third of

@@ -59,9 +59,9 @@ def test_an_idle_connection_is_closed_at_its_limit() -> None:
 
 def test_where_descriptors_run_short_it_is_closed_soon() -> None:
     timeouts, connection = ConnectionTimeouts(LIMITS), Connection(idle_since=100.0)
-    timeouts.reap({connection}, 100.499, crowded=True)
+    timeouts.reap({connection}, 101.999, crowded=True)
     assert connection.ends == []
-    timeouts.reap({connection}, 100.5, crowded=True)
+    timeouts.reap({connection}, 102.0, crowded=True)
     assert connection.ends == ["close idle"]
 
 

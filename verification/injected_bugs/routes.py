@@ -46,7 +46,7 @@ ROUTES = (
     ),
     Bug(
         "the body behind an offer to upgrade is the next request",
-        "server/request_parser.py", "        if self._parser.should_upgrade():", "        if self._parser is None:",
+        "server/request_parser.py", "        if self._llhttp.should_upgrade():", "        if self._parser is None:",
         "C11", 0.01,
     ),
     Bug(

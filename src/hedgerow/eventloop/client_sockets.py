@@ -9,13 +9,14 @@ from hedgerow.eventloop.poller import Poller
 if TYPE_CHECKING:
     from hedgerow.eventloop.loop import EventLoop
 
-CLIENTS_S: Final = 0.006
-"""Clients are read for this long, some 200 of them, before answers have their turn again. What is not read becomes too
-old to be served, and its clients hold connections: with 2 ms, past twice the capacity, next to all of what was read
-had waited in the kernel for its whole time (decision 0016)."""
+CLIENTS_S: Final = 0.02
+"""Clients are read for at most this long before answers have their turn again; due work goes on meanwhile. In steady
+overload an iteration needs 2 to 5 ms of it. What is not read becomes too old to be served, and its clients hold
+connections: with 2 ms, and at times with 6, next to all that was read past twice the capacity had waited in the kernel
+for its whole time, and thousands were late for want of connections (decision 0016)."""
 CLIENTS_PER_POLL: Final = 16
 """Clients that are polled at a time: those that an iteration does not get to stay at the head of the kernel's list."""
-POLLS_OF_CLIENTS: Final = 24
+POLLS_OF_CLIENTS: Final = 64
 """In one iteration, however quickly they are answered."""
 
 

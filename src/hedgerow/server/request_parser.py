@@ -45,8 +45,7 @@ class RequestParser:
     ) -> None:
         """`max_body_bytes` is `Handler.max_body_bytes`: requests keep their headers then, and may have bodies.
 
-        `bodies` is what counts those. Without either, a request with a body is rejected. `cache`, `bodies` and
-        `whole_heads` are those of the worker.
+        Without, a request with a body is rejected. `cache`, `bodies` and `whole_heads` are those of the worker.
         """
         self._body_overhead_bytes = limits.body_overhead_bytes
         self._max_target_bytes = limits.max_target_bytes
@@ -67,7 +66,7 @@ class RequestParser:
         self._rtsp = RtspDetector()
         self._fields = RequestFields(limits, passed_on=max_body_bytes is not None)
         self._whole_heads = whole_heads or WholeHeads(limits, passed_on=max_body_bytes is not None)
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -128,13 +127,13 @@ class RequestParser:
     def _feed(self, data: bytes) -> None:
         while data:
             try:
-                self._parser.feed_data(data)
+                self._llhttp.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as stopped:
                 # llhttp stops after a request that offers an upgrade. The offer is ignored (RFC 9110 section 7.8),
                 # and the bytes after it are the next request; but no request follows a CONNECT.
                 offset: int = stopped.args[0]
-                data = b"" if self._parser.get_method() == b"CONNECT" else data[offset:]
+                data = b"" if self._llhttp.get_method() == b"CONNECT" else data[offset:]
             except httptools.HttpParserCallbackError as error:
                 if isinstance(error.__context__, RequestRejected):
                     raise error.__context__ from None
@@ -144,9 +143,14 @@ class RequestParser:
 
     def close(self) -> None:
         """Release llhttp's parser, which refers back to this object: no garbage collection is needed then."""
-        self._parser = None  # type: ignore[assignment]
+        self._parser = None
 
-    # -- the request that is being parsed
+    @property
+    def _llhttp(self) -> httptools.HttpRequestParser:
+        """Return llhttp's parser, made once it is needed: most requests of most connections come whole."""
+        if self._parser is None:
+            self._parser = httptools.HttpRequestParser(self)
+        return self._parser
 
     @property
     def request_id(self) -> bytes:
@@ -158,7 +162,7 @@ class RequestParser:
     @property
     def is_head(self) -> bool:
         """Whether it is a HEAD, as far as it has come: its response has no body."""
-        return self._target != b"" and self._parser.get_method() == b"HEAD"
+        return self._target != b"" and self._llhttp.get_method() == b"HEAD"
 
     def error_response(self, rejected: RequestRejected) -> Response:
         """Return the response to it."""
@@ -192,7 +196,7 @@ class RequestParser:
             self._fields.add(name, value)
 
     def on_headers_complete(self) -> None:
-        parser, fields, max_body_bytes = self._parser, self._fields, self._max_body_bytes
+        parser, fields, max_body_bytes = self._llhttp, self._fields, self._max_body_bytes
         method, version = parser.get_method(), parser.get_http_version()
         head = fields.head()
         fields.check(method, version)
@@ -224,7 +228,7 @@ class RequestParser:
             return
         self._body = body = RequestBody(request, limit, self._bodies, self._body_overhead_bytes)
         self.partial = True
-        if self._parser.should_upgrade():  # llhttp takes the body for the next request
+        if self._llhttp.should_upgrade():  # llhttp takes the body for the next request
             raise RequestRejected("bad_request", "a request with a body offers no upgrade")
         body.announce(self._fields.body_length(version))
         self.wants_continue = self._fields.expects != b"" and version == "1.1"

@@ -147,8 +147,9 @@ class DescriptorBudget:
         return min(self.max_clients, self.connections - self.max_rejected - in_flight * self.attempts)
 
     def in_flight_beside(self, clients: int) -> int:
-        """Return how many requests may be in flight while so many clients are connected."""
-        return min(self.max_in_flight, (self.connections - self.max_rejected - clients) // self.attempts)
+        """Return how many requests may be in flight while so many clients are connected, also rejected ones."""
+        served = min(clients, self.max_clients)
+        return min(self.max_in_flight, (self.connections - self.max_rejected - served) // self.attempts)
 
     def upstream_beside(self, clients: int) -> int:
         """Return how many connections to upstreams there may be beside those of clients.

@@ -143,16 +143,16 @@ class DescriptorBudget:
         )
 
     def clients_beside(self, in_flight: int) -> int:
-        """Return how many clients may be connected while so many requests are in flight."""
+        """Return how many clients may be connected beside this number of requests in flight."""
         return min(self.max_clients, self.connections - self.max_rejected - in_flight * self.attempts)
 
     def in_flight_beside(self, clients: int) -> int:
-        """Return how many requests may be in flight while so many clients are connected, also rejected ones."""
+        """Return how many requests may be in flight beside this number of clients, rejected ones included."""
         served = min(clients, self.max_clients)
         return min(self.max_in_flight, (self.connections - self.max_rejected - served) // self.attempts)
 
     def upstream_beside(self, clients: int) -> int:
-        """Return how many connections to upstreams there may be beside those of clients.
+        """Return how many connections to upstreams there may be beside this number of clients.
 
         At least `attempts` for each request in flight, if the two others are kept to.
         """

@@ -113,7 +113,7 @@ CLIENTS = (
     Bug(
         "a request that has come on an idle connection is lost with it",
         "server/connection.py",
-        "            self.read()\n            if self.idle_since == idle_since:", "            if True:",
+        "            self.read()\n            if self.idle_since == idle_since and", "            if",
         "tests/unit/server/test_server.py",
     ),
     Bug(

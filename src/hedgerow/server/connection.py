@@ -104,7 +104,7 @@ class ClientConnection(EventHandler):
         idle_since = self.idle_since
         if idle_since < inf and self._pipeline is not None:
             self.read()
-            if self.idle_since == idle_since:
+            if self.idle_since == idle_since and not self._stream.closed:
                 self.close_gracefully()
 
     def reject(self, rejected: RequestRejected) -> None:

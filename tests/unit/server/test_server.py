@@ -114,6 +114,17 @@ def test_a_request_that_came_since_the_clients_were_read_is_answered_and_its_con
     assert client.is_ended()
 
 
+def test_a_client_that_has_left_when_its_idle_connection_is_closed_does_not_linger(
+    harness: ServerHarness,
+) -> None:
+    client = harness.client()
+    connection = harness.connection_of(client)
+    client.close()
+    connection.close_idle()
+    assert not len(connection._context.timeouts._lingering)
+    assert harness.server.connections == 0
+
+
 def test_timeouts_go_on_after_one_of_them_was_an_internal_error(harness: ServerHarness) -> None:
     clients = [harness.client(), harness.client()]
     harness.faults.shutting_down.append(ZeroDivisionError())

@@ -82,37 +82,44 @@ class Gateway(Handler):
         message = request.message
         if message is not None and message.head is not None and message.head.forwarded is not None:
             return self._forward_again(request, message, message.head)
-        last = self._last
-        if last is not None and message is None:
-            method, path, query, route, timeout_ms = last
-            # The same objects come from the cache of parsed requests, for the same bytes.
-            if request.query is query and request.path is path and request.method is method:
-                request.route = route
-                request.timeout_ms = timeout_ms
-                return None
+        if message is None and self._is_like_last(request):
+            return None
         matched = self.routes.match(request.path)
         if matched is None:
             return problem_response("not_found", self.routes.unmatched_detail, request.request_id)
-        found = matched.by_method.get(request.method)
-        if found is None:
+        route = matched.by_method.get(request.method)
+        if route is None:
             detail = "use " + " or ".join(matched.allow.decode("ascii").rsplit(", ", 1))
             return problem_response(
                 "method_not_allowed", detail, request.request_id, headers=b"Allow: %b\r\n" % matched.allow
             )
-        request.route = found
+        request.route = route
         if message is not None:
-            return self._forward(request, found, message)
-        parsed = parse_timeout_ms(
+            return self._forward(request, route, message)
+        timeout_ms = parse_timeout_ms(
             request.query,
-            default_ms=found.default_timeout_ms,
-            max_ms=found.max_timeout_ms,
-            prefix=found.timeout_prefix,
+            default_ms=route.default_timeout_ms,
+            max_ms=route.max_timeout_ms,
+            prefix=route.timeout_prefix,
         )
-        if isinstance(parsed, InvalidTimeout):
-            return problem_response("bad_timeout", parsed.detail, request.request_id)
-        request.timeout_ms = parsed
-        self._last = request.method, request.path, request.query, found, parsed
+        if isinstance(timeout_ms, InvalidTimeout):
+            return problem_response("bad_timeout", timeout_ms.detail, request.request_id)
+        request.timeout_ms = timeout_ms
+        self._last = request.method, request.path, request.query, route, timeout_ms
         return None
+
+    def _is_like_last(self, request: Request) -> bool:
+        """Return whether the last valid request had the same bytes; then the route and timeout are set to its."""
+        last = self._last
+        if last is None:
+            return False
+        method, path, query, route, timeout_ms = last
+        # The cache of parsed requests returns the same objects for the same bytes.
+        if request.query is not query or request.path is not path or request.method is not method:
+            return False
+        request.route = route
+        request.timeout_ms = timeout_ms
+        return True
 
     def _forward(self, request: Request, route: Route, message: ClientMessage) -> Response | None:
         """Decide what is passed on, once for all requests of the same bytes."""

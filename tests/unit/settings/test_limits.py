@@ -30,7 +30,7 @@ def test_in_any_order_of_events_there_is_a_descriptor_for_each_attempt(
     budget = DescriptorBudget.of(descriptors, hedges, max(1, int(most * share)) if share else None)
     random = Random(descriptors + hedges)
     clients = in_flight = 0
-    least_in_flight = most_clients = 0
+    most_clients = 0
     for _ in range(3_000):
         step = random.randrange(1, max(2, budget.max_clients // 3))
         match random.choice(("connect", "leave", "start", "end")):
@@ -50,14 +50,11 @@ def test_in_any_order_of_events_there_is_a_descriptor_for_each_attempt(
         )
         if in_flight == 0:
             most_clients = max(most_clients, clients)
-        if clients == budget.max_clients:
-            least_in_flight = budget.in_flight_beside(clients)
     assert most_clients > budget.clients_beside(budget.max_in_flight), (
         "the walk has come to where they compete"
     )
     crowd = budget.max_clients + budget.max_rejected
     assert budget.in_flight_beside(crowd) >= budget.max_in_flight * budget.GUARANTEED_SHARE
-    assert least_in_flight <= budget.max_in_flight
 
 
 def test_two_workers_of_20_000_descriptors_serve_8_000_requests_at_once() -> None:

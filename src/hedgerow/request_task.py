@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import mypyc_attr
 
-from hedgerow.admission.waiting import Waiting, wait_until
+from hedgerow.admission.waiting import Waiting
 from hedgerow.core.hedge_limit import HedgeLimit
 from hedgerow.core.hedging import Race
 from hedgerow.core.outcomes import Aborted, Attempt, RaceEnd, Verdict, Won
@@ -49,22 +49,19 @@ class RequestTask(Waiting):
         """Run the race up to its first wait, or wait for admission."""
         gateway = self._gateway
         now = gateway.loop.clock()
-        self.is_waiting = True
         if gateway.admission.admit_or_queue(self, now):
-            self.is_waiting = False
             self._run(now)
             return
         request, lag_s = self.request, gateway.loop.monitor.recent_max_lag_s(now)
-        self.wait_until = wait_until(request.arrived_at, request.timeout_ms / 1000, lag_s)
+        gateway.admission.limit_wait(self, request.arrived_at, request.timeout_ms / 1000, lag_s, now)
         if now < self.wait_until:
             self._wait_until(self.wait_until)
             gateway.loop.request_admission()
         else:
-            self._reject()
+            self._reject(now)
 
     def admitted(self) -> None:
         """Start the request, which has waited for its admission."""
-        self.is_waiting = False
         self._forget_deadline()
         self._run(self._gateway.loop.clock())
 
@@ -105,7 +102,7 @@ class RequestTask(Waiting):
         self._until = inf
         race, loop = self._race, self._gateway.loop
         if self.is_waiting:
-            self._reject()
+            self._reject(loop.clock())
         elif race is not None and loop.answers_unread and loop.clock() < race.deadline_at:
             # Hedges are due in the middle of a step: a response that they would race may be unread (decision 0016).
             self._wait_until(race.deadline_at)
@@ -122,7 +119,7 @@ class RequestTask(Waiting):
         if race is not None:
             self._end("abandoned", race, None, now)
         elif self.is_waiting:
-            self.is_waiting = False
+            self._gateway.admission.leave(self)
             self._report_end("abandoned", Aborted(()), now)
 
     def _run(self, now: float) -> None:
@@ -172,11 +169,10 @@ class RequestTask(Waiting):
             request.late = late
         return number > 1 + late.sent
 
-    def _reject(self) -> None:
+    def _reject(self, now: float) -> None:
         """Answer 503: it has waited as long as it may (B11). Under overload most answers are this one."""
-        self.is_waiting = False
         gateway = self._gateway
-        gateway.report_rejection(self.request, "overloaded", gateway.admission.rejection_reason())
+        gateway.report_rejection(self.request, "overloaded", gateway.admission.reject(self, now))
         self._respond(overloaded(self.request.request_id))
 
     def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.admission.waiting import Waiting, wait_until
+from hedgerow.admission.waiting import Waiting
 from hedgerow.settings import ClientLimits
 from support.clients import ROUND_TRIP_S, Clients, Connection
 from support.machine import COMPILED, Costs, Disturbance, Machine
@@ -40,16 +40,15 @@ class Request(Waiting):
     """One request, as admission and the loop's timers see the gateway's."""
 
     __slots__ = (
-        "arrived_at", "connection", "deadline", "is_done", "is_hedged", "is_started", "pending",
+        "arrived_at", "connection", "deadline", "is_done", "is_hedged", "is_started", "margin_s", "pending",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, arrived_at: float, margin_s: float) -> None:
         super().__init__()
         self.connection = connection
         self.arrived_at = arrived_at
-        self.wait_until = wait_until(arrived_at, connection.timeout_s, margin_s)
         self.deadline = arrived_at + connection.timeout_s - margin_s
-        self.is_waiting = True
+        self.margin_s = margin_s
         self.is_done = self.is_hedged = self.is_started = False
         self.pending = 0
 
@@ -187,6 +186,7 @@ class WorkerModel:
             elif is_deadline:
                 self._answer(of, "expired")
             elif of.is_waiting:
+                self.controller.reject(of, self._machine.now)
                 self._answer(of, "rejected")
 
     def _set_timer(self, at: float, of: Request | Connection, *, is_deadline: bool = False) -> None:
@@ -219,6 +219,10 @@ class WorkerModel:
             if self.controller.admit_or_queue(request, self._machine.now):
                 self._start(request)
             else:
+                now = self._machine.now
+                self.controller.limit_wait(
+                    request, request.arrived_at, connection.timeout_s, request.margin_s, now
+                )
                 self._set_timer(request.wait_until, request)
 
     def _accept(self) -> None:
@@ -236,7 +240,6 @@ class WorkerModel:
             self._start(request)
 
     def _start(self, request: Request) -> None:
-        request.is_waiting = False
         request.is_started = True
         self._machine.work(self._costs.start)
         self._hedges.append((self._machine.now + HEDGE_DELAY_S, request))
@@ -244,7 +247,8 @@ class WorkerModel:
 
     def _answer(self, request: Request, outcome: str) -> None:
         request.is_done = True
-        request.is_waiting = False
+        if request.is_waiting:
+            self.controller.leave(request)
         self._machine.work(self._costs.answer if request.is_started else self._costs.reject)
         if request.is_started:
             self.controller.release()

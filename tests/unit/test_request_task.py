@@ -5,7 +5,6 @@ from functools import partial
 import pytest
 
 from hedgerow.admission.controller import AdmissionController
-from hedgerow.admission.waiting import wait_until
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import (
@@ -177,7 +176,7 @@ def test_without_room_it_waits_unsent_and_is_rejected_at_the_end_of_its_wait() -
     bench = Bench(room=0)
     task = bench.start(timeout_ms=1_000)
     assert task.is_waiting
-    assert task.wait_until == wait_until(0.0, 1.0, 0.0)
+    assert task.wait_until == pytest.approx(0.247)
     bench.virtual.advance_to(task.wait_until)
     assert [response.status for response in bench.responses] == [503]
     assert bench.sent == []

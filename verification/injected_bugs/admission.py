@@ -8,12 +8,12 @@ RATE = "tests/unit/admission/test_rate.py"
 ADMISSION = (
     Bug(
         "B11 a request waits for all of its timeout",
-        "admission/waiting.py", "WAIT_SHARE: Final = 1 / 4", "WAIT_SHARE: Final = 1 / 1",
+        "admission/wait_limit.py", "WAIT_SHARE: Final = 1 / 4", "WAIT_SHARE: Final = 1 / 1",
         "C02", 0.003,
     ),
     Bug(
         "B11 a request is rejected at once",
-        "admission/waiting.py", "WAIT_SHARE: Final = 1 / 4", "WAIT_SHARE: Final = 0.0",
+        "admission/wait_limit.py", "WAIT_SHARE: Final = 1 / 4", "WAIT_SHARE: Final = 0.0",
         "C02", 0.003,
     ),
     Bug(
@@ -77,12 +77,12 @@ ADMISSION = (
     ),
     Bug(
         "A7 the newest is served first though all can be served",
-        "admission/waiting.py", "rate < inf and number > rate * room_s", "number > 1",
+        "admission/waiting.py", "rate < inf and self._number > rate * room_s", "self._number > 1",
         "tests/unit/admission/test_waiting.py::test_the_oldest_is_next_while_all_can_be_served_in_time",
     ),
     Bug(
         "A7 a request without a timeout waits for half a second",
-        "admission/waiting.py", "timeout_s * WAIT_SHARE, lag_s", "min(timeout_s * WAIT_SHARE, 0.5), lag_s",
+        "admission/wait_limit.py", "timeout_s * WAIT_SHARE, lag_s", "min(timeout_s * WAIT_SHARE, 0.5), lag_s",
         INVARIANTS,
     ),
     Bug(
@@ -97,6 +97,21 @@ ADMISSION = (
         INVARIANTS,
     ),
     Bug(
+        "waits are whole past what descriptors are enough for",
+        "admission/wait_limit.py", "BRIEF_SHARE: Final = 1 / 16", "BRIEF_SHARE: Final = 1 / 4",
+        INVARIANTS,
+    ),
+    Bug(
+        "waits stay brief though all could be served by waiting",
+        "admission/wait_limit.py", "GROWTH: Final = 1.3", "GROWTH: Final = 0.0",
+        INVARIANTS,
+    ),
+    Bug(
+        "waits are brief once a few were rejected",
+        "admission/controller.py", "MUCH_REJECTED: Final = 0.1", "MUCH_REJECTED: Final = -1.0",
+        "tests/unit/admission/test_controller.py",
+    ),
+    Bug(
         "a request that waits does not learn that there is room",
         "request_task.py", "        if gateway.admission.waiting:\n", "        if gateway.admission.waiting < 0:\n",
         "C02", 0.003,
@@ -104,7 +119,7 @@ ADMISSION = (
     Bug(
         "requests that left are started",
         "admission/waiting.py",
-        "            if request.is_waiting:\n                return request\n", "            return request\n",
+        "if request.is_waiting:\n                self.leave", "if True:\n                self.leave",
         "tests/unit/admission/test_waiting.py::test_requests_that_no_longer_wait_are_skipped_at_both_ends",
     ),
 )  # fmt: skip

@@ -7,15 +7,24 @@ as at rest. docs/decisions/0016-admission.md
 """
 
 from math import inf
+from typing import Final
 
 from hedgerow.admission.rate import LIMIT_EXPIRY_S, RateController
+from hedgerow.admission.wait_limit import WaitLimit
 from hedgerow.admission.waiting import Waiting, WaitingQueue
+from hedgerow.settings import ClientLimits
+
+BACKPRESSURE_S: Final = ClientLimits().backpressure_s
+MUCH_REJECTED: Final = 0.1
+"""Of what is started. While fewer requests are rejected, brief waits would only have more of them rejected."""
 
 
 class AdmissionController:
     """Counts the requests in flight in one worker, and decides which of those that wait is started when."""
 
-    __slots__ = ("_adapts", "_overloaded_at", "_queue", "_rate", "holds_back", "in_flight", "max_in_flight")
+    __slots__ = (
+        "_adapts", "_overloaded_at", "_queue", "_rate", "_wait_limit", "holds_back", "in_flight", "max_in_flight",
+    )  # fmt: skip
 
     def __init__(self, max_in_flight: int, *, adapts: bool = True) -> None:
         self.max_in_flight = max_in_flight
@@ -26,6 +35,7 @@ class AdmissionController:
         self._adapts = adapts
         self._rate = RateController()
         self._queue = WaitingQueue()
+        self._wait_limit = WaitLimit()
         self._overloaded_at = -inf
 
     @property
@@ -57,14 +67,19 @@ class AdmissionController:
             return None
         is_full = self.in_flight >= self.max_in_flight
         rate = self.rate_limit(now)
-        if is_full and self._rate.recent_starts > 0.0:
+        if self._rate.recent_starts > 0.0:
             rate = min(rate, self._rate.recent_starts)
-        queue.choose_order(rate, now)
-        if queue.is_newest_first or is_full:
+        if self._wait_limit.is_brief(now):
+            newest_first = True
+            queue.is_newest_first = False  # from then on all that wait may have their turn
+        else:
+            queue.choose_order(rate, now)
+            newest_first = queue.is_newest_first
+        if newest_first or is_full:
             self._overloaded_at = now
         if not self._may_start(now):
             return None
-        request = queue.pop()
+        request = queue.pop(newest_first=newest_first)
         if request is not None:
             self._count_start()
         return request
@@ -75,9 +90,28 @@ class AdmissionController:
             return inf
         return self._rate.next_token_at(now) if self._adapts else now
 
-    def rejection_reason(self) -> str:
-        """Return why a request that has waited as long as it may was not started: a metric label."""
-        return "in_flight" if self.in_flight >= self.max_in_flight else "rate_limit"
+    def limit_wait(
+        self, request: Waiting, arrived_at: float, timeout_s: float, lag_s: float, now: float
+    ) -> None:
+        """Set until when a request that was queued may wait (`WaitLimit.limit`)."""
+        held = self._rate.recent_rejected * BACKPRESSURE_S
+        self._wait_limit.count_waiting(len(self._queue), held, now)
+        self._wait_limit.limit(request, arrived_at, timeout_s, lag_s, now)
+
+    def reject(self, request: Waiting, now: float) -> str:
+        """Record that a request has waited as long as it may; return why it was not started: a metric label."""
+        is_full = self.in_flight >= self.max_in_flight
+        if is_full and self._adapts and not request.waits_briefly:
+            rate = self._rate
+            # Behind others that may wait for longer it could not have been next.
+            if rate.recent_rejected > rate.recent_starts * MUCH_REJECTED and self._queue.is_oldest(request):
+                self._wait_limit.whole_wait_was_too_short(now)
+        self._queue.leave(request)
+        return "in_flight" if is_full else "rate_limit"
+
+    def leave(self, request: Waiting) -> None:
+        """Forget a request that waits, since its client has left."""
+        self._queue.leave(request)
 
     def release(self) -> None:
         """Count that an admitted request is over."""

@@ -47,8 +47,8 @@ class RateController:
     """A token bucket whose rate follows what a saturated event loop gets done; instants are passed in."""
 
     __slots__ = (
-        "_began_at", "_busy_s", "_iterations", "_needed_at", "_reads", "_recent_busy_s", "_recent_rejected",
-        "_recent_work", "_saturated", "_starts", "_tokens", "_tokens_at", "_was_met", "_work", "rate", "recent_starts",
+        "_began_at", "_busy_s", "_iterations", "_needed_at", "_reads", "_recent_busy_s", "_recent_work", "_saturated",
+        "_starts", "_tokens", "_tokens_at", "_was_met", "_work", "rate", "recent_rejected", "recent_starts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -56,6 +56,8 @@ class RateController:
         """Requests a second, while there is a limit (see `limit`)."""
         self.recent_starts = 0.0
         """Requests that were started in a second, recently."""
+        self.recent_rejected = 0.0
+        """Requests that were read in a second and not started, recently."""
         self._tokens = 0.0
         self._tokens_at = 0.0
         self._needed_at = -inf
@@ -63,7 +65,7 @@ class RateController:
         self._was_met = False
         """In this interval a request had to wait for the limit."""
         self._saturated = 0
-        self._recent_busy_s = self._recent_work = self._recent_rejected = 0.0
+        self._recent_busy_s = self._recent_work = 0.0
         self._began_at = -inf
         self._begin_interval(-inf)
 
@@ -134,13 +136,13 @@ class RateController:
         self._recent_busy_s += (self._busy_s - self._recent_busy_s) * SMOOTHING
         self._recent_work += (work - self._recent_work) * SMOOTHING
         self.recent_starts += (self._starts / passed_s - self.recent_starts) * SMOOTHING
-        self._recent_rejected += (rejected / passed_s - self._recent_rejected) * SMOOTHING
+        self.recent_rejected += (rejected / passed_s - self.recent_rejected) * SMOOTHING
         if self._recent_busy_s <= 0.0:
             return
         capacity = self._recent_work / self._recent_busy_s
         excess = self._busy_s / self._iterations / TARGET_ITERATION_S - 1.0
         speed = max(1.0 - GAIN * excess, MIN_SPEED)
-        left = capacity - self._recent_rejected * REJECTION_SHARE
+        left = capacity - self.recent_rejected * REJECTION_SHARE
         self.rate = max(left * speed, capacity * MIN_SHARE)
 
     def _judge(self, passed_s: float, now: float) -> None:

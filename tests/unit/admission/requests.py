@@ -9,4 +9,3 @@ class WaitingRequest(Waiting):
     def __init__(self, wait_until: float) -> None:
         super().__init__()
         self.wait_until = wait_until
-        self.is_waiting = True

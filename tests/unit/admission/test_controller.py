@@ -4,6 +4,7 @@ from math import inf
 
 from hedgerow.admission.controller import AdmissionController
 from hedgerow.admission.rate import LIMIT_EXPIRY_S
+from hedgerow.admission.wait_limit import BRIEF_S
 from unit.admission.requests import WaitingRequest
 
 NOW = 100.0
@@ -31,7 +32,6 @@ def test_past_what_descriptors_are_enough_for_requests_wait_their_turn() -> None
     controller.release()
     assert controller.next_admission_at(NOW) == NOW
     assert controller.next_admitted(NOW) is second
-    second.is_waiting = False
     assert controller.next_admitted(NOW) is None
     assert controller.in_flight == 1
 
@@ -79,7 +79,7 @@ def test_requests_that_left_are_not_admitted_and_take_no_place() -> None:
     controller.admit_or_queue(WaitingRequest(NOW + 1), NOW)
     gone = WaitingRequest(NOW + 1)
     controller.admit_or_queue(gone, NOW)
-    gone.is_waiting = False
+    controller.leave(gone)
     controller.release()
     assert controller.waiting == 0
     assert controller.next_admitted(NOW) is None
@@ -93,6 +93,80 @@ def test_a2_overload_ends_by_itself() -> None:
     controller.next_admitted(NOW)
     assert controller.is_overloaded(NOW)
     assert not controller.is_overloaded(NOW + LIMIT_EXPIRY_S)
+
+
+def full(*, read: int = 20) -> tuple[AdmissionController, float]:
+    """Return a controller that starts 100 requests a second, and has no descriptor for the others that were `read`."""
+    controller = AdmissionController(1)
+    now = NOW
+    for _ in range(100):
+        now += 0.01
+        for _ in range(read // 10):
+            request = WaitingRequest(now + 1)
+            if not controller.admit_or_queue(request, now):
+                controller.leave(request)
+        controller.release()
+        controller.record_iteration(0.001, now)
+    controller.admit_or_queue(WaitingRequest(now), now)
+    return controller, now
+
+
+def whole_wait(controller: AdmissionController, now: float) -> bool:
+    """Return whether a request that has to wait now may do so for all of a quarter."""
+    request = WaitingRequest(0.0)
+    assert not controller.admit_or_queue(request, now)
+    controller.limit_wait(request, now, 0.8, 0.0, now)
+    controller.leave(request)
+    return not request.waits_briefly
+
+
+def test_waits_are_brief_once_the_oldest_was_rejected_for_want_of_a_descriptor() -> None:
+    controller, now = full()
+    older, newer = WaitingRequest(now + 1), WaitingRequest(now + 0.5)
+    for request in (older, newer):
+        controller.admit_or_queue(request, now)
+    assert controller.reject(newer, now) == "in_flight"  # it could not have been next
+    assert whole_wait(controller, now)
+    assert controller.reject(older, now) == "in_flight"
+    assert controller.waiting == 0
+    assert not whole_wait(controller, now)
+    assert whole_wait(controller, now + BRIEF_S)
+
+
+def test_brief_waits_that_are_over_do_not_make_further_ones_brief() -> None:
+    controller, now = full()
+    first = WaitingRequest(now)
+    controller.admit_or_queue(first, now)
+    controller.reject(first, now)
+    brief = WaitingRequest(0.0)
+    controller.admit_or_queue(brief, now)
+    controller.limit_wait(brief, now, 0.8, 0.0, now)
+    controller.reject(brief, now + BRIEF_S / 2)
+    assert whole_wait(controller, now + BRIEF_S)
+
+
+def test_a_few_rejections_do_not_make_waits_brief() -> None:
+    controller, now = full(read=10)
+    request = WaitingRequest(now)
+    controller.admit_or_queue(request, now)
+    controller.reject(request, now)
+    assert whole_wait(controller, now)
+
+
+def test_while_waits_are_brief_the_newest_is_next_and_then_the_oldest_again() -> None:
+    controller, now = full()
+    rejected = WaitingRequest(now)
+    controller.admit_or_queue(rejected, now)
+    controller.reject(rejected, now)
+    controller._queue.is_newest_first = True
+    # More than 100 a second can serve in half of 0.4 s, and fewer than in all of it.
+    waiting = [WaitingRequest(now + BRIEF_S + 0.4) for _ in range(30)]
+    for request in waiting:
+        controller.admit_or_queue(request, now)
+    controller.release()
+    assert controller.next_admitted(now) is waiting[-1]
+    controller.release()
+    assert controller.next_admitted(now + BRIEF_S) is waiting[0]
 
 
 def saturated(controller: AdmissionController) -> float:
@@ -129,3 +203,11 @@ def test_without_adapting_there_is_no_limit_but_of_descriptors() -> None:
         assert controller.admit_or_queue(WaitingRequest(now), now)
         controller.record_iteration(0.002, now)
     assert controller.rate_limit(now) == inf
+
+
+def test_without_adapting_the_whole_wait_stays() -> None:
+    controller = AdmissionController(0, adapts=False)
+    request = WaitingRequest(NOW)
+    controller.admit_or_queue(request, NOW)
+    assert controller.reject(request, NOW) == "in_flight"
+    assert whole_wait(controller, NOW)

@@ -142,6 +142,32 @@ def test_a7_whom_the_loop_can_serve_in_time_is_served(costs: Costs, clients: int
     assert good_rate(after) >= 0.95 * clients / 0.38 / SLOWER
 
 
+@pytest.mark.parametrize(("clients", "max_in_flight"), [(3_800, 3_000), (4_800, 4_000)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a7_whom_descriptors_are_enough_for_in_time_is_served_two_seconds_after_an_overload(
+    clients: int, max_in_flight: int, seed: int
+) -> None:
+    """By the whole wait; with brief ones, which the overload has left, a third would be rejected for ever."""
+    model = WorkerModel(COMPILED.scaled(SLOWER), seed=seed, max_in_flight=max_in_flight // SLOWER)
+    model.clients.add_closed_loop(clients // SLOWER, 0.8)
+    offered(model, COMPILED, 2, 0, 2)
+    model.run_until(6)
+    assert total(model.clients.seconds[:2], "rejected") > 0
+    after = model.clients.seconds[4:6]
+    assert total(after, "rejected") == 0
+    assert good_rate(after) >= 0.95 * max_in_flight / 0.38 / SLOWER
+
+
+def test_past_what_descriptors_are_enough_for_next_to_all_of_them_serve() -> None:
+    """What waits briefly, the newest first, has the time for its hedges: 1 % gets no success then, not 4 %."""
+    model = WorkerModel(COMPILED.scaled(SLOWER), max_in_flight=3_000 // SLOWER)
+    offered(model, COMPILED, 1, 0, 6)
+    model.run_until(6)
+    seconds = model.clients.seconds[2:6]
+    assert total(seconds, "expired") <= 0.02 * total(seconds, "good")
+    assert good_rate(seconds) >= 0.95 * 3_000 / 0.38 / SLOWER
+
+
 DISTURBED = {
     "stalls of 20 ms": [Disturbance(2 + each / 4, 0.020) for each in range(8)],
     "stalls of 60 ms": [Disturbance(2 + each / 4, 0.060) for each in range(8)],

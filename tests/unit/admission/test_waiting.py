@@ -1,22 +1,7 @@
 """The queue of requests that wait unsent."""
 
-import pytest
-
-from hedgerow.admission.waiting import SWEEP_SIZE, WaitingQueue, wait_until
+from hedgerow.admission.waiting import SWEEP_SIZE, WaitingQueue
 from unit.admission.requests import WaitingRequest
-
-
-@pytest.mark.parametrize(
-    ("timeout_s", "lag_s", "waits_s"),
-    [
-        (0.8, 0.0, 0.197), (0.8, 0.01, 0.187), (0.8, 0.5, 0.175), (10.0, 0.0, 2.497), (60.0, 0.0, 14.997),
-        (0.04, 0.0, 0.007), (0.08, 0.2, 0.01), (0.012, 0.0, 0.0), (0.001, 0.0, 0.0),
-    ],
-)  # fmt: skip
-def test_b11_a_request_waits_so_that_its_rejection_is_there_within_a_quarter_of_its_timeout(
-    timeout_s: float, lag_s: float, waits_s: float
-) -> None:
-    assert wait_until(0.0, timeout_s, lag_s) == pytest.approx(waits_s)
 
 
 def queue_of(number: int, wait_until: float) -> tuple[WaitingQueue, list[WaitingRequest]]:
@@ -31,25 +16,25 @@ def test_the_oldest_is_next_while_all_can_be_served_in_time() -> None:
     queue, requests = queue_of(10, wait_until=1.0)
     queue.choose_order(10.0, 0.0)
     assert not queue.is_newest_first
-    assert [queue.pop() for _ in requests] == requests
-    assert queue.pop() is None
+    assert [queue.pop(newest_first=False) for _ in requests] == requests
+    assert queue.pop(newest_first=False) is None
 
 
 def test_the_newest_is_next_when_more_wait_than_can_be_served_in_time() -> None:
     queue, requests = queue_of(11, wait_until=1.0)
     queue.choose_order(10.0, 0.0)
     assert queue.is_newest_first
-    assert queue.pop() is requests[-1]
+    assert queue.pop(newest_first=True) is requests[-1]
 
 
 def test_the_order_is_kept_until_half_of_the_time_is_enough() -> None:
     queue, _ = queue_of(11, wait_until=1.0)
     queue.choose_order(10.0, 0.0)
     for _ in range(5):
-        queue.pop()
+        queue.pop(newest_first=True)
         queue.choose_order(10.0, 0.0)
         assert queue.is_newest_first
-    queue.pop()
+    queue.pop(newest_first=True)
     queue.choose_order(10.0, 0.0)
     assert not queue.is_newest_first
 
@@ -62,12 +47,12 @@ def test_without_a_limit_the_oldest_is_next_however_old() -> None:
 
 def test_requests_that_no_longer_wait_are_skipped_at_both_ends() -> None:
     queue, requests = queue_of(4, wait_until=1.0)
-    requests[0].is_waiting = requests[3].is_waiting = False
-    assert len(queue) == 3
-    queue.is_newest_first = True
-    assert queue.pop() is requests[2]
-    requests[1].is_waiting = False
-    assert queue.pop() is None
+    queue.leave(requests[0])
+    queue.leave(requests[3])
+    assert len(queue) == 2
+    assert queue.pop(newest_first=True) is requests[2]
+    queue.leave(requests[1])
+    assert queue.pop(newest_first=False) is None
     assert len(queue) == 0
 
 
@@ -76,6 +61,25 @@ def test_the_queue_stays_bounded_behind_a_request_that_waits_for_long() -> None:
     for _ in range(20 * SWEEP_SIZE):
         request = WaitingRequest(0.1)
         queue.append(request)
-        request.is_waiting = False
-        assert len(queue) <= SWEEP_SIZE + 4
-    assert queue.pop() is patient
+        queue.leave(request)
+        assert len(queue) == 1
+        assert len(queue._requests) <= SWEEP_SIZE + 4
+    assert queue.pop(newest_first=False) is patient
+
+
+def test_who_left_as_the_newest_does_not_decide_the_order() -> None:
+    queue, requests = queue_of(2, wait_until=1.0)
+    hasty = WaitingRequest(0.001)
+    queue.append(hasty)
+    queue.leave(hasty)
+    queue.choose_order(10.0, 0.5)
+    assert not queue.is_newest_first
+    assert queue.pop(newest_first=False) is requests[0]
+
+
+def test_the_oldest_is_the_first_of_those_that_wait_still() -> None:
+    queue, requests = queue_of(3, wait_until=1.0)
+    assert queue.is_oldest(requests[0])
+    assert not queue.is_oldest(requests[1])
+    queue.leave(requests[0])
+    assert queue.is_oldest(requests[1])

@@ -66,7 +66,7 @@ ADMISSION = (
     ),
     Bug(
         "clients that are connected leave requests as many descriptors as ever",
-        "processes/descriptor_sharing.py", "self._budget.in_flight_beside(connected)", "self._budget.max_in_flight",
+        "processes/descriptor_sharing.py", "budget.in_flight_beside(connected)", "budget.max_in_flight",
         "tests/unit/processes/test_descriptor_sharing.py",
     ),
     Bug(

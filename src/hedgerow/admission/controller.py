@@ -23,12 +23,15 @@ class AdmissionController:
     """Counts the requests in flight in one worker, and decides which of those that wait is started when."""
 
     __slots__ = (
-        "_adapts", "_overloaded_at", "_queue", "_rate", "_wait_limit", "holds_back", "in_flight", "max_in_flight",
+        "_adapts", "_overloaded_at", "_queue", "_rate", "_wait_limit", "holds_back", "in_flight", "is_crowded",
+        "max_in_flight",
     )  # fmt: skip
 
     def __init__(self, max_in_flight: int, *, adapts: bool = True) -> None:
         self.max_in_flight = max_in_flight
         """What the descriptors are enough for."""
+        self.is_crowded = False
+        """Clients have descriptors that requests in flight could have, were there fewer of them."""
         self.in_flight = 0
         self.holds_back = False
         """Set in each iteration: upstream responses are left unread, so under a limit nothing new starts."""
@@ -101,7 +104,7 @@ class AdmissionController:
     def reject(self, request: Waiting, now: float) -> str:
         """Record that a request has waited as long as it may; return why it was not started: a metric label."""
         is_full = self.in_flight >= self.max_in_flight
-        if is_full and self._adapts and not request.waits_briefly:
+        if (is_full or self.is_crowded) and self._adapts and not request.waits_briefly:
             rate = self._rate
             # Behind others that may wait for longer it could not have been next.
             if rate.recent_rejected > rate.recent_starts * MUCH_REJECTED and self._queue.is_oldest(request):

@@ -26,16 +26,15 @@ class DescriptorSharing:
 
     def set_clients(self, connected: int) -> None:
         """Leave to requests and to upstreams what the clients that are connected now do not have."""
-        self._admission.max_in_flight = self._budget.in_flight_beside(connected)
+        admission, budget = self._admission, self._budget
+        admission.max_in_flight = budget.in_flight_beside(connected)
+        admission.is_crowded = admission.max_in_flight < budget.max_in_flight
         connections = self._connections
-        connections.max_connections = self._budget.upstream_beside(connected)
+        connections.max_connections = budget.upstream_beside(connected)
         if connections.in_use > connections.max_connections:
             connections.make_room()
 
     def is_crowded(self) -> bool:
         """Return whether as many requests are in flight as may be, and fewer clients would leave room for more."""
         admission = self._admission
-        return (
-            admission.max_in_flight < self._budget.max_in_flight
-            and admission.in_flight >= admission.max_in_flight * CROWDED_SHARE
-        )
+        return admission.is_crowded and admission.in_flight >= admission.max_in_flight * CROWDED_SHARE

@@ -133,6 +133,18 @@ def test_waits_are_brief_once_the_oldest_was_rejected_for_want_of_a_descriptor()
     assert whole_wait(controller, now + BRIEF_S)
 
 
+def test_waits_are_brief_where_clients_have_the_descriptors_of_requests() -> None:
+    controller, now = full()
+    for is_crowded in (False, True):
+        controller.is_crowded = is_crowded
+        request = WaitingRequest(now)
+        controller.admit_or_queue(request, now)
+        controller.max_in_flight = 2
+        assert controller.reject(request, now) == "rate_limit"
+        controller.max_in_flight = 1
+        assert whole_wait(controller, now) == (not is_crowded)
+
+
 def test_brief_waits_that_are_over_do_not_make_further_ones_brief() -> None:
     controller, now = full()
     first = WaitingRequest(now)

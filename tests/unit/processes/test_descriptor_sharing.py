@@ -47,6 +47,7 @@ def test_clients_beyond_those_that_all_requests_may_have_take_from_requests() ->
     for clients in (0, EQUAL, EQUAL + 30, BUDGET.max_clients):
         bench.sharing.set_clients(clients)
         seen.append(bench.admission.max_in_flight)
+        assert bench.admission.is_crowded == (clients > EQUAL)
     assert seen[:2] == [BUDGET.max_in_flight] * 2
     assert seen[2] == BUDGET.max_in_flight - 10
     assert seen[3] >= BUDGET.max_in_flight * BUDGET.GUARANTEED_SHARE

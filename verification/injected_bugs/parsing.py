@@ -141,4 +141,9 @@ PARSING = (
         "core/answer_rules.py", "            if problem:\n", "            if problem and not body:\n",
         "C19", 0.3,
     ),
+    Bug(
+        "the rest of a refused body is waited for",
+        "server/request_reader.py", "self._parser.partial and self.rejected is None", "self._parser.partial",
+        "tests/unit/server/test_unfinished_request.py",
+    ),
 )  # fmt: skip

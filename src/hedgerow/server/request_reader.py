@@ -56,8 +56,8 @@ class RequestReader:
 
     @property
     def has_partial_request(self) -> bool:
-        """Return whether a part of a request was parsed, and not all of it: of its head, or of its body."""
-        return self._parser.partial
+        """Return whether the rest of a request is waited for, whose head or body was parsed in part."""
+        return self._parser.partial and self.rejected is None
 
     @property
     def request_in_body(self) -> Request | None:

@@ -207,6 +207,23 @@ def test_behind_a_rejected_request_it_waits_for_the_backpressure(harness: Server
     harness.handler.asked[1].respond()
 
 
+@pytest.mark.parametrize(
+    "refused", [b"Transfer-Encoding: gzip, chunked\r\n\r\n", b"Content-Length: 9999999\r\n\r\n"]
+)
+def test_a_body_that_was_refused_is_not_waited_for(harness: ServerHarness, refused: bytes) -> None:
+    """Behind a rejected request it waits for the backpressure: its own timeout makes nothing else of it (C02)."""
+    harness.handler.on_request = lambda _: None
+    client = harness.client()
+    send(harness, client, GET + HEAD + refused)
+    harness.clock.now += TIMEOUT_S - 0.02
+    harness.handler.asked[0].respond(OVERLOADED)
+    harness.step()
+    harness.step(LIMITS.backpressure_s + 0.001)
+    harness.step()
+    assert len(harness.handler.asked) == 1, "the handler is not asked about it"
+    assert client.statuses()[-1] == (501 if b"gzip" in refused else 413)
+
+
 def test_behind_more_requests_than_one_step_answers(harness: ServerHarness) -> None:
     client = harness.client()
     send(harness, client, GET * (REQUESTS_PER_STEP + 1) + POST + b"a")

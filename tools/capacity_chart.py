@@ -15,22 +15,23 @@ RESULTS: Final = ROOT / "bench" / "results"
 
 
 class Curve(NamedTuple):
-    """One server of one result file."""
+    """One server, of result files whose rates differ or are the same twice: then the last file counts."""
 
     name: str
     colour: str
-    file: str
+    files: tuple[str, ...]
     server: str
 
 
+LATEST: Final = ("2026-11-29T2140-W3.json", "2026-11-29T2144-W3.json")
 CURVES: Final = (
-    Curve("hedgerow", "#2da44e", "2026-11-29T0058-W3.json", "compiled"),
-    Curve("Envoy 1.40", "#a371f7", "2026-11-29T0058-W3.json", "envoy"),
-    Curve("Go net/http", "#388bfd", "2026-11-26T1557-W3.json", "go-cancel"),
+    Curve("hedgerow", "#2da44e", LATEST, "compiled"),
+    Curve("Envoy 1.40", "#a371f7", LATEST, "envoy"),
+    Curve("Go net/http", "#388bfd", ("2026-11-26T1557-W3.json",), "go-cancel"),
 )
 WIDTH, HEIGHT = 760, 314
 LEFT, RIGHT, TOP, BOTTOM = 64, 36, 70, 262
-MAX_OFFERED, MAX_GOOD = 28_000, 12_000
+MAX_OFFERED, MAX_GOOD = 36_000, 12_000
 LEGEND_STEP = 130
 
 STYLE: Final = """<style>
@@ -43,9 +44,12 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 } .small { font-size: 12p
 
 def points(curve: Curve) -> list[tuple[float, float]]:
     """Return offered and good requests a second, for each rate that was measured."""
-    rounds = json.loads((RESULTS / curve.file).read_text())["rounds"][curve.server]
-    (steps,) = (one["steps"] for one in rounds)
-    return [(float(rate), float(rate) * step["good_share"]) for rate, step in steps.items()]
+    good: dict[float, float] = {}
+    for file in curve.files:
+        rounds = json.loads((RESULTS / file).read_text())["rounds"][curve.server]
+        (steps,) = (one["steps"] for one in rounds)
+        good |= {float(rate): float(rate) * step["good_share"] for rate, step in steps.items()}
+    return sorted(good.items())
 
 
 def _x(offered: float) -> float:

@@ -1,4 +1,4 @@
-"""How long a request may wait unsent: a quarter of its timeout, and less where a longer wait helps nobody.
+"""How long a request may wait unsent: a quarter of its timeout, and less where a longer wait is of no use.
 
 Past capacity the newest request is started first. One that is not started soon is then not started at all, and holds a
 connection until it is rejected: of 18 000 requests/s 1 300 waited, and those in flight were short of 430 descriptors.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from verification.simulation.attempt_invariants import backpressure_s, wait_s
+from verification.simulation.attempt_invariants import BRIEF_SHARE, backpressure_s, wait_s
 from verification.simulation.clients import Asked, Client
 from verification.simulation.evidence import SLACK_S, Evidence
 from verification.simulation.probes import Launch
@@ -128,8 +128,10 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
         )  # fmt: skip
     assert asked.plan.timeout_ms is not None
     allowed_s = wait_s(asked.plan.timeout_ms)
-    margin_s = _margin_s(evidence, allowed_s, answer.sent_at)
-    early_s = asked.first_at + allowed_s - margin_s - answer.sent_at
+    least_s = allowed_s - _margin_s(evidence, allowed_s, answer.sent_at)
+    if _is_rejected_before(evidence, answer.sent_at):
+        least_s = min(least_s, asked.plan.timeout_ms / 1000 * BRIEF_SHARE)
+    early_s = asked.first_at + least_s - answer.sent_at
     must(early_s <= EARLY_S, "a request waits unsent before it is rejected", request_id, early_s, answer)
     if client.reads_at_once:
         due_at = max(evidence.arrived_at(client, asked) + allowed_s, asked.whole_at, _answerable_at(asked))
@@ -186,6 +188,16 @@ def _check_time(evidence: Evidence, client: Client, asked: Asked) -> None:
             early_s,
             answer,
         )
+
+
+def _is_rejected_before(evidence: Evidence, at: float) -> bool:
+    """Return whether a request was rejected for want of time before this instant."""
+    return any(
+        answer.status == 503 and answer.sent_at < at
+        for client in evidence.played.clients
+        for asked in client.asked
+        for answer in asked.answers
+    )
 
 
 def _margin_s(evidence: Evidence, timeout_s: float, at: float) -> float:

@@ -62,6 +62,8 @@ class WaitingQueue:
         """Count that a request waits no longer; it was not taken by `pop`."""
         request.is_waiting = False
         self._number -= 1
+        if not self._number:
+            self._requests.clear()
 
     def is_oldest(self, request: Waiting) -> bool:
         """Return whether none that waits came before `request`, which waits."""

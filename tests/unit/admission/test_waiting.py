@@ -83,3 +83,13 @@ def test_the_oldest_is_the_first_of_those_that_wait_still() -> None:
     assert not queue.is_oldest(requests[1])
     queue.leave(requests[0])
     assert queue.is_oldest(requests[1])
+
+
+def test_who_left_is_not_kept_once_none_waits() -> None:
+    queue, requests = queue_of(3, wait_until=1.0)
+    for request in reversed(requests):
+        queue.leave(request)
+    assert not queue._requests
+    queue.append(requests[0])
+    assert queue.pop(newest_first=True) is requests[0]
+    assert not queue._requests

@@ -191,13 +191,11 @@ def _check_time(evidence: Evidence, client: Client, asked: Asked) -> None:
 
 
 def _is_rejected_before(evidence: Evidence, at: float) -> bool:
-    """Return whether a request was rejected for want of time before this instant."""
-    return any(
-        answer.status == 503 and answer.sent_at < at
-        for client in evidence.played.clients
-        for asked in client.asked
-        for answer in asked.answers
-    )
+    """Return whether another request was rejected for want of time before an answer, also one whose client had left.
+
+    The rejection that the answer itself says is among them.
+    """
+    return any(rejected_at < at for rejected_at in evidence.played.seen.rejected_at[1:2])
 
 
 def _margin_s(evidence: Evidence, timeout_s: float, at: float) -> float:

@@ -67,6 +67,8 @@ class Seen:
     history: list[tuple[object, ...]] = field(default_factory=list)
     launches: defaultdict[bytes, list[Launch]] = field(default_factory=lambda: defaultdict(list))
     finished: list[Finished] = field(default_factory=list)
+    rejected_at: list[float] = field(default_factory=list)
+    """When requests were rejected for want of time."""
     settled: list[Settled] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     short: list[bytes] = field(default_factory=list)
@@ -124,6 +126,8 @@ class ProbedRecorder(Recorder):
     def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:
         self.seen.timeline.charge(REJECTION_S)
         self.seen.rejected[code] += 1
+        if code == "overloaded":
+            self.seen.rejected_at.append(self.seen.timeline.now)
         super().request_rejected(code, reason, request)
 
     def attempt_finished(self, attempt: Attempt) -> None:

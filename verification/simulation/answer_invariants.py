@@ -191,11 +191,12 @@ def _check_time(evidence: Evidence, client: Client, asked: Asked) -> None:
 
 
 def _is_rejected_before(evidence: Evidence, at: float) -> bool:
-    """Return whether another request was rejected for want of time before an answer, also one whose client had left.
+    """Return whether another request was rejected before the rejection that left at an instant.
 
-    The rejection that the answer itself says is among them.
+    That one is counted too, and so are those whose client had left.
     """
-    return any(rejected_at < at for rejected_at in evidence.played.seen.rejected_at[1:2])
+    rejected_at = evidence.played.seen.rejected_at
+    return len(rejected_at) > 1 and rejected_at[1] < at
 
 
 def _margin_s(evidence: Evidence, timeout_s: float, at: float) -> float:

@@ -15,6 +15,7 @@ from hedgerow.admission.waiting import Waiting, WaitingQueue
 from hedgerow.settings import ClientLimits
 
 BACKPRESSURE_S: Final = ClientLimits().backpressure_s
+"""How long a client is held that asks again after a rejection; less with a timeout under 600 ms."""
 MUCH_REJECTED: Final = 0.1
 """Of what is started. While fewer requests are rejected, brief waits would only have more of them rejected."""
 

@@ -59,7 +59,7 @@ class WaitingQueue:
                     requests.append(oldest)
 
     def leave(self, request: Waiting) -> None:
-        """Count that a request waits no longer; it was not taken by `pop`."""
+        """Count that a request waits no longer: it is started or rejected, or its client has left."""
         request.is_waiting = False
         self._number -= 1
         if not self._number:

@@ -129,7 +129,9 @@ class OneConnection(Observer):
 
     def open(self) -> None:
         """Have the connection established; again, after a retry."""
-        self.loop._sources[self.sock.fd].on_ready(WRITABLE)
+        source = self.loop._sources.get(self.sock.fd)
+        assert source is not None
+        source.on_ready(WRITABLE)
 
     def receive(self, data: bytes | OSError) -> None:
         """Have the upstream send something; b"" is the end of the stream."""

@@ -17,6 +17,7 @@ from hedgerow.core.request import Request
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
+from hedgerow.server.whole_head import WholeHeads
 from hedgerow.settings import ClientLimits
 
 LIMITS = ClientLimits()
@@ -53,9 +54,8 @@ def parse(data: bytes, piece_bytes: int, cache: ParsedRequestCache | None = None
     parsed = Parsed()
     requests: list[Request] = []
     ids = count(1)
-    parser = RequestParser(
-        ClientLimits(), requests.append, lambda: b"%d" % next(ids), cache or ParsedRequestCache()
-    )
+    whole_heads = WholeHeads(ClientLimits(), lambda: b"%d" % next(ids), cache, passed_on=False)
+    parser = RequestParser(ClientLimits(), requests.append, whole_heads)
     begins_at = 0
     for at in range(0, len(data), piece_bytes):
         piece = data[at : at + piece_bytes]

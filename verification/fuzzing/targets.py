@@ -14,6 +14,7 @@ from hedgerow.core.trace_context import parse_trace_context
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
+from hedgerow.server.whole_head import WholeHeads
 from hedgerow.settings import ClientLimits, UpstreamLimits
 from hedgerow.upstream.connection import IDLE
 from support import answer_differential, request_differential
@@ -84,7 +85,7 @@ def trace(data: bytes) -> None:
 def read_heads(wire: bytes, piece_bytes: int, cache: ParsedRequestCache) -> tuple[list[Request], str | None]:
     """Parse up to the first request that ends its connection. Anything but RequestRejected flies."""
     found: list[Request] = []
-    parser = RequestParser(CLIENT, found.append, lambda: b"ours", cache)
+    parser = RequestParser(CLIENT, found.append, WholeHeads(CLIENT, lambda: b"ours", cache, passed_on=False))
     refused = None
     try:
         for at in range(0, len(wire), piece_bytes):

@@ -21,7 +21,7 @@ CLIENTS = (
     ),
     Bug(
         "a parser and its connection hold each other",
-        "server/request_reader.py", "        self._parser.close()\n", "        pass\n",
+        "server/request_reader.py", "            parser.close()\n", "            pass\n",
         "C02", 0.0005,
     ),
     Bug(
@@ -99,8 +99,8 @@ CLIENTS = (
     ),
     Bug(
         "B2 what comes later is dated like what came first",
-        "server/request_reader.py", "self._unparsed.append((data, self._arrived_at(stream)))",
-        "self._unparsed.append((data, self._unparsed[0][1] if self._unparsed else self._arrived_at(stream)))",
+        "server/request_reader.py", "self._unparsed.append((data, arrived_at))",
+        "self._unparsed.append((data, self._unparsed[0][1] if self._unparsed else arrived_at))",
         "C02", 0.02,
     ),
     Bug(

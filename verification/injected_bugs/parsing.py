@@ -143,7 +143,7 @@ PARSING = (
     ),
     Bug(
         "the rest of a refused body is waited for",
-        "server/request_reader.py", "self._parser.partial and self.rejected is None", "self._parser.partial",
+        "server/request_reader.py", "parser.partial and self.rejected is None", "parser.partial",
         "tests/unit/server/test_unfinished_request.py",
     ),
 )  # fmt: skip

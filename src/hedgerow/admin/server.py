@@ -16,9 +16,9 @@ from typing import Final
 from hedgerow.admin.connection import READ_BYTES, AdminConnection
 from hedgerow.core.request import Request, RequestIdGenerator
 from hedgerow.core.response import Response
-from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.response_writer import ResponseWriter
+from hedgerow.server.whole_head import WholeHeads
 from hedgerow.settings import ClientLimits
 
 MAX_CONNECTIONS: Final = 256
@@ -56,7 +56,7 @@ class AdminServer:
         """The connections without a request under way, the longest idle first, and whether they may be closed."""
         self._answering: dict[asyncio.Task[None], bool] = {}
         """The other connections, the oldest request first; a request that came at once, as a probe's, is answered."""
-        self._next_id = RequestIdGenerator().next
+        self._whole_heads = WholeHeads(self._limits, RequestIdGenerator().next, passed_on=False)
         self._writer = ResponseWriter()
 
     @property
@@ -185,4 +185,4 @@ class AdminServer:
 
     def new_parser(self, on_request: Callable[[Request], None]) -> RequestParser:
         """Return a parser for one connection."""
-        return RequestParser(self._limits, on_request, self._next_id, ParsedRequestCache())
+        return RequestParser(self._limits, on_request, self._whole_heads)

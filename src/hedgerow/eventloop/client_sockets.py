@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop_monitor import LAGGING_S
 from hedgerow.eventloop.poller import Poller
+from hedgerow.eventloop.source_table import SourceTable
 
 if TYPE_CHECKING:
     from hedgerow.eventloop.loop import EventLoop
@@ -37,7 +38,7 @@ class ClientSockets:
     def __init__(self, loop: "EventLoop", poller: Poller) -> None:
         self._loop = loop
         self._poller = poller
-        self._sources: dict[int, EventHandler] = {}
+        self._sources = SourceTable()
         self.lag = False
         """What is read from clients now may have arrived a while ago, so each read queries the kernel for its age."""
         self.are_fresh_until = 0.0
@@ -52,7 +53,7 @@ class ClientSockets:
     def register(self, fd: int, source: EventHandler, mask: int) -> None:
         """Watch a client's connection."""
         self._poller.register(fd, mask)
-        self._sources[fd] = source
+        self._sources.set(fd, source)
 
     def modify(self, fd: int, mask: int) -> None:
         """Change what a client's connection is watched for; 0 leaves errors and hang-ups alone."""
@@ -60,7 +61,7 @@ class ClientSockets:
 
     def unregister(self, fd: int) -> None:
         """Stop watching a client's connection; events that were polled for it already are dropped."""
-        del self._sources[fd]
+        self._sources.remove(fd)
         self._poller.unregister(fd)
 
     def was_queued(self, age_s: float) -> None:

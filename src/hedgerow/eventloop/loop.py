@@ -23,6 +23,7 @@ from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop_monitor import LoopMonitor
 from hedgerow.eventloop.poller import READABLE, Poller
 from hedgerow.eventloop.scheduler import STEP_S, Scheduler
+from hedgerow.eventloop.source_table import SourceTable
 
 EVENTS_PER_POLL: Final = 512
 """Sockets that are looked at between two polls; the others come up in the next one, first in line."""
@@ -60,7 +61,7 @@ class EventLoop(Scheduler):
         self.clients = ClientSockets(self, client_poller)
         self._client_poller_fd = client_poller.fileno()
         self._poller.register(self._client_poller_fd, READABLE)
-        self._sources: dict[int, EventHandler] = {}
+        self._sources = SourceTable()
         self._listeners: dict[int, EventHandler] = {}
         self.unread: set[int] = set()
         """Descriptors that were ready in this iteration and are not handled yet, if tasks resume before that."""
@@ -75,7 +76,7 @@ class EventLoop(Scheduler):
 
     def register(self, fd: int, source: EventHandler, mask: int) -> None:
         """Watch a descriptor of work that is under way: a connection to the upstream, a channel, a wake-up."""
-        self._sources[fd] = source
+        self._sources.set(fd, source)
         self._poller.register(fd, mask)
 
     def modify(self, fd: int, mask: int) -> None:
@@ -84,11 +85,11 @@ class EventLoop(Scheduler):
 
     def replace_source(self, fd: int, source: EventHandler) -> None:
         """Hand a descriptor of `register` over to another source, watched as it is. Costs no system call."""
-        self._sources[fd] = source
+        self._sources.set(fd, source)
 
     def unregister(self, fd: int) -> None:
         """Stop watching a descriptor of `register`; events that were polled for it already are dropped."""
-        del self._sources[fd]
+        self._sources.remove(fd)
         self._poller.unregister(fd)
 
     def register_listener(self, fd: int, source: EventHandler) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from hedgerow.core.request import Handler, Request
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.body_memory import BodyMemory
-from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.response_writer import ResponseWriter
 from hedgerow.server.timeouts import ConnectionTimeouts
 from hedgerow.server.whole_head import WholeHeads
@@ -20,9 +19,8 @@ class ServerContext:
     """What the connections of one server share."""
 
     __slots__ = (
-        "bodies", "cache", "connections", "draining", "handler", "limits", "loop", "max_pipelined_bytes",
-        "next_id", "on_closed", "on_rejected", "parse_chunk_bytes", "passes_headers", "timeouts", "whole_heads",
-        "writer",
+        "bodies", "connections", "draining", "handler", "limits", "loop", "max_pipelined_bytes",
+        "on_closed", "on_rejected", "parse_chunk_bytes", "passes_headers", "timeouts", "whole_heads", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -45,7 +43,6 @@ class ServerContext:
         """Looked at for each request, as the next: compiled, it takes a tenth of what it takes in `limits`."""
         self.max_pipelined_bytes = limits.max_pipelined_bytes
         self.loop = loop
-        self.next_id = next_id
         self.on_rejected = on_rejected
         """Called with code and reason of each response that did not come from the handler, and with its request if the
         head of that had come whole."""
@@ -53,8 +50,7 @@ class ServerContext:
         """Called when a connection is closed."""
         self.connections: set[ClientConnection] = set()
         self.timeouts = ConnectionTimeouts(limits)
-        self.cache = ParsedRequestCache()
-        self.whole_heads = WholeHeads(limits, passed_on=passes_headers)
+        self.whole_heads = WholeHeads(limits, next_id, passed_on=passes_headers)
         self.writer = ResponseWriter()
         self.draining = False
         """Each connection is closed after its next response."""

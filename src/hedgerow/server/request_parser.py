@@ -15,7 +15,6 @@ from hedgerow.core.response import Response, problem_response
 from hedgerow.core.trace_context import parse_trace_context
 from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_body import RequestBody, without_body
-from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_fields import RequestFields
 from hedgerow.server.request_rejected import RequestRejected, not_http
 from hedgerow.server.request_target import split_target
@@ -28,8 +27,8 @@ class RequestParser:
     """Turns the bytes of one connection into requests, in order. `feed` raises RequestRejected and nothing else."""
 
     __slots__ = (
-        "_arrived_at", "_bodies", "_body", "_body_overhead_bytes", "_cache", "_fed_at", "_fields", "_in_trailers",
-        "_max_body_bytes", "_max_pending_bytes", "_max_target_bytes", "_next_id", "_on_request", "_parser", "_pending",
+        "_arrived_at", "_bodies", "_body", "_body_overhead_bytes", "_fed_at", "_fields", "_in_trailers",
+        "_max_body_bytes", "_max_pending_bytes", "_max_target_bytes", "_on_request", "_parser", "_pending",
         "_rtsp", "_target", "_whole_heads", "held_body_bytes", "partial", "wants_continue",
     )  # fmt: skip
 
@@ -37,23 +36,19 @@ class RequestParser:
         self,
         limits: ClientLimits,
         on_request: Callable[[Request], None],
-        next_id: Callable[[], bytes],
-        cache: ParsedRequestCache,
+        whole_heads: WholeHeads,
         max_body_bytes: Callable[[Request], int] | None = None,
         bodies: BodyMemory | None = None,
-        whole_heads: WholeHeads | None = None,
     ) -> None:
         """`max_body_bytes` is `Handler.max_body_bytes`: requests keep their headers then, and may have bodies.
 
-        Without, a request with a body is rejected. `cache`, `bodies` and `whole_heads` are those of the worker.
+        Without, a request with a body is rejected. `whole_heads` and `bodies` are those of the worker.
         """
         self._body_overhead_bytes = limits.body_overhead_bytes
         self._max_target_bytes = limits.max_target_bytes
         self._max_pending_bytes = limits.max_target_bytes + limits.max_header_bytes + limits.parse_chunk_bytes
         """The target, the header section and one read."""
         self._on_request = on_request
-        self._next_id = next_id
-        self._cache = cache
         self._max_body_bytes = max_body_bytes
         self._bodies = bodies or BodyMemory(0)
         self.held_body_bytes = 0
@@ -65,7 +60,7 @@ class RequestParser:
         self._fed_at = 0.0
         self._rtsp = RtspDetector()
         self._fields = RequestFields(limits, passed_on=max_body_bytes is not None)
-        self._whole_heads = whole_heads or WholeHeads(limits, passed_on=max_body_bytes is not None)
+        self._whole_heads = whole_heads
         self._parser: httptools.HttpRequestParser | None = None
         self._begin()
 
@@ -84,27 +79,11 @@ class RequestParser:
 
         Raises RequestRejected; the parser must not be fed again after that.
         """
-        if self.partial:
+        whole = None if self.partial else self._whole_heads.parse(data, arrived_at)
+        if whole is not None:
+            self._on_request(whole)
+        else:
             self._parse(data, arrived_at)
-            return
-        parsed, request_id, trace = self._cache.get(data), b"", None
-        if parsed is None:
-            parsed = self._whole_heads.read(data)
-            if parsed is None:
-                self._parse(data, arrived_at)
-                return
-            fields = self._whole_heads.fields
-            request_id = fields.request_id
-            if fields.traceparent:
-                trace = parse_trace_context(fields.traceparent, fields.tracestate)
-            elif not request_id:
-                self._cache.put(data, parsed)
-        method, path, query, head = parsed
-        self._fields.request_id = request_id = request_id or self._next_id()
-        request = Request(method, path, query, request_id=request_id, arrived_at=arrived_at, trace=trace)
-        if head is not None:
-            request.message = ClientMessage(head)
-        self._on_request(request)
 
     def _parse(self, data: bytes, arrived_at: float) -> None:
         self._fed_at = arrived_at
@@ -156,7 +135,7 @@ class RequestParser:
     def request_id(self) -> bytes:
         """The client's id for it, or a generated one."""
         if not self._fields.request_id:
-            self._fields.request_id = self._next_id()
+            self._fields.request_id = self._whole_heads.next_id()
         return self._fields.request_id
 
     @property

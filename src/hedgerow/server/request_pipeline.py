@@ -58,7 +58,7 @@ class RequestPipeline(EventHandler):
 
     def receive(self, data: bytes) -> None:
         """Take what was just read; answer it, if nothing before it is being answered."""
-        self._reader.add(data, self._stream)
+        self._reader.add(data, self._stream, is_answering=self._is_answering)
         if self._request is None and (self._backs_off_until == 0.0 or self._may_ask_again()):
             self.process()
         self._update_reading()

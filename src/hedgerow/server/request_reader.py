@@ -19,15 +19,8 @@ class RequestReader:
         self._context = context
         self.requests: list[Request] = []  # a deque, empty, takes 760 bytes of each connection
         """Parsed requests, in their order."""
-        self._parser = RequestParser(
-            context.limits,
-            self.requests.append,
-            context.next_id,
-            context.cache,
-            context.handler.max_body_bytes if context.passes_headers else None,
-            context.bodies,
-            context.whole_heads,
-        )
+        self._parser: RequestParser | None = None
+        """Made once it is needed: most connections send each request whole and alone."""
         self._unparsed: list[tuple[bytes, float]] = []
         self.held_bytes = 0
         """The length of what is not parsed yet."""
@@ -39,9 +32,19 @@ class RequestReader:
         """Note that the socket is read again: what comes next may have come a while ago."""
         self._first_read = True
 
-    def add(self, data: bytes, stream: Stream) -> None:
-        """Hold what was just read from `stream`."""
-        self._unparsed.append((data, self._arrived_at(stream)))
+    def add(self, data: bytes, stream: Stream, *, is_answering: bool = False) -> None:
+        """Hold what was just read from `stream`.
+
+        One request is parsed at once if it has come whole and alone, and none before it is being answered.
+        """
+        arrived_at = self._arrived_at(stream)
+        parser = self._parser
+        if not is_answering and not self.holds_requests and (parser is None or not parser.partial):
+            request = self._context.whole_heads.parse(data, arrived_at)
+            if request is not None:
+                self.requests.append(request)
+                return
+        self._unparsed.append((data, arrived_at))
         self.held_bytes += len(data)
 
     @property
@@ -57,28 +60,31 @@ class RequestReader:
     @property
     def has_partial_request(self) -> bool:
         """Return whether the rest of a request is waited for, whose head or body was parsed in part."""
-        return self._parser.partial and self.rejected is None
+        parser = self._parser
+        return parser is not None and parser.partial and self.rejected is None
 
     @property
     def request_in_body(self) -> Request | None:
         """Return the request whose head was parsed, and whose body has not come whole."""
-        return self._parser.request_in_body
+        return self._parser.request_in_body if self._parser is not None else None
 
     def give_up_body(self) -> None:
         """Have that request answered without its body, which has not come in time. Nothing further is parsed."""
-        self.requests.append(self._parser.give_up_body())
+        self.requests.append(self._made_parser().give_up_body())
         self._unparsed.clear()
         self.held_bytes = 0
 
     def take_continue(self) -> bool:
         """Return, once, whether the client waits for 100 (Continue) before it sends a body that is wanted."""
-        wants_continue = self._parser.wants_continue
-        self._parser.wants_continue = False
-        return wants_continue
+        parser = self._parser
+        if parser is None or not parser.wants_continue:
+            return False
+        parser.wants_continue = False
+        return True
 
     def release_body(self, size: int) -> None:
         """Release the memory of a body of this size: its request has been answered."""
-        self._parser.held_body_bytes -= size
+        self._made_parser().held_body_bytes -= size
         self._context.bodies.give_back(size)
 
     def parse(self) -> None:
@@ -92,7 +98,7 @@ class RequestReader:
             self._unparsed.pop(0)
         self.held_bytes -= len(data)
         try:
-            self._parser.feed(data, arrived_at)
+            self._made_parser().feed(data, arrived_at)
         except RequestRejected as rejected:
             self._unparsed = [(b"", arrived_at)]
             self.rejected = rejected
@@ -104,17 +110,17 @@ class RequestReader:
 
     def error_response(self, rejected: RequestRejected) -> Response:
         """Return the response to what was rejected; `rejected_id` and `rejected_is_head` belong to it."""
-        return self._parser.error_response(rejected)
+        return self._made_parser().error_response(rejected)
 
     @property
     def rejected_id(self) -> bytes:
         """Return the id of the request that was rejected."""
-        return self._parser.request_id
+        return self._made_parser().request_id
 
     @property
     def rejected_is_head(self) -> bool:
         """Return whether a request of HEAD was rejected."""
-        return self._parser.is_head
+        return self._made_parser().is_head
 
     def close(self) -> None:
         """Hold nothing any more, and free the parser. Idempotent."""
@@ -122,10 +128,24 @@ class RequestReader:
         self.held_bytes = 0
         self.requests.clear()
         self.rejected = None
-        held = self._parser.held_body_bytes
-        if held:
-            self.release_body(held)
-        self._parser.close()
+        parser = self._parser
+        if parser is not None:
+            if parser.held_body_bytes:
+                self.release_body(parser.held_body_bytes)
+            parser.close()
+
+    def _made_parser(self) -> RequestParser:
+        parser = self._parser
+        if parser is None:
+            context = self._context
+            self._parser = parser = RequestParser(
+                context.limits,
+                self.requests.append,
+                context.whole_heads,
+                context.handler.max_body_bytes if context.passes_headers else None,
+                context.bodies,
+            )
+        return parser
 
     def _arrived_at(self, stream: Stream) -> float:
         """Return when the kernel had what was just read: our own lag is charged to us, not to the client."""

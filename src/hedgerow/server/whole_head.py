@@ -6,12 +6,16 @@ compared with h11).
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import httptools
 
+from hedgerow.core.forwarding import ClientMessage
+from hedgerow.core.request import Request
 from hedgerow.core.request_head import RequestHead
-from hedgerow.server.request_cache import Parsed
+from hedgerow.core.trace_context import parse_trace_context
+from hedgerow.server.request_cache import Parsed, ParsedRequestCache
 from hedgerow.server.request_fields import RequestFields
 from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.server.request_target import split_target
@@ -30,11 +34,21 @@ class WholeHeads:
     """Reads such heads, for all connections of a worker. Between two of them its parser expects a new message."""
 
     __slots__ = (
-        "_begun", "_complete", "_keeps_alive", "_max_target_bytes", "_parser", "_passed_on", "fields",
+        "_begun", "_cache", "_complete", "_keeps_alive", "_max_target_bytes", "_parser", "_passed_on", "fields",
+        "next_id",
     )  # fmt: skip
 
-    def __init__(self, limits: ClientLimits, *, passed_on: bool) -> None:
-        """`passed_on`: heads are kept."""
+    def __init__(
+        self,
+        limits: ClientLimits,
+        next_id: Callable[[], bytes],
+        cache: ParsedRequestCache | None = None,
+        *,
+        passed_on: bool,
+    ) -> None:
+        """`next_id` makes the ids of requests that bring none. `passed_on`: heads are kept."""
+        self.next_id = next_id
+        self._cache = cache or ParsedRequestCache()
         self._passed_on = passed_on
         self._max_target_bytes = limits.max_target_bytes
         self.fields = RequestFields(limits, passed_on=passed_on)
@@ -42,6 +56,27 @@ class WholeHeads:
         self._parser = httptools.HttpRequestParser(self)
         self._begun = self._complete = 0
         self._keeps_alive = False
+
+    def parse(self, data: bytes, arrived_at: float) -> Request | None:
+        """Return the request that the bytes are, if they are such a head. Never raises."""
+        parsed, request_id, trace = self._cache.get(data), b"", None
+        if parsed is None:
+            parsed = self.read(data)
+            if parsed is None:
+                return None
+            fields = self.fields
+            request_id = fields.request_id
+            if fields.traceparent:
+                trace = parse_trace_context(fields.traceparent, fields.tracestate)
+            elif not request_id:
+                self._cache.put(data, parsed)
+        method, path, query, head = parsed
+        request = Request(
+            method, path, query, request_id=request_id or self.next_id(), arrived_at=arrived_at, trace=trace
+        )
+        if head is not None:
+            request.message = ClientMessage(head)
+        return request
 
     def read(self, data: bytes) -> Parsed | None:
         """Return what a head says that came whole, with HTTP/1.1, and with neither a body nor an expectation.

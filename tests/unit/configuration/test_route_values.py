@@ -13,8 +13,8 @@ from hedgerow.configuration.route_values import (
     HeaderValues,
 )
 from hedgerow.core.request import Request
-from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
+from hedgerow.server.whole_head import WholeHeads
 from hedgerow.settings import ClientLimits, Target
 from hedgerow.settings.errors import InvalidSetting
 from hedgerow.settings.upstream_url import EMBEDDED_TARGET
@@ -100,7 +100,8 @@ def test_methods_are_in_upper_case_and_go_through_a_gateway() -> None:
 @pytest.mark.parametrize("method", sorted(PROXIED_METHODS))
 def test_a_method_that_a_route_may_have_is_one_that_the_parser_of_requests_takes(method: str) -> None:
     requests: list[Request] = []
-    parser = RequestParser(ClientLimits(), requests.append, lambda: b"1", ParsedRequestCache())
+    whole_heads = WholeHeads(ClientLimits(), lambda: b"1", passed_on=False)
+    parser = RequestParser(ClientLimits(), requests.append, whole_heads)
     parser.feed(f"{method} / HTTP/1.1\r\nHost: x\r\n\r\n".encode(), 0.0)
     assert [request.method for request in requests] == [method.encode()]
 

@@ -9,6 +9,7 @@ from hedgerow.core.request import Request
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
+from hedgerow.server.whole_head import WholeHeads
 from hedgerow.settings import ClientLimits
 from support.request_differential import compare, parse
 
@@ -16,9 +17,9 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
 
 def parser_with(requests: list[Request], limits: ClientLimits | None = None) -> RequestParser:
-    ids = count(1)
+    ids, limits = count(1), limits or ClientLimits()
     return RequestParser(
-        limits or ClientLimits(), requests.append, lambda: b"ours-%d" % next(ids), ParsedRequestCache()
+        limits, requests.append, WholeHeads(limits, lambda: b"ours-%d" % next(ids), passed_on=False)
     )
 
 
@@ -306,7 +307,7 @@ def test_what_a_callback_raises_is_not_swallowed(end: bytes) -> None:
     def fail(request: Request) -> None:
         raise ZeroDivisionError
 
-    parser = RequestParser(ClientLimits(), fail, lambda: b"1", ParsedRequestCache())
+    parser = RequestParser(ClientLimits(), fail, WholeHeads(ClientLimits(), lambda: b"1", passed_on=False))
     with pytest.raises(Exception) as raised:  # noqa: PT011 (httptools wraps it where it calls back)
         parser.feed(REQUEST + end, 0.0)
     assert ZeroDivisionError in (type(raised.value), type(raised.value.__context__))
@@ -332,7 +333,7 @@ def test_a_request_both_too_long_and_malformed_is_rejected_in_any_pieces() -> No
 
 def test_c12_one_line_is_kept_to_detect_rtsp() -> None:
     """More than the limit was kept where target and first header were both as long as they may be."""
-    parser = RequestParser(ClientLimits(), lambda _: None, lambda: b"1", ParsedRequestCache())
+    parser = parser_with([])
     parser.feed(b"GET /" + b"x" * 1_000 + b" HTTP/1.1\r\nHost", 0.0)
     parser.feed(b": x", 0.0)
     assert parser._rtsp.line == b"Host: x"
@@ -390,8 +391,9 @@ def test_an_unfinished_request_is_bounded(begin: bytes, piece_bytes: int) -> Non
 def parse_twice(head: bytes) -> tuple[list[Request], ParsedRequestCache]:
     """Parse the same bytes in two connections of a worker."""
     cache, requests, ids = ParsedRequestCache(), list[Request](), count(1)
+    whole_heads = WholeHeads(ClientLimits(), lambda: b"%d" % next(ids), cache, passed_on=False)
     for at in (1.5, 2.5):
-        parser = RequestParser(ClientLimits(), requests.append, lambda: b"%d" % next(ids), cache)
+        parser = RequestParser(ClientLimits(), requests.append, whole_heads)
         parser.feed(head, at)
         assert not parser.partial
         parser.close()
@@ -431,7 +433,8 @@ def test_what_is_unique_or_not_one_request_of_http_1_1_is_not_cached(data: bytes
 
 def test_the_rest_of_a_request_is_not_looked_up() -> None:
     head, cache, requests = REQUEST + b"\r\n", ParsedRequestCache(), list[Request]()
-    parser = RequestParser(ClientLimits(), requests.append, lambda: b"1", cache)
+    whole_heads = WholeHeads(ClientLimits(), lambda: b"1", cache, passed_on=False)
+    parser = RequestParser(ClientLimits(), requests.append, whole_heads)
     parser.feed(head, 0.0)
     assert cache.get(head) is not None
     parser.feed(b"GET /other HTTP/1.1\r\nHost: x\r\nX: y\r\n", 0.0)

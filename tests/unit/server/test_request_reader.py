@@ -52,6 +52,33 @@ def test_what_is_held_is_parsed_piece_by_piece(reader: RequestReader, stream: St
     assert not reader.has_partial_request
 
 
+def test_a_request_that_comes_whole_and_alone_is_parsed_at_once(
+    reader: RequestReader, stream: Stream
+) -> None:
+    reader.add(GET, stream)
+    assert (len(reader.requests), reader.has_unparsed, reader.held_bytes) == (1, False, 0)
+    for held in (1, 2):  # what comes behind it is held
+        reader.add(GET, stream)
+        assert (len(reader.requests), reader.held_bytes) == (1, held * len(GET))
+
+
+def test_while_a_request_is_answered_the_bytes_of_the_next_are_held_and_counted(
+    reader: RequestReader, stream: Stream
+) -> None:
+    reader.add(GET, stream, is_answering=True)
+    assert (reader.requests, reader.held_bytes) == ([], len(GET))
+
+
+def test_the_rest_of_a_head_is_no_request_though_it_looks_like_one(
+    reader: RequestReader, stream: Stream
+) -> None:
+    reader.add(b"GET / HTTP/1.1\r\nHost: x\r\n", stream)
+    reader.parse()
+    reader.add(GET, stream)
+    reader.parse()
+    assert (reader.requests, reader.rejected is not None) == ([], True)
+
+
 def test_a_request_arrives_when_its_first_byte_was_read(
     harness: ServerHarness, reader: RequestReader, stream: Stream
 ) -> None:
@@ -96,6 +123,7 @@ def test_the_kernel_is_asked_for_the_age_of_what_comes_first(
     harness.loop.clients.are_fresh_until = harness.clock.now + 1
     for _ in range(2):
         reader.add(GET, stream)
+    while reader.has_unparsed:
         reader.parse()
     assert [request.arrived_at for request in reader.requests] == [harness.clock.now - 3.0, harness.clock.now]
 
@@ -111,5 +139,4 @@ def test_a_process_that_is_stopped_while_it_asks_for_the_age_dates_nothing_earli
     came_at = harness.clock.now - 0.1
     harness.faults.queue_age_s, harness.faults.while_dated = 0.5, stopped
     reader.add(GET, stream)
-    reader.parse()
     assert reader.requests[0].arrived_at == pytest.approx(came_at)

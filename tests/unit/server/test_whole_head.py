@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from hedgerow.core.request import Request
 from hedgerow.core.request_head import RequestHead
-from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.server.whole_head import WholeHeads, is_whole_head
@@ -20,7 +19,7 @@ USUAL = b"GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture
 def heads() -> WholeHeads:
-    return WholeHeads(LIMITS, passed_on=True)
+    return WholeHeads(LIMITS, lambda: b"1", passed_on=True)
 
 
 def with_line(line: bytes) -> bytes:
@@ -37,7 +36,7 @@ def test_a_usual_head_is_read(heads: WholeHeads) -> None:
 
 
 def test_a_head_is_kept_only_to_be_passed_on() -> None:
-    assert WholeHeads(LIMITS, passed_on=False).read(USUAL) == (b"GET", b"/a", b"b", None)
+    assert WholeHeads(LIMITS, lambda: b"1", passed_on=False).read(USUAL) == (b"GET", b"/a", b"b", None)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +127,7 @@ def heads_of(data: bytes, size: int, *, passed_on: bool) -> tuple[list[tuple[obj
     requests: list[Request] = []
     ids = count(1)
     parser = RequestParser(
-        ClientLimits(), requests.append, lambda: b"%d" % next(ids), ParsedRequestCache(),
+        ClientLimits(), requests.append, WholeHeads(ClientLimits(), lambda: b"%d" % next(ids), passed_on=passed_on),
         (lambda _: 9) if passed_on else None,
     )  # fmt: skip
     rejected = ""

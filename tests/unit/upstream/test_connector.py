@@ -495,7 +495,7 @@ class Served:
         self.resolver.close()
         self.loop.run_once(0)
         assert len(self.loop.deadlines) == 0
-        assert self.loop._sources == {}
+        assert not self.loop._sources
         self.loop.close()
 
 

@@ -102,6 +102,16 @@ ADMISSION = (
         INVARIANTS,
     ),
     Bug(
+        "any number waits briefly",
+        "admission/wait_limit.py", "BRIEF_QUEUE_S: Final = 0.02", "BRIEF_QUEUE_S: Final = 20.0",
+        "tests/unit/admission/test_wait_limit.py",
+    ),
+    Bug(
+        "a client that was held waits briefly all the same",
+        "admission/wait_limit.py", "briefly = arrived_at + timeout_s", "briefly = now + timeout_s",
+        "tests/unit/admission/test_wait_limit.py",
+    ),
+    Bug(
         "waits stay brief though all could be served by waiting",
         "admission/wait_limit.py", "GROWTH: Final = 1.3", "GROWTH: Final = 0.0",
         INVARIANTS,

@@ -6,8 +6,6 @@ from verification.simulation.probes import Launch
 
 WAIT_SHARE = 1 / 4
 """The part of its timeout for which a request may wait unsent (BEHAVIOUR B11)."""
-BRIEF_SHARE = 1 / 16
-"""The same while waiting for longer has been in vain for others."""
 BACKPRESSURE_S = 0.075
 """After a 503 the next request of its connection is held for this long at most."""
 

@@ -17,6 +17,7 @@ import hedgerow.server.connection
 import hedgerow.server.listener
 import hedgerow.server.request_parser
 import hedgerow.server.request_reader
+import hedgerow.server.whole_head
 import hedgerow.upstream.connector
 import hedgerow.upstream.opening
 import hedgerow.upstream.pool
@@ -109,7 +110,8 @@ def simulated() -> Iterator[None]:
     gc.disable()
     kinds: tuple[tuple[Any, str], ...] = (
         (hedgerow.request_task, "Attempt"), (hedgerow.gateway, "RequestTask"),
-        (hedgerow.server.request_parser, "Request"), (hedgerow.server.listener, "ClientConnection"),
+        (hedgerow.server.request_parser, "Request"), (hedgerow.server.whole_head, "Request"),
+        (hedgerow.server.listener, "ClientConnection"),
         (hedgerow.server.connection, "RequestPipeline"), (hedgerow.server.request_reader, "RequestParser"),
         (hedgerow.upstream.pool, "UpstreamConnection"), (hedgerow.upstream.connector, "Connecting"),
     )  # fmt: skip

@@ -98,9 +98,11 @@ class AdmissionController:
         self, request: Waiting, arrived_at: float, timeout_s: float, lag_s: float, now: float
     ) -> None:
         """Set until when a request that was queued may wait (`WaitLimit.limit`)."""
-        held = self._rate.recent_rejected * BACKPRESSURE_S
-        self._wait_limit.count_waiting(len(self._queue), held, now)
-        self._wait_limit.limit(request, arrived_at, timeout_s, lag_s, now)
+        waiting, rate = len(self._queue), self._rate
+        self._wait_limit.count_waiting(waiting, rate.recent_rejected * BACKPRESSURE_S, now)
+        self._wait_limit.limit(
+            request, arrived_at, timeout_s, lag_s, now, waiting=waiting, starts_per_s=rate.recent_starts
+        )
 
     def reject(self, request: Waiting, now: float) -> str:
         """Record that a request has waited as long as it may; return why it was not started: a metric label."""

@@ -8,10 +8,13 @@ from unit.admission.requests import WaitingRequest
 NOW = 100.0
 
 
-def wait_of(limit: WaitLimit, timeout_s: float, now: float, *, arrived_at: float | None = None) -> float:
+def wait_of(
+    limit: WaitLimit, timeout_s: float, now: float, *, arrived_at: float | None = None, waiting: int = 1
+) -> float:
     """Return for how long a request may wait that was read at an instant, and arrived then or earlier."""
     request = WaitingRequest(0.0)
-    limit.limit(request, now if arrived_at is None else arrived_at, timeout_s, 0.0, now)
+    came_at = now if arrived_at is None else arrived_at
+    limit.limit(request, came_at, timeout_s, 0.0, now, waiting=waiting, starts_per_s=10_000.0)
     return request.wait_until - now
 
 
@@ -26,7 +29,7 @@ def test_b11_a_request_waits_so_that_its_rejection_is_there_within_a_quarter_of_
     timeout_s: float, lag_s: float, waits_s: float
 ) -> None:
     request = WaitingRequest(-1.0)
-    WaitLimit().limit(request, 0.0, timeout_s, lag_s, 0.0)
+    WaitLimit().limit(request, 0.0, timeout_s, lag_s, 0.0, waiting=9_000, starts_per_s=0.0)
     assert request.wait_until == pytest.approx(waits_s)
     assert not request.waits_briefly
 
@@ -43,8 +46,29 @@ def test_waits_are_brief_for_a_second_after_a_whole_one_was_too_short() -> None:
 def test_a_brief_wait_is_never_longer_than_the_whole_one() -> None:
     limit = WaitLimit()
     limit.whole_wait_was_too_short(NOW)
-    assert wait_of(limit, 0.8, NOW + 0.1, arrived_at=NOW - 0.07) == pytest.approx(0.027)
+    assert wait_of(limit, 0.012, NOW + 0.1) == pytest.approx(0.0)
     assert wait_of(limit, 0.8, NOW + 0.1, arrived_at=NOW - 1.0) < 0
+
+
+def test_a_brief_wait_begins_when_the_request_arrives() -> None:
+    limit = WaitLimit()
+    limit.whole_wait_was_too_short(NOW)
+    assert wait_of(limit, 0.8, NOW + 0.1, arrived_at=NOW + 0.06) == pytest.approx(0.01)
+    assert wait_of(limit, 0.8, NOW + 0.1, arrived_at=NOW + 0.04) < 0  # held after a rejection, say
+
+
+def test_while_waits_are_brief_no_more_wait_than_are_started_in_an_iteration() -> None:
+    limit = WaitLimit()
+    limit.whole_wait_was_too_short(NOW)
+    assert wait_of(limit, 0.8, NOW, waiting=201) == pytest.approx(0.05)
+    assert wait_of(limit, 0.8, NOW, waiting=202) == 0.0
+
+
+def test_one_may_wait_briefly_where_none_was_started_yet() -> None:
+    limit, request = WaitLimit(), WaitingRequest(0.0)
+    limit.whole_wait_was_too_short(NOW)
+    limit.limit(request, NOW, 0.8, 0.0, NOW, waiting=1, starts_per_s=0.0)
+    assert request.wait_until == pytest.approx(NOW + 0.05)
 
 
 def tried_again(*, waiting: int = 100, held: float = 200.0) -> tuple[WaitLimit, float]:

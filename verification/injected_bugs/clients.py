@@ -20,6 +20,11 @@ CLIENTS = (
         "C08", 0.01,
     ),
     Bug(
+        "what is due waits while a burst is accepted",
+        "server/listener.py", "            self._context.loop.run_due_work()\n", "",
+        "tests/unit/server/test_listener.py",
+    ),
+    Bug(
         "a parser and its connection hold each other",
         "server/request_reader.py", "            parser.close()\n", "            pass\n",
         "C02", 0.0005,

@@ -190,6 +190,13 @@ class EventLoop(Scheduler):
         except Exception:  # noqa: BLE001 (a border: one connection pays for an internal error, the worker lives)
             self._on_internal_error()
             self._abort(source)
+        return self.run_due_work()
+
+    def run_due_work(self) -> float:
+        """Have due work go first where a step has lasted for `STEP_S`; return the instant after it.
+
+        Called between two pieces of work of one step.
+        """
         now = self.clock()
         if now >= self._step_ends_at:
             self._step_ends_at = now + STEP_S

@@ -8,7 +8,12 @@ from contextlib import ExitStack
 
 import pytest
 
+import hedgerow.server.listener
+from hedgerow.eventloop.event_handler import EventHandler
+from hedgerow.eventloop.scheduler import STEP_S
 from hedgerow.processes.accept_balancer import SLACK_SHARE, AcceptBalancer, ConnectionCounts
+from hedgerow.server.connection import ClientConnection
+from hedgerow.server.context import ServerContext
 from hedgerow.server.listener import (
     ACCEPT_BATCH,
     ACCEPT_PAUSE_S,
@@ -23,11 +28,39 @@ from support.server_harness import GET, RawSocket, ServerHarness, server_harness
 REJECTED_IN_RESERVE = DescriptorBudget.REJECTED_IN_RESERVE
 
 
-def test_a_burst_is_accepted_in_batches(harness: ServerHarness) -> None:
-    clients = [harness.connect() for _ in range(ACCEPT_BATCH + 5)]
-    harness.step()
-    assert harness.server.connections == ACCEPT_BATCH
-    harness.until(lambda: harness.server.connections == len(clients))
+def test_a_burst_is_accepted_in_batches() -> None:
+    with server_harness(max_clients=2 * ACCEPT_BATCH) as harness:
+        clients = [harness.connect() for _ in range(ACCEPT_BATCH + 5)]
+        harness.step()
+        assert harness.server.connections == ACCEPT_BATCH
+        harness.until(lambda: harness.server.connections == len(clients))
+
+
+def test_what_is_due_goes_before_the_rest_of_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server_harness(max_clients=2 * ACCEPT_BATCH) as harness:
+        clients = [harness.connect() for _ in range(ACCEPT_BATCH)]
+        waiter = Waiter(harness)
+        harness.loop.call_at(harness.clock.now + STEP_S, waiter)
+
+        def slow(context: ServerContext, sock: socket.socket) -> ClientConnection:
+            harness.clock.now += STEP_S / 10
+            return ClientConnection(context, sock)
+
+        monkeypatch.setattr(hedgerow.server.listener, "ClientConnection", slow)
+        harness.until(lambda: harness.server.connections == len(clients))
+        assert waiter.connections is not None
+        assert waiter.connections <= 3 * 10, "its tick is over, and a step"
+
+
+class Waiter(EventHandler):
+    """Notes how many connections there are when it is due."""
+
+    def __init__(self, harness: ServerHarness) -> None:
+        self.harness = harness
+        self.connections: int | None = None
+
+    def on_deadline(self) -> None:
+        self.connections = self.harness.server.connections
 
 
 def test_beyond_the_limit_a_connection_is_answered_503_and_lingers() -> None:

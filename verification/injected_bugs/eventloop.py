@@ -48,7 +48,7 @@ EVENT_LOOP = (
     Bug(
         "what is read after a stop within an iteration is dated as it is read",
         "server/request_reader.py", " or now > loop.clients.are_fresh_until:", ":",
-        "tests/unit/server/test_connection.py",
+        "tests/unit/server/test_request_pipeline.py",
     ),
     Bug(
         "an overdue connection is closed before it is read",

@@ -427,8 +427,9 @@ def test_b2_clients_were_read_up_to_the_last_poll_that_left_none(
     assert virtual.loop.clients.read_at == virtual.clock.now
 
 
+@pytest.mark.parametrize("clients_ready", [0, 1])
 def test_b2_what_came_while_the_process_was_stopped_behind_a_poll_was_not_read(
-    virtual: VirtualLoop, monkeypatch: pytest.MonkeyPatch
+    virtual: VirtualLoop, log: list[str], monkeypatch: pytest.MonkeyPatch, clients_ready: int
 ) -> None:
     """The simulation found a request that was answered late: it was dated as it was read, after the stop."""
     poll = virtual.loop._poller.poll
@@ -438,9 +439,13 @@ def test_b2_what_came_while_the_process_was_stopped_behind_a_poll_was_not_read(
         virtual.clock.now += 0.5
         return events
 
+    for fd in range(1_000, 1_000 + clients_ready):
+        virtual.loop.clients.register(fd, Probe(log, str(fd)), READABLE)
+        client_ready(virtual, fd)
     polled_at = virtual.clock.now
     monkeypatch.setattr(virtual.loop._poller, "poll", stopped_behind)
     virtual.loop.run_once(0)
+    assert len(log) == clients_ready
     assert virtual.loop.clients.read_at == polled_at
 
 

@@ -8,12 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-import hedgerow.server.listener
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.scheduler import STEP_S
 from hedgerow.processes.accept_balancer import SLACK_SHARE, AcceptBalancer, ConnectionCounts
-from hedgerow.server.connection import ClientConnection
-from hedgerow.server.context import ServerContext
 from hedgerow.server.listener import (
     ACCEPT_BATCH,
     ACCEPT_PAUSE_S,
@@ -23,7 +20,7 @@ from hedgerow.server.listener import (
     REJECT_PAUSE_S,
 )
 from hedgerow.settings import DescriptorBudget
-from support.server_harness import GET, RawSocket, ServerHarness, server_harness
+from support.server_harness import GET, FakeClock, RawSocket, ServerHarness, server_harness
 
 REJECTED_IN_RESERVE = DescriptorBudget.REJECTED_IN_RESERVE
 
@@ -36,20 +33,33 @@ def test_a_burst_is_accepted_in_batches() -> None:
         harness.until(lambda: harness.server.connections == len(clients))
 
 
-def test_what_is_due_goes_before_the_rest_of_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server_harness(max_clients=2 * ACCEPT_BATCH) as harness:
+def test_what_is_due_goes_before_the_rest_of_a_burst() -> None:
+    slow = SlowBalancer()
+    with server_harness(max_clients=2 * ACCEPT_BATCH, balancer=slow) as harness:
+        slow.clock = harness.clock
         clients = [harness.connect() for _ in range(ACCEPT_BATCH)]
         waiter = Waiter(harness)
         harness.loop.call_at(harness.clock.now + STEP_S, waiter)
-
-        def slow(context: ServerContext, sock: socket.socket) -> ClientConnection:
-            harness.clock.now += STEP_S / 10
-            return ClientConnection(context, sock)
-
-        monkeypatch.setattr(hedgerow.server.listener, "ClientConnection", slow)
         harness.until(lambda: harness.server.connections == len(clients))
         assert waiter.connections is not None
         assert waiter.connections <= 3 * 10, "its tick is over, and a step"
+
+
+class SlowBalancer:
+    """Has each connection take a tenth of a step."""
+
+    def __init__(self) -> None:
+        self.clock: FakeClock | None = None
+
+    def set_count(self, connections: int) -> None:
+        if self.clock is not None:
+            self.clock.now += STEP_S / 10
+
+    def withdraw(self) -> None:
+        pass
+
+    def may_accept(self) -> bool:
+        return True
 
 
 class Waiter(EventHandler):

@@ -21,8 +21,8 @@ WAIT_SHARE: Final = 1 / 4
 """The part of its own timeout for which a request may wait unsent (BEHAVIOUR B11): what is left is enough to hedge."""
 BRIEF_SHARE: Final = 1 / 16
 """The same for a brief wait: 50 ms of 800, twice a long iteration. Good answers a second at 18 000: 11 200, with 1/32
-10 600, with 1/10 10 900, and 10 200 with the whole wait. A client that was held after a rejection has waited so long:
-at 36 000 they were 6 700 where that counts, and 5 700 where not."""
+10 600, with 1/10 10 900, and 10 200 with the whole wait. Time for which the request was held after a rejection counts:
+at 36 000 there were 6 700 so, and 5 700 where it did not."""
 BRIEF_QUEUE_S: Final = 0.02
 """While waits are brief, no more wait than are started in this time, that of a long iteration. Good answers a second at
 24 000: 11 100, with half of it 10 500, and 10 700 with no such bound."""

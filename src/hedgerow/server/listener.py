@@ -12,7 +12,7 @@ from hedgerow.server.request_rejected import RequestRejected
 ACCEPT_BATCH: Final = 256
 """Connections that are accepted in one iteration of the event loop, some 7 ms; due work goes on meanwhile. In a jump to
 36 000 requests a second fewer would fill the kernel's queue, and whom it drops then is late by the second after which
-TCP tries again: of 72 000 requests 3 200 and 5 300 were late with 32, 0 to 740 with 128, and 0 to 7 with 256."""
+TCP tries again: of 72 000 requests 3 200 and 5 300 were late with 32, 0 to 740 with 128, and 0 to 19 with 256."""
 ACCEPT_YIELD_S: Final = 0.001
 """A worker with more connections than its peers stops accepting for this long."""
 MAX_ACCEPT_YIELDS: Final = 4

@@ -7,14 +7,14 @@ ROOT = Path(__file__).parents[2]
 
 INTERPRETED = {
     "core/payload.py",  # msgspec reads the annotations of its classes, which mypyc does not keep
-    "server/server.py",  # called at the start and the end of a worker, and once a second
-    "upstream/endpoint_states.py",  # called once a second
+    "server/server.py",  # called at intervals and when a connection is closed, not for a request
+    "upstream/endpoint_states.py",  # called for each snapshot of the counts
     "upstream/opening.py",  # called when routes are read
 }
 
 
 def test_each_module_that_requests_pass_through_is_compiled() -> None:
-    """One of `admission` was not, for a day: a request that was rejected took a third more instructions."""
+    """One of `admission` was not, for a day, and took 4 100 of the 28 300 instructions of a rejection."""
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     compiled = set(build["targets"]["wheel"]["hooks"]["mypyc"]["include"])
     source = ROOT / "src" / "hedgerow"

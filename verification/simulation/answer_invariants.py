@@ -128,7 +128,7 @@ def _check_rejection(evidence: Evidence, client: Client, asked: Asked, launches:
         )  # fmt: skip
     assert asked.plan.timeout_ms is not None
     allowed_s = wait_s(asked.plan.timeout_ms)
-    if not _is_rejected_before(evidence, answer.sent_at):  # then waiting has been in vain for others
+    if not _is_rejected_before(evidence, answer.sent_at):  # else waiting has been in vain for others
         least_s = allowed_s - _margin_s(evidence, allowed_s, answer.sent_at)
         early_s = asked.first_at + least_s - answer.sent_at
         must(early_s <= EARLY_S, "a request waits unsent before it is rejected", request_id, early_s, answer)

@@ -26,10 +26,6 @@ class Costs:
     handshake: float = 0.0
     """A TLS handshake, in three pieces."""
 
-    def scaled(self, factor: float) -> "Costs":
-        """Return the costs of a machine that is `factor` times slower."""
-        return Costs(**{name: value * factor for name, value in vars(self).items()})
-
 
 COMPILED = Costs()
 PLAIN = Costs(read=15e-6, start=15e-6, judge=20e-6, reject=10e-6)

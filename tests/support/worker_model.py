@@ -1,8 +1,8 @@
 """A worker in virtual time: its event loop's work costs time, and what it does not read waits in the kernel.
 
-Each iteration does what the worker's loop does, in its order: upstream answers, due timers, hedges, clients, accepts,
-admission, flush. There is no I/O and no real clock, and the same seed gives the same run. Of the gateway only the
-admission controller is used.
+Each iteration does what the worker's loop does, in its order and for as long: upstream answers, due timers, TLS
+handshakes, hedges, clients, accepts, admission, flush; due timers and flushes go on within long steps. There is no I/O
+and no real clock, and the same seed gives the same run. Of the gateway only the admission controller is used.
 """
 
 import random
@@ -13,7 +13,12 @@ from heapq import heappop, heappush
 
 from hedgerow.admission.controller import AdmissionController
 from hedgerow.admission.waiting import Waiting
+from hedgerow.eventloop.client_sockets import CLIENTS_S
+from hedgerow.eventloop.loop import ANSWERS_S, HEDGES_S
+from hedgerow.eventloop.scheduler import STEP_S
+from hedgerow.server.listener import ACCEPT_BATCH
 from hedgerow.settings import ClientLimits
+from hedgerow.upstream.handshakes import HANDSHAKES_S
 from support.clients import ROUND_TRIP_S, Clients, Connection
 from support.machine import COMPILED, Costs, Disturbance, Machine
 
@@ -28,10 +33,11 @@ BEGAN_AT = 100.0
 class Budgets:
     """For how long each step of an iteration works before the next step has its turn, in seconds."""
 
-    answers: float = 0.001
-    hedges: float = 0.001
-    clients: float = 0.002
-    accepts: int = 16
+    answers: float = ANSWERS_S
+    hedges: float = HEDGES_S
+    handshakes: float = HANDSHAKES_S
+    clients: float = CLIENTS_S
+    accepts: int = ACCEPT_BATCH
     margin_s: float = 0.006
     """How long before its deadline a request is answered, beside the longest iteration of the last second."""
 
@@ -73,6 +79,8 @@ class WorkerModel:
         self._random = random.Random(seed)
         self.clients = Clients(BEGAN_AT, self._random)
         self._order = 0
+        self._step_ends_at = 0.0
+        self._handshakes: deque[Request] = deque()
         self._answers: list[tuple[float, int, Request, int]] = []
         """What comes from the upstream: instant, order, request, pieces left of the connection's handshake."""
         self._timers: list[tuple[float, int, Request | Connection, bool]] = []
@@ -101,7 +109,7 @@ class WorkerModel:
 
     def _next_wake_at(self) -> float:
         now, clients = self._machine.now, self.clients
-        if clients.readable or clients.backlog:
+        if clients.readable or clients.backlog or self._handshakes:
             return now
         at = min(self.controller.next_admission_at(now), clients.next_at())
         if self._answers:
@@ -115,9 +123,9 @@ class WorkerModel:
         self.clients.receive(polled_at)
         self._machine.work(self._costs.iteration)
         self._read_answers(polled_at)
-        self.controller.holds_back = bool(self._answers) and self._answers[0][0] <= polled_at
         self._run_timers()
-        if not self.controller.holds_back:
+        self._start_handshakes()
+        if not self._answers or self._answers[0][0] > polled_at:
             self._send_hedges()
         self._flush()
         self._read_clients()
@@ -141,6 +149,7 @@ class WorkerModel:
     def _read_answers(self, polled_at: float) -> None:
         answers, until = self._answers, polled_at + self._budgets.answers
         while answers and answers[0][0] <= polled_at and self._machine.now < until:
+            self._run_due_work()
             _, _, request, pieces_left = heappop(answers)
             if pieces_left:
                 self._machine.work(self._costs.handshake / 3)
@@ -171,9 +180,22 @@ class WorkerModel:
         else:
             self._machine.work(self._costs.connect)
             if self._costs.handshake:
-                self._expect(request, ROUND_TRIP_S, 3)
+                self._handshakes.append(request)
                 return
         self._expect(request, self._random.uniform(*LATENCY_S), 0)
+
+    def _run_due_work(self) -> None:
+        """Between two pieces of work: see `EventLoop.run_due_work`."""
+        if self._machine.now >= self._step_ends_at:
+            self._step_ends_at = self._machine.now + STEP_S
+            self._run_timers()
+            self._flush()
+
+    def _start_handshakes(self) -> None:
+        until = self._machine.now + self._budgets.handshakes
+        while self._handshakes and self._machine.now < until:
+            self._machine.work(self._costs.handshake / 3)
+            self._expect(self._handshakes.popleft(), ROUND_TRIP_S, 2)
 
     def _run_timers(self) -> None:
         timers, due_by = self._timers, self._machine.now
@@ -209,6 +231,7 @@ class WorkerModel:
         for _ in range(len(readable)):
             if self._machine.now >= until:
                 return
+            self._run_due_work()
             connection = readable.popleft()
             lag_s = max(self._lag_s)
             request = Request(
@@ -229,10 +252,12 @@ class WorkerModel:
         for _ in range(min(self._budgets.accepts, len(self.clients.backlog))):
             self._machine.work(self._costs.accept)
             self.clients.accept()
+            self._run_due_work()
 
     def _admit(self) -> None:
         until = self._machine.now + self._budgets.clients
         while self._machine.now < until:
+            self._run_due_work()
             request = self.controller.next_admitted(self._machine.now)
             if request is None:
                 return

@@ -24,8 +24,7 @@ class AdmissionController:
     """Counts the requests in flight in one worker, and decides which of those that wait is started when."""
 
     __slots__ = (
-        "_adapts", "_overloaded_at", "_queue", "_rate", "_wait_limit", "holds_back", "in_flight", "is_crowded",
-        "max_in_flight",
+        "_adapts", "_overloaded_at", "_queue", "_rate", "_wait_limit", "in_flight", "is_crowded", "max_in_flight",
     )  # fmt: skip
 
     def __init__(self, max_in_flight: int, *, adapts: bool = True) -> None:
@@ -34,8 +33,6 @@ class AdmissionController:
         self.is_crowded = False
         """Clients have descriptors that requests in flight could have, were there fewer of them."""
         self.in_flight = 0
-        self.holds_back = False
-        """Set in each iteration: upstream responses are left unread, so under a limit nothing new starts."""
         self._adapts = adapts
         self._rate = RateController()
         self._queue = WaitingQueue()
@@ -112,6 +109,7 @@ class AdmissionController:
             # Behind others that may wait for longer it could not have been next.
             if rate.recent_rejected > rate.recent_starts * MUCH_REJECTED and self._queue.is_oldest(request):
                 self._wait_limit.whole_wait_was_too_short(now)
+        self._overloaded_at = now
         self._queue.leave(request)
         return "in_flight" if is_full else "rate_limit"
 
@@ -131,8 +129,6 @@ class AdmissionController:
 
     def _may_start(self, now: float) -> bool:
         if self.in_flight >= self.max_in_flight:
-            return False
-        if self.holds_back and self.rate_limit(now) < inf:
             return False
         return not self._adapts or self._rate.take(now)
 

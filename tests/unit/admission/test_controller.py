@@ -192,22 +192,6 @@ def saturated(controller: AdmissionController) -> float:
     return now
 
 
-def test_under_a_limit_nothing_starts_while_answers_are_left_unread() -> None:
-    controller = AdmissionController(10)
-    now = saturated(controller)
-    controller.holds_back = True
-    assert not controller.admit_or_queue(WaitingRequest(now + 1), now + 0.1)
-    assert controller.next_admitted(now + 0.1) is None
-    controller.holds_back = False
-    assert controller.next_admitted(now + 0.1) is not None
-
-
-def test_without_a_limit_answers_left_unread_hold_nothing_back() -> None:
-    controller = AdmissionController(10)
-    controller.holds_back = True
-    assert controller.admit_or_queue(WaitingRequest(NOW), NOW)
-
-
 def test_without_adapting_there_is_no_limit_but_of_descriptors() -> None:
     controller = AdmissionController(10**6, adapts=False)
     for iteration in range(1_000):

@@ -15,7 +15,6 @@ from support.worker_model import WorkerModel
 
 pytestmark = pytest.mark.exhaustive
 
-SLOWER = 4
 CAPACITY = {COMPILED: 13_000, PLAIN: 10_200}
 """Requests a second that cost all of the machine's time."""
 BUILDS = [pytest.param(COMPILED, id="compiled"), pytest.param(PLAIN, id="plain")]
@@ -24,11 +23,11 @@ UNANSWERED_SHARE = 0.015
 
 
 def worker(costs: Costs, *disturbances: Disturbance, seed: int = 1, adapts: bool = True) -> WorkerModel:
-    return WorkerModel(costs.scaled(SLOWER), disturbances=disturbances, seed=seed, adapts=adapts)
+    return WorkerModel(costs, disturbances=disturbances, seed=seed, adapts=adapts)
 
 
 def offered(model: WorkerModel, costs: Costs, load: float, begin: float, end: float) -> None:
-    model.clients.add_open_loop(CAPACITY[costs] * load / SLOWER, begin, end)
+    model.clients.add_open_loop(CAPACITY[costs] * load, begin, end)
 
 
 def total(seconds: Sequence[Second], outcome: str) -> int:
@@ -59,8 +58,8 @@ def test_a5_protection_does_not_cost_capacity(costs: Costs) -> None:
 def test_a5_past_capacity_only_rejections_take_from_what_is_served(
     costs: Costs, load: float, share: float
 ) -> None:
-    capacity = CAPACITY[costs] / SLOWER
-    rejection_s = (costs.read + costs.reject) * SLOWER
+    capacity = CAPACITY[costs]
+    rejection_s = costs.read + costs.reject
     possible = (1 - capacity * load * rejection_s) / (1 / capacity - rejection_s)
     good = []
     for seed in (1, 2, 3):  # those of one scatter by 1.5 %
@@ -70,7 +69,7 @@ def test_a5_past_capacity_only_rejections_take_from_what_is_served(
         model.run_until(5)
         seconds = model.clients.seconds[2:5]
         good.append(good_rate(seconds))
-        assert min(second.good for second in seconds) >= 0.7 * good[-1]
+        assert min(second.good for second in seconds) >= 0.6 * good[-1]
         assert total(model.clients.seconds, "late") == 0
         assert total(model.clients.seconds, "rejected") > 0
     assert mean(good) >= share * possible * (1 - UNANSWERED_SHARE)
@@ -95,26 +94,26 @@ def test_a1_a_cold_start_rejects_nothing_from_the_third_second_on(
     costs: Costs, timeout_s: float, seed: int
 ) -> None:
     model = worker(costs, seed=seed)
-    model.clients.add_closed_loop(600 // SLOWER, timeout_s)
+    model.clients.add_closed_loop(600, timeout_s)
     model.run_until(6)
     assert total(model.clients.seconds[3:], "rejected") == 0
-    assert good_rate(model.clients.seconds[3:6]) >= 370
+    assert good_rate(model.clients.seconds[3:6]) >= 1_480
 
 
 def test_a1_tls_connections_are_made_before_more_is_admitted_than_they_carry() -> None:
     model = worker(TLS)
-    model.clients.add_closed_loop(2_000 // SLOWER, 10.0)
+    model.clients.add_closed_loop(2_000, 10.0)
     model.run_until(12)
     assert total(model.clients.seconds, "rejected") == 0
-    assert good_rate(model.clients.seconds[9:12]) >= 1_250
+    assert good_rate(model.clients.seconds[9:12]) >= 5_000
 
 
 def test_a1_a_wave_of_handshakes_that_is_too_late_is_not_followed_by_another() -> None:
     model = worker(TLS)
-    model.clients.add_closed_loop(2_000 // SLOWER, 0.8)
+    model.clients.add_closed_loop(2_000, 0.8)
     model.run_until(12)
-    assert good_rate(model.clients.seconds[3:4]) >= 0.25 * 1_330
-    assert good_rate(model.clients.seconds[10:12]) >= 0.9 * 1_330
+    assert good_rate(model.clients.seconds[3:4]) >= 0.25 * 5_260
+    assert good_rate(model.clients.seconds[10:12]) >= 0.9 * 5_260
     assert total(model.clients.seconds[10:12], "rejected") == 0
 
 
@@ -122,11 +121,11 @@ def test_a1_a_wave_of_handshakes_that_is_too_late_is_not_followed_by_another() -
 @pytest.mark.parametrize("clients", [64, 600, 2_000, 4_000, 8_000])
 def test_a7_without_a_timeout_nothing_is_rejected(costs: Costs, clients: int) -> None:
     model = worker(costs)
-    model.clients.add_closed_loop(clients // SLOWER, 10.0)
+    model.clients.add_closed_loop(clients, 10.0)
     model.run_until(5)
     assert total(model.clients.seconds, "rejected") == 0
     assert total(model.clients.seconds, "late") == 0
-    served = min(clients / 0.38, CAPACITY[costs]) / SLOWER
+    served = min(clients / 0.38, CAPACITY[costs])
     assert good_rate(model.clients.seconds[2:5]) >= 0.9 * served
 
 
@@ -134,12 +133,12 @@ def test_a7_without_a_timeout_nothing_is_rejected(costs: Costs, clients: int) ->
 @pytest.mark.parametrize(("clients", "timeout_s"), [(2_000, 0.9), (3_000, 0.8)])
 def test_a7_whom_the_loop_can_serve_in_time_is_served(costs: Costs, clients: int, timeout_s: float) -> None:
     model = worker(costs)
-    model.clients.add_closed_loop(clients // SLOWER, timeout_s)
+    model.clients.add_closed_loop(clients, timeout_s)
     model.run_until(6)
     after = model.clients.seconds[3:6]
     assert total(after, "rejected") == 0
     assert total(model.clients.seconds, "late") == 0
-    assert good_rate(after) >= 0.95 * clients / 0.38 / SLOWER
+    assert good_rate(after) >= 0.95 * clients / 0.38
 
 
 @pytest.mark.parametrize(("clients", "max_in_flight"), [(3_800, 3_000), (4_800, 4_000)])
@@ -148,24 +147,24 @@ def test_a7_whom_descriptors_are_enough_for_in_time_is_served_two_seconds_after_
     clients: int, max_in_flight: int, seed: int
 ) -> None:
     """By the whole wait; with brief ones, which the overload has left, a third would be rejected for ever."""
-    model = WorkerModel(COMPILED.scaled(SLOWER), seed=seed, max_in_flight=max_in_flight // SLOWER)
-    model.clients.add_closed_loop(clients // SLOWER, 0.8)
+    model = WorkerModel(COMPILED, seed=seed, max_in_flight=max_in_flight)
+    model.clients.add_closed_loop(clients, 0.8)
     offered(model, COMPILED, 2, 0, 2)
     model.run_until(6)
     assert total(model.clients.seconds[:2], "rejected") > 0
     after = model.clients.seconds[4:6]
     assert total(after, "rejected") == 0
-    assert good_rate(after) >= 0.95 * max_in_flight / 0.38 / SLOWER
+    assert good_rate(after) >= 0.95 * max_in_flight / 0.38
 
 
 def test_past_what_descriptors_are_enough_for_next_to_all_of_them_serve() -> None:
     """What waits briefly, the newest first, has the time for its hedges: 1 % gets no success then, not 4 %."""
-    model = WorkerModel(COMPILED.scaled(SLOWER), max_in_flight=3_000 // SLOWER)
+    model = WorkerModel(COMPILED, max_in_flight=3_000)
     offered(model, COMPILED, 1, 0, 6)
     model.run_until(6)
     seconds = model.clients.seconds[2:6]
     assert total(seconds, "expired") <= 0.02 * total(seconds, "good")
-    assert good_rate(seconds) >= 0.95 * 3_000 / 0.38 / SLOWER
+    assert good_rate(seconds) >= 0.95 * 3_000 / 0.38
 
 
 DISTURBED = {
@@ -185,12 +184,12 @@ def test_a8_two_seconds_after_a_disturbance_nothing_is_rejected(
 ) -> None:
     disturbances = DISTURBED[name]
     model = worker(PLAIN, *disturbances)
-    model.clients.add_closed_loop(clients // SLOWER, timeout_s)
+    model.clients.add_closed_loop(clients, timeout_s)
     ends_at = int(max(each.at + each.duration_s for each in disturbances) + 2)
     model.run_until(ends_at + 2)
     after = model.clients.seconds[ends_at : ends_at + 2]
     assert total(after, "rejected") == 0
-    assert good_rate(after) >= 0.95 * clients / 0.38 / SLOWER
+    assert good_rate(after) >= 0.95 * clients / 0.38
     if timeout_s == 10.0:
         assert total(model.clients.seconds, "rejected") == 0
 
@@ -220,20 +219,20 @@ def test_a_load_ends_the_same_whatever_came_before(before: float) -> None:
         offered(model, COMPILED, before, 0, 3)
     offered(model, COMPILED, 1.2, 3, 7)
     model.run_until(7)
-    assert good_rate(model.clients.seconds[5:7]) == pytest.approx(2_950, rel=0.05)
+    assert good_rate(model.clients.seconds[5:7]) == pytest.approx(11_800, rel=0.05)
 
 
 def test_a_burst_from_nothing_is_served() -> None:
     model = worker(COMPILED)
-    model.clients.add_burst(2_000 // SLOWER, 0.8, at=1)
+    model.clients.add_burst(2_000, 0.8, at=1)
     model.run_until(3)
     assert total(model.clients.seconds, "rejected") == 0
-    assert total(model.clients.seconds, "good") >= 480
+    assert total(model.clients.seconds, "good") >= 1_920
 
 
 def test_a2_after_a_burst_the_worker_is_ready_again_without_any_request() -> None:
     model = worker(PLAIN)
-    model.clients.add_burst(16_000 // SLOWER, 0.8, at=0)
+    model.clients.add_burst(16_000, 0.8, at=0)
     model.run_until(0.5)
     assert model.controller.is_overloaded(model.now)
     model.run_until(2)
@@ -256,7 +255,7 @@ def test_a3_after_a_silence_nothing_is_rejected() -> None:
 def test_a4_an_overload_leaves_nothing_behind(costs: Costs) -> None:
     model = worker(costs)
     offered(model, costs, 3, 0, 3)
-    model.clients.add_burst(1_000 // SLOWER, 0.8, at=23)
+    model.clients.add_burst(1_000, 0.8, at=23)
     model.run_until(25)
     assert total(model.clients.seconds[:4], "rejected") > 0
     assert total(model.clients.seconds[22:], "rejected") == 0

@@ -235,7 +235,7 @@ def test_tasks_that_go_on_within_a_step_know_what_is_unread(virtual: VirtualLoop
     unread: list[set[int]] = []
 
     def be_slow_and_wake() -> None:
-        virtual.clock.now += 2 * STEP_S
+        virtual.clock.now += max(ANSWERS_S, STEP_S)
         virtual.loop.wake(Probe(log, "task", lambda: unread.append(set(virtual.loop.unread))))
 
     for fd in (30, 31, 32):
@@ -289,6 +289,34 @@ def test_a_bounded_number_of_events_is_polled(virtual: VirtualLoop, log: list[st
         ready(virtual, fd)
     virtual.loop.run_once(0)
     assert len(log) == EVENTS_PER_POLL
+
+
+def test_b1_clients_and_new_connections_have_their_turn_however_many_answers_come(
+    virtual: VirtualLoop, log: list[str]
+) -> None:
+    """A poll that is full of answers says nothing of the others: they may be behind thousands in the kernel's list."""
+    virtual.loop.register_listener(LISTENER, Probe(log, "listener"))
+    virtual.loop.clients.register(CLIENT, Probe(log, "client"), READABLE)
+    for iteration in range(1, 4):
+        for fd in range(1_000, 1_000 + 5 * EVENTS_PER_POLL):
+            if iteration == 1:
+                virtual.loop.register(fd, Probe([], "answer"), READABLE)
+            ready(virtual, fd)
+        client_ready(virtual)
+        ready(virtual, LISTENER)
+        virtual.loop.run_once(0)
+        assert log == ["client", "listener"] * iteration
+
+
+def test_a_poll_that_is_not_full_has_found_all(virtual: VirtualLoop, log: list[str]) -> None:
+    virtual.loop.register_listener(LISTENER, Probe(log, "listener"))
+    virtual.loop.clients.register(CLIENT, Probe(log, "client"), READABLE)
+    for fd in range(1_000, 1_000 + EVENTS_PER_POLL - 1):
+        virtual.loop.register(fd, Probe([], "answer"), READABLE)
+        ready(virtual, fd)
+    virtual.client_poller.event_at(virtual.clock.now, CLIENT, READABLE)
+    virtual.loop.run_once(0)
+    assert not log
 
 
 # -- what was unregistered meanwhile

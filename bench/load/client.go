@@ -28,6 +28,7 @@ type settings struct {
 	seed           uint64
 	giveUp         time.Duration
 	kernelTime     bool
+	eachLate       bool
 }
 
 // request is one that is under way. Instants are Unix nanoseconds.
@@ -326,8 +327,12 @@ func (c *client) observe(r request, a answer, arrivedAt int64) {
 			if lateness > int64(25*time.Millisecond) {
 				t.lateOver25++
 			}
-			if beyond := lateness - c.lag.between(arrivedAt-lateness, arrivedAt); beyond > 0 {
-				t.beyondLag(beyond, isShort)
+			ownLag := c.lag.between(arrivedAt-lateness, arrivedAt)
+			if lateness > ownLag {
+				t.beyondLag(lateness-ownLag, isShort)
+				if c.eachLate && !isShort {
+					t.keepLate(lateOne{arrivedAt, lateness, ownLag})
+				}
 			}
 		}
 		if what == status503 && r.timeoutMs > 0 {

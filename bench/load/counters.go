@@ -54,6 +54,7 @@ type counters struct {
 	lateBeyond   histogram // late by more than our own lag at that moment, by so much; short timeouts apart
 	shortBeyond  int64     // the same with short timeouts
 	rejectedLate histogram // 503s later than a quarter of their timeout and our own lag at that moment, by so much
+	lateOnes     []lateOne
 	inFlightMax  int
 	usage        usage // own CPU in the window
 }
@@ -90,11 +91,26 @@ func (t *counters) beyondLag(ns int64, isShort bool) {
 	}
 }
 
+// lateOne is an answer later than our own lag accounts for: when it came (Unix time), by how much it was late, and that
+// lag, in nanoseconds. Who knows when the server's core stood still can judge it by them.
+type lateOne [3]int64
+
+// lateOnesKept of a step are reported: more say that the server is late, whatever the machine did.
+const lateOnesKept = 10_000
+
+func (t *counters) keepLate(one lateOne) {
+	if len(t.lateOnes) < lateOnesKept {
+		t.lateOnes = append(t.lateOnes, one)
+	}
+}
+
 // beyondReport is what of the late answers our own lag at that moment does not account for.
 type beyondReport struct {
 	Count   int64   `json:"count"` // timeouts of at least shortTimeoutMs
 	WorstMs float64 `json:"worst_ms"`
 	Short   int64   `json:"short_timeouts"`
+
+	Each []lateOne `json:"each,omitempty"` // of the count, if they are asked for
 }
 
 // ownReport is the generator's own noise in the same window: what it says is worth no more than this is small.
@@ -128,7 +144,7 @@ func (t *counters) lateReport() lateReport {
 		Count:    t.lateBy.total,
 		Over25ms: t.lateOver25,
 		Short:    t.lateShort,
-		Beyond:   beyondReport{t.lateBeyond.total, milliseconds(t.lateBeyond.max), t.shortBeyond},
+		Beyond:   beyondReport{t.lateBeyond.total, milliseconds(t.lateBeyond.max), t.shortBeyond, t.lateOnes},
 		WorstMs:  milliseconds(t.lateBy.max),
 		P99Ms:    t.lateBy.quantileMs(0.99),
 		Statuses: t.lateStatus,

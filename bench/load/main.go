@@ -48,6 +48,7 @@ func main() {
 	flag.Float64Var(&s.reopen, "reopen", 0, "share of requests after which the connection is closed")
 	flag.DurationVar(&s.giveUp, "give-up", 5*time.Second, "no answer so long after the timeout (or, without one, 15 s) is none")
 	flag.BoolVar(&s.kernelTime, "kernel-time", true, "take answers' arrivals from the kernel")
+	flag.BoolVar(&s.eachLate, "each-late", false, "report each answer that is later than this program's own lag accounts for")
 	flag.Parse()
 
 	rates, err := parseNumbers(defaultTo(*rateText, "0"))

@@ -1,7 +1,8 @@
 """The gateway under the load of `bench/load`: an open loop that judges lateness on its own clock.
 
-One core for the gateway, the other for the upstream and the load, as in `bench`. The generator reports its own lag, so
-it is not charged for that: an answer is late if it came past its timeout by more than the generator was late itself.
+One core for the gateway, the other for the upstream and the load, as in `bench`. The gateway is not charged for what
+the machine does: an answer is late if it came past its timeout by more than the generator was late itself, and by more
+than the gateway's core had stood still for (`core_stalls`).
 """
 
 import bisect
@@ -15,8 +16,9 @@ from bench import load_generators
 from bench.servers import COMPILED, HEDGEROW, Server, gateway
 from bench.stats import CAPACITY_GOOD_SHARE
 from bench.toolchain import ensure_peers
-from bench.workloads import LOAD_CORE, Settings, running_server
+from bench.workloads import LOAD_CORE, SERVER_CORE, Settings, running_server
 from verification.harness.campaign import Findings
+from verification.harness.core_stalls import judge, watching
 
 Step = dict[str, Any]
 """What bench/load reports of one."""
@@ -72,7 +74,7 @@ def under_load(load: Load, server: Server | None = None) -> list[Step]:
     steps_s = [(load.warm_rate, warm_s), *((rate, seconds) for rate in load.rates for seconds in lasts_s)]
     rates, seconds_s = (",".join(map(str, column)) for column in zip(*steps_s, strict=True))
     arguments = [
-        *("-rate", rates, "-timeout", load.timeout, "-seconds", seconds_s, "-settle", "0"),
+        *("-rate", rates, "-timeout", load.timeout, "-seconds", seconds_s, "-settle", "0", "-each-late"),
         *(
             "-conns",
             str(CONNECTIONS),
@@ -84,8 +86,10 @@ def under_load(load: Load, server: Server | None = None) -> list[Step]:
             str(warm_s + 1),
         ),
     ]
-    with running_server(server or hedgerow(), settings) as target:
+    with running_server(server or hedgerow(), settings) as target, watching(SERVER_CORE) as stalls:
         steps: list[Step] = load_generators.steps(["-addr", target.address, *arguments], core=LOAD_CORE)
+    for step in steps:
+        judge(stalls, step)
     return steps
 
 
@@ -132,7 +136,9 @@ def lateness(step: Step) -> str:
     besides = (
         f", and {beyond['short_timeouts']} with timeouts under 25 ms" if beyond["short_timeouts"] else ""
     )
+    unexplained = beyond["unexplained"]["count"]
     return (
         f"{late['count']} late, by up to {late['worst_ms']:.1f} ms{short}; {beyond['count']} beyond the generator's "
-        f"lag of {lag_ms:.1f} ms, by up to {beyond['worst_ms']:.1f} ms{besides}"
+        f"lag of {lag_ms:.1f} ms, by up to {beyond['worst_ms']:.1f} ms{besides}; {unexplained} beyond stalls of the "
+        "gateway's core, too"
     )

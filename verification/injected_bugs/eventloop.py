@@ -60,4 +60,9 @@ EVENT_LOOP = (
         "eventloop/scheduler.py", "            if self.clock() >= ends_at:\n                break\n", "",
         "tests/unit/eventloop/test_scheduler.py",
     ),
+    Bug(
+        "clients wait while polls are full of answers",
+        "eventloop/loop.py", "            clients_ready, listeners = True, list(self._listeners)\n", "            pass\n",
+        "tests/unit/eventloop/test_loop.py",
+    ),
 )  # fmt: skip

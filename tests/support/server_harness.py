@@ -12,7 +12,7 @@ from hedgerow.core.response import JSON, Response
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import Poller
 from hedgerow.server.connection import ClientConnection
-from hedgerow.server.listener import AcceptBalancer
+from hedgerow.server.listener import AcceptBalancer, ClientSharing
 from hedgerow.server.request_pipeline import RequestPipeline
 from hedgerow.server.server import HttpServer
 from hedgerow.server.timeouts import REAP_INTERVAL_S
@@ -157,6 +157,7 @@ class ServerHarness:
         limits: ClientLimits | None = None,
         max_clients: int = 100,
         balancer: AcceptBalancer | None = None,
+        sharing: ClientSharing | None = None,
         sock: socket.socket | None = None,
         make_poller: Callable[[], Poller] = select.epoll,
         timeout_ms: int = 0,
@@ -178,6 +179,7 @@ class ServerHarness:
             max_clients=max_clients,
             on_rejected=lambda code, reason, _: self.rejected.append((code, reason)),
             balancer=balancer,
+            sharing=sharing,
             passes_headers=timeout_ms > 0,
         )
         self.handler.timeout_ms = timeout_ms

@@ -62,7 +62,8 @@ EVENT_LOOP = (
     ),
     Bug(
         "clients wait while polls are full of answers",
-        "eventloop/loop.py", "            clients_ready, listeners = True, list(self._listeners)\n", "            pass\n",
+        "eventloop/loop.py",
+        "            clients_ready, listeners = True, list(self._listeners)\n", "            pass\n",
         "tests/unit/eventloop/test_loop.py",
     ),
 )  # fmt: skip

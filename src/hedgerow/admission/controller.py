@@ -113,6 +113,11 @@ class AdmissionController:
         self._queue.leave(request)
         return "in_flight" if is_full else "rate_limit"
 
+    def clients_ran_out(self, now: float) -> None:
+        """Learn that a client was rejected as it connected: those that wait hold the connections of others."""
+        if self._adapts:
+            self._wait_limit.be_brief(now)
+
     def leave(self, request: Waiting) -> None:
         """Forget a request that waits, since its client has left."""
         self._queue.leave(request)

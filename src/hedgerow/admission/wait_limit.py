@@ -77,7 +77,7 @@ class WaitLimit:
     def whole_wait_was_too_short(self, now: float) -> None:
         """Learn that the request that had come first of all was rejected after its whole wait."""
         if self._asking < 0.0 or now - self._learnt_at >= BRIEF_S:
-            self._be_brief(now)
+            self.be_brief(now)
         else:
             self._learnt_at = now
 
@@ -88,8 +88,9 @@ class WaitLimit:
         if self._asking < 0.0:
             self._asking = waiting + held
         elif waiting > self._asking * GROWTH:
-            self._be_brief(now)
+            self.be_brief(now)
 
-    def _be_brief(self, now: float) -> None:
+    def be_brief(self, now: float) -> None:
+        """Have those that come in the next `BRIEF_S` wait briefly."""
         self._brief_until = self._learnt_at = now + BRIEF_S
         self._asking = -1.0

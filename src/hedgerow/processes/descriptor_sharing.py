@@ -34,6 +34,10 @@ class DescriptorSharing:
         if connections.in_use > connections.max_connections:
             connections.make_room()
 
+    def client_rejected(self, now: float) -> None:
+        """Have requests wait briefly, so that fewer clients are connected at a time."""
+        self._admission.clients_ran_out(now)
+
     def is_crowded(self) -> bool:
         """Return whether as many requests are in flight as may be, and fewer clients would leave room for more."""
         admission = self._admission

@@ -41,6 +41,9 @@ class ClientSharing(Protocol):
     def set_clients(self, connected: int) -> None:
         """Learn how many are."""
 
+    def client_rejected(self, now: float) -> None:
+        """Learn that a client beyond `max_clients` was rejected."""
+
     def is_crowded(self) -> bool:
         """Return whether requests lack the descriptors of clients that are idle."""
 
@@ -161,6 +164,8 @@ class Listener(EventHandler):
         self.count_connections()
         if beyond >= 0:
             connection.reject(TOO_MANY_CONNECTIONS)
+            if self._sharing is not None:
+                self._sharing.client_rejected(context.loop.clock())
         return True
 
     def _yield_to_less_loaded_worker(self) -> bool:

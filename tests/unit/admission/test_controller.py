@@ -145,6 +145,14 @@ def test_waits_are_brief_where_clients_have_the_descriptors_of_requests() -> Non
         assert whole_wait(controller, now) == (not is_crowded)
 
 
+def test_waits_are_brief_once_a_client_was_rejected_as_it_connected() -> None:
+    controller, now = full()
+    assert whole_wait(controller, now)
+    controller.clients_ran_out(now)
+    assert not whole_wait(controller, now)
+    assert whole_wait(controller, now + BRIEF_S)
+
+
 def test_brief_waits_that_are_over_do_not_make_further_ones_brief() -> None:
     controller, now = full()
     first = WaitingRequest(now)
@@ -203,6 +211,7 @@ def test_without_adapting_there_is_no_limit_but_of_descriptors() -> None:
 
 def test_without_adapting_the_whole_wait_stays() -> None:
     controller = AdmissionController(0, adapts=False)
+    controller.clients_ran_out(NOW)
     request = WaitingRequest(NOW)
     controller.admit_or_queue(request, NOW)
     assert controller.reject(request, NOW) == "in_flight"

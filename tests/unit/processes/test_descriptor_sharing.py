@@ -85,3 +85,16 @@ def test_it_is_crowded_where_clients_keep_requests_from_starting() -> None:
         bench.start(min(in_flight, bench.admission.max_in_flight))
         seen.append(bench.sharing.is_crowded())
     assert seen == [False, True, False], "the last: as many are in flight as ever may be"
+
+
+def test_where_a_client_found_no_room_requests_wait_briefly() -> None:
+    bench = Bench()
+    bench.admission = AdmissionController(0)
+    bench.sharing = DescriptorSharing(BUDGET, bench.admission, cast(ConnectionBudget, bench.connections))
+    for is_brief in (False, True):
+        request = WaitingRequest(0.0)
+        assert not bench.admission.admit_or_queue(request, 1.0)
+        bench.admission.limit_wait(request, 1.0, 0.8, 0.0, 1.0)
+        assert request.waits_briefly == is_brief
+        bench.admission.leave(request)
+        bench.sharing.client_rejected(1.0)

@@ -94,6 +94,37 @@ def test_beyond_the_limit_a_connection_is_answered_503_and_lingers() -> None:
         assert third.statuses() == [200], "there is room again"
 
 
+class Sharing:
+    """Room for one client, and the instants at which others were rejected."""
+
+    def __init__(self) -> None:
+        self.rejected_at: list[float] = []
+
+    def max_clients(self) -> int:
+        return 1
+
+    def set_clients(self, connected: int) -> None:
+        pass
+
+    def is_crowded(self) -> bool:
+        return False
+
+    def client_rejected(self, now: float) -> None:
+        self.rejected_at.append(now)
+
+
+def test_a_client_that_is_rejected_as_it_connects_is_reported_to_who_shares_descriptors_out() -> None:
+    sharing = Sharing()
+    with server_harness(sharing=sharing) as harness:
+        harness.client()
+        harness.until(lambda: harness.server.connections == 1)
+        assert sharing.rejected_at == []
+        second = harness.client()
+        harness.until_responses(second, 1)
+        assert second.statuses() == [503]
+        assert len(sharing.rejected_at) == 1
+
+
 def test_accepting_pauses_when_there_is_no_room_for_a_rejection() -> None:
     """C15: rejected connections linger, so a flood of them met the limit of open files."""
     with server_harness(max_clients=1) as harness:

@@ -1,6 +1,7 @@
 """What late answers the machine accounts for."""
 
 from verification.harness.core_stalls import CoreStalls, judge
+from verification.harness.load import Step
 
 MS = 1_000_000
 CAME_AT = 10_000 * MS
@@ -45,6 +46,7 @@ def test_late_answers_that_were_not_kept_are_unexplained() -> None:
 
 
 def test_without_a_watch_nothing_is_explained() -> None:
-    step = {"late": {"beyond_own_lag": {"count": 1, "worst_ms": 20.0, "each": [late(20)]}}}
+    step: Step = {"late": {"beyond_own_lag": {"count": 1, "worst_ms": 20.0, "each": [late(20)]}}}
     judge(CoreStalls(), step)
+    assert step["late"]["core_watched"] is False
     assert step["late"]["beyond_own_lag"]["unexplained"] == {"count": 1, "worst_ms": 20.0}

@@ -50,7 +50,7 @@ def watching(core: int) -> Iterator[CoreStalls]:
     """Watch a core during the block; the stalls are there after it."""
     stalls = CoreStalls()
     watcher = subprocess.Popen(
-        [sys.executable, __file__, str(core)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, __file__, str(core)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     )
     try:
         stalls.watched = watcher.stdout is not None and watcher.stdout.readline() == "watching\n"
@@ -63,6 +63,7 @@ def watching(core: int) -> Iterator[CoreStalls]:
 
 def judge(stalls: CoreStalls, step: dict[str, Any]) -> None:
     """Add to a step of `bench/load` what of its late answers the server's core does not account for, either."""
+    step["late"]["core_watched"] = stalls.watched
     beyond = step["late"]["beyond_own_lag"]
     each = beyond.pop("each", None) or []
     late = stalls.unexplained(each)

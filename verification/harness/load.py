@@ -136,9 +136,10 @@ def lateness(step: Step) -> str:
     besides = (
         f", and {beyond['short_timeouts']} with timeouts under 25 ms" if beyond["short_timeouts"] else ""
     )
-    unexplained = beyond["unexplained"]["count"]
+    core = "the gateway's core could not be watched"
+    if late["core_watched"]:
+        core = f"{beyond['unexplained']['count']} beyond stalls of the gateway's core, too"
     return (
         f"{late['count']} late, by up to {late['worst_ms']:.1f} ms{short}; {beyond['count']} beyond the generator's "
-        f"lag of {lag_ms:.1f} ms, by up to {beyond['worst_ms']:.1f} ms{besides}; {unexplained} beyond stalls of the "
-        "gateway's core, too"
+        f"lag of {lag_ms:.1f} ms, by up to {beyond['worst_ms']:.1f} ms{besides}; {core}"
     )

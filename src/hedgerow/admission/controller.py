@@ -113,8 +113,8 @@ class AdmissionController:
         self._queue.leave(request)
         return "in_flight" if is_full else "rate_limit"
 
-    def clients_ran_out(self, now: float) -> None:
-        """Learn that a client was rejected as it connected: those that wait hold the connections of others."""
+    def client_rejected(self, now: float) -> None:
+        """Learn that a client was rejected as it connected: requests that wait hold the descriptors of clients."""
         if self._adapts:
             self._wait_limit.be_brief(now)
 

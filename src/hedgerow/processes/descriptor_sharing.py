@@ -36,7 +36,7 @@ class DescriptorSharing:
 
     def client_rejected(self, now: float) -> None:
         """Have requests wait briefly, so that fewer clients are connected at a time."""
-        self._admission.clients_ran_out(now)
+        self._admission.client_rejected(now)
 
     def is_crowded(self) -> bool:
         """Return whether as many requests are in flight as may be, and fewer clients would leave room for more."""

@@ -148,7 +148,7 @@ def test_waits_are_brief_where_clients_have_the_descriptors_of_requests() -> Non
 def test_waits_are_brief_once_a_client_was_rejected_as_it_connected() -> None:
     controller, now = full()
     assert whole_wait(controller, now)
-    controller.clients_ran_out(now)
+    controller.client_rejected(now)
     assert not whole_wait(controller, now)
     assert whole_wait(controller, now + BRIEF_S)
 
@@ -211,7 +211,7 @@ def test_without_adapting_there_is_no_limit_but_of_descriptors() -> None:
 
 def test_without_adapting_the_whole_wait_stays() -> None:
     controller = AdmissionController(0, adapts=False)
-    controller.clients_ran_out(NOW)
+    controller.client_rejected(NOW)
     request = WaitingRequest(NOW)
     controller.admit_or_queue(request, NOW)
     assert controller.reject(request, NOW) == "in_flight"

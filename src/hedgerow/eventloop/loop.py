@@ -6,9 +6,8 @@ An iteration goes through these steps, and what each does before the loop looks 
          -> admission -> ready tasks -> send -> close
 
 Work that is under way goes before new work: hedges are sent, and requests time out, only after the answers that had
-come were read; new requests get the time that is left. For this the sockets of clients are in a poller of their own,
-which is only one more descriptor of the first. A socket that is not read stays readable (level-triggered), so the
-kernel's buffer is the queue, and its bounds are TCP's.
+come were read; new requests get the time that is left. For this the clients' sockets are in a poller of their own, one
+descriptor of the first. What is not read stays readable (level-triggered), so the kernel's buffer is the queue.
 
 Redis has the same shape (`ae.c`, `beforeSleep`). Why not asyncio: docs/decisions/0017-event-loop.md.
 """
@@ -157,7 +156,7 @@ class EventLoop(Scheduler):
     def _read_answers(self, events: list[tuple[int, int]], now: float) -> tuple[bool, list[int]]:
         """Read what is under way; return whether clients are ready, and the listening sockets that are."""
         ends_at = now + ANSWERS_S
-        more_have_come = len(events) >= EVENTS_PER_POLL
+        is_full = more_have_come = len(events) >= EVENTS_PER_POLL
         clients_ready = False
         listeners: list[int] = []
         self._events, self._handled, self._unread_from = events, 0, -1
@@ -174,7 +173,7 @@ class EventLoop(Scheduler):
                 clients_ready = True
             elif fd in self._listeners:
                 listeners.append(fd)
-        if len(events) >= EVENTS_PER_POLL:  # answers may have kept these out of it
+        if is_full:  # answers may have kept these out of it
             clients_ready, listeners = True, list(self._listeners)
         self.answers_unread = more_have_come
         self._note_unread()
@@ -237,6 +236,7 @@ class EventLoop(Scheduler):
 
     def close(self) -> None:
         """Close the pollers. What is registered must have been closed before."""
+        self._step_ends_at = inf  # nothing is due any more
         self._close()
         self.clients.close()
         self._poller.close()

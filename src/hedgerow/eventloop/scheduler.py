@@ -122,7 +122,13 @@ class Scheduler:
                 writer.flush()
 
     def _close(self) -> None:
-        if self._closing:
+        while self._closing:
             closing, self._closing = self._closing, []
             for sock in closing:
                 sock.close()
+                now = self.clock()
+                if now >= self._step_ends_at:  # thousands of clients may hang up at once: 8 us each
+                    self._step_ends_at = now + STEP_S
+                    self._run_due()
+                    self._run_ready()
+                    self._flush()

@@ -269,6 +269,25 @@ def test_due_deadlines_are_a_bounded_step_too(virtual: VirtualLoop, log: list[st
     assert log == ["deadline 0", "deadline 1", "flush", "deadline 2"]
 
 
+def test_closing_sockets_is_a_bounded_step_too(virtual: VirtualLoop, log: list[str]) -> None:
+    """Thousands of clients that hang up at once are closed, without a deadline that waits for the last of them."""
+    loop = virtual.loop
+    for number in range(3):
+        loop.close_later(Probe(log, f"close {number}", slow(virtual, 0.6 * STEP_S)))
+    close_one_more = Probe(log, "deadline", lambda: loop.close_later(Probe(log, "close 3")))
+    loop.call_at(virtual.clock.now + STEP_S, close_one_more)
+    loop.run_once(0)
+    assert log == ["close 0", "close 1", "deadline", "close 2", "close 3"]
+
+
+def test_what_is_due_when_the_loop_closes_does_not_run(virtual: VirtualLoop, log: list[str]) -> None:
+    for number in range(3):
+        virtual.loop.close_later(Probe(log, f"close {number}", slow(virtual, STEP_S)))
+    virtual.loop.call_at(virtual.clock.now, Probe(log, "deadline"))
+    virtual.loop.close()
+    assert log == ["close 0", "close 1", "close 2"]
+
+
 def test_b1_a_bounded_number_of_clients_is_read_in_one_iteration_the_others_next(
     virtual: VirtualLoop, log: list[str]
 ) -> None:

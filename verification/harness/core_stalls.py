@@ -1,7 +1,8 @@
 """When the machine took a core from all that runs there: a process of real-time priority sleeps, and wakes up late.
 
-It comes before every ordinary process (sched(7), SCHED_FIFO), so a server that has much to do does not delay it. What
-does is the host, for another guest, or the kernel itself; no program on that core answers anything meanwhile.
+It comes before every other process (sched(7), SCHED_FIFO), so a server that has much to do does not delay it. What does
+is the host, for another guest, or the kernel itself; no program on that core answers anything meanwhile. Nor does it
+see what other programs take from a server: where that counts, the server has a priority too (`GATEWAY_PRIORITY`).
 """
 
 import contextlib
@@ -17,8 +18,9 @@ SLEEP_S = 0.002
 """Between two wake-ups, which take the core for some 30 us each: 1.5 % of it."""
 LATE_S = 0.002
 """A wake-up that is this late ends a stall."""
-PRIORITY = 1
-"""The lowest of real time."""
+GATEWAY_PRIORITY = 1
+"""The lowest of real time: what a gateway has that no other program of the machine may delay."""
+PRIORITY = GATEWAY_PRIORITY + 1
 
 
 @dataclass

@@ -8,7 +8,8 @@ than the gateway's core had stood still for (`core_stalls`).
 import bisect
 import functools
 import os
-from dataclasses import dataclass
+import subprocess
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bench.stats import CAPACITY_GOOD_SHARE
 from bench.toolchain import ensure_peers
 from bench.workloads import LOAD_CORE, SERVER_CORE, Settings, running_server
 from verification.harness.campaign import Findings
-from verification.harness.core_stalls import judge, watching
+from verification.harness.core_stalls import GATEWAY_PRIORITY, judge, watching
 
 Step = dict[str, Any]
 """What bench/load reports of one."""
@@ -31,6 +32,7 @@ WARM_S = 4.0
 """Load before anything is counted: a cold gateway opens three connections for each request."""
 CONNECTIONS = 16_000
 """Of the generator: a request of an open loop that finds none free is not sent, and counts as not good."""
+REAL_TIME = ("chrt", "--fifo", str(GATEWAY_PRIORITY))
 JUMP_S = 2.0
 """A load that rises in one step needs a thousand new connections or more: this much of it is a step of its own."""
 
@@ -62,6 +64,20 @@ def program() -> Path:
 def hedgerow() -> Server:
     """Return the gateway as a server of the benchmarks, in its default settings."""
     return Server("hedgerow", "", gateway(program(), ""))
+
+
+def may_have_real_time_priority() -> bool:
+    """Return whether `before_all_others` works: for root, or with CAP_SYS_NICE."""
+    return not subprocess.run([*REAL_TIME, "true"], capture_output=True, check=False).returncode
+
+
+def before_all_others(server: Server) -> Server:
+    """Return the server at a priority of real time.
+
+    "One core for the gateway" holds only so: a program of higher priority, for instance one that watches the machine,
+    takes the core for 15 ms once a second here, and what is due meanwhile is late.
+    """
+    return replace(server, command=lambda place: [*REAL_TIME, *server.command(place)])
 
 
 def under_load(load: Load, server: Server | None = None) -> list[Step]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from bench.toolchain import REPOSITORY, pinned_versions
 
+RESULTS = ("bench/results", "verification/results", "docs/verification")
+"""What measurements write: a run is of its commit, though the run before has left its results there."""
 OWN_PACKAGES = ("hedgerow", "uvloop", "httptools", "msgspec", "prometheus-client", "structlog")
 
 
@@ -20,7 +22,7 @@ def provenance() -> dict[str, Any]:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": ["python", "-m", "bench", *sys.argv[1:]],
         "commit": first_line(["git", "rev-parse", "HEAD"]),
-        "dirty": bool(first_line(["git", "status", "--porcelain"])),
+        "dirty": differs_from_commit(),
         "machine": {
             "cpu": cpu_model(),
             "cores": os.cpu_count(),
@@ -35,6 +37,18 @@ def provenance() -> dict[str, Any]:
         },
         "peers": pinned_versions(),
     }
+
+
+def measured_commit() -> str:
+    """Return the commit that is measured, with "-dirty" if anything but results differs from it."""
+    commit = first_line(["git", "describe", "--always"])
+    return commit + "-dirty" * differs_from_commit() if commit else "unknown"
+
+
+def differs_from_commit() -> bool:
+    """Return whether anything but results differs from the commit."""
+    others = [f":!{folder}" for folder in RESULTS]
+    return bool(first_line(["git", "status", "--porcelain", "--", ".", *others]))
 
 
 def cpu_model() -> str:

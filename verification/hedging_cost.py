@@ -12,7 +12,7 @@ from math import sqrt
 import click
 import uvloop
 
-from bench.machine import first_line
+from bench.machine import measured_commit
 from support.processes import FAULTLESS, simulator
 from verification import ROOT
 from verification.harness.processes import gateway, settle
@@ -153,8 +153,7 @@ def row(failures: float, counted: Counted) -> tuple[str, bool]:
 def main(requests: int, seed: int) -> None:
     """Count, compare, write the report; exit code 1 if a count is not as calculated."""
     rows = [row(failures, count(failures, requests, seed)) for failures in SHARES]
-    commit = first_line(["git", "describe", "--always", "--dirty"]) or "unknown"
-    head = HEADER.format(requests=requests, seed=seed, commit=commit, machine=machine())
+    head = HEADER.format(requests=requests, seed=seed, commit=measured_commit(), machine=machine())
     REPORT.write_text(head + "".join(f"{line}\n" for line, _ in rows))
     print(REPORT.read_text())
     sys.exit(not all(holds for _, holds in rows))

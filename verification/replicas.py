@@ -24,6 +24,7 @@ from time import monotonic
 import psutil
 import yaml
 
+from bench.machine import measured_commit
 from support.processes import FAULTLESS, GatewayProcess, serve_command, simulator
 from verification import ROOT
 
@@ -226,16 +227,10 @@ def main() -> None:
         stack.callback(balancer.process.wait)
         stack.callback(balancer.process.kill)
         rows = asyncio.run(campaign(given.rate, given.seconds, replicas, balancer))
-        commit = subprocess.run(
-            ["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.strip()
         (ROOT / "docs/verification/replicas.md").write_text(
             "# Replicas tried\n\n"
             "Written by `python -m verification.replicas`, whose head says how it is done. "
-            f"Commit {commit or 'unknown'}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+            f"Commit {measured_commit()}, Python {platform.python_version()}, {os.cpu_count()} cores, "
             f"{platform.system()} {platform.release()}; three replicas of one worker, {given.rate:g} requests/s "
             f"for {given.seconds:g} s in each phase, `timeout={TIMEOUT_MS}`; the event comes after "
             f"{given.seconds / 5:g} s.\n\n"

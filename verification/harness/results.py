@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from bench.machine import cpu_model, first_line
+from bench.machine import cpu_model, measured_commit
 from verification import ROOT
 from verification.harness.campaign import Campaign, Findings
 
@@ -27,7 +27,7 @@ def save(campaign: Campaign, findings: Findings, *, seed: int, took_s: float) ->
         "id": campaign.id,
         "title": campaign.title,
         "acceptance_threshold": campaign.acceptance_threshold,
-        "commit": first_line(["git", "describe", "--always", "--dirty"]) or "unknown",
+        "commit": measured_commit(),
         "machine": machine(),
         "seed": None if campaign.exhaustive else seed,
         "count": findings.count,

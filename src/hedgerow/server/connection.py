@@ -102,7 +102,7 @@ class ClientConnection(EventHandler):
     def close_idle(self) -> None:
         """Close, unless a request is under way, or its body is read; or one has come and is not read yet."""
         idle_since = self.idle_since
-        if idle_since < inf and self._pipeline is not None:
+        if idle_since < inf:
             self.read()
             if self.idle_since == idle_since and not self._stream.closed:
                 self.close_gracefully()
@@ -176,6 +176,7 @@ class ClientConnection(EventHandler):
             self.abort()
 
     def _end_pipeline(self) -> None:
+        self.idle_since = inf  # it waits for no request any more
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             pipeline.end()

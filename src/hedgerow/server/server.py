@@ -10,7 +10,7 @@ from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.server.context import ServerContext
 from hedgerow.server.listener import AcceptBalancer, ClientSharing, Listener
-from hedgerow.server.timeouts import REAP_INTERVAL_S
+from hedgerow.server.timeouts import REAP_AGAIN_S, REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits, DescriptorBudget
 
 IDLE_GRACE_S: Final = 1.0
@@ -101,17 +101,17 @@ class HttpServer(EventHandler):
             connection.abort()
 
     def on_deadline(self) -> None:
-        """Look for overdue connections, and in a drain for idle ones."""
+        """End overdue connections, and in a drain idle ones."""
         loop, context = self._loop, self._context
         loop.cancel(self._reap_tick, self)
         self._reap_tick = loop.call_at(loop.clock() + REAP_INTERVAL_S, self)  # whatever happens below
         # Not by the clock: what a client sent in time is read before its time is over, however long we were stopped.
         read_until = loop.clients.read_at
         crowded = self._sharing is not None and self._sharing.is_crowded()
-        context.timeouts.reap(context.connections, read_until, crowded=crowded)
-        if read_until >= self._closes_idle_at:
-            for connection in list(context.connections):
-                connection.close_idle()
+        draining = read_until >= self._closes_idle_at
+        if context.timeouts.reap(context.connections, read_until, crowded=crowded, draining=draining):
+            loop.cancel(self._reap_tick, self)
+            self._reap_tick = loop.call_at(loop.clock() + REAP_AGAIN_S, self)
         if self._on_empty is not None and not context.connections:
             on_empty, self._on_empty = self._on_empty, None
             loop.cancel(self._reap_tick, self)

@@ -6,7 +6,7 @@ import pytest
 
 from hedgerow.eventloop.client_sockets import CLIENTS_PER_POLL, POLLS_OF_CLIENTS
 from hedgerow.server.server import IDLE_GRACE_S
-from hedgerow.server.timeouts import REAP_INTERVAL_S
+from hedgerow.server.timeouts import ENDED_AT_ONCE, REAP_AGAIN_S, REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, OVERLOADED, Asked, ServerHarness, server_harness
 
@@ -38,6 +38,20 @@ def test_an_idle_connection_is_closed(harness: ServerHarness) -> None:
     assert (client.ended, client.received) == (True, b"")
     harness.pass_time(LIMITS.linger_s)
     assert [connection.idle_since for connection in harness.connections] == [inf]
+
+
+def test_thousands_that_are_idle_together_are_closed_a_few_in_an_iteration(harness: ServerHarness) -> None:
+    clients = [harness.client() for _ in range(ENDED_AT_ONCE + 10)]
+    busy = clients[0]
+    busy.send(GET)
+    harness.until_asked(1)
+    harness.step(LIMITS.idle_timeout_s + 1, wait_s=0)  # reads what has come; only then is anyone overdue
+    closed = []
+    for after_s in (2 * REAP_INTERVAL_S, 2 * REAP_AGAIN_S, 2 * REAP_AGAIN_S):
+        harness.step(after_s, wait_s=0)
+        closed.append([one.idle_since for one in harness.connections].count(inf) - 1)
+    assert closed == [ENDED_AT_ONCE, ENDED_AT_ONCE + 9, ENDED_AT_ONCE + 9]
+    assert not busy.is_ended()
 
 
 def test_an_idle_connection_that_asks_again_is_not_idle(harness: ServerHarness) -> None:

@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from hedgerow.server.request_rejected import RequestRejected
-from hedgerow.server.timeouts import ConnectionTimeouts
+from hedgerow.server.timeouts import ENDED_AT_ONCE, ConnectionTimeouts
 from hedgerow.settings import ClientLimits
 
 LIMITS = ClientLimits(head_timeout_s=5.0, idle_timeout_s=75.0, write_timeout_s=4.0, linger_s=1.0)
@@ -97,3 +97,31 @@ def test_what_has_ended_in_time_is_left_alone(begins: object, ends: object) -> N
     ends(timeouts, connection)  # type: ignore[operator]
     timeouts.reap({connection}, 1e9)
     assert connection.ends == []
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [ConnectionTimeouts.head_started, ConnectionTimeouts.write_blocked, ConnectionTimeouts.lingering, None],
+)
+def test_thousands_that_are_overdue_together_are_ended_a_few_at_a_time(begins: object) -> None:
+    timeouts = ConnectionTimeouts(LIMITS)
+    connections = {Connection(idle_since=inf if begins else 100.0) for _ in range(2 * ENDED_AT_ONCE + 1)}
+    for connection in connections:
+        if begins:
+            begins(timeouts, connection, 100.0)  # type: ignore[operator]
+    ended = []
+    for more in (True, True, False):
+        assert timeouts.reap(connections, 175.0) is more
+        ended.append(sum(len(connection.ends) for connection in connections))
+        connections = {connection for connection in connections if not connection.ends}
+    assert ended == [ENDED_AT_ONCE, ENDED_AT_ONCE, 1]
+    assert not connections
+
+
+def test_in_a_drain_who_is_idle_is_closed_at_once_also_with_a_part_of_a_head() -> None:
+    timeouts, connection = ConnectionTimeouts(LIMITS), Connection(idle_since=100.0)
+    timeouts.head_started(connection, 100.0)
+    timeouts.reap({connection}, 100.0, draining=False)
+    assert connection.ends == []
+    timeouts.reap({connection}, 100.0, draining=True)
+    assert connection.ends == ["close idle"]

@@ -10,7 +10,7 @@ import pytest
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success
 from hedgerow.settings import LoserPolicy, UpstreamLimits
 from hedgerow.upstream.connection import IDLE
-from hedgerow.upstream.idle_connections import PROVEN_FOR_S, REAP_INTERVAL_S
+from hedgerow.upstream.idle_connections import CLOSED_AT_ONCE, PROVEN_FOR_S, REAP_AGAIN_S, REAP_INTERVAL_S
 from support.upstream_bench import GRACE_S, Peer, UpstreamBench
 
 MakeBench = Callable[..., UpstreamBench]
@@ -100,6 +100,20 @@ def test_a_connection_that_was_idle_for_too_long_is_closed(bench: UpstreamBench)
     bench.until(lambda: first.is_left)
     assert bench.counts == {"idle": 1}
     bench.exchange(second)
+
+
+def test_thousands_that_were_idle_for_too_long_together_are_closed_a_few_at_a_time() -> None:
+    number = CLOSED_AT_ONCE + 10
+    bench = UpstreamBench(max_connections=number)
+    for attempt, peer in [(bench.send(), bench.accept()) for _ in range(number)]:
+        bench.exchange(peer, attempt)
+    bench.now += bench.limits.idle_timeout_s + 1
+    bench.iterate()
+    assert bench.counts == {"idle": 10}
+    bench.now += REAP_AGAIN_S
+    bench.iterate()
+    assert bench.counts == {}
+    bench.close()
 
 
 def test_m18_unasked_bytes_close_an_idle_connection(bench: UpstreamBench) -> None:

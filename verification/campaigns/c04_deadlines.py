@@ -26,9 +26,9 @@ TIMEOUTS = {"timeout=800": "800", "timeouts of 1 to 2 000 ms": "1-2000"}
 def run(seed: int, share: float) -> Findings:
     """Run the campaign."""
     findings = Findings()
-    is_first = may_have_real_time_priority()
-    server = before_all_others(hedgerow()) if is_first else hedgerow()
-    findings.figures["priority of the gateway"] = "real time" if is_first else "ordinary"
+    real_time = may_have_real_time_priority()
+    server = before_all_others(hedgerow()) if real_time else hedgerow()
+    findings.figures["priority of the gateway"] = "real time" if real_time else "ordinary"
     rate = int(BELOW_CAPACITY * capacity(seed, share))
     seconds = max(ANSWERS * share / rate, 1.0)
     for name, timeout in TIMEOUTS.items():

@@ -2,7 +2,7 @@
 
 It comes before every other process (sched(7), SCHED_FIFO), so a server that has much to do does not delay it. What does
 is the host, for another guest, or the kernel itself; no program on that core answers anything meanwhile. Nor does it
-see what other programs take from a server: where that counts, the server has a priority too (`GATEWAY_PRIORITY`).
+see what other programs take from a server: where that counts, the server has real-time priority, too.
 """
 
 import contextlib
@@ -19,8 +19,9 @@ SLEEP_S = 0.002
 LATE_S = 0.002
 """A wake-up that is this late ends a stall."""
 GATEWAY_PRIORITY = 1
-"""The lowest of real time: what a gateway has that no other program of the machine may delay."""
+"""For a gateway that no ordinary process may delay: the lowest of real time."""
 PRIORITY = GATEWAY_PRIORITY + 1
+"""The watcher's own: a gateway of that priority must not delay it."""
 
 
 @dataclass

@@ -33,6 +33,7 @@ WARM_S = 4.0
 CONNECTIONS = 16_000
 """Of the generator: a request of an open loop that finds none free is not sent, and counts as not good."""
 REAL_TIME = ("chrt", "--fifo", str(GATEWAY_PRIORITY))
+"""Before a command: runs it at real-time priority (sched(7))."""
 JUMP_S = 2.0
 """A load that rises in one step needs a thousand new connections or more: this much of it is a step of its own."""
 
@@ -72,7 +73,7 @@ def may_have_real_time_priority() -> bool:
 
 
 def before_all_others(server: Server) -> Server:
-    """Return the server at a priority of real time.
+    """Return the server at real-time priority: it runs before every ordinary process of its core.
 
     "One core for the gateway" holds only so: a program of higher priority, for instance one that watches the machine,
     takes the core for 15 ms once a second here, and what is due meanwhile is late.

@@ -14,10 +14,12 @@ from hedgerow.core.outcomes import Attempt, Failure, RaceEnd, Success
 from hedgerow.core.request import Request
 from hedgerow.core.response_validation import classify_response
 from hedgerow.eventloop.loop import EventLoop
+from hedgerow.eventloop.poller import WRITABLE
 from hedgerow.net.resolver import Lookup, OnResult
 from hedgerow.net.tcp import Address
 from hedgerow.settings import LoserPolicy, Target, UpstreamLimits
 from hedgerow.settings.routes import OutlierDetection, UpstreamRule
+from hedgerow.upstream.connecting import Connecting
 from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.opening import open_upstream
@@ -198,6 +200,26 @@ class UpstreamBench:
         if attempt.outcome is None:
             attempt.handle = handle
         return attempt
+
+    def send_in_handshake(self, number: int = 1, request: Request | None = None) -> Attempt:
+        """Send an attempt whose connection is in its TLS handshake, as far as the pool knows."""
+        attempt = self.send(number, request)
+        self.connecting(attempt).is_handshaking = True
+        return attempt
+
+    def connecting(self, attempt: Attempt) -> Connecting:
+        """Return the connect that an attempt waits for."""
+        found = next(each.connecting for each in self.pool.connections if each.attempt is attempt)
+        assert found is not None
+        return found
+
+    def hold(self, connecting: Connecting) -> None:
+        """Have a connect come to nothing, until `let_go`."""
+        self.loop.modify(connecting._sockets[0].sock.fileno(), 0)
+
+    def let_go(self, connecting: Connecting) -> None:
+        """Have a connect that was held come to its end."""
+        self.loop.modify(connecting._sockets[0].sock.fileno(), WRITABLE)
 
     def request(self) -> Request:
         """Return a request that starts now."""

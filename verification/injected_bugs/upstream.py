@@ -67,9 +67,27 @@ UPSTREAM = (
         "tests/unit/upstream/test_endpoints.py",
     ),
     Bug(
+        "an attempt waits for its handshake beside connections that are idle",
+        "upstream/opening_connections.py", "        if self._needed:\n", "        if not self._needed:\n",
+        "tests/unit/upstream/test_opening_connections.py",
+    ),
+    Bug(
+        "an attempt that waits is sent on a connection to another endpoint",
+        "upstream/opening_connections.py",
+        "            if connection.handshaking_with is endpoint and not connection.retried:\n",
+        "            if connection.handshaking_with is not None and not connection.retried:\n",
+        "tests/unit/upstream/test_opening_connections.py",
+    ),
+    Bug(
+        "a handshake that is needed again is not started",
+        "upstream/connecting.py", "        self.is_needed = True\n        if self._handshake is not None:\n",
+        "        self.is_needed = True\n        if self._handshake is None:\n",
+        "tests/unit/upstream/test_handshakes.py",
+    ),
+    Bug(
         "D2 the last hedge takes any pooled connection",
-        "upstream/pool.py", "            if attempt.number > request.route.plan.hedges and",
-        "            if attempt.number < 0 and",
+        "upstream/pool.py", "        if number > 1 and number > request.route.plan.hedges and",
+        "        if number < 0 and",
         "C02", 0.003,
     ),
     Bug(

@@ -38,7 +38,7 @@ class Connecting(EventHandler):
 
     __slots__ = (
         "_connector", "_due_at", "_ends_at", "_first", "_handshake", "_left", "_newest", "_on_done", "_sockets",
-        "_tick", "_tried", "endpoint", "failure", "is_handshaking",
+        "_tick", "_tried", "endpoint", "failure", "is_handshaking", "is_needed",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,8 @@ class Connecting(EventHandler):
         """Why there is no connection so far."""
         self.is_handshaking = False
         """TCP is connected: what is left is the TLS handshake."""
+        self.is_needed = True
+        """An attempt waits for it; else a handshake that has not been started yet is not."""
         self._handshake: Handshake | None = None
         self._connector = connector
         self._first = first
@@ -61,8 +63,7 @@ class Connecting(EventHandler):
         """Those that may still connect."""
         self._newest: TcpSocket | None = None
         """The one whose head start is not over."""
-        self._ends_at = connector.loop.clock() + connector.limits.connect_timeout_s
-        self._due_at = self._ends_at
+        self._due_at = self._ends_at = connector.loop.clock() + connector.limits.connect_timeout_s
         self._tick = connector.loop.call_at(self._due_at, self)
 
     # -- called by the connector
@@ -71,9 +72,14 @@ class Connecting(EventHandler):
         """Connect to the first endpoint. Return False if every one has failed at once: `resume` reports it."""
         endpoints, now = self._connector.endpoints, self._connector.loop.clock()
         if endpoints.all:
-            first = self._first or endpoints.choose(self._tried, now)
-            self._left = endpoints.in_order(first, now)
+            self._left = endpoints.in_order(self._first or endpoints.choose(self._tried, now), now)
         return self._open_next()
+
+    def need(self) -> None:
+        """Have the handshake started, since an attempt waits for it again."""
+        self.is_needed = True
+        if self._handshake is not None:
+            self._connector.handshakes.add(self._handshake)
 
     def cancel(self) -> None:
         """Close what is open, and do not report. Does nothing once `on_done` has been called."""
@@ -96,7 +102,7 @@ class Connecting(EventHandler):
     def on_deadline(self) -> None:
         """Try the next endpoint or give up: a head start is over, or all the time."""
         endpoint, handshake = self.endpoint, self._handshake
-        if endpoint is not None and not (handshake is not None and handshake.is_queued):
+        if endpoint is not None and (handshake is None or handshake.is_started):
             self._connector.connect_failed(endpoint)
         if self._due_at >= self._ends_at:
             self._fail(Failure(FailureReason.CONNECT, self._timeout_text()))
@@ -183,9 +189,9 @@ class Connecting(EventHandler):
             self._set_due(self._ends_at)
             connector.loop.unregister(sock.fileno())
             self._sockets = []
-            self._handshake = Handshake(self, connector, sock, endpoint)
+            self._handshake = Handshake(self, connector, connector.tls, sock, endpoint)
             self.is_handshaking = True
-            connector.handshakes.add(self._handshake, connector.tls)
+            connector.handshakes.add(self._handshake)
 
     # -- the end
 
@@ -206,8 +212,7 @@ class Connecting(EventHandler):
         self._sockets = []  # not before: where it raises, `abort` closes the socket
 
     def _fail(self, failure: Failure) -> None:
-        on_done = self._on_done
-        self._on_done = None
+        on_done, self._on_done = self._on_done, None
         self._connector.forget(self)
         self._release()
         if on_done is not None:

@@ -25,7 +25,6 @@ IDLE: Final = 2
 CLOSED: Final = 3
 STATE_NAMES: Final = ("connecting", "active", "idle")
 
-
 READS_PER_EVENT: Final = 4
 """As many bytes as an answer may have by default. All that has come of an answer is read before hedges are sent for it,
 also where its end is the end of the connection."""
@@ -74,7 +73,7 @@ class UpstreamConnection(EventHandler):
         self._pool.loop.replace_source(self.fd, self)
         if self.attempt is None:
             self.state = IDLE
-            self._pool.idle.add(self, endpoint, self.opened_at)
+            self._pool.add_idle(self, endpoint, self.opened_at)
         else:
             self.send(self.attempt)
 
@@ -112,9 +111,16 @@ class UpstreamConnection(EventHandler):
         return connecting.endpoint if connecting is not None and connecting.is_handshaking else None
 
     def take_over(self, attempt: Attempt | None, failure: Failure) -> None:
-        """Finish the loser that this connection was opened for, if it still has it; it is opened for `attempt` now."""
+        """Finish the loser that this connection was opened for, if it has one; it is opened for `attempt` now."""
         self._finish_attempt(failure)
         self.attempt = attempt
+
+    def pass_attempt_on(self, idle: "UpstreamConnection") -> None:
+        """Send the attempt that waits for this connection on one that is idle."""
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None:
+            attempt.handle = idle
+            idle.send(attempt)
 
     def fail(self, failure: Failure) -> None:
         """Finish the attempt as a failure, and close."""
@@ -227,10 +233,9 @@ class UpstreamConnection(EventHandler):
 
     def _keep_tls_session(self) -> None:
         """Keep the session for new connections. The server has sent its ticket by the first response."""
-        if self._stream is not None and self.endpoint is not None:
-            sock = self._stream.sock
-            if isinstance(sock, ssl.SSLSocket):
-                self.endpoint.tls_session.keep(sock, self.opened_at)
+        sock = self._stream.sock if self._stream is not None else None
+        if isinstance(sock, ssl.SSLSocket) and self.endpoint is not None:
+            self.endpoint.tls_session.keep(sock, self.opened_at)
 
     def _was_stale(self, attempt: Attempt) -> bool:
         """Return whether a pooled connection met the upstream's idle close; see `UpstreamLimits`."""

@@ -26,26 +26,38 @@ HANDSHAKES_S: Final = 0.002
 class Handshake(EventHandler):
     """The handshake of one connect, from its place in the queue to its end."""
 
-    __slots__ = ("_connecting", "_connector", "_endpoint", "_mask", "_tcp", "_tls")
+    __slots__ = ("_connecting", "_connector", "_context", "_endpoint", "_mask", "_tcp", "_tls", "is_queued")
 
     def __init__(
-        self, connecting: "Connecting", connector: "Connector", tcp: socket.socket, endpoint: Endpoint
+        self,
+        connecting: "Connecting",
+        connector: "Connector",
+        context: ssl.SSLContext,
+        tcp: socket.socket,
+        endpoint: Endpoint,
     ) -> None:
         self._connecting = connecting
         self._connector = connector
+        self._context = context
         self._endpoint = endpoint
         self._tcp: socket.socket | None = tcp
         """Connected, and not registered with the loop; None once it has been started or cancelled."""
         self._tls: ssl.SSLSocket | None = None
         """Registered with the loop, from its start to its end."""
         self._mask = 0
+        self.is_queued = False
 
     @property
-    def is_queued(self) -> bool:
-        """Return whether it has not been started: then its delay is ours, not the upstream's."""
-        return self._tcp is not None
+    def is_needed(self) -> bool:
+        """Return whether an attempt waits for it."""
+        return self._connecting.is_needed
 
-    def start(self, context: ssl.SSLContext) -> None:
+    @property
+    def is_started(self) -> bool:
+        """Return whether it has been started, or cancelled; until then its delay is ours, not the upstream's."""
+        return self._tcp is None
+
+    def start(self) -> None:
         """Begin. Does nothing once it was cancelled."""
         tcp, connector, endpoint = self._tcp, self._connector, self._endpoint
         if tcp is None:
@@ -53,7 +65,7 @@ class Handshake(EventHandler):
         self._tcp = None  # if the upstream has gone already, wrapping it closes it
         try:
             session = endpoint.tls_session.get(connector.loop.clock())
-            tls = start_tls(context, tcp, connector.server_name_of(endpoint), session)
+            tls = start_tls(self._context, tcp, connector.server_name_of(endpoint), session)
         except OSError as error:
             self._connecting.handshake_failed(endpoint, error)
             return
@@ -100,19 +112,22 @@ class Handshake(EventHandler):
 
 
 class Handshakes(EventHandler):
-    """Starts handshakes in the order in which TCP was established."""
+    """Starts handshakes that attempts wait for, in the order in which they were added."""
 
     __slots__ = ("_loop", "_queue")
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
-        self._queue: deque[tuple[Handshake, ssl.SSLContext]] = deque()
+        self._queue: deque[Handshake] = deque()
 
-    def add(self, handshake: Handshake, context: ssl.SSLContext) -> None:
-        """Have `handshake` started in its turn."""
+    def add(self, handshake: Handshake) -> None:
+        """Have `handshake` started in its turn, unless it was or no attempt waits for it by then."""
+        if handshake.is_queued or handshake.is_started:
+            return
+        handshake.is_queued = True
         if not self._queue:
             self._loop.wake_in_next_iteration(self)
-        self._queue.append((handshake, context))
+        self._queue.append(handshake)
 
     def resume(self) -> None:
         """Start some, those that have waited for longest."""
@@ -120,9 +135,11 @@ class Handshakes(EventHandler):
         started = 0
         try:
             while self._queue and started < HANDSHAKES_PER_ITERATION and self._loop.clock() < ends_at:
-                started += 1
-                handshake, context = self._queue.popleft()
-                handshake.start(context)
+                handshake = self._queue.popleft()
+                handshake.is_queued = False
+                if handshake.is_needed:
+                    started += 1
+                    handshake.start()
         finally:  # an internal error on the way of one does not keep the others
             if self._queue:
                 self._loop.wake_in_next_iteration(self)

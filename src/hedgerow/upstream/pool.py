@@ -7,8 +7,6 @@ or a new one; when there are as many as may be, another makes way. So an admitte
 
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
-from typing import Final
 
 from hedgerow.core.answer_rules import LastHead
 from hedgerow.core.observer import Observer
@@ -24,10 +22,8 @@ from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.endpoint_states import EndpointState, endpoint_states
 from hedgerow.upstream.idle_connections import IdleConnections
 from hedgerow.upstream.losers import CANCELLED, NEEDED, Losers
+from hedgerow.upstream.opening_connections import OpeningConnections
 from hedgerow.upstream.request_writer import RequestWriter
-
-MAX_HANDSHAKES_LOOKED_AT: Final = 16
-"""Connects of losers that are looked at for one that is in its handshake."""
 
 
 class ConnectionPool(AttemptSender):
@@ -58,8 +54,7 @@ class ConnectionPool(AttemptSender):
         self._drains_losers = rule.losers == "drain"
         self._observer = observer
         self._connector = connector
-        self._unneeded: dict[UpstreamConnection, None] = {}
-        """Connections that are being opened, and whose attempt has lost or ended."""
+        self._opening = OpeningConnections(loop, self._take_idle)
         self._writers = {target: RequestWriter(target, user_agent, loop.clock) for target in rule.endpoints}
         budget.add_pool(self)
 
@@ -76,12 +71,10 @@ class ConnectionPool(AttemptSender):
             endpoint.in_flight += 1
             connection = self._take_idle(attempt, endpoint)
             if connection is not None:
-                connection.reused = True
                 connection.send(attempt)
                 return connection
-            connection = self._take_handshake(endpoint)
+            connection = self._opening.take_over(attempt, endpoint)
             if connection is not None:
-                connection.take_over(attempt, NEEDED)
                 connection.endpoint = endpoint
                 return connection
         connection = UpstreamConnection(self, attempt, endpoint)
@@ -132,12 +125,17 @@ class ConnectionPool(AttemptSender):
         self._observer.attempt_finished(attempt)
         connection.retried = False
         if endpoint is not None and connection.state == IDLE:
-            self.idle.add(connection, endpoint, at)
+            self.add_idle(connection, endpoint, at)
+
+    def add_idle(self, connection: UpstreamConnection, endpoint: Endpoint, at: float) -> None:
+        """Keep a connection that has no attempt, for the next one or for one that waits."""
+        self.idle.add(connection, endpoint, at)
+        self._opening.connection_released(endpoint)
 
     def attempt_abandoned(self, connection: UpstreamConnection) -> None:
         """Drain the loser for its grace period, or close its connection."""
         if connection.state == CONNECTING:
-            self._unneeded[connection] = None
+            self._opening.no_longer_needed(connection)
         if self._drains_losers and not connection.has_unsent_message:
             self.losers.add(connection)
         else:
@@ -153,7 +151,7 @@ class ConnectionPool(AttemptSender):
         if connection in self.connections:
             self.connections.remove(connection)
             self.budget.in_use -= 1
-        self._unneeded.pop(connection, None)
+        self._opening.discard(connection)
 
     # -- called by the budget
 
@@ -167,33 +165,20 @@ class ConnectionPool(AttemptSender):
 
     def evict_handshake(self) -> bool:
         """Close the oldest connection that is being opened for no attempt; return whether there was one."""
-        for connection in self._unneeded:
-            if connection.attempt is None:
-                connection.close()
-                return True
-        return False
+        return self._opening.close_unneeded()
 
     # -- its own
 
     def _take_idle(self, attempt: Attempt, endpoint: Endpoint) -> UpstreamConnection | None:
-        """Return a pooled connection that the attempt may have."""
-        if attempt.number > 1:
-            request = attempt.request
-            if attempt.number > request.route.plan.hedges and not self.budget.is_full:
-                return self.idle.take_for_last_hedge(endpoint, request.started_at)
-        return self.idle.take(endpoint)
-
-    def _take_handshake(self, endpoint: Endpoint) -> UpstreamConnection | None:
-        """Return a connection that was opened for a loser and is in its TLS handshake: the one that is so for longest.
-
-        Where a thousand clients come at once, handshakes take longer than their timeouts. If each attempt began its
-        own, and ended it with its race, none would ever be done.
-        """
-        for connection in islice(self._unneeded, MAX_HANDSHAKES_LOOKED_AT):
-            if connection.handshaking_with is endpoint:
-                del self._unneeded[connection]
-                return connection
-        return None
+        """Return a pooled connection that the attempt may have, for it to be sent on."""
+        request, number = attempt.request, attempt.number
+        if number > 1 and number > request.route.plan.hedges and not self.budget.is_full:
+            connection = self.idle.take_for_last_hedge(endpoint, request.started_at)
+        else:
+            connection = self.idle.take(endpoint)
+        if connection is not None:
+            connection.reused = True
+        return connection
 
     def _end_loser(self, connection: UpstreamConnection, failure: Failure) -> None:
         """Close the connection of a loser; but let a TLS handshake continue, for the pool."""
@@ -203,6 +188,7 @@ class ConnectionPool(AttemptSender):
             connection.fail(failure)
 
     def _connect(self, connection: UpstreamConnection, attempt: Attempt) -> None:
+        self._opening.add(connection)
         connection.connecting = self._connector.connect(
             connection.endpoint, _tried(attempt), partial(self._connected, connection)
         )
@@ -211,7 +197,7 @@ class ConnectionPool(AttemptSender):
         self, connection: UpstreamConnection, result: Stream | Failure, endpoint: Endpoint | None
     ) -> None:
         connection.connecting = None
-        self._unneeded.pop(connection, None)
+        self._opening.discard(connection)
         before = connection.endpoint
         if before is not endpoint or isinstance(result, Failure):  # a failure was counted by the connects
             if connection.attempt is not None:

@@ -270,21 +270,12 @@ def test_a_loser_still_connecting_is_closed_when_its_grace_is_over(bench: Upstre
     assert bench.counts == {}
 
 
-def in_handshake(bench: UpstreamBench) -> Attempt:
-    """Return an attempt whose connection is in its TLS handshake, as far as the pool knows."""
-    attempt = bench.send()
-    connection = next(one for one in bench.pool.connections if one.attempt is attempt)
-    assert connection.connecting is not None
-    connection.connecting.is_handshaking = True
-    return attempt
-
-
 @pytest.mark.parametrize("losers", LoserPolicy)
 def test_a_losers_handshake_goes_on_and_its_connection_is_pooled(
     make_bench: MakeBench, losers: LoserPolicy
 ) -> None:
     bench = make_bench(losers=losers)
-    loser = in_handshake(bench)
+    loser = bench.send_in_handshake()
     bench.abandon(loser)
     bench.now += GRACE_S + MARGIN_S
     bench.loop._run_due()
@@ -297,7 +288,7 @@ def test_a_losers_handshake_goes_on_and_its_connection_is_pooled(
 
 def test_the_next_attempt_takes_over_the_oldest_handshake_of_a_loser(bench: UpstreamBench) -> None:
     """Where handshakes take longer than clients wait, none would ever be done for anyone."""
-    losers = [in_handshake(bench) for _ in range(2)]
+    losers = [bench.send_in_handshake() for _ in range(2)]
     for loser in losers:
         bench.abandon(loser)
     attempt = bench.send()
@@ -309,7 +300,7 @@ def test_the_next_attempt_takes_over_the_oldest_handshake_of_a_loser(bench: Upst
 
 def test_d1_no_handshake_with_an_address_that_was_tried_is_taken_over(make_bench: MakeBench) -> None:
     bench = make_bench(addresses=2)
-    loser = in_handshake(bench)
+    loser = bench.send_in_handshake()
     bench.abandon(loser)
     connection = next(iter(bench.pool.connections))
     assert connection.connecting is not None
@@ -400,7 +391,7 @@ def test_m17_without_a_loser_it_fails_at_once_and_nothing_queues(make_bench: Mak
 def test_m14_a_handshake_that_no_attempt_waits_for_makes_way(make_bench: MakeBench) -> None:
     """Otherwise a hedge fails for want of a connection, and it looks as if the upstream had refused it."""
     bench = make_bench(max_connections=2)
-    loser = in_handshake(bench)
+    loser = bench.send_in_handshake()
     bench.abandon(loser)
     bench.now += GRACE_S + MARGIN_S
     bench.loop._run_due()

@@ -1,0 +1,162 @@
+"""Attempts that wait for a TLS handshake, and connections that become idle meanwhile."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hedgerow.core.outcomes import Attempt, Success
+from support.upstream_bench import GRACE_S, OK, Peer, UpstreamBench
+
+MakeBench = Callable[..., UpstreamBench]
+
+
+@pytest.fixture
+def make_bench() -> Iterator[MakeBench]:
+    made: list[UpstreamBench] = []
+
+    def make(**options: object) -> UpstreamBench:
+        made.append(UpstreamBench(**options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture
+def bench(make_bench: MakeBench) -> UpstreamBench:
+    return make_bench()
+
+
+def busy(bench: UpstreamBench, address: int = 0) -> tuple[Peer, Attempt]:
+    """Return a new connection that has an attempt."""
+    attempt = bench.send_to(address)
+    peer = bench.accept(address)
+    peer.request()
+    return peer, attempt
+
+
+def waiting(bench: UpstreamBench, number: int = 1) -> Attempt:
+    """Return an attempt that waits for a handshake, which will not end by itself."""
+    attempt = bench.send_in_handshake(number)
+    bench.hold(bench.connecting(attempt))
+    return attempt
+
+
+def test_an_attempt_that_waits_takes_a_connection_that_becomes_idle(bench: UpstreamBench) -> None:
+    peer, first = busy(bench)
+    attempt = waiting(bench)
+    opening = bench.connecting(attempt)
+    peer.answer()
+    assert peer.request() == 1, "it was sent on the connection of the first"
+    assert isinstance(first.outcome, Success)
+    assert bench.counts == {"active": 1, "connecting": 1}
+    peer.answer()
+    assert isinstance(bench.settled(attempt), Success)
+    bench.let_go(opening)
+    bench.until(lambda: bench.counts == {"idle": 2})
+    assert bench.facts.finished == [first, attempt]
+
+
+def test_it_takes_one_whose_handshake_has_ended_without_an_attempt(bench: UpstreamBench) -> None:
+    loser = waiting(bench)
+    opening = bench.connecting(loser)
+    bench.abandon(loser)
+    bench.now += 2 * GRACE_S
+    bench.loop._run_due()
+    assert loser.outcome is not None
+    opening.is_handshaking = False  # so that it is not taken over
+    attempt = waiting(bench)
+    opening.is_handshaking = True
+    bench.let_go(opening)
+    bench.exchange(bench.accept(), attempt)
+    assert bench.counts == {"idle": 1, "connecting": 1}
+
+
+def test_the_newest_is_first_and_each_connection_serves_one(bench: UpstreamBench) -> None:
+    peer, _ = busy(bench)
+    attempts = [waiting(bench) for _ in range(3)]
+    for attempt in reversed(attempts):
+        assert [each.outcome for each in attempts if each is attempt] == [None]
+        peer.answer()
+        peer.request()
+    peer.answer()
+    bench.until(lambda: all(attempt.outcome for attempt in attempts))
+    assert bench.facts.finished[1:] == attempts[::-1]
+
+
+def test_an_attempt_that_was_passed_on_can_lose(bench: UpstreamBench) -> None:
+    peer, _ = busy(bench)
+    attempt = waiting(bench)
+    peer.answer()
+    peer.request()
+    bench.abandon(attempt)
+    assert bench.counts == {"active": 1, "connecting": 1, "loser": 1}
+    peer.answer()
+    assert isinstance(bench.settled(attempt), Success)
+    assert bench.counts == {"idle": 1, "connecting": 1}
+
+
+def test_one_that_has_lost_takes_none(bench: UpstreamBench) -> None:
+    peer, _ = busy(bench)
+    attempt = waiting(bench)
+    bench.abandon(attempt)
+    peer.answer()
+    bench.until(lambda: bench.counts == {"idle": 1, "connecting": 1, "loser": 1})
+
+
+def test_one_whose_tcp_is_not_connected_takes_none(bench: UpstreamBench) -> None:
+    """That takes no time of ours, and is over soon or never."""
+    peer, _ = busy(bench)
+    attempt = waiting(bench)
+    bench.connecting(attempt).is_handshaking = False
+    peer.answer()
+    bench.until(lambda: bench.counts == {"idle": 1, "connecting": 1})
+
+
+def test_d1_none_takes_a_connection_to_another_endpoint(make_bench: MakeBench) -> None:
+    bench = make_bench(addresses=2)
+    peer, _ = busy(bench, address=1)
+    attempt = bench.send_to(0)
+    bench.connecting(attempt).is_handshaking = True
+    bench.hold(bench.connecting(attempt))
+    peer.answer()
+    bench.until(lambda: bench.counts == {"idle": 1, "connecting": 1})
+
+
+def test_one_that_was_sent_again_takes_none(bench: UpstreamBench) -> None:
+    """Its connection was stale. It is sent again once, and that on a new one."""
+    peer, _ = busy(bench)
+    (stale,) = bench.idle_connections(1)
+    attempt = bench.send()
+    stale.close()
+    bench.until(lambda: bench.facts.retries == 1)
+    bench.hold(bench.connecting(attempt))
+    bench.connecting(attempt).is_handshaking = True
+    peer.answer()
+    bench.until(lambda: bench.counts == {"idle": 1, "connecting": 1})
+
+
+def test_d2_last_hedges_take_one_that_has_just_answered_and_none_that_may_be_mute(
+    bench: UpstreamBench,
+) -> None:
+    peer, _ = busy(bench)
+    bench.idle_connections(1)
+    bench.now += 40.0
+    hedges = [waiting(bench, 3) for _ in range(2)]
+    peer.answer()
+    assert peer.request() == 3
+    bench.iterate()
+    assert bench.counts == {"idle": 1, "active": 1, "connecting": 2}
+    peer.answer()
+    assert peer.request() == 3
+    assert [isinstance(each.outcome, Success) for each in hedges] == [False, True]
+
+
+def test_bytes_that_nobody_asked_for_are_no_response_of_one_that_waits(bench: UpstreamBench) -> None:
+    peer, _ = busy(bench)
+    attempt = waiting(bench)
+    peer.answer(OK + OK)
+    bench.until(lambda: peer.is_left)
+    assert attempt.outcome is None
+    assert bench.counts == {"connecting": 1}

@@ -48,9 +48,9 @@ def test_an_attempt_that_waits_takes_a_connection_that_becomes_idle(bench: Upstr
     attempt = waiting(bench)
     opening = bench.connecting(attempt)
     peer.answer()
-    assert peer.request() == 1, "it was sent on the connection of the first"
-    assert isinstance(first.outcome, Success)
+    bench.settled(first)
     assert bench.counts == {"active": 1, "connecting": 1}
+    assert peer.request() == 1
     peer.answer()
     assert isinstance(bench.settled(attempt), Success)
     bench.let_go(opening)
@@ -98,35 +98,38 @@ def test_an_attempt_that_was_passed_on_can_lose(bench: UpstreamBench) -> None:
 
 
 def test_one_that_has_lost_takes_none(bench: UpstreamBench) -> None:
-    peer, _ = busy(bench)
+    peer, first = busy(bench)
     attempt = waiting(bench)
     bench.abandon(attempt)
     peer.answer()
-    bench.until(lambda: bench.counts == {"idle": 1, "connecting": 1, "loser": 1})
+    bench.settled(first)
+    assert bench.counts == {"idle": 1, "connecting": 1, "loser": 1}
 
 
 def test_one_whose_tcp_is_not_connected_takes_none(bench: UpstreamBench) -> None:
     """That takes no time of ours, and is over soon or never."""
-    peer, _ = busy(bench)
+    peer, first = busy(bench)
     attempt = waiting(bench)
     bench.connecting(attempt).is_handshaking = False
     peer.answer()
-    bench.until(lambda: bench.counts == {"idle": 1, "connecting": 1})
+    bench.settled(first)
+    assert bench.counts == {"idle": 1, "connecting": 1}
 
 
 def test_d1_none_takes_a_connection_to_another_endpoint(make_bench: MakeBench) -> None:
     bench = make_bench(addresses=2)
-    peer, _ = busy(bench, address=1)
+    peer, first = busy(bench, address=1)
     attempt = bench.send_to(0)
     bench.connecting(attempt).is_handshaking = True
     bench.hold(bench.connecting(attempt))
     peer.answer()
-    bench.until(lambda: bench.counts == {"idle": 1, "connecting": 1})
+    bench.settled(first)
+    assert bench.counts == {"idle": 1, "connecting": 1}
 
 
 def test_one_that_was_sent_again_takes_none(bench: UpstreamBench) -> None:
     """Its connection was stale. It is sent again once, and that on a new one."""
-    peer, _ = busy(bench)
+    peer, first = busy(bench)
     (stale,) = bench.idle_connections(1)
     attempt = bench.send()
     stale.close()
@@ -134,7 +137,8 @@ def test_one_that_was_sent_again_takes_none(bench: UpstreamBench) -> None:
     bench.hold(bench.connecting(attempt))
     bench.connecting(attempt).is_handshaking = True
     peer.answer()
-    bench.until(lambda: bench.counts == {"idle": 1, "connecting": 1})
+    bench.settled(first)
+    assert bench.counts == {"idle": 1, "connecting": 1}
 
 
 def test_d2_last_hedges_take_one_that_has_just_answered_and_none_that_may_be_mute(

@@ -100,8 +100,8 @@ class DescriptorBudget:
     MAX_REJECTED = 512
     """As many as linger for 50 ms at 10 000 rejections a second. With 64 the others waited in the kernel's queue, for
     up to 5 s (C05)."""
-    GUARANTEED_SHARE = 0.8
-    """The part of `max_in_flight` that clients who wait or idle cannot take. Of 20 000 descriptors 8 485 clients may be
+    GUARANTEED_SHARE = 0.75
+    """The part of `max_in_flight` that clients who wait or idle cannot take. Of 20 000 descriptors 8 498 clients may be
     connected then. At twice the capacity some 6 500 are, and where only 5 734 might be 2 100 a second were accepted to
     be rejected: 7 800 of 24 000/s were answered well, and 9 900 with this share."""
 
@@ -113,27 +113,24 @@ class DescriptorBudget:
         max_in_flight: int | None = None,
         setting: str = "--max-in-flight",
     ) -> "DescriptorBudget":
-        """Share out `max_descriptors`: each request in flight may need its own and one for each attempt.
+        """Share out `max_descriptors`: each request in flight needs its client's, and may need one for each attempt.
 
-        When as many are in flight as may be, a quarter more clients may be connected: the rest are idle. Raises
-        InvalidSetting.
+        Where the rest of the clients take no more than those, `max_in_flight` may be in flight. Raises InvalidSetting.
         """
         budget = max_descriptors - cls.RESERVE
         attempts = 1 + hedges
-        affordable = budget * 3 // (3 * attempts + 4)
-        if affordable < 1:
-            least = cls.RESERVE + (3 * attempts + 6) // 3
+        rejected = min(max(budget, 0) // 40, cls.MAX_REJECTED - cls.REJECTED_IN_RESERVE)
+        most = (budget - rejected) // (attempts + 1)
+        if most < 1:
+            least = cls.RESERVE + attempts + 1
             accepted = f"at least {least}, for one request of {attempts} attempts"
             raise InvalidSetting("the limit of open files (ulimit -Hn)", max_descriptors, accepted)
-        most = budget // (attempts + 1)
         if max_in_flight is not None and max_in_flight > most:
             accepted = (
                 f"at most {most}: {max_descriptors} files may be open, and a request has {attempts} attempts"
             )
             raise InvalidSetting(setting, max_in_flight, accepted)
-        in_flight = affordable if max_in_flight is None else max_in_flight
-        spare = budget - in_flight * (attempts + 1)
-        rejected = min(spare // 4, cls.MAX_REJECTED - cls.REJECTED_IN_RESERVE)
+        in_flight = most if max_in_flight is None else max_in_flight
         return cls(
             max_in_flight=in_flight,
             max_clients=budget - rejected - attempts * ceil(in_flight * cls.GUARANTEED_SHARE),

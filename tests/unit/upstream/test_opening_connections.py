@@ -157,7 +157,7 @@ def test_d2_last_hedges_take_one_that_has_just_answered_and_none_that_may_be_mut
     assert [isinstance(each.outcome, Success) for each in hedges] == [False, True]
 
 
-def test_bytes_that_nobody_asked_for_are_no_response_of_one_that_waits(bench: UpstreamBench) -> None:
+def test_unrequested_bytes_are_no_response_of_an_attempt_that_waits(bench: UpstreamBench) -> None:
     peer, _ = busy(bench)
     attempt = waiting(bench)
     peer.answer(OK + OK)

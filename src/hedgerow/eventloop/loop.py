@@ -192,20 +192,6 @@ class EventLoop(Scheduler):
             self._abort(source)
         return self.run_due_work()
 
-    def run_due_work(self) -> float:
-        """Have due work go first where a step has lasted for `STEP_S`; return the instant after it.
-
-        Called between two pieces of work of one step.
-        """
-        now = self.clock()
-        if now >= self._step_ends_at:
-            self._step_ends_at = now + STEP_S
-            self._note_unread()
-            self._run_due()
-            self._run_ready()
-            self._flush()
-        return now
-
     def _note_unread(self) -> None:
         if self._handled == self._unread_from:  # as in the steps after that of the answers
             return

@@ -67,6 +67,23 @@ class Scheduler:
         """Report the exception that is being handled; it ends one connection, and not the iteration."""
         self._on_internal_error()
 
+    def run_due_work(self) -> float:
+        """Have due work go first where a step has lasted for `STEP_S`; return the instant of the call.
+
+        Called between two pieces of work of one step.
+        """
+        now = self.clock()
+        if now >= self._step_ends_at:
+            self._step_ends_at = now + STEP_S
+            self._note_unread()
+            self._run_due()
+            self._run_ready()
+            self._flush()
+        return now
+
+    def _note_unread(self) -> None:
+        """Note what was polled and is not handled yet: tasks may resume now."""
+
     # -- called by the event loop
 
     def _run_due(self) -> None:
@@ -126,9 +143,4 @@ class Scheduler:
             closing, self._closing = self._closing, []
             for sock in closing:
                 sock.close()
-                now = self.clock()
-                if now >= self._step_ends_at:  # thousands of clients may hang up at once: 8 us each
-                    self._step_ends_at = now + STEP_S
-                    self._run_due()
-                    self._run_ready()
-                    self._flush()
+                self.run_due_work()  # thousands of clients may hang up at once: 8 us each

@@ -134,7 +134,7 @@ PARSING = (
         "what was cut off is whole",
         "upstream/response_reader.py",
         'return b"\\ncontent-length:" not in fields', 'return b"\\ncontent-length:" not in fields or bool(self._head)',
-        "C19", 0.3,
+        "C19", 0.9,
     ),
     Bug(
         "anything that begins as JSON does is JSON",

@@ -21,9 +21,9 @@ from support.processes import simulator
 from support.raw_http import Client
 from verification.harness.campaign import Campaign, Findings
 from verification.harness.processes import (
+    check_rest,
     connections_to,
     gateway,
-    idle_share,
     memory_bytes,
     settle,
     unsettled,
@@ -41,7 +41,6 @@ WARM_UP = 0.4
 SLOPE_BYTES_PER_REQUEST = 8.0
 """Less than any object of Python's. What is left of the samples' own noise is smaller."""
 SETTLE_S = 10.0
-IDLE_SHARE = 0.02
 SMALL = 0.05
 """At shares below this there is no gateway of its own, whose memory would not have settled."""
 
@@ -137,8 +136,7 @@ def soak(seed: int, seconds: float, findings: Findings) -> None:
         invariant = "sockets and descriptors are as many as in the beginning"
         after = worker.num_fds(), len(worker.net_connections("tcp"))
         findings.check(after == (descriptors, sockets), invariant, f"{after}, then {(descriptors, sockets)}")
-        busy = idle_share(worker, 2.0)
-        findings.check(busy <= IDLE_SHARE, "the CPU is idle afterwards", f"{busy:.1%} of a core")
+        busy = check_rest(findings, worker)
         findings.check(served.worker.pid == worker.pid, "no worker died", served.log()[-500:])
         findings.check("Traceback" not in served.log(), "nothing is raised", served.log()[:1000])
         rested = memory_bytes(worker)

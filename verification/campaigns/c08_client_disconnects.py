@@ -12,9 +12,9 @@ from hedgerow.processes.process_tuning import raise_descriptor_limit
 from support.processes import FAULTLESS, GatewayProcess, SimulatorProcess, simulator
 from verification.harness.campaign import Campaign, Findings, counted
 from verification.harness.processes import (
+    check_rest,
     connections_to,
     gateway,
-    idle_share,
     memory_bytes,
     own_descriptors,
     settle,
@@ -38,8 +38,6 @@ MEMORY_BYTES = 2 * 1024 * 1024
 CONNECTION_BYTES = 2 * 1024
 """What a pooled connection takes (1.6 KB were measured, not compiled). It stays for 50 s after its last use, and some
 hundred more are pooled after each round, so they are not counted as growth."""
-IDLE_SHARE = 0.02
-"""Of one core, at rest: the gateway's sweeps take about a thousandth."""
 SEEN_SHARE = 0.1
 """Of the clients at least this share leaves in the middle of a race; about a quarter do. It must not go unseen."""
 
@@ -161,8 +159,7 @@ def run(seed: int, share: float) -> Findings:
         grown = memory[-1] - memory[0] - max(pooled[-1] - pooled[0], 0) * CONNECTION_BYTES
         more = f"{grown} bytes more after the first round, without those of pooled connections"
         findings.check(grown <= MEMORY_BYTES, "memory stays", more)
-        busy = idle_share(worker, 2.0 if share > 0.1 else 0.5)
-        findings.check(busy <= IDLE_SHARE, "the CPU is idle afterwards", f"{busy:.1%} of a core")
+        busy = check_rest(findings, worker)
         findings.check(served.worker.pid == worker.pid, "no worker died", served.log()[-500:])
         metrics = served.metrics()
         bugs, seen = metrics["hedgerow_internal_errors_total"], metrics["hedgerow_client_disconnects_total"]

@@ -1,8 +1,8 @@
 """The pool: whatever an attempt needs to reach the upstream, and never more than its bounds.
 
 There is no queue for a connection. An attempt takes the connection to its endpoint that was idle for the shortest time,
-or a new one; when there are as many as may be, another makes way. So an admitted request is never short of its hedges
-(grpc/grpc-java#7222: a hedge that was held back hung its request).
+or opens one, unless another becomes idle during its handshake; when there are as many as may be, another makes way. So
+an admitted request is never short of its hedges (grpc/grpc-java#7222: a hedge that was held back hung its request).
 """
 
 from collections.abc import Callable

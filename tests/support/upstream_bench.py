@@ -6,7 +6,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
@@ -322,3 +322,7 @@ class UpstreamBench:
         self.loop.close()
         for sock in [*self.listeners, *(peer.sock for peer in self.peers)]:
             sock.close()
+
+
+MakeBench: TypeAlias = Callable[..., UpstreamBench]
+"""Makes one with other options, and closes it after the test."""

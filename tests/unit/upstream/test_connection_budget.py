@@ -1,27 +1,8 @@
 """Which connection makes way when there are as many as may be; of one pool alone: test_pool.py."""
 
-from collections.abc import Callable, Iterator
-
-import pytest
-
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.upstream.connection_budget import ConnectionBudget
-from support.upstream_bench import UpstreamBench
-
-MakeBench = Callable[..., UpstreamBench]
-
-
-@pytest.fixture
-def make_bench() -> Iterator[MakeBench]:
-    made: list[UpstreamBench] = []
-
-    def make(**options: object) -> UpstreamBench:
-        made.append(UpstreamBench(**options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
+from support.upstream_bench import MakeBench
 
 
 def test_it_is_full_with_as_many_as_there_may_be() -> None:

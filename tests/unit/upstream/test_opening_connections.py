@@ -1,31 +1,7 @@
 """Attempts that wait for a TLS handshake, and connections that become idle meanwhile."""
 
-from collections.abc import Callable, Iterator
-
-import pytest
-
 from hedgerow.core.outcomes import Attempt, Success
-from support.upstream_bench import GRACE_S, OK, Peer, UpstreamBench
-
-MakeBench = Callable[..., UpstreamBench]
-
-
-@pytest.fixture
-def make_bench() -> Iterator[MakeBench]:
-    made: list[UpstreamBench] = []
-
-    def make(**options: object) -> UpstreamBench:
-        made.append(UpstreamBench(**options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
-
-
-@pytest.fixture
-def bench(make_bench: MakeBench) -> UpstreamBench:
-    return make_bench()
+from support.upstream_bench import GRACE_S, OK, MakeBench, Peer, UpstreamBench
 
 
 def busy(bench: UpstreamBench, address: int = 0) -> tuple[Peer, Attempt]:

@@ -3,7 +3,7 @@
 On real sockets of this machine, with a clock that stands still unless the test sets it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -11,29 +11,10 @@ from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success
 from hedgerow.settings import LoserPolicy, UpstreamLimits
 from hedgerow.upstream.connection import IDLE
 from hedgerow.upstream.idle_connections import CLOSED_AT_ONCE, PROVEN_FOR_S, REAP_AGAIN_S, REAP_INTERVAL_S
-from support.upstream_bench import GRACE_S, Peer, UpstreamBench
+from support.upstream_bench import GRACE_S, MakeBench, Peer, UpstreamBench
 
-MakeBench = Callable[..., UpstreamBench]
 MARGIN_S = 0.002
 """More than a tick of the deadlines."""
-
-
-@pytest.fixture
-def make_bench() -> Iterator[MakeBench]:
-    made: list[UpstreamBench] = []
-
-    def make(**options: object) -> UpstreamBench:
-        made.append(UpstreamBench(**options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
-
-
-@pytest.fixture
-def bench(make_bench: MakeBench) -> UpstreamBench:
-    return make_bench()
 
 
 def reason(attempt: Attempt) -> FailureReason:

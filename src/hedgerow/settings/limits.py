@@ -100,10 +100,12 @@ class DescriptorBudget:
     MAX_REJECTED = 512
     """As many as linger for 50 ms at 10 000 rejections a second. With 64 the others waited in the kernel's queue, for
     up to 5 s (C05)."""
+    PER_REJECTED = 40
+    """Where there are few descriptors, one of this many is for a rejected client: 22 of 1 024."""
     GUARANTEED_SHARE = 0.75
     """The part of `max_in_flight` that clients who wait or idle cannot take. Of 20 000 descriptors 8 498 clients may be
     connected then. At twice the capacity some 6 500 are, and where only 5 734 might be 2 100 a second were accepted to
-    be rejected: 7 800 of 24 000/s were answered well, and 9 900 with this share."""
+    be rejected: 7 800 of 24 000/s were answered well, and 9 900 with 8 485."""
 
     @classmethod
     def of(
@@ -115,11 +117,12 @@ class DescriptorBudget:
     ) -> "DescriptorBudget":
         """Share out `max_descriptors`: each request in flight needs its client's, and may need one for each attempt.
 
-        Where the rest of the clients take no more than those, `max_in_flight` may be in flight. Raises InvalidSetting.
+        `max_in_flight` requests may be in flight while no other clients than theirs are connected. Raises
+        InvalidSetting.
         """
         budget = max_descriptors - cls.RESERVE
         attempts = 1 + hedges
-        rejected = min(max(budget, 0) // 40, cls.MAX_REJECTED - cls.REJECTED_IN_RESERVE)
+        rejected = min(max(budget, 0) // cls.PER_REJECTED, cls.MAX_REJECTED - cls.REJECTED_IN_RESERVE)
         most = (budget - rejected) // (attempts + 1)
         if most < 1:
             least = cls.RESERVE + attempts + 1

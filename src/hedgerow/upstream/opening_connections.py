@@ -49,7 +49,7 @@ class OpeningConnections(EventHandler):
         self._needed.pop(connection, None)
         self._unneeded.pop(connection, None)
 
-    def no_longer_needed(self, connection: "UpstreamConnection") -> None:
+    def mark_unneeded(self, connection: "UpstreamConnection") -> None:
         """Note that no attempt waits for a connection: its handshake is not started any more, only continued."""
         if connection in self._needed and connection.connecting is not None:
             del self._needed[connection]
@@ -101,7 +101,7 @@ class OpeningConnections(EventHandler):
                 idle = self._take_idle(waiting.attempt, endpoint)
                 if idle is None:
                     break
-                self.no_longer_needed(waiting)
+                self.mark_unneeded(waiting)
                 waiting.pass_attempt_on(idle)
 
     def _newest_in_handshake(self, endpoint: Endpoint) -> "UpstreamConnection | None":

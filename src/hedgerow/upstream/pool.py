@@ -135,7 +135,7 @@ class ConnectionPool(AttemptSender):
     def attempt_abandoned(self, connection: UpstreamConnection) -> None:
         """Drain the loser for its grace period, or close its connection."""
         if connection.state == CONNECTING:
-            self._opening.no_longer_needed(connection)
+            self._opening.mark_unneeded(connection)
         if self._drains_losers and not connection.has_unsent_message:
             self.losers.add(connection)
         else:

@@ -65,8 +65,8 @@ class Answer:
         self.headers = self.body = b""
 
 
-# Each request makes one of these and one `Won`: frozen costs 0.2 µs each time, and mypyc compiles neither the slots nor
-# the `__init__` of dataclasses.
+# Each request makes some of these and one `Won`: frozen costs 0.2 µs each time, and mypyc compiles neither the slots
+# nor the `__init__` of dataclasses.
 @mypyc_attr(acyclic=True)
 @dataclass(init=False)
 class Success:
@@ -89,7 +89,7 @@ class Success:
 
 
 @mypyc_attr(acyclic=True)
-@dataclass(frozen=True, slots=True)
+@dataclass(init=False)
 class Failure:
     """An attempt that cannot win any more. `detail` is for people, `reason` for programs."""
 
@@ -97,6 +97,11 @@ class Failure:
     detail: str = ""
     answer: Answer | None = field(default=None, compare=False, repr=False)
     """Kept where it is passed on if every attempt fails."""
+
+    def __init__(self, reason: FailureReason, detail: str = "", answer: Answer | None = None) -> None:
+        self.reason = reason
+        self.detail = detail
+        self.answer = answer
 
 
 Outcome: TypeAlias = Success | Failure

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.loop import EventLoop
+from hedgerow.net.tls import read_and_write
 
 READ_BYTES: Final = 16 * 1024
 """Of one read: more than a request or a usual answer has, and what the largest TLS record holds (RFC 8446 section 5.1).
@@ -41,9 +42,10 @@ class Stream(EventHandler):
         self._loop = loop
         self.sock = sock
         self.is_tls = isinstance(sock, ssl.SSLSocket)
-        # Looked up once. `read` is what `recv` of an SSLSocket calls, after checks that none of ours needs.
-        self._receive: Callable[[int], bytes] = sock.read if isinstance(sock, ssl.SSLSocket) else sock.recv
+        self._receive: Callable[[int], bytes] = sock.recv  # looked up once
         self._send: Callable[[bytes], int] = sock.send
+        if isinstance(sock, ssl.SSLSocket):
+            self._receive, self._send = read_and_write(sock)
         self.owner: StreamOwner | None = None
         self._unsent = b""
         self._queued = False

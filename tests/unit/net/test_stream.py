@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from hedgerow.net.stream import READ_BYTES, Stream
+from hedgerow.net.tls import read_and_write
 from support.fake_network import VirtualLoop
 
 BIG = b"0123456789abcdef" * 256 * 1024
@@ -148,6 +149,25 @@ def test_a_tls_stream_that_is_cut_raises_as_it_is_read(tls: Ends) -> None:
     tls.peer.close()
     with pytest.raises(ssl.SSLEOFError):
         read(tls)
+
+
+def test_a_tls_stream_reads_and_sends_without_the_detour_by_python(tls: Ends) -> None:
+    sock = tls.stream.sock
+    assert isinstance(sock, ssl.SSLSocket)
+    read_directly, write_directly = read_and_write(sock)
+    assert read_directly != sock.read
+    assert write_directly != sock.send
+    write_directly(b"hello")
+    tls.peer.setblocking(True)
+    assert tls.peer.recv(5) == b"hello"
+
+
+def test_a_tls_socket_without_what_it_hides_is_read_by_its_own_methods() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with context.wrap_socket(
+        socket.socket(), server_hostname="upstream.test", do_handshake_on_connect=False
+    ) as unconnected:
+        assert read_and_write(unconnected) == (unconnected.read, unconnected.send)
 
 
 def test_what_a_read_leaves_is_seen_by_the_poller(ends: Ends) -> None:

@@ -225,14 +225,15 @@ class UpstreamConnection(EventHandler):
         outcome = self._response.take_outcome(self._pool.classify)
         if reusable:
             self.state = IDLE
-            self._keep_tls_session()
+            if not self.reused:
+                self._keep_tls_session()
         else:
             self.close()
         self._finish_attempt(outcome)
 
     def _keep_tls_session(self) -> None:
         """Keep the session for new connections. The server has sent its ticket by the first response."""
-        sock = self._stream.sock if self._stream is not None and not self.reused else None
+        sock = self._stream.sock if self._stream is not None else None
         if isinstance(sock, ssl.SSLSocket) and self.endpoint is not None:
             self.endpoint.tls_session.keep(sock, self.opened_at)
 

@@ -29,11 +29,11 @@ def receive_queue_age_s(sock: socket.socket) -> float:
 
     The kernel's own clock ticks each 4 ms or so; the error is to the safe side or below one tick.
     """
-    if _TCP_INFO is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if _TCP_INFO is None:
         return 0.0
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV.size)
-    except OSError:
+    except OSError:  # no TCP socket
         return 0.0
     return _LAST_DATA_RECV.unpack(info)[0] / 1000 if len(info) == _LAST_DATA_RECV.size else 0.0
 

@@ -44,7 +44,7 @@ class UpstreamConnection(EventHandler):
 
     def __init__(self, pool: "ConnectionPool", attempt: Attempt, endpoint: Endpoint | None) -> None:
         self._pool = pool
-        self._response = ResponseReader(pool.limits, pool.last_head)
+        self._response = ResponseReader(pool.limits, pool.known_heads)
         self._stream: Stream | None = None
         self._writer: RequestWriter | None = None
         self.fd = -1

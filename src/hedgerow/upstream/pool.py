@@ -8,7 +8,7 @@ an admitted request is never short of its hedges (grpc/grpc-java#7222: a hedge t
 from collections.abc import Callable
 from functools import partial
 
-from hedgerow.core.answer_rules import LastHead
+from hedgerow.core.answer_rules import KnownHeads
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender, Failure, FailureReason, Outcome
 from hedgerow.eventloop.loop import EventLoop
@@ -47,7 +47,7 @@ class ConnectionPool(AttemptSender):
         self.loop = loop
         self.connections: set[UpstreamConnection] = set()
         self.idle = IdleConnections(limits, loop)
-        self.last_head = LastHead()
+        self.known_heads = KnownHeads()
         """Of answers to the routes that have no rules for them."""
         self.losers = Losers(rule.loser_grace_s, loop, self._end_loser)
         self.endpoints = connector.endpoints

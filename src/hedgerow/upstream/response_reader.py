@@ -8,7 +8,7 @@ from typing import Final
 
 import httptools
 
-from hedgerow.core.answer_rules import AnswerRules, KnownHead, LastHead
+from hedgerow.core.answer_rules import AnswerRules, KnownHead, KnownHeads
 from hedgerow.core.header_fields import HeaderSection
 from hedgerow.core.outcomes import Failure, FailureReason, Outcome
 from hedgerow.core.request import Request
@@ -27,16 +27,16 @@ class ResponseReader:
     """The response that is being read. `begin_for` starts the next one on the same connection."""
 
     __slots__ = (
-        "_body", "_head", "_head_bytes", "_is_head", "_last", "_last_without_rules", "_limits",
+        "_body", "_head", "_head_bytes", "_is_head", "_known", "_known_without_rules", "_limits",
         "_max_body_bytes", "_max_wire_bytes", "_parser", "_passes_on", "_refused", "_rules", "_section",
         "is_complete", "keeps_connection", "status", "wire_bytes",
     )  # fmt: skip
 
-    def __init__(self, limits: UpstreamLimits, last: LastHead) -> None:
-        """`last` is that of the answers which no rules of a route are for."""
+    def __init__(self, limits: UpstreamLimits, known: KnownHeads) -> None:
+        """`known` are those of the answers which no rules of a route are for."""
         self._limits = limits
-        self._last_without_rules = last
-        self._last: LastHead = last
+        self._known_without_rules = known
+        self._known: KnownHeads = known
         self._parser = httptools.HttpResponseParser(self)
         self._refused: Failure | None = None
         self._rules: AnswerRules | None = None
@@ -82,7 +82,7 @@ class ResponseReader:
         self, rules: AnswerRules | None, max_body_bytes: int, *, passes_on: bool, is_head: bool
     ) -> None:
         self._rules = rules
-        self._last = self._last_without_rules if rules is None else rules
+        self._known = self._known_without_rules if rules is None else rules
         if self._is_head:  # llhttp still waits for the body
             self.restart()
         self._is_head = is_head
@@ -100,10 +100,11 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> Failure | None:
         """Read what has come. Return a failure if it can be no valid response any more."""
-        known = self._last.known
-        if known is not None and not self.wire_bytes and known.begins(data) and not self._is_head:
-            self._take(known, data)
-            return None
+        if not self.wire_bytes and not self._is_head:
+            known = self._known.head_of(data)
+            if known is not None:
+                self._take(known, data)
+                return None
         self.wire_bytes += len(data)
         if not self.status:
             self._head = self._head + data if self._head else data
@@ -117,7 +118,7 @@ class ResponseReader:
             return self._check_size()
         size = self._head_bytes
         if size and size + len(self._body) == len(data) == self.wire_bytes and self.keeps_connection:
-            self._last.known = KnownHead(data[:size], len(data), self.status, self._section)
+            self._known.remember(KnownHead(data[:size], self.status, self._section), len(data))
         return None
 
     def _take(self, known: KnownHead, data: bytes) -> None:

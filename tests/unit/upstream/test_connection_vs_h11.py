@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hedgerow.core.answer_rules import AnswerRules, LastHead
+from hedgerow.core.answer_rules import MAX_KNOWN_HEADS, AnswerRules, KnownHeads
 from hedgerow.core.outcomes import Failure, FailureReason, Success
 from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.response_reader import ResponseReader
@@ -171,7 +171,7 @@ RULES = ((200, 999),)
 
 def read_with(rules: AnswerRules, wire: bytes) -> tuple[object, ...]:
     """Return what the answer to a request is by the rules of its route, read at once."""
-    reader = ResponseReader(UpstreamLimits(), LastHead())
+    reader = ResponseReader(UpstreamLimits(), KnownHeads())
     reader.begin_for(passed_on_request(rules=rules, max_response_body=64 * 1024))
     failure = reader.feed(wire)
     if failure is not None or not reader.is_complete:
@@ -190,9 +190,9 @@ def read_with(rules: AnswerRules, wire: bytes) -> tuple[object, ...]:
     )
 
 
-def read_without_rules(last: LastHead, wire: bytes) -> tuple[object, ...]:
+def read_without_rules(known: KnownHeads, wire: bytes) -> tuple[object, ...]:
     """Return what the answer to a request is that no rules of a route are for, read at once."""
-    reader = ResponseReader(UpstreamLimits(), last)
+    reader = ResponseReader(UpstreamLimits(), known)
     failure = reader.feed(wire)
     if failure is not None or not reader.is_complete:
         return failure, reader.status, reader.wire_bytes
@@ -207,7 +207,7 @@ def read_without_rules(last: LastHead, wire: bytes) -> tuple[object, ...]:
 
 
 READERS = pytest.mark.parametrize(
-    ("read", "make_last"), [(read_with, partial(AnswerRules, RULES)), (read_without_rules, LastHead)]
+    ("read", "make_known"), [(read_with, partial(AnswerRules, RULES)), (read_without_rules, KnownHeads)]
 )
 """How an answer is read, with the rules of a route or without, and where its head is kept."""
 
@@ -225,16 +225,17 @@ def next_answer(first: bytes, second: bytes, change: int, at: int) -> bytes:
 @settings(max_examples=500)
 def test_an_answer_whose_head_came_before_is_read_as_any_other(
     read: Callable[[Any, bytes], object],
-    make_last: Callable[[], LastHead],
+    make_known: Callable[[], KnownHeads],
     first: bytes,
     second: bytes,
     change: int,
     at: int,
 ) -> None:
-    last = make_last()
-    read(last, first)
+    known = make_known()
+    read(known, first)
+    read(known, second)
     wire = next_answer(first, second, change, at)
-    assert read(last, wire) == read(make_last(), wire)
+    assert read(known, wire) == read(make_known(), wire)
 
 
 @READERS
@@ -247,25 +248,43 @@ def test_an_answer_whose_head_came_before_is_read_as_any_other(
     ],
 )  # fmt: skip
 def test_a_head_is_known_where_its_answer_came_whole_and_alone_and_the_connection_persists(
-    read: Callable[[Any, bytes], object], make_last: Callable[[], LastHead], wire: bytes, is_known: bool
+    read: Callable[[Any, bytes], object], make_known: Callable[[], KnownHeads], wire: bytes, is_known: bool
 ) -> None:
-    last = make_last()
-    read(last, wire)
-    assert (last.known is not None) == is_known
-    if last.known is not None:
-        assert wire.startswith(last.known.head)
-        assert last.known.head.endswith(b"\r\n\r\n")
+    known = make_known()
+    read(known, wire)
+    head = known.head_of(wire)
+    assert (head is not None) == is_known
+    if head is not None:
+        assert wire.startswith(head.head)
+        assert head.head.endswith(b"\r\n\r\n")
+
+
+@READERS
+def test_answers_in_turn_are_known_by_their_lengths_of_a_bounded_number(
+    read: Callable[[Any, bytes], object], make_known: Callable[[], KnownHeads]
+) -> None:
+    known = make_known()
+    wires = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (size, b"x" * size)
+        for size in range(10, 10 + 2 * MAX_KNOWN_HEADS)
+    ]
+    for wire in wires[:MAX_KNOWN_HEADS]:
+        read(known, wire)
+    assert all(known.head_of(wire) is not None for wire in wires[:MAX_KNOWN_HEADS])
+    for wire in wires[MAX_KNOWN_HEADS:]:
+        read(known, wire)
+    assert sum(known.head_of(wire) is not None for wire in wires) <= MAX_KNOWN_HEADS
 
 
 def test_an_answer_to_head_makes_no_head_known_and_is_read_by_none() -> None:
     """It has no body, whatever its head says."""
     rules = AnswerRules(RULES)
     for method, wire in ((b"HEAD", OK + b"\r\n"), (b"GET", OK + X), (b"HEAD", (OK + X)[:-1])):
-        reader = ResponseReader(UpstreamLimits(), LastHead())
+        reader = ResponseReader(UpstreamLimits(), KnownHeads())
         reader.begin_for(passed_on_request(method, rules=rules, max_response_body=9))
         assert reader.feed(wire) is None
         assert reader.is_complete
-        assert (rules.known is None) == (wire == OK + b"\r\n")
+        assert (rules.head_of(OK + X) is None) == (wire == OK + b"\r\n")
 
 
 @pytest.mark.parametrize("cut_at", range(1, len(OK + X) + 2))
@@ -273,8 +292,8 @@ def test_no_head_is_known_of_an_answer_in_two_reads_whatever_their_lengths(cut_a
     """An empty line behind it makes the second read as long as the answer."""
     for wire in (OK + X, OK + X + b"\r\n", OK + X + b"\r\n" * 9):
         rules = AnswerRules(RULES)
-        reader = ResponseReader(UpstreamLimits(), LastHead())
+        reader = ResponseReader(UpstreamLimits(), KnownHeads())
         reader.begin_for(passed_on_request(rules=rules, max_response_body=9))
         assert (reader.feed(wire[:cut_at]), reader.feed(wire[cut_at:])) == (None, None)
         assert reader.is_complete
-        assert (rules.known is not None) == (wire[:cut_at] == OK + X)
+        assert (rules.head_of(OK + X) is not None) == (wire[:cut_at] == OK + X)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hedgerow.core.answer_rules import AnswerRules, LastHead
+from hedgerow.core.answer_rules import AnswerRules, KnownHeads
 from hedgerow.core.outcomes import Failure, FailureReason, Success
 from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.response_reader import ResponseReader
@@ -15,7 +15,7 @@ LIMITS = UpstreamLimits(max_body_bytes=8, max_head_bytes=64, max_wire_bytes=128)
 
 @pytest.fixture
 def reader() -> ResponseReader:
-    return ResponseReader(LIMITS, LastHead())
+    return ResponseReader(LIMITS, KnownHeads())
 
 
 def body_of(reader: ResponseReader) -> bytes:

@@ -297,3 +297,4 @@ def test_no_head_is_known_of_an_answer_in_two_reads_whatever_their_lengths(cut_a
         assert (reader.feed(wire[:cut_at]), reader.feed(wire[cut_at:])) == (None, None)
         assert reader.is_complete
         assert (rules.head_of(OK + X) is not None) == (wire[:cut_at] == OK + X)
+        assert rules.head_of(wire[cut_at:]) is None

@@ -331,18 +331,20 @@ func (c *client) observe(r request, a answer, arrivedAt int64) {
 			if lateness > ownLag {
 				t.beyondLag(lateness-ownLag, isShort)
 				if c.eachLate && !isShort {
-					t.keepLate(lateOne{arrivedAt, lateness, ownLag})
+					t.lateOnes = keepLate(t.lateOnes, lateOne{arrivedAt, lateness, ownLag})
 				}
 			}
 		}
 		if what == status503 && r.timeoutMs > 0 {
 			quarter := r.sentAt + int64(r.timeoutMs)*int64(time.Millisecond)/4
-			beyond := arrivedAt - quarter
-			if beyond > 0 {
-				beyond -= c.lag.between(quarter, arrivedAt)
-			}
-			if beyond > 0 {
-				t.rejectedLate.addNs(beyond)
+			if after := arrivedAt - quarter; after > 0 {
+				ownLag := c.lag.between(quarter, arrivedAt)
+				if after > ownLag {
+					t.rejectedLate.addNs(after - ownLag)
+					if c.eachLate {
+						t.rejectedOnes = keepLate(t.rejectedOnes, lateOne{arrivedAt, after, ownLag})
+					}
+				}
 			}
 		}
 	}

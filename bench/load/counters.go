@@ -55,6 +55,7 @@ type counters struct {
 	shortBeyond  int64     // the same with short timeouts
 	rejectedLate histogram // 503s later than a quarter of their timeout and our own lag at that moment, by so much
 	lateOnes     []lateOne
+	rejectedOnes []lateOne // the same of rejectedLate
 	inFlightMax  int
 	usage        usage // own CPU in the window
 }
@@ -98,10 +99,11 @@ type lateOne [3]int64
 // lateOnesKept of a step are reported: more say that the server is late, whatever the machine did.
 const lateOnesKept = 10_000
 
-func (t *counters) keepLate(one lateOne) {
-	if len(t.lateOnes) < lateOnesKept {
-		t.lateOnes = append(t.lateOnes, one)
+func keepLate(ones []lateOne, one lateOne) []lateOne {
+	if len(ones) < lateOnesKept {
+		return append(ones, one)
 	}
+	return ones
 }
 
 // beyondReport is what of the late answers our own lag at that moment does not account for.
@@ -135,6 +137,7 @@ type stepReport struct {
 	GoodLatency  summary          `json:"latency_of_good"`
 	Refused      summary          `json:"latency_of_refused"`
 	RejectedLate summary          `json:"rejected_after_a_quarter"` // of the timeout, beyond our own lag; by so much
+	RejectedEach []lateOne        `json:"each_rejected_after_a_quarter,omitempty"` // if they are asked for
 	InFlightMax  int              `json:"in_flight_max"`
 	Own          ownReport        `json:"own"`
 }
@@ -171,6 +174,7 @@ func (t *counters) report() stepReport {
 		GoodLatency:  t.goodOnly.summary(),
 		Refused:      t.refused.summary(),
 		RejectedLate: t.rejectedLate.summary(),
+		RejectedEach: t.rejectedOnes,
 		InFlightMax:  t.inFlightMax,
 		Own: ownReport{
 			SendLag:   t.sendLag.summary(),

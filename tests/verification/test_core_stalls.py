@@ -1,6 +1,9 @@
 """What late answers the machine accounts for."""
 
-from verification.harness.core_stalls import CoreStalls, judge
+import os
+from pathlib import Path
+
+from verification.harness.core_stalls import CoreStalls, judge, run_delay_ns
 from verification.harness.load import Step
 
 MS = 1_000_000
@@ -24,8 +27,16 @@ def test_what_came_long_after_a_stall_is_late_by_the_rest() -> None:
     assert stalls((35, 20)).unexplained([late(25)]) == [10 * MS]
 
 
-def test_a_stall_that_was_over_before_the_answer_was_due_explains_nothing() -> None:
-    assert stalls((60, 25)).unexplained([late(20)]) == [20 * MS]
+def test_a_stall_takes_the_margin_with_which_an_answer_would_have_been_early() -> None:
+    assert stalls((60, 30)).unexplained([late(20), late(31)]) == [MS]
+
+
+def test_a_stall_that_was_over_long_before_the_answer_was_due_explains_nothing() -> None:
+    assert stalls((90, 46)).unexplained([late(20)]) == [20 * MS]
+
+
+def test_of_many_short_stalls_all_count() -> None:
+    assert stalls((40, 36), (30, 20), (9, 0)).unexplained([late(20), late(25)]) == [2 * MS]
 
 
 def test_a_stall_that_began_after_the_answer_came_explains_nothing() -> None:
@@ -38,15 +49,36 @@ def test_of_both_cores_the_longer_stall_counts() -> None:
 
 
 def test_late_answers_that_were_not_kept_are_unexplained() -> None:
-    step = {"late": {"beyond_own_lag": {"count": 12, "worst_ms": 20.0, "each": [late(20), late(40)]}}}
+    each = [late(20), late(40)]
+    step: Step = {
+        "late": {"beyond_own_lag": {"count": 12, "worst_ms": 20.0, "each": each}},
+        "rejected_after_a_quarter": {"count": 3},
+        "each_rejected_after_a_quarter": each,
+    }
     judge(stalls((33, 0)), step)
     assert step["late"]["beyond_own_lag"] == {
         "count": 12, "worst_ms": 20.0, "unexplained": {"count": 11, "worst_ms": 7.0},
     }  # fmt: skip
+    assert step["rejected_after_a_quarter"]["unexplained"] == {"count": 2, "worst_ms": 7.0}
+    assert "each_rejected_after_a_quarter" not in step
 
 
 def test_without_a_watch_nothing_is_explained() -> None:
-    step: Step = {"late": {"beyond_own_lag": {"count": 1, "worst_ms": 20.0, "each": [late(20)]}}}
+    step: Step = {
+        "late": {"beyond_own_lag": {"count": 1, "worst_ms": 20.0, "each": [late(20)]}},
+        "rejected_after_a_quarter": {"count": 0},
+    }
     judge(CoreStalls(), step)
     assert step["late"]["core_watched"] is False
     assert step["late"]["beyond_own_lag"]["unexplained"] == {"count": 1, "worst_ms": 20.0}
+
+
+def test_the_kernel_says_how_long_a_process_was_ready_and_did_not_run() -> None:
+    _, before, _ = map(int, Path("/proc/self/schedstat").read_text().split())
+    seen = run_delay_ns(os.getpid())
+    _, after, _ = map(int, Path("/proc/self/schedstat").read_text().split())
+    assert before <= seen <= after
+
+
+def test_of_a_process_that_is_gone_nothing_is_known() -> None:
+    assert run_delay_ns(2**22 + 1) == 0

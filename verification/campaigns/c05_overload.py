@@ -1,4 +1,9 @@
-"""C05: answers in time past capacity: at twice and three times capacity, and in a burst from nothing."""
+"""C05: answers in time past capacity: at twice and three times capacity, and in a burst from nothing.
+
+As in C04, late is what came after its time by more than the load generator's own lag at that moment, and by more than
+the gateway did not have its core for. A priority of real time, as there, is of no use: at all of the core's time the
+kernel takes 5 % away from it, 50 ms at once (sched(7), sched_rt_runtime_us).
+"""
 
 from verification.harness.campaign import Campaign, Findings
 from verification.harness.load import JUMP_S, Load, capacity, record, under_load
@@ -32,14 +37,17 @@ def run(seed: int, share: float) -> Findings:
         (f"a burst of {BURST} on a cold gateway", cold_burst),
     ):
         record(findings, name, step)
-        late, rejected = step["late"]["count"], step["rejected_after_a_quarter"]
+        late = step["late"]["beyond_own_lag"]["unexplained"]
         findings.check(
-            late <= step["planned"] * LATE_SHARE, "at most 1 in 100 000 is late", f"{name}: {late}"
+            late["count"] <= step["planned"] * LATE_SHARE,
+            "at most 1 in 100 000 is late",
+            f"{name}: {late['count']}, by up to {late['worst_ms']:.1f} ms",
         )
+        rejected = step["rejected_after_a_quarter"]["unexplained"]
         findings.check(
             rejected["count"] == 0,
             "every rejection comes within a quarter of its timeout",
-            f"{name}: {rejected['count']}, later than the generator's own lag by up to {rejected['max_ms']} ms",
+            f"{name}: {rejected['count']}, later by up to {rejected['worst_ms']:.1f} ms",
         )
     return findings
 

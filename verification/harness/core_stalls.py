@@ -1,8 +1,9 @@
-"""When the machine took a core from all that runs there: a process of real-time priority sleeps, and wakes up late.
+"""When the machine took a core from a server: a process of real-time priority sleeps there, and looks when it wakes up.
 
-It comes before every other process (sched(7), SCHED_FIFO), so a server that has much to do does not delay it. What does
-is the host, for another guest, or the kernel itself; no program on that core answers anything meanwhile. Nor does it
-see what other programs take from a server: where that counts, the server has real-time priority, too.
+It comes before every other process (sched(7), SCHED_FIFO), so a server that has much to do does not delay it. If it
+wakes up late, the host took the core, for another guest, or the kernel itself. What other programs took, of a higher
+priority than the server's for instance, is the time for which the server was ready and did not run. The kernel counts
+it (`/proc/PID/schedstat`, the second number, in nanoseconds; Documentation/scheduler/sched-stats.rst).
 """
 
 import contextlib
@@ -12,12 +13,19 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from hedgerow.eventloop.deadlines import MAX_MARGIN_S
 
 SLEEP_S = 0.002
 """Between two wake-ups, which take the core for some 30 us each: 1.5 % of it."""
 LATE_S = 0.002
 """A wake-up that is this late ends a stall."""
+KEPT_S = 0.00025
+"""A server that was kept from its core for this long between two wake-ups; the watcher itself takes some 0.03 ms."""
+MARGIN_S = MAX_MARGIN_S
+"""A server answers up to this long before an answer is due, to make up for stalls: one that begins then takes it."""
 GATEWAY_PRIORITY = 1
 """For a gateway that no ordinary process may delay: the lowest of real time."""
 PRIORITY = GATEWAY_PRIORITY + 1
@@ -26,34 +34,37 @@ PRIORITY = GATEWAY_PRIORITY + 1
 
 @dataclass
 class CoreStalls:
-    """The stalls of a core, as spans of Unix time in nanoseconds, in order."""
+    """When a server did not have its core, as spans of Unix time in nanoseconds, in the order of their ends."""
 
     spans: list[tuple[int, int]] = field(default_factory=list)
     watched: bool = False
     """False where a process may not have real-time priority: then nothing is known of stalls."""
 
-    def longest_into(self, since: int, until: int) -> int:
-        """Return how long the longest stall had lasted up to `until`, of those that reached into the span before it."""
-        lengths = (min(end, until) - begin for begin, end in self.spans if end > since and begin < until)
-        return max(lengths, default=0)
+    def taken_by(self, since: int, until: int) -> int:
+        """Return how long the stalls that reached into a span of time had lasted up to its end."""
+        return sum(min(end, until) - begin for begin, end in self.spans if end > since and begin < until)
 
     def unexplained(self, late: Sequence[Sequence[int]]) -> list[int]:
-        """Return by how many nanoseconds answers were late, where neither core's stall accounts for it.
+        """Return by how many nanoseconds answers were late, where neither core's stalls account for it.
 
         Each of `late` is when it came, by how much it was late, and the load generator's own lag (`bench/load`).
         """
+        margin = int(MARGIN_S * 1e9)
         beyond = (
-            by - max(own_lag, self.longest_into(came_at - by, came_at)) for came_at, by, own_lag in late
+            by - max(own_lag, self.taken_by(came_at - by - margin, came_at)) for came_at, by, own_lag in late
         )
         return [by for by in beyond if by > 0]
 
 
 @contextlib.contextmanager
-def watching(core: int) -> Iterator[CoreStalls]:
-    """Watch a core during the block; the stalls are there after it."""
+def watching(core: int, processes: Sequence[int]) -> Iterator[CoreStalls]:
+    """Watch a core and a server's processes on it during the block; the stalls are there after it."""
     stalls = CoreStalls()
     watcher = subprocess.Popen(
-        [sys.executable, __file__, str(core)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        [sys.executable, __file__, str(core), *map(str, processes)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         stalls.watched = watcher.stdout is not None and watcher.stdout.readline() == "watching\n"
@@ -66,29 +77,49 @@ def watching(core: int) -> Iterator[CoreStalls]:
 
 def judge(stalls: CoreStalls, step: dict[str, Any]) -> None:
     """Add to a step of `bench/load` what of its late answers the server's core does not account for, either."""
-    step["late"]["core_watched"] = stalls.watched
     beyond = step["late"]["beyond_own_lag"]
-    each = beyond.pop("each", None) or []
+    step["late"]["core_watched"] = stalls.watched
+    beyond["unexplained"] = _judged(stalls, beyond.pop("each", None) or [], beyond["count"])
+    rejected = step["rejected_after_a_quarter"]
+    each = step.pop("each_rejected_after_a_quarter", None) or []
+    rejected["unexplained"] = _judged(stalls, each, rejected["count"])
+
+
+def _judged(stalls: CoreStalls, each: Sequence[Sequence[int]], count: int) -> dict[str, float]:
+    """Return what is unexplained of late answers; of `count` not all may have been kept."""
     late = stalls.unexplained(each)
-    beyond["unexplained"] = {
-        "count": len(late) + beyond["count"] - len(each),
-        "worst_ms": max(late, default=0) / 1e6,
-    }
+    return {"count": len(late) + count - len(each), "worst_ms": max(late, default=0) / 1e6}
 
 
-def watch(core: int) -> None:
+def watch(core: int, processes: Sequence[int]) -> None:
     """Print each stall of a core until SIGTERM."""
     os.sched_setaffinity(0, {core})
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     print("watching", flush=True)
+    delays_ns = [run_delay_ns(process) for process in processes]
     while True:
         asleep_at = time.monotonic_ns()
         time.sleep(SLEEP_S)
         slept_ns = time.monotonic_ns() - asleep_at
+        before, delays_ns = delays_ns, [run_delay_ns(process) for process in processes]
+        kept_ns = max((now - then for then, now in zip(before, delays_ns, strict=True)), default=0)
         if slept_ns > (SLEEP_S + LATE_S) * 1e9:
+            kept_ns = max(kept_ns, slept_ns)
+        if kept_ns > KEPT_S * 1e9:
             now = time.time_ns()
-            print(now - slept_ns, now, flush=True)
+            print(now - kept_ns, now, flush=True)
+
+
+def run_delay_ns(process: int) -> int:
+    """Return how long a process was ready and did not run, since it began; 0 where that is not known.
+
+    The kernel adds a wait when it is over.
+    """
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 if __name__ == "__main__":
-    watch(int(sys.argv[1]))
+    watch(int(sys.argv[1]), [int(process) for process in sys.argv[2:]])

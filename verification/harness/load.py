@@ -19,6 +19,7 @@ from bench.stats import CAPACITY_GOOD_SHARE
 from bench.toolchain import ensure_peers
 from bench.workloads import LOAD_CORE, SERVER_CORE, Settings, running_server
 from verification.harness.campaign import Findings
+from verification.harness.closed_loops import workers
 from verification.harness.core_stalls import GATEWAY_PRIORITY, judge, watching
 
 Step = dict[str, Any]
@@ -103,7 +104,10 @@ def under_load(load: Load, server: Server | None = None) -> list[Step]:
             str(warm_s + 1),
         ),
     ]
-    with running_server(server or hedgerow(), settings) as target, watching(SERVER_CORE) as stalls:
+    with (
+        running_server(server or hedgerow(), settings) as target,
+        watching(SERVER_CORE, [process.pid for process in workers(target.server)]) as stalls,
+    ):
         steps: list[Step] = load_generators.steps(["-addr", target.address, *arguments], core=LOAD_CORE)
     for step in steps:
         judge(stalls, step)
@@ -129,8 +133,14 @@ def record(findings: Findings, name: str, step: Step) -> None:
     findings.count += step["planned"]
     findings.figures[name] = (
         f"{outcomes['good'] / step['planned']:.2%} of {step['planned']} good "
-        f"({outcomes['good'] / step['seconds']:.0f}/s); {rejections(step)}; {lateness(step)}"
+        f"({outcomes['good'] / step['seconds']:.0f}/s); {rejections(step)}; {lateness(step)}{unanswered(step)}"
     )
+
+
+def unanswered(step: Step) -> str:
+    """Describe the requests that got no answer: the connection was closed, mostly as they were sent on an idle one."""
+    count = step["outcomes"]["no_answer"]
+    return f"; {count} without an answer" if count else ""
 
 
 def rejections(step: Step) -> str:
@@ -139,7 +149,10 @@ def rejections(step: Step) -> str:
     if not rejected:
         return "none rejected"
     p99_ms = step["latency_of_refused"]["p99_ms"]
-    after = f"{too_late['count']} after a quarter of the timeout, by up to {too_late['max_ms']:.1f} ms"
+    after = (
+        f"{too_late['count']} after a quarter of the timeout, by up to {too_late['max_ms']:.1f} ms; "
+        f"{too_late['unexplained']['count']} beyond stalls of the gateway's core, too"
+    )
     return f"{rejected} rejected (p99 {p99_ms:.1f} ms" + (f"; {after})" if too_late["count"] else ")")
 
 

@@ -86,7 +86,7 @@ def judge(stalls: CoreStalls, step: dict[str, Any]) -> None:
 
 
 def _judged(stalls: CoreStalls, each: Sequence[Sequence[int]], count: int) -> dict[str, float]:
-    """Return what is unexplained of late answers; of `count` not all may have been kept."""
+    """Return what is unexplained of answers that were late; of `count` not all may have been kept."""
     late = stalls.unexplained(each)
     return {"count": len(late) + count - len(each), "worst_ms": max(late, default=0) / 1e6}
 

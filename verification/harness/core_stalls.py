@@ -8,12 +8,14 @@ it (`/proc/PID/schedstat`, the second number, in nanoseconds; Documentation/sche
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from hedgerow.eventloop.deadlines import MAX_MARGIN_S
@@ -92,12 +94,15 @@ def _judged(stalls: CoreStalls, each: Sequence[Sequence[int]], count: int) -> di
 
 
 def watch(core: int, processes: Sequence[int]) -> None:
-    """Print each stall of a core until SIGTERM."""
+    """Watch a core until SIGTERM, and print its stalls then: a pipe that nobody reads meanwhile would be full soon."""
     os.sched_setaffinity(0, {core})
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    ended = Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
     print("watching", flush=True)
+    spans: list[tuple[int, int]] = []
     delays_ns = [run_delay_ns(process) for process in processes]
-    while True:
+    while not ended.is_set():
         asleep_at = time.monotonic_ns()
         time.sleep(SLEEP_S)
         slept_ns = time.monotonic_ns() - asleep_at
@@ -107,7 +112,9 @@ def watch(core: int, processes: Sequence[int]) -> None:
             kept_ns = max(kept_ns, slept_ns)
         if kept_ns > KEPT_S * 1e9:
             now = time.time_ns()
-            print(now - kept_ns, now, flush=True)
+            spans.append((now - kept_ns, now))
+    for begin, end in spans:
+        print(begin, end)
 
 
 def run_delay_ns(process: int) -> int:

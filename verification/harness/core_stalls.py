@@ -95,7 +95,7 @@ def _judged(stalls: CoreStalls, each: Sequence[Sequence[int]], count: int) -> di
 
 
 def watch(core: int, processes: Sequence[int]) -> None:
-    """Watch a core until SIGTERM, and print its stalls then: a pipe that nobody reads meanwhile would be full soon."""
+    """Watch a core until SIGTERM, and print its stalls then: a pipe that is not read meanwhile is full soon."""
     os.sched_setaffinity(0, {core})
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     ended = Event()

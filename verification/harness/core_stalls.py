@@ -100,9 +100,9 @@ def watch(core: int, processes: Sequence[int]) -> None:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     ended = Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    accounts = [os.open(f"/proc/{process}/schedstat", os.O_RDONLY) for process in processes]
     print("watching", flush=True)
     spans: list[tuple[int, int]] = []
-    accounts = [os.open(f"/proc/{process}/schedstat", os.O_RDONLY) for process in processes]
     delays_ns = [run_delay_ns(account) for account in accounts]
     while not ended.is_set():
         asleep_at = time.monotonic_ns()

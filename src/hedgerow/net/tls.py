@@ -80,7 +80,8 @@ def read_and_write(sock: ssl.SSLSocket) -> tuple[Callable[[int], bytes], Callabl
     """Return what reads and what sends, with the exceptions of `SSLSocket.recv` and `send`. Not after `close`.
 
     They are those of the private C object that each SSLSocket has, the same from Python 3.6 to 3.14. Its own `recv` and
-    `send` are written in Python: 6 % of the instructions of a request over TLS. Another Python would use these.
+    `send` are written in Python: 6 % of the instructions of a request over TLS. Where it has no such object, these are
+    returned.
     """
     tls = getattr(sock, "_sslobj", None)
     return (sock.read, sock.send) if tls is None else (tls.read, tls.write)

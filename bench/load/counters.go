@@ -136,7 +136,7 @@ type stepReport struct {
 	FromPlan     summary          `json:"latency_from_plan"`
 	GoodLatency  summary          `json:"latency_of_good"`
 	Refused      summary          `json:"latency_of_refused"`
-	RejectedLate summary          `json:"rejected_after_a_quarter"` // of the timeout, beyond our own lag; by so much
+	RejectedLate summary          `json:"rejected_after_a_quarter"`                // of the timeout, beyond our own lag; by so much
 	RejectedEach []lateOne        `json:"each_rejected_after_a_quarter,omitempty"` // if they are asked for
 	InFlightMax  int              `json:"in_flight_max"`
 	Own          ownReport        `json:"own"`

@@ -1,8 +1,8 @@
 """C05: answers in time past capacity: at twice and three times capacity, and in a burst from nothing.
 
 As in C04, late is what came after its time by more than the load generator's own lag at that moment, and by more than
-the gateway did not have its core for. A priority of real time, as there, is of no use: at all of the core's time the
-kernel takes 5 % away from it, 50 ms at once (sched(7), sched_rt_runtime_us).
+the gateway did not have its core for. A priority of real time, as there, is of no use: from a process that needs all of
+a core the kernel takes 5 % back (sched(7), sched_rt_runtime_us).
 """
 
 from verification.harness.campaign import Campaign, Findings

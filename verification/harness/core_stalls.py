@@ -24,11 +24,9 @@ SLEEP_S = 0.002
 LATE_S = 0.002
 """A wake-up that is this late ends a stall."""
 KEPT_S = 0.00025
-"""A server that was kept from its core for this long between two wake-ups; the watcher itself takes some 0.03 ms."""
+"""A stall is what keeps a server from its core for more than this between two wake-ups: the watcher takes 0.03 ms."""
 ACCOUNT_BYTES = 100
 """More than three numbers of 64 bits have."""
-MARGIN_S = MAX_MARGIN_S
-"""A server answers up to this long before an answer is due, to make up for stalls: one that begins then takes it."""
 GATEWAY_PRIORITY = 1
 """For a gateway that no ordinary process may delay: the lowest of real time."""
 PRIORITY = GATEWAY_PRIORITY + 1
@@ -51,8 +49,9 @@ class CoreStalls:
         """Return by how many nanoseconds answers were late, where neither core's stalls account for it.
 
         Each of `late` is when it came, by how much it was late, and the load generator's own lag (`bench/load`).
+        Answers leave up to `MAX_MARGIN_S` early, to make up for stalls: one that was over before explains nothing.
         """
-        margin = int(MARGIN_S * 1e9)
+        margin = int(MAX_MARGIN_S * 1e9)
         beyond = (
             by - max(own_lag, self.taken_by(came_at - by - margin, came_at)) for came_at, by, own_lag in late
         )
@@ -79,9 +78,9 @@ def watching(core: int, processes: Sequence[int]) -> Iterator[CoreStalls]:
 
 
 def judge(stalls: CoreStalls, step: dict[str, Any]) -> None:
-    """Add to a step of `bench/load` what of its late answers the server's core does not account for, either."""
-    beyond = step["late"]["beyond_own_lag"]
+    """Add to a step of `bench/load` what of its late answers and rejections the server's core does not account for."""
     step["late"]["core_watched"] = stalls.watched
+    beyond = step["late"]["beyond_own_lag"]
     beyond["unexplained"] = _judged(stalls, beyond.pop("each", None) or [], beyond["count"])
     rejected = step["rejected_after_a_quarter"]
     each = step.pop("each_rejected_after_a_quarter", None) or []

@@ -71,11 +71,20 @@ class Gateway(Handler):
 
     def max_body_bytes(self, request: Request) -> int:
         """Return how long a body the request may have, -1 if none is to be read (`core.request.Handler`)."""
+        return (
+            request.route.max_request_body if self._is_valid(request) and request.route.accepts_bodies else -1
+        )
+
+    def timeout_ms(self, request: Request) -> int:
+        """Return how long the client waits, 0 if it gets an error at once (`core.request.Handler`)."""
+        return request.timeout_ms if self._is_valid(request) else 0
+
+    def _is_valid(self, request: Request) -> bool:
+        """Return whether its route and timeout were set."""
         try:
-            rejection = self._validate(request)
+            return self._validate(request) is None
         except Exception:  # noqa: BLE001 (B12: `handle` meets it again, and reports it)
-            return -1
-        return request.route.max_request_body if rejection is None and request.route.accepts_bodies else -1
+            return False
 
     def _validate(self, request: Request) -> Response | None:
         """Set the request's route and timeout, or return the rejection of what needs no upstream."""

@@ -63,20 +63,25 @@ class FakeHandler(Handler):
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.on_request: Callable[[Asked], None] = lambda _: None
-        self.timeout_ms = 0
-        """Of requests with a body; 0: none is read."""
+        self.body_timeout_ms = 0
+        """The timeout of requests where bodies are read; 0: none is."""
 
     def handle(self, request: Request, responder: Responder) -> Cancellable | None:
-        if not request.timeout_ms:
-            request.timeout_ms = self.timeout_ms or DEFAULT_TIMEOUT_MS
+        request.timeout_ms = self.timeout_ms(request)
         asked = Asked(request, responder)
         self.asked.append(asked)
         self.on_request(asked)
         return asked
 
+    def timeout_ms(self, request: Request) -> int:
+        """Return the number that is the query, if it is one."""
+        if request.query.isdigit():
+            return int(request.query)
+        return self.body_timeout_ms or DEFAULT_TIMEOUT_MS
+
     def max_body_bytes(self, request: Request) -> int:
-        request.timeout_ms = self.timeout_ms
-        return MAX_BODY_BYTES if self.timeout_ms else -1
+        request.timeout_ms = self.timeout_ms(request)
+        return MAX_BODY_BYTES if self.body_timeout_ms else -1
 
     def answer_at_once(self, response: Response | None = None) -> None:
         """Answer each request before `handle` returns."""
@@ -160,9 +165,9 @@ class ServerHarness:
         sharing: ClientSharing | None = None,
         sock: socket.socket | None = None,
         make_poller: Callable[[], Poller] = select.epoll,
-        timeout_ms: int = 0,
+        body_timeout_ms: int = 0,
     ) -> None:
-        """With `timeout_ms` it reads bodies of requests, which have this timeout."""
+        """With `body_timeout_ms` it reads bodies of requests, which have this timeout."""
         self.clock = FakeClock()
         self.handler = FakeHandler()
         self.internal_errors: list[BaseException | None] = []
@@ -180,9 +185,9 @@ class ServerHarness:
             on_rejected=lambda code, reason, _: self.rejected.append((code, reason)),
             balancer=balancer,
             sharing=sharing,
-            passes_headers=timeout_ms > 0,
+            passes_headers=body_timeout_ms > 0,
         )
-        self.handler.timeout_ms = timeout_ms
+        self.handler.body_timeout_ms = body_timeout_ms
         self.faults = Faults()
         sock = sock or ListeningSocket(self.faults)
         self.port: int = sock.getsockname()[1]

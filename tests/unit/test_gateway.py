@@ -7,6 +7,7 @@ from math import inf
 import pytest
 
 from hedgerow.admission.controller import AdmissionController
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.hedge_limit import HedgeLimit
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
@@ -22,6 +23,7 @@ from hedgerow.core.outcomes import (
     Won,
 )
 from hedgerow.core.request import Request
+from hedgerow.core.request_head import RequestHead
 from hedgerow.core.response import Response
 from hedgerow.core.trace_context import TraceContext, parse_trace_context
 from hedgerow.core.traces import AttemptPlace
@@ -235,6 +237,31 @@ def test_what_needs_no_upstream_is_answered_at_once_and_says_why(
     assert bench.facts.facts == [f"rejected {code} {code}"]
     assert not bench.sent
     assert bench.is_clean
+
+
+@pytest.mark.parametrize(
+    ("asked", "timeout_ms"),
+    [
+        ({"query": b"timeout=900"}, 900), ({"query": b""}, 10_000), ({"query": b"timeout=0"}, 0),
+        ({"path": b"/else"}, 0), ({"method": b"POST"}, 0),
+    ],
+)  # fmt: skip
+def test_a_handler_knows_how_long_the_client_waits(
+    bench: Bench, asked: dict[str, bytes], timeout_ms: int
+) -> None:
+    parts = {"query": b"", "path": b"/api/smart", "method": b"GET"} | asked
+    request = Request(parts["method"], parts["path"], parts["query"], request_id=b"r", arrived_at=0.0)
+    assert bench.gateway.timeout_ms(request) == timeout_ms
+
+
+def test_b12_an_error_as_the_timeout_is_asked_for_is_met_again_and_reported_once(bench: Bench) -> None:
+    message = ClientMessage(RequestHead(b""))
+    message.head = None  # as no request has it that is not answered yet
+    request = Request(b"GET", b"/api/smart", b"", request_id=b"r", arrived_at=0.0, message=message)
+    assert (bench.gateway.timeout_ms(request), bench.gateway.max_body_bytes(request)) == (0, -1)
+    assert not bench.facts.facts
+    bench.gateway.handle(request, bench.client)
+    assert (bench.status, bench.facts.facts) == (500, ["internal error", "rejected internal internal"])
 
 
 # -- races

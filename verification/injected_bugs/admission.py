@@ -18,9 +18,14 @@ ADMISSION = (
     ),
     Bug(
         "A1 a rejected client is answered again at once",
-        "server/request_pipeline.py",
-        "now + min(limits.backpressure_s, timeout_s * limits.backpressure_share)", "now",
+        "server/request_pipeline.py", "self._overloaded_at = now", "pass",
         "C02", 0.003,
+    ),
+    Bug(
+        "A1 a rejected client has its next request held for longer than that has time",
+        "server/request_pipeline.py",
+        "request.arrived_at + timeout_s * limits.backpressure_share", "inf",
+        "C02", 0.01,
     ),
     Bug(
         "A1 rejections take all that is admitted",

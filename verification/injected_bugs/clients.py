@@ -99,7 +99,7 @@ CLIENTS = (
     Bug(
         "B1 answers that wait to be read have no bound",
         "server/request_pipeline.py",
-        "self._backs_off_until > 0.0 or stream.blocked)", "self._backs_off_until > 0.0)",
+        "not (self._ended or stream.blocked)", "not self._ended",
         "C02", 0.005,
     ),
     Bug(

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from verification.simulation.attempt_invariants import backpressure_s, wait_s
+from verification.simulation.attempt_invariants import held_until, wait_s
 from verification.simulation.clients import Asked, Client
 from verification.simulation.evidence import SLACK_S, Evidence
 from verification.simulation.probes import Launch
@@ -161,12 +161,9 @@ def _check_late_body(evidence: Evidence, client: Client, asked: Asked) -> None:
 
 
 def _answerable_at(asked: Asked) -> float:
-    """Return when the request before it has been answered, and this one is not held any more."""
+    """Return when the request before it has been answered. That it may be held then makes none late."""
     before = asked.follows
-    if before is None or not before.answers:
-        return 0.0
-    answer = before.answers[0]
-    return answer.sent_at + (backpressure_s(before) if answer.status == 503 else 0.0)
+    return before.answers[0].sent_at if before is not None and before.answers else 0.0
 
 
 def _check_time(evidence: Evidence, client: Client, asked: Asked) -> None:
@@ -245,12 +242,15 @@ def _check_backpressure(evidence: Evidence, client: Client, rejected: Asked) -> 
     answer = rejected.answers[0]
     if b"Connection: close" in answer.head or client.sock is None:
         return
-    begin, end = answer.sent_at, answer.sent_at + backpressure_s(rejected)
-    # It counts from the decision; a stall may lie between that and the sending.
-    end -= SLACK_S + evidence.stalled_s(begin - 1.0, end)
-    for other in client.asked:
-        if other.answers and other.answers[0] is not answer:
-            at = other.answers[0].sent_at
+    for following in client.asked:
+        if following.follows is rejected and following.answers:
+            end = held_until(evidence, client, following)
+            # It counts from the decision; a stall may lie between that and the sending.
+            end -= SLACK_S + evidence.stalled_s(answer.sent_at - 1.0, end)
+            at = following.answers[0].sent_at
             evidence.must(
-                not begin < at < end, "after a 503 the next request waits", answer, other.answers[0]
+                not answer.sent_at < at < end,
+                "after a 503 the next request waits",
+                answer,
+                following.answers[0],
             )

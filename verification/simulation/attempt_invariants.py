@@ -8,12 +8,17 @@ WAIT_SHARE = 1 / 4
 """The part of its timeout for which a request may wait unsent (BEHAVIOUR B11)."""
 BACKPRESSURE_S = 0.075
 """After a 503 the next request of its connection is held for this long at most."""
+HELD_SHARE = 1 / 8
+"""And until this part of its own timeout is over."""
 
 
-def backpressure_s(rejected: Asked) -> float:
-    """Return for how long the request after one that was rejected is held."""
-    timeout_ms = rejected.plan.timeout_ms
-    return BACKPRESSURE_S if timeout_ms is None else min(BACKPRESSURE_S, timeout_ms / 1000 / 8)
+def held_until(evidence: Evidence, client: Client, asked: Asked) -> float:
+    """Return until when a request is held, as the one before it was rejected; 0: it is not."""
+    before, timeout_ms = asked.follows, asked.plan.timeout_ms
+    if before is None or timeout_ms is None or not before.answers or before.answers[0].status != 503:
+        return 0.0
+    own = evidence.arrived_at(client, asked) + timeout_ms / 1000 * HELD_SHARE
+    return min(before.answers[0].sent_at + BACKPRESSURE_S, own)
 
 
 def wait_s(timeout_ms: int) -> float:
@@ -46,12 +51,10 @@ def _check_first(evidence: Evidence, client: Client, asked: Asked, first: Launch
     """At once, when the head has come and the request before it is answered; under load it may wait a while."""
     if not client.reads_at_once or asked.plan.timeout_ms is None:
         return
-    begins_at, before = asked.whole_at, asked.follows
+    begins_at, before = max(asked.whole_at, held_until(evidence, client, asked)), asked.follows
     while before is not None:
         ends = [settled.at for settled in evidence.settled[before.plan.request_id]]
         begins_at = max([begins_at, *ends, *(answer.sent_at for answer in before.answers)])
-        if before.answers and before.answers[0].status == 503:
-            begins_at = max(begins_at, before.answers[0].sent_at + backpressure_s(before))
         before = before.follows
     allowed_s = evidence.slack_s
     loaded = evidence.is_limited or evidence.last_disturbed_at(first.at) is not None

@@ -94,6 +94,10 @@ class Handler:
         """
         raise NotImplementedError
 
+    def timeout_ms(self, request: Request) -> int:  # noqa: ARG002
+        """Return how long the client waits for the answer; 0: it is an error, whatever the load is. Never raises."""
+        return 0
+
     def max_body_bytes(self, request: Request) -> int:  # noqa: ARG002
         """Return how long a body the request may have, which has come but for its body. Never raises.
 

@@ -30,7 +30,7 @@ class RequestPipeline(EventHandler):
     """
 
     __slots__ = (
-        "_answering", "_backing_off", "_backs_off_until", "_connection", "_context", "_ended", "_passes_headers",
+        "_answering", "_connection", "_context", "_ended", "_held_until", "_overloaded_at", "_passes_headers",
         "_processing", "_reader", "_request", "_stream", "_unfinished", "_yielding",
     )  # fmt: skip
 
@@ -48,10 +48,10 @@ class RequestPipeline(EventHandler):
         self._processing = False
         self._yielding = False
         """`REQUESTS_PER_STEP` were answered: no further one is, whatever comes, before the others had their turn."""
-        self._backs_off_until = 0.0
-        """A request was rejected: the next one is not begun until this instant; 0 once that is over."""
-        self._backing_off = False
-        """The client has sent another request before that: it is held, and there is a deadline."""
+        self._overloaded_at = 0.0
+        """When a request was rejected for overload: the next one may be held; 0 once that is over."""
+        self._held_until = 0.0
+        """The instant of the deadline of a request that is held; 0: there is no deadline."""
         self._ended = False
 
     # -- what comes
@@ -59,7 +59,7 @@ class RequestPipeline(EventHandler):
     def receive(self, data: bytes) -> None:
         """Take what was just read; answer it, if nothing before it is being answered."""
         self._reader.add(data, self._stream, is_answering=self._is_answering)
-        if self._request is None and (self._backs_off_until == 0.0 or self._may_ask_again()):
+        if self._request is None:
             self.process()
         self._update_reading()
 
@@ -81,9 +81,8 @@ class RequestPipeline(EventHandler):
         """Continue after backpressure, or after the other connections were served."""
         if not self._ended:
             self._yielding = False
-            if self._context.loop.clock() >= self._backs_off_until:
-                self._backs_off_until = 0.0
-                self._backing_off = False
+            if self._context.loop.clock() >= self._held_until:
+                self._held_until = 0.0
             self.process()
 
     def on_late_body(self, unfinished: UnfinishedRequest) -> None:
@@ -92,8 +91,7 @@ class RequestPipeline(EventHandler):
             self._connection.read()  # the rest may have come while we were stopped
         if self._unfinished is unfinished:
             self._reader.give_up_body()
-            if self._backs_off_until == 0.0 or self._may_ask_again():
-                self.process()
+            self.process()
 
     def end(self) -> None:
         """Answer nothing further: cancel the request that is being answered, and keep nothing of the others."""
@@ -107,8 +105,10 @@ class RequestPipeline(EventHandler):
 
     def _answer_pending(self) -> None:
         context, reader, stream, answered = self._context, self._reader, self._stream, 0
-        while self._request is None and not (self._ended or self._backs_off_until > 0.0 or stream.blocked):
+        while self._request is None and not (self._ended or stream.blocked):
             if reader.requests:
+                if self._overloaded_at > 0.0 and self._is_held(reader.requests[0]):
+                    break
                 if answered == REQUESTS_PER_STEP or (
                     answered and stream.unsent_bytes > context.limits.write_buffer_bytes
                 ):
@@ -186,7 +186,7 @@ class RequestPipeline(EventHandler):
             self._connection.close_gracefully()
             return
         if response.code == "overloaded":
-            self._back_off(now, request.timeout_ms / 1000)
+            self._overloaded_at = now
         if not self._processing:
             self.process()
 
@@ -226,23 +226,19 @@ class RequestPipeline(EventHandler):
 
     # -- backpressure
 
-    def _back_off(self, now: float, timeout_s: float) -> None:
-        """Delay the client's next request, by less than it may wait. If none comes that costs nothing."""
-        limits = self._context.limits
-        self._backs_off_until = now + min(limits.backpressure_s, timeout_s * limits.backpressure_share)
-        self._wait_for_rest()
-        if self._reader.holds_requests:
-            self._wait_for_backpressure()
-
-    def _may_ask_again(self) -> bool:
-        """Return whether what was read may be answered; else it is held until the client's time has come."""
-        if self._context.loop.clock() < self._backs_off_until:
-            self._wait_for_backpressure()
+    def _is_held(self, request: Request) -> bool:
+        """Return whether a request has to wait, as the one before it was rejected. Its own timeout bounds that."""
+        context = self._context
+        limits = context.limits
+        timeout_s = context.handler.timeout_ms(request) / 1000
+        until = min(
+            self._overloaded_at + limits.backpressure_s,
+            request.arrived_at + timeout_s * limits.backpressure_share,
+        )
+        if context.loop.clock() >= until:
+            self._overloaded_at = 0.0
             return False
-        self._backs_off_until = 0.0
+        if self._held_until == 0.0:
+            self._held_until = until
+            context.loop.call_at(until, self)
         return True
-
-    def _wait_for_backpressure(self) -> None:
-        if not self._backing_off:
-            self._backing_off = True
-            self._context.loop.call_at(self._backs_off_until, self)

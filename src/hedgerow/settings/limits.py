@@ -39,9 +39,10 @@ class ClientLimits:
     """Bytes parsed at a time, so that one read holds at most 80 pipelined requests, not 10 000."""
     backpressure_s: float = 0.075
     """After a 503 the next request of the connection is held for this time: 600 clients that retried at once were
-    rejected 48 000 times a second. Its timeout counts from its arrival."""
+    rejected 48 000 times a second."""
     backpressure_share: float = 1 / 8
-    """And for at most this part of its timeout: half of the time for which it may wait (B11)."""
+    """But no longer than until this part of its own timeout, which counts from its arrival, is over: half of the time
+    for which it may wait (B11)."""
     linger_s: float = 1.0
     """How long a connection is read after its last response: a close with unread bytes is an RST, which may take the
     response from the client (RFC 9112 section 9.6)."""

@@ -18,6 +18,11 @@ RESPONSE_BYTES = 400
 """More than one of the harness' responses has."""
 
 
+def with_timeout(timeout_ms: int) -> bytes:
+    """Return a request that the harness' handler gives this timeout."""
+    return b"GET /x?%d HTTP/1.1\r\nHost: x\r\n\r\n" % timeout_ms
+
+
 class Deadline(EventHandler):
     """Something else that is due."""
 
@@ -211,22 +216,61 @@ def test_after_a_503_the_next_request_is_held_for_a_while(harness: ServerHarness
     harness.until_asked(2)
 
 
+@pytest.mark.parametrize("rejected_ms", [1, 400, 10_000])
 @pytest.mark.parametrize(("timeout_ms", "held_s"), [(10_000, BACKPRESSURE_S), (400, 0.05), (80, 0.01)])
-def test_it_is_held_for_an_eighth_of_the_timeout_at_most(timeout_ms: int, held_s: float) -> None:
-    """Held for longer, a request of the same timeout would be answered late."""
-    with server_harness(timeout_ms=timeout_ms) as harness:
-        client = harness.client()
-        client.send(GET)
-        harness.until_asked(1).respond(OVERLOADED)
-        harness.until_responses(client, 1)
-        client.send(GET)
-        sent_at = harness.clock.now
+@pytest.mark.parametrize("parts", [1, 2])
+def test_it_is_held_for_an_eighth_of_its_own_timeout_at_most(
+    harness: ServerHarness, rejected_ms: int, timeout_ms: int, held_s: float, parts: int
+) -> None:
+    """Held for longer it would be late: it was, behind a rejected request whose timeout was longer."""
+    harness.faults.queue_age_s = 0.0
+    client = harness.client()
+    client.send(with_timeout(rejected_ms))
+    harness.until_asked(1).respond(OVERLOADED)
+    harness.until_responses(client, 1)
+    head = with_timeout(timeout_ms)
+    for part in (head[:10], head[10:]) if parts == 2 else (head,):
+        client.send(part)
         harness.step()
-        harness.step(held_s - 0.002)
-        assert len(harness.handler.asked) == 1
-        harness.step(0.003)
-        asked = harness.until_asked(2)
-        assert asked.request.arrived_at <= sent_at + 0.001, "its time counts from when it came"
+    harness.step(held_s - 0.002)
+    assert len(harness.handler.asked) == 1
+    harness.step(0.003)
+    assert len(harness.handler.asked) == 2
+    harness.step()
+
+
+def test_a_request_whose_time_passed_behind_the_rejected_one_is_not_held(harness: ServerHarness) -> None:
+    client = harness.client()
+    client.send(GET + with_timeout(400) + with_timeout(2_000) + GET)
+    first = harness.until_asked(1)
+    harness.clock.now += 0.06
+    harness.handler.on_request = lambda asked: asked.respond(OVERLOADED)
+    first.respond(OVERLOADED)
+    assert [asked.request.query for asked in harness.handler.asked] == [b"", b"400"], "the next one has time"
+    harness.step(BACKPRESSURE_S + 0.001)
+    assert len(harness.handler.asked) == 3
+    harness.step(BACKPRESSURE_S + 0.001)
+    assert len(harness.handler.asked) == 4
+
+
+def test_a_request_that_comes_after_the_backpressure_ends_it(harness: ServerHarness) -> None:
+    client = harness.client()
+    client.send(GET)
+    harness.until_asked(1).respond(OVERLOADED)
+    harness.step(BACKPRESSURE_S + 0.001)
+    client.send(GET)
+    harness.until_asked(2).respond()
+    client.send(GET)
+    harness.until_asked(3)
+
+
+def test_what_is_malformed_is_not_held(harness: ServerHarness) -> None:
+    client = harness.client()
+    client.send(GET)
+    harness.until_asked(1).respond(OVERLOADED)
+    client.send(b"nonsense\r\n\r\n")
+    harness.until_responses(client, 2)
+    assert client.statuses() == [503, 400]
 
 
 def test_a_client_that_waits_after_a_503_needs_neither_a_system_call_nor_a_deadline(

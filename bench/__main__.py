@@ -95,6 +95,7 @@ def can_do(server: Server, workload: str) -> bool:
         (server.hedges or workload not in ("W3", "W5"))
         and (server.speaks_tls or workload != "W4")
         and (server.passes_on or workload not in ("W7", "W8"))
+        and (server.closes or workload != "W9")
     )
 
 

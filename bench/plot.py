@@ -36,6 +36,7 @@ BARS = {
     "W6": ("start ms", "idle MiB"),
     "W7": ("CPU µs/request",),
     "W8": ("CPU µs/request",),
+    "W9": ("CPU µs/request",),
 }
 TITLES = {
     "CPU µs/request": "CPU per request, µs",

@@ -61,8 +61,8 @@ COLUMNS: dict[str, list[Column]] = {
     ],
 }
 COLUMNS["W4"] = COLUMNS["W2"]
-COLUMNS["W7"] = COLUMNS["W8"] = COLUMNS["W1"]
-CLOSED_LOOPS = ("W1", "W7", "W8")
+COLUMNS["W7"] = COLUMNS["W8"] = COLUMNS["W9"] = COLUMNS["W1"]
+CLOSED_LOOPS = ("W1", "W7", "W8", "W9")
 
 
 def save(path: Path, workload: str, provenance: Mapping[str, Any], results: Results) -> None:

@@ -71,6 +71,7 @@ class Server:
     judges_bodies: bool = True
     speaks_tls: bool = True  # to the upstream, as it is set up here
     passes_on: bool = False  # a client's headers, and an upstream's answers
+    closes: bool = True  # a connection whose client asks for that, after the answer
 
 
 def gateway(executable: Path, extra: str) -> Callable[[Place], Command]:
@@ -157,6 +158,7 @@ BARE_RACE_ADMISSION = Server(
     "bare-race-admission",
     "the same with 60 lines of admission",
     bare_race("bare_race_admission.py"),
+    closes=False,
 )
 PEER_SERVERS = (
     Server(
@@ -172,7 +174,10 @@ PEER_SERVERS = (
         "envoy", "hedges one try at a time, judges heads only", envoy, judges_bodies=False, passes_on=True
     ),
     Server(
-        "bare-race", "the race alone on an event loop of its own, not compiled", bare_race("bare_race.py")
+        "bare-race",
+        "the race alone on an event loop of its own, not compiled",
+        bare_race("bare_race.py"),
+        closes=False,
     ),
     BARE_RACE_ADMISSION,
     Server("go-cancel", "net/http, losers cancelled", gohedge("cancel")),

@@ -315,6 +315,12 @@ def w8(server: Server, settings: Settings) -> Measured:
         return w1_on(target, settings, PEERS / "different_headers.lua")
 
 
+def w9(server: Server, settings: Settings) -> Measured:
+    """W1 with a connection for each request."""
+    with running_server(server, settings, "instant") as target:
+        return w1_on(target, settings, PEERS / "closing.lua")
+
+
 def good_share(server: Server, measured: Measured) -> float:
     """Return the share of good answers; who judges no bodies is forgiven those that it could not know bad."""
     outcomes = measured["load"]["outcomes"]
@@ -323,4 +329,4 @@ def good_share(server: Server, measured: Measured) -> float:
     return share
 
 
-WORKLOADS = {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5, "W6": w6, "W7": w7, "W8": w8}
+WORKLOADS = {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5, "W6": w6, "W7": w7, "W8": w8, "W9": w9}

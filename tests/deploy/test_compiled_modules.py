@@ -1,4 +1,4 @@
-"""What is called for each request is compiled where anything is."""
+"""What is called for each request or connection is compiled where anything is."""
 
 import tomllib
 from pathlib import Path
@@ -13,6 +13,9 @@ INTERPRETED = {
 }
 
 
+PER_CONNECTION = {"src/hedgerow/processes/accept_balancer.py", "src/hedgerow/processes/descriptor_sharing.py"}
+
+
 def test_each_module_that_requests_pass_through_is_compiled() -> None:
     """One of `admission` was not, for a day, and took 4 100 of the 28 300 instructions of a rejection."""
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
@@ -25,4 +28,5 @@ def test_each_module_that_requests_pass_through_is_compiled() -> None:
         if path.name != "__init__.py"
     }
     assert {name for name in passed if f"src/hedgerow/{name}" not in compiled} == INTERPRETED
+    assert compiled >= PER_CONNECTION
     assert all((ROOT / name).exists() for name in compiled)

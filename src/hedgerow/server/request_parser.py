@@ -27,7 +27,7 @@ class RequestParser:
     """Turns the bytes of one connection into requests, in order. `feed` raises RequestRejected and nothing else."""
 
     __slots__ = (
-        "_arrived_at", "_bodies", "_body", "_body_overhead_bytes", "_fed_at", "_fields", "_in_trailers",
+        "_arrived_at", "_bodies", "_body", "_body_overhead_bytes", "_closes", "_fed_at", "_fields", "_in_trailers",
         "_max_body_bytes", "_max_pending_bytes", "_max_target_bytes", "_on_request", "_parser", "_pending",
         "_rtsp", "_target", "_whole_heads", "held_body_bytes", "partial", "wants_continue",
     )  # fmt: skip
@@ -62,6 +62,8 @@ class RequestParser:
         self._fields = RequestFields(limits, passed_on=max_body_bytes is not None)
         self._whole_heads = whole_heads
         self._parser: httptools.HttpRequestParser | None = None
+        self._closes = False
+        """The last request has come whole: the connection does not persist after it."""
         self._begin()
 
     def _begin(self) -> None:
@@ -79,8 +81,11 @@ class RequestParser:
 
         Raises RequestRejected; the parser must not be fed again after that.
         """
+        if self._closes:
+            raise not_http("data after `Connection: close`")
         whole = None if self.partial else self._whole_heads.parse(data, arrived_at)
         if whole is not None:
+            self._closes = not whole.keep_alive
             self._on_request(whole)
         else:
             self._parse(data, arrived_at)
@@ -219,6 +224,7 @@ class RequestParser:
             self.wants_continue = False
 
     def on_message_complete(self) -> None:
+        self._closes = not self._llhttp.should_keep_alive()
         if self._body is not None:
             self._on_request(self._take_body().finish(self._fed_at))
 

@@ -70,10 +70,11 @@ class WholeHeads:
                 trace = parse_trace_context(fields.traceparent, fields.tracestate)
             elif not request_id:
                 self._cache.put(data, parsed)
-        method, path, query, head = parsed
+        method, path, query, head, keep_alive = parsed
         request = Request(
-            method, path, query, request_id=request_id or self.next_id(), arrived_at=arrived_at, trace=trace
-        )
+            method, path, query,
+            request_id=request_id or self.next_id(), arrived_at=arrived_at, keep_alive=keep_alive, trace=trace,
+        )  # fmt: skip
         if head is not None:
             request.message = ClientMessage(head)
         return request
@@ -97,10 +98,10 @@ class WholeHeads:
             return None
         if len(target) > self._max_target_bytes or not fields.are_usual(head) or not self._accepts(data):
             return None
-        return method, path, query, head if self._passed_on else None
+        return method, path, query, head if self._passed_on else None, self._keeps_alive
 
     def _accepts(self, data: bytes) -> bool:
-        """Return whether llhttp finds one request, whole, whose connection persists."""
+        """Return whether llhttp finds one request, whole; then `_keeps_alive` is known of it."""
         self._begun = self._complete = 0
         try:
             self._parser.feed_data(data)
@@ -108,10 +109,10 @@ class WholeHeads:
             self._begun = 0
         except httptools.HttpParserUpgrade:  # an offer, which is ignored; llhttp goes on behind it
             pass
-        if self._begun == 1 and self._complete == 1 and self._keeps_alive:
-            return True
-        self._parser = httptools.HttpRequestParser(self)
-        return False
+        is_one = self._begun == 1 and self._complete == 1
+        if not is_one or not self._keeps_alive:
+            self._parser = httptools.HttpRequestParser(self)
+        return is_one
 
     # -- callbacks of llhttp
 

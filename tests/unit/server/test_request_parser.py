@@ -107,7 +107,7 @@ def test_c1_a_request_behind_an_offer_arrived_with_its_first_byte() -> None:
 
 def test_c1_the_same_offer_again_is_found_in_the_cache() -> None:
     requests, cache = parse_twice(offer_of("Java's HttpClient"))
-    assert cache.get(offer_of("Java's HttpClient")) == (b"GET", b"/offer", b"", None)
+    assert cache.get(offer_of("Java's HttpClient")) == (b"GET", b"/offer", b"", None, True)
     assert [each.keep_alive for each in requests] == [True, True]
 
 
@@ -403,7 +403,7 @@ def parse_twice(head: bytes) -> tuple[list[Request], ParsedRequestCache]:
 def test_the_same_bytes_again_are_a_new_request() -> None:
     head = b"GET /api/smart?timeout=9 HTTP/1.1\r\nHost: x\r\n\r\n"
     (first, again), cache = parse_twice(head)
-    assert cache.get(head) == (b"GET", b"/api/smart", b"timeout=9", None)
+    assert cache.get(head) == (b"GET", b"/api/smart", b"timeout=9", None, True)
     assert (again.method, again.path, again.query) == (b"GET", b"/api/smart", b"timeout=9")
     assert (again.keep_alive, again.announce_keep_alive, again.trace) == (True, False, None)
     assert (first.request_id, again.request_id) == (b"1", b"2")
@@ -416,8 +416,6 @@ def test_the_same_bytes_again_are_a_new_request() -> None:
         REQUEST + b"X-Request-Id: mine\r\n\r\n",
         REQUEST + b"traceparent: 00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01\r\n\r\n",
         REQUEST + b"traceparent: rubbish\r\n\r\n",
-        REQUEST + b"Connection: close\r\n\r\n",
-        REQUEST + b"Connection: close, upgrade\r\nUpgrade: h2c\r\n\r\n",
         b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
         REQUEST + b"\r\n" + REQUEST + b"\r\n",
         REQUEST + b"X-Request-Id: mine\r\n\r\n" + REQUEST + b"\r\n",
@@ -429,6 +427,22 @@ def test_what_is_unique_or_not_one_request_of_http_1_1_is_not_cached(data: bytes
     half = len(requests) // 2
     assert sum(each.request_id == b"mine" for each in requests) == 2 * data.count(b"mine")
     assert [each.keep_alive for each in requests[:half]] == [each.keep_alive for each in requests[half:]]
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_nothing_may_follow_the_last_request_of_a_connection(pieces: int) -> None:
+    requests: list[Request] = []
+    head = REQUEST + b"Connection: close\r\n\r\n"
+    parser = RequestParser(
+        ClientLimits(), requests.append, WholeHeads(ClientLimits(), lambda: b"1", passed_on=False)
+    )
+    for part in (head,) if pieces == 1 else (head[:5], head[5:]):
+        parser.feed(part, 0.0)
+    assert [request.keep_alive for request in requests] == [False]
+    with pytest.raises(RequestRejected, match=r"not HTTP/1\.1"):
+        parser.feed(REQUEST + b"\r\n", 0.0)
+    assert len(requests) == 1
+    parser.close()
 
 
 def test_the_rest_of_a_request_is_not_looked_up() -> None:

@@ -29,14 +29,14 @@ def with_line(line: bytes) -> bytes:
 def test_a_usual_head_is_read(heads: WholeHeads) -> None:
     found = heads.read(with_line(b"X-A: 1 "))
     assert found is not None
-    method, path, query, head = found
-    assert (method, path, query) == (b"GET", b"/a", b"b")
+    method, path, query, head, keep_alive = found
+    assert (method, path, query, keep_alive) == (b"GET", b"/a", b"b", True)
     assert head is not None
     assert (head.lines, head.host, head.has_query) == (b"\r\nHost: x\r\nX-A: 1 \r\n", b"x", True)
 
 
 def test_a_head_is_kept_only_to_be_passed_on() -> None:
-    assert WholeHeads(LIMITS, lambda: b"1", passed_on=False).read(USUAL) == (b"GET", b"/a", b"b", None)
+    assert WholeHeads(LIMITS, lambda: b"1", passed_on=False).read(USUAL) == (b"GET", b"/a", b"b", None, True)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,27 @@ def test_a_head_is_kept_only_to_be_passed_on() -> None:
 )  # fmt: skip
 def test_one_whose_connection_persists_is_read(heads: WholeHeads, line: bytes) -> None:
     for _ in range(2):
-        assert heads.read(with_line(line)) is not None
+        found = heads.read(with_line(line))
+        assert found is not None
+        assert found[4]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Connection: close", b"connection: x, Close", b"Proxy-Connection: close",
+        b"Connection: close\r\nConnection: keep-alive", b"Connection: close, upgrade\r\nUpgrade: h2c",
+    ],
+)  # fmt: skip
+def test_one_whose_connection_ends_is_read_and_says_so(heads: WholeHeads, line: bytes) -> None:
+    for _ in range(2):
+        found = heads.read(with_line(line))
+        assert found is not None
+        assert not found[4]
+        request = heads.parse(with_line(line), 1.0)
+        assert request is not None
+        assert not request.keep_alive
+    assert heads.read(USUAL) is not None, "the next one is of another connection"
 
 
 OTHERS = [
@@ -62,7 +82,6 @@ OTHERS = [
     *map(
         with_line,
         [
-            b"Connection: close", b"Proxy-Connection: close", b"Connection: close\r\nConnection: keep-alive",
             b"Content-Length: 1", b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"Host: x", b"X : y",
             b" X: y", b"X", b": y", b"X: a\nY: b", b"X: a\rY: b", b"X: a\x00",
             b"Content-Length: 0\r\nContent-Length: 0", b"Content-Length: x",

@@ -1,0 +1,2 @@
+-- W9: a connection for each request.
+wrk.headers["Connection"] = "close"

@@ -84,8 +84,8 @@ PARSING = (
     ),
     Bug(
         "a connection that was to end goes on where the head came whole",
-        "server/whole_head.py", "if self._passed_on else None, self._keeps_alive",
-        "if self._passed_on else None, True",
+        "server/whole_head.py", "if self._passed_on else None, self._keeps_alive,",
+        "if self._passed_on else None, True,",
         "tests/unit/server/test_whole_head.py",
     ),
     Bug(

@@ -9,8 +9,8 @@ MAX_CACHED_BYTES: Final = 2 * 1024
 """Heads that one worker keeps, and the length of one: 0.5 MB, usually some 50 KB. Where their headers are kept, too, it
 may be three times as much."""
 
-Parsed: TypeAlias = tuple[bytes, bytes, bytes, RequestHead | None, bool]
-"""Method, path, query, the head if it is kept, and whether the connection persists."""
+Parsed: TypeAlias = tuple[bytes, bytes, bytes, RequestHead | None, bool, bool]
+"""Method, path, query, the head if it is kept, whether the connection persists, and whether it is HTTP/1.0."""
 
 
 class ParsedRequestCache:

@@ -21,7 +21,7 @@ from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.server.request_target import split_target
 from hedgerow.settings import ClientLimits
 
-_LINE: Final = re.compile(rb"(?!CONNECT )([A-Z-]+) ([!-~]+) HTTP/1\.1\r\n")
+_LINE: Final = re.compile(rb"(?!CONNECT )([A-Z-]+) ([!-~]+) HTTP/1\.([01])\r\n")
 _END: Final = b"\r\n\r\n"
 
 
@@ -70,17 +70,23 @@ class WholeHeads:
                 trace = parse_trace_context(fields.traceparent, fields.tracestate)
             elif not request_id:
                 self._cache.put(data, parsed)
-        method, path, query, head, keep_alive = parsed
+        method, path, query, head, keep_alive, is_http_1_0 = parsed
         request = Request(
-            method, path, query,
-            request_id=request_id or self.next_id(), arrived_at=arrived_at, keep_alive=keep_alive, trace=trace,
-        )  # fmt: skip
+            method,
+            path,
+            query,
+            request_id=request_id or self.next_id(),
+            arrived_at=arrived_at,
+            keep_alive=keep_alive,
+            announce_keep_alive=is_http_1_0,
+            trace=trace,
+        )
         if head is not None:
             request.message = ClientMessage(head)
         return request
 
     def read(self, data: bytes) -> Parsed | None:
-        """Return what a head says that came whole, with HTTP/1.1, and with neither a body nor an expectation.
+        """Return what a head says that came whole, with a Host header, and with neither a body nor an expectation.
 
         None: it is another, or it is not valid.
         """
@@ -98,7 +104,7 @@ class WholeHeads:
             return None
         if len(target) > self._max_target_bytes or not fields.are_usual(head) or not self._accepts(data):
             return None
-        return method, path, query, head if self._passed_on else None, self._keeps_alive
+        return method, path, query, head if self._passed_on else None, self._keeps_alive, line[3] == b"0"
 
     def _accepts(self, data: bytes) -> bool:
         """Return whether llhttp finds one request, whole; then `_keeps_alive` is known of it."""

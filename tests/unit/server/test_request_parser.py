@@ -107,7 +107,7 @@ def test_c1_a_request_behind_an_offer_arrived_with_its_first_byte() -> None:
 
 def test_c1_the_same_offer_again_is_found_in_the_cache() -> None:
     requests, cache = parse_twice(offer_of("Java's HttpClient"))
-    assert cache.get(offer_of("Java's HttpClient")) == (b"GET", b"/offer", b"", None, True)
+    assert cache.get(offer_of("Java's HttpClient")) == (b"GET", b"/offer", b"", None, True, False)
     assert [each.keep_alive for each in requests] == [True, True]
 
 
@@ -403,7 +403,7 @@ def parse_twice(head: bytes) -> tuple[list[Request], ParsedRequestCache]:
 def test_the_same_bytes_again_are_a_new_request() -> None:
     head = b"GET /api/smart?timeout=9 HTTP/1.1\r\nHost: x\r\n\r\n"
     (first, again), cache = parse_twice(head)
-    assert cache.get(head) == (b"GET", b"/api/smart", b"timeout=9", None, True)
+    assert cache.get(head) == (b"GET", b"/api/smart", b"timeout=9", None, True, False)
     assert (again.method, again.path, again.query) == (b"GET", b"/api/smart", b"timeout=9")
     assert (again.keep_alive, again.announce_keep_alive, again.trace) == (True, False, None)
     assert (first.request_id, again.request_id) == (b"1", b"2")
@@ -421,7 +421,7 @@ def test_the_same_bytes_again_are_a_new_request() -> None:
         REQUEST + b"X-Request-Id: mine\r\n\r\n" + REQUEST + b"\r\n",
     ],
 )  # fmt: skip
-def test_what_is_unique_or_not_one_request_of_http_1_1_is_not_cached(data: bytes) -> None:
+def test_what_is_unique_or_not_one_request_with_a_host_is_not_cached(data: bytes) -> None:
     requests, cache = parse_twice(data)
     assert cache.get(data) is None
     half = len(requests) // 2

@@ -29,14 +29,17 @@ def with_line(line: bytes) -> bytes:
 def test_a_usual_head_is_read(heads: WholeHeads) -> None:
     found = heads.read(with_line(b"X-A: 1 "))
     assert found is not None
-    method, path, query, head, keep_alive = found
-    assert (method, path, query, keep_alive) == (b"GET", b"/a", b"b", True)
+    method, path, query, head, *flags = found
+    assert (method, path, query, flags) == (b"GET", b"/a", b"b", [True, False])
     assert head is not None
     assert (head.lines, head.host, head.has_query) == (b"\r\nHost: x\r\nX-A: 1 \r\n", b"x", True)
 
 
 def test_a_head_is_kept_only_to_be_passed_on() -> None:
-    assert WholeHeads(LIMITS, lambda: b"1", passed_on=False).read(USUAL) == (b"GET", b"/a", b"b", None, True)
+    assert WholeHeads(LIMITS, lambda: b"1", passed_on=False).read(USUAL) == (
+        *(b"GET", b"/a", b"b", None),
+        *(True, False),
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,9 +74,18 @@ def test_one_whose_connection_ends_is_read_and_says_so(heads: WholeHeads, line: 
     assert heads.read(USUAL) is not None, "the next one is of another connection"
 
 
+@pytest.mark.parametrize(("line", "keep_alive"), [(b"Connection: keep-alive", True), (b"X: y", False)])
+def test_one_of_http_1_0_is_read_and_says_so(heads: WholeHeads, line: bytes, keep_alive: bool) -> None:
+    data = with_line(line).replace(b"HTTP/1.1", b"HTTP/1.0")
+    for _ in range(2):
+        request = heads.parse(data, 1.0)
+        assert request is not None
+        assert (request.keep_alive, request.announce_keep_alive) == (keep_alive, True)
+
+
 OTHERS = [
     USUAL[:-1], USUAL + b"\r\n", b"\r\n" + USUAL, USUAL + USUAL, USUAL + b"x", b"", b"\r\n\r\n", b"rubbish\r\n\r\n",
-    USUAL.replace(b"1.1", b"1.0"), USUAL.replace(b"1.1", b"1.2"), USUAL.replace(b"HTTP", b"RTSP"),
+    USUAL.replace(b"1.1", b"1.2"), USUAL.replace(b"HTTP", b"RTSP"), b"GET /a?b HTTP/1.0\r\n\r\n",
     USUAL.replace(b" /", b"  /"), USUAL.replace(b"GET", b"FROB"), USUAL.replace(b"GET", b"CONNECT"),
     USUAL.replace(b"/a", b"/#"), USUAL.replace(b"/a", b"/\xe4"), USUAL.replace(b"/a", b"/" + b"a" * 40),
     USUAL.replace(b"/a", b"http://y/a"), USUAL.replace(b"\r\n", b"\n"), USUAL.replace(b"Host", b"X"),
@@ -131,12 +143,13 @@ LINES = st.tuples(
     st.lists(LINES, max_size=7),
     st.booleans(),
     st.booleans(),
+    st.sampled_from([b"1.1", b"1.0"]),
 )
 @settings(max_examples=1_000)
 def test_what_is_read_whole_is_read_alike_in_pieces(
-    method: bytes, target: bytes, more: list[bytes], has_host: bool, passed_on: bool
+    method: bytes, target: bytes, more: list[bytes], has_host: bool, passed_on: bool, version: bytes
 ) -> None:
-    data = b"%b %b HTTP/1.1\r\n%b" % (method, target, b"Host: x\r\n" if has_host else b"")
+    data = b"%b %b HTTP/%b\r\n%b" % (method, target, version, b"Host: x\r\n" if has_host else b"")
     data += b"".join(more) + b"\r\n"
     assert heads_of(data, len(data), passed_on=passed_on) == heads_of(data, 1, passed_on=passed_on)
 
@@ -159,7 +172,7 @@ def heads_of(data: bytes, size: int, *, passed_on: bool) -> tuple[list[tuple[obj
         parser.close()
     return [
         (
-            one.method, one.path, one.query, one.keep_alive, one.request_id,
+            one.method, one.path, one.query, one.keep_alive, one.announce_keep_alive, one.request_id,
             passed_of(one.message.head) if one.message is not None and one.message.head is not None else None,
         )
         for one in requests

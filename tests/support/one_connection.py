@@ -129,6 +129,7 @@ class OneConnection(Observer):
 
     def open(self) -> None:
         """Have the connection established; again, after a retry."""
+        self.loop._sources.polled()
         source = self.loop._sources.get(self.sock.fd)
         assert source is not None
         source.on_ready(WRITABLE)

@@ -153,8 +153,8 @@ class ProbedRecorder(Recorder):
         super().stale_connection_retried()
 
 
-READ_UPSTREAM, READ_CLIENT, ACCEPT, SEND, CLOSE = range(5)
-_STEPS = ("reading the upstream", "reading clients", "accepting", "sending to the upstream", "closing")
+READ_UPSTREAM, READ_CLIENT, ACCEPT, SEND = range(4)
+_STEPS = ("reading the upstream", "reading clients", "accepting", "sending to the upstream")
 
 
 class OrderProbe:
@@ -202,8 +202,6 @@ class OrderProbe:
             case "send", "upstream":
                 # The rest of what the kernel did not take at once is sent when the socket is writable again.
                 return None if sock.sent and sock.sent[-1][1] < self._began_at else SEND
-            case "close", "client":
-                return CLOSE
         return None
 
 

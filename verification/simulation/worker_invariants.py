@@ -4,6 +4,7 @@ from collections import Counter
 from functools import reduce
 from math import inf
 
+from hedgerow.settings import DescriptorBudget
 from hedgerow.settings.effective_routing import DEFAULT_PATH
 from hedgerow.telemetry.snapshot import RouteCounts, add
 from verification.simulation.answer_invariants import PROBLEM
@@ -21,7 +22,9 @@ _CODES = {
     502: "all_failed",
 }
 OWN_DESCRIPTORS = 3
-"""Two pollers, and the wake-up of the name lookup."""
+"""Two pollers, and the wake-up of the name lookup; a listening socket comes to it."""
+IN_RESERVE = DescriptorBudget.RESERVE - DescriptorBudget.REJECTED_IN_RESERVE
+"""Left alone by clients and upstreams at any instant, also between two steps of an iteration."""
 
 
 def check_worker(evidence: Evidence) -> None:
@@ -59,9 +62,10 @@ def _check_end(evidence: Evidence) -> None:
         _check_rest(evidence, name, rest)
     must(sum(played.idle.upstream.values()) == 0, "idle connections are closed", played.idle)
     must(
-        played.max_descriptors <= played.scenario.descriptors,
+        played.max_descriptors <= played.scenario.descriptors - IN_RESERVE + OWN_DESCRIPTORS + 1,
         "descriptors are enough",
         played.max_descriptors,
+        played.scenario.descriptors,
     )
     reapers = {"IdleConnections", "Losers"}
     must(not reapers & played.idle.deadlines.keys(), "an idle pool has no deadline", played.idle)

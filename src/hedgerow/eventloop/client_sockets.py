@@ -53,7 +53,7 @@ class ClientSockets:
     def register(self, fd: int, source: EventHandler, mask: int) -> None:
         """Watch a client's connection."""
         self._poller.register(fd, mask)
-        self._sources.set(fd, source)
+        self._sources.add(fd, source)
 
     def modify(self, fd: int, mask: int) -> None:
         """Change what a client's connection is watched for; 0 leaves errors and hang-ups alone."""
@@ -90,6 +90,7 @@ class ClientSockets:
         ends_at = now + CLIENTS_S
         for _ in range(POLLS_OF_CLIENTS):
             events = self._poller.poll(0, CLIENTS_PER_POLL)
+            self._sources.polled()
             for fd, mask in events:
                 source = self._sources.get(fd)
                 if source is not None:

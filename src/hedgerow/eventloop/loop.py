@@ -3,7 +3,7 @@
 An iteration goes through these steps, and what each does before the loop looks at the clock again is bounded:
 
     poll -> what is under way (answers of the upstream) -> due deadlines -> ready tasks -> clients -> new connections
-         -> admission -> ready tasks -> send -> close
+         -> admission -> ready tasks -> send
 
 Work that is under way goes before new work: hedges are sent, and requests time out, only after the answers that had
 come were read; new requests get the time that is left. For this the clients' sockets are in a poller of their own, one
@@ -76,7 +76,7 @@ class EventLoop(Scheduler):
 
     def register(self, fd: int, source: EventHandler, mask: int) -> None:
         """Watch a descriptor of work that is under way: a connection to the upstream, a channel, a wake-up."""
-        self._sources.set(fd, source)
+        self._sources.add(fd, source)
         self._poller.register(fd, mask)
 
     def modify(self, fd: int, mask: int) -> None:
@@ -85,10 +85,13 @@ class EventLoop(Scheduler):
 
     def replace_source(self, fd: int, source: EventHandler) -> None:
         """Hand a descriptor of `register` over to another source, watched as it is. Costs no system call."""
-        self._sources.set(fd, source)
+        self._sources.replace(fd, source)
 
     def unregister(self, fd: int) -> None:
-        """Stop watching a descriptor of `register`; events that were polled for it already are dropped."""
+        """Stop watching a descriptor of `register`; events that were polled for it already are dropped.
+
+        So it can be closed at once, though the kernel gives its number to the next one.
+        """
         self._sources.remove(fd)
         self._poller.unregister(fd)
 
@@ -123,6 +126,7 @@ class EventLoop(Scheduler):
         asked_at = self.clock()  # what comes after the poll's return, and before it is dated, is not in it
         wait_s = 0.0 if is_busy else min(max(next_at - asked_at, 0.0), max_wait_s)
         events = self._poller.poll(wait_s, EVENTS_PER_POLL)
+        self._sources.polled()
         polled_at = self.clock()
         self.monitor.iteration_started(polled_at, self.deadlines.next_due_at)
         self._step_ends_at = polled_at + STEP_S
@@ -149,7 +153,6 @@ class EventLoop(Scheduler):
         if self._ready:
             self._run_ready()
         self._flush()
-        self._close()
         ended_at = self.clock()
         self._report_iteration(self.monitor.iteration_finished(ended_at), ended_at)
 
@@ -222,8 +225,6 @@ class EventLoop(Scheduler):
 
     def close(self) -> None:
         """Close the pollers. What is registered must have been closed before."""
-        self._step_ends_at = inf  # nothing is due any more
-        self._close()
         self.clients.close()
         self._poller.close()
 

@@ -1,7 +1,7 @@
 """The work of one event loop iteration, in the order in which it was scheduled."""
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from hedgerow.eventloop.deadlines import DeadlineQueue
 from hedgerow.eventloop.event_handler import EventHandler
@@ -10,14 +10,8 @@ STEP_S: Final = 0.001
 """After this long in one step, due deadlines run and written data is sent; then the step continues."""
 
 
-class Closable(Protocol):
-    """A socket."""
-
-    def close(self) -> None: ...
-
-
 class Scheduler:
-    """Deadlines, tasks, writers, and sockets to close. Instants are seconds of `clock`."""
+    """Deadlines, tasks and writers. Instants are seconds of `clock`."""
 
     def __init__(self, clock: Callable[[], float], on_internal_error: Callable[[], None]) -> None:
         self.clock = clock
@@ -27,7 +21,6 @@ class Scheduler:
         self._next: list[EventHandler] = []
         self._after_reading: list[EventHandler] = []
         self._writers: list[EventHandler] = []
-        self._closing: list[Closable] = []
         self._step_ends_at = 0.0
 
     # -- what is to be done in this iteration
@@ -47,13 +40,6 @@ class Scheduler:
     def flush_later(self, writer: EventHandler) -> None:
         """Have `writer` send what it holds in this iteration."""
         self._writers.append(writer)
-
-    def close_later(self, sock: Closable) -> None:
-        """Close `sock`, which is not registered any more, when the iteration ends.
-
-        Until then no other socket gets its number, so an event that was polled for one never reaches the other.
-        """
-        self._closing.append(sock)
 
     def call_at(self, at: float, waiter: EventHandler) -> int:
         """Call `waiter.on_deadline` at the instant `at`. Return what `cancel` needs."""
@@ -137,10 +123,3 @@ class Scheduler:
             writers, self._writers = self._writers, []
             for writer in writers:
                 writer.flush()
-
-    def _close(self) -> None:
-        while self._closing:
-            closing, self._closing = self._closing, []
-            for sock in closing:
-                sock.close()
-                self.run_due_work()  # thousands of clients may hang up at once: 8 us each

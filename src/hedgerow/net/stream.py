@@ -110,12 +110,12 @@ class Stream(EventHandler):
             self.sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Close when the iteration ends; what is unsent then is dropped. Idempotent."""
+        """Close, dropping what is unsent. The socket is not registered any more. Idempotent."""
         if not self.closed:
             self.closed = True
             self._unsent = b""
             self.owner = None  # they hold each other: only a collection would free them, and it is rare
-            self._loop.close_later(self.sock)
+            self.sock.close()
 
     def send_rst_on_close(self) -> None:
         """Have `close` send RST and drop what is unsent: otherwise the kernel keeps what the peer does not read."""

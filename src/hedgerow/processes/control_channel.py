@@ -171,5 +171,5 @@ class ControlEndpoint(EventHandler):
             self._loop.unregister(self._channel.fileno())
             with suppress(OSError):
                 self._channel.shutdown(socket.SHUT_RDWR)
-            self._loop.close_later(self._channel)
+            self._channel.close()
             self._on_closed()

@@ -128,7 +128,7 @@ class Listener(EventHandler):
             self.closed = True
             if self._watched:
                 self._context.loop.unregister_listener(self._fd)
-            self._context.loop.close_later(self._sock)
+            self._sock.close()
             if self._balancer is not None:
                 self._balancer.withdraw()
 

@@ -232,7 +232,7 @@ class Connecting(EventHandler):
 
     def _close(self, sock: socket.socket) -> None:
         self._connector.loop.unregister(sock.fileno())
-        self._connector.loop.close_later(sock)
+        sock.close()
 
     def _note_failure(self, endpoint: Endpoint, text: str, *, is_ours: bool = False) -> None:
         self.failure = Failure(FailureReason.CONNECT, text)

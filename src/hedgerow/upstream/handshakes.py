@@ -102,13 +102,13 @@ class Handshake(EventHandler):
 
     def cancel(self) -> None:
         """Close the socket, if it is still here."""
-        loop, tcp, tls = self._connector.loop, self._tcp, self._tls
+        tcp, tls = self._tcp, self._tls
         self._tcp = self._tls = None
         if tls is not None:
-            loop.unregister(tls.fileno())
-            loop.close_later(tls)
+            self._connector.loop.unregister(tls.fileno())
+            tls.close()
         elif tcp is not None:
-            loop.close_later(tcp)
+            tcp.close()
 
 
 class Handshakes(EventHandler):

@@ -1,6 +1,5 @@
 """The order of an iteration's steps and their bounds, in virtual time; real sockets where descriptors matter."""
 
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -78,7 +77,6 @@ def test_an_iteration_goes_through_its_steps_in_order(virtual: VirtualLoop, log:
     loop.register_listener(LISTENER, Probe(log, "listener"))
     loop.clients.register(CLIENT, Probe(log, "client"), READABLE)
     loop.register(UPSTREAM, Probe(log, "upstream"), READABLE)
-    loop.close_later(Probe(log, "close"))
     loop.flush_later(Probe(log, "flush"))
     loop.wake(Probe(log, "task"))
     loop.call_at(virtual.clock.now, Probe(log, "deadline"))
@@ -96,7 +94,7 @@ def test_an_iteration_goes_through_its_steps_in_order(virtual: VirtualLoop, log:
     loop.request_admission()
     loop.run_once(1.0)
     assert log == [
-        "upstream", "deadline", "task", "client", "listener", "admission", "admitted", "flush", "close", "end",
+        "upstream", "deadline", "task", "client", "listener", "admission", "admitted", "flush", "end",
     ]  # fmt: skip
 
 
@@ -269,23 +267,10 @@ def test_due_deadlines_are_a_bounded_step_too(virtual: VirtualLoop, log: list[st
     assert log == ["deadline 0", "deadline 1", "flush", "deadline 2"]
 
 
-def test_closing_sockets_is_a_bounded_step_too(virtual: VirtualLoop, log: list[str]) -> None:
-    """Thousands of clients that hang up at once are closed, without a deadline that waits for the last of them."""
-    loop = virtual.loop
-    for number in range(3):
-        loop.close_later(Probe(log, f"close {number}", slow(virtual, 0.6 * STEP_S)))
-    close_one_more = Probe(log, "deadline", lambda: loop.close_later(Probe(log, "close 3")))
-    loop.call_at(virtual.clock.now + STEP_S, close_one_more)
-    loop.run_once(0)
-    assert log == ["close 0", "close 1", "deadline", "close 2", "close 3"]
-
-
 def test_what_is_due_when_the_loop_closes_does_not_run(virtual: VirtualLoop, log: list[str]) -> None:
-    for number in range(3):
-        virtual.loop.close_later(Probe(log, f"close {number}", slow(virtual, STEP_S)))
     virtual.loop.call_at(virtual.clock.now, Probe(log, "deadline"))
     virtual.loop.close()
-    assert log == ["close 0", "close 1", "close 2"]
+    assert log == []
 
 
 def test_b1_a_bounded_number_of_clients_is_read_in_one_iteration_the_others_next(
@@ -573,35 +558,46 @@ def test_what_was_not_read_comes_up_again(real: EventLoop) -> None:
         real.clients.unregister(ours.fileno())
 
 
-def test_a_number_is_not_used_again_in_the_iteration_that_closes_it(real: EventLoop) -> None:
-    """The event that was polled for the first would be the second's."""
+@pytest.mark.parametrize("of_clients", [False, True])
+def test_an_event_of_a_closed_socket_never_reaches_the_next_one_with_its_number(
+    real: EventLoop, *, of_clients: bool
+) -> None:
+    """A socket is closed at once, and the kernel gives out the lowest number that is free."""
+    watched = real.clients if of_clients else real
     a, a_peer = socket.socketpair()
     b, b_peer = socket.socketpair()
-    opened: list[int] = []
-    with a_peer, b_peer, b:
+    opened: list[socket.socket] = []
+    log: list[str] = []
+    with a_peer, b_peer:
 
         class ClosesBoth(EventHandler):
-            """Closes both sockets, and opens one; whichever of the two is handled first."""
+            """Closes both sockets, and opens two more; whichever of the two is handled first."""
 
             def on_ready(self, _mask: int) -> None:
                 for sock in (a, b):
-                    real.unregister(sock.fileno())
-                    real.close_later(sock)
-                opened.append(os.dup(a_peer.fileno()))
+                    watched.unregister(sock.fileno())
+                    sock.close()
+                opened.extend(socket.socketpair())
+                for number, sock in enumerate(opened):
+                    watched.register(sock.fileno(), Probe(log, str(number)), READABLE)
 
             def abort(self) -> None:
                 raise AssertionError
 
         numbers = {a.fileno(), b.fileno()}
         for sock in (a, b):
-            real.register(sock.fileno(), ClosesBoth(), READABLE)
+            watched.register(sock.fileno(), ClosesBoth(), READABLE)
         a_peer.send(b"x")
         b_peer.send(b"x")
         real.run_once(1.0)
-        assert len(opened) == 1, "the other one's event is dropped"
-        assert not numbers & set(opened)
-        assert (a.fileno(), b.fileno()) == (-1, -1), "closed when the iteration has ended"
-        os.close(opened[0])
+        assert {sock.fileno() for sock in opened} == numbers
+        assert log == [], "the other one's event is dropped"
+        opened[0].send(b"y")
+        real.run_once(1.0)
+        assert log == ["1"]
+        for sock in opened:
+            watched.unregister(sock.fileno())
+            sock.close()
 
 
 def test_interest_can_be_changed(real: EventLoop) -> None:

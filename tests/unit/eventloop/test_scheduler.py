@@ -120,16 +120,6 @@ def test_a_task_or_deadline_that_raises_is_counted_and_leaves_the_others_alone(b
     assert bench.log == ["internal error", "deadline", "internal error", "task"]
 
 
-def test_a_socket_is_closed_at_the_end_and_once(bench: Bench) -> None:
-    bench.scheduler.close_later(bench.step("closed"))
-    bench.scheduler._run_ready()
-    bench.scheduler._flush()
-    assert bench.log == []
-    bench.scheduler._close()
-    bench.scheduler._close()
-    assert bench.log == ["closed"]
-
-
 def test_what_waits_for_answers_is_resumed_for_a_bounded_time_and_in_its_order(bench: Bench) -> None:
     """A burst of hedges held up answers, clients and admission for 50 ms."""
     for number in range(5):

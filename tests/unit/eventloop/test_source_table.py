@@ -1,4 +1,4 @@
-"""Event handlers by descriptor: the same as a dict, whatever happens in which order."""
+"""Event handlers by descriptor: the same as two dicts, whatever happens in which order."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.source_table import SourceTable
 
-STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 12)), max_size=60)
+STEPS = st.lists(st.tuples(st.sampled_from(["set", "remove", "poll"]), st.integers(0, 12)), max_size=60)
 
 
 class Source(EventHandler):
@@ -15,23 +15,28 @@ class Source(EventHandler):
 
 
 @given(STEPS)
-def test_it_does_what_a_dict_does(steps: list[tuple[bool, int]]) -> None:
-    table, known = SourceTable(), dict[int, Source]()
-    for is_set, fd in steps:
-        if is_set:
-            table.set(fd, known.setdefault(fd, Source()))
-        elif fd in known:
-            table.remove(fd)
-            del known[fd]
-        else:
-            with pytest.raises(KeyError):
+def test_what_is_added_handles_what_is_polled_afterwards(steps: list[tuple[str, int]]) -> None:
+    table, polled, added = SourceTable(), dict[int, Source](), dict[int, Source]()
+    for step, fd in steps:
+        if step == "poll":
+            table.polled()
+            polled |= added
+            added.clear()
+        elif step == "remove":
+            if fd in added or fd in polled:
                 table.remove(fd)
-        assert len(table) == len(known)
-        assert [table.get(each) for each in range(14)] == [known.get(each) for each in range(14)]
-
-
-def test_a_handler_takes_the_place_of_another() -> None:
-    table, first, second = SourceTable(), Source(), Source()
-    table.set(7, first)
-    table.set(7, second)
-    assert (table.get(7), len(table)) == (second, 1)
+                (added if fd in added else polled).pop(fd)
+            else:
+                with pytest.raises(KeyError):
+                    table.remove(fd)
+        elif fd in added:
+            added[fd] = Source()
+            table.replace(fd, added[fd])
+        elif fd in polled:
+            polled[fd] = Source()
+            table.replace(fd, polled[fd])
+        else:
+            added[fd] = Source()
+            table.add(fd, added[fd])
+        assert len(table) == len(polled) + len(added)
+        assert [table.get(each) for each in range(14)] == [polled.get(each) for each in range(14)]

@@ -1,5 +1,7 @@
 """Which connection makes way when there are as many as may be; of one pool alone: test_pool.py."""
 
+from pathlib import Path
+
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.upstream.connection_budget import ConnectionBudget
 from support.upstream_bench import MakeBench
@@ -12,6 +14,15 @@ def test_it_is_full_with_as_many_as_there_may_be() -> None:
         budget.in_use = in_use
         seen += [budget.is_full, budget.make_room()]
     assert seen == [False, False, True, False, True, False]
+
+
+def test_what_makes_way_leaves_its_descriptor_at_once(make_bench: MakeBench) -> None:
+    """It was left when the iteration ended: of 256 clients that came in one, 51 could be accepted."""
+    bench = make_bench(max_connections=2)
+    bench.idle_connections(2)
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    assert bench.budget.make_room()
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before - 1
 
 
 def test_u01_with_every_connection_in_use_an_idle_one_to_another_endpoint_makes_way(

@@ -710,10 +710,9 @@ def connect_and_keep(served: Served, connector: Connector, verified_at: float | 
     assert isinstance(sock, ssl.SSLSocket)
     now = served.loop.clock()
     to.tls_session.keep(sock, now if verified_at is None else verified_at)
+    reused = sock.session_reused
     served.loop.unregister(sock.fileno())
     stream.close()
-    reused = sock.session_reused
-    served.loop.run_once(0)
     return bool(reused)
 
 

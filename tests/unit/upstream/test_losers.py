@@ -4,7 +4,7 @@ import pytest
 
 from hedgerow.core.outcomes import Failure
 from hedgerow.upstream.connection import UpstreamConnection
-from hedgerow.upstream.losers import GRACE_IS_OVER, Losers
+from hedgerow.upstream.losers import ENDED_AT_ONCE, GRACE_IS_OVER, Losers
 from support.attempts import make_attempt
 from support.fake_network import VirtualLoop
 from support.one_connection import OneConnection
@@ -54,6 +54,21 @@ def test_each_has_its_grace(bench: Bench) -> None:
     assert bench.ended == [("a", 1.0), ("b", 1.4)]
     assert len(bench.losers) == 0
     assert len(bench.world.loop.deadlines) == 0
+
+
+def test_of_many_whose_grace_is_over_together_some_are_ended_at_a_time(bench: Bench) -> None:
+    """An upstream that falls silent leaves thousands, and what else is due must not wait for the last of them."""
+    pool = OneConnection().pool
+    bench.connections = {
+        str(number): UpstreamConnection(pool, make_attempt(), None) for number in range(3 * ENDED_AT_ONCE)
+    }
+    bench.add(*bench.connections)
+    bench.world.clock.now += GRACE_S
+    numbers = []
+    for _ in range(4):
+        bench.losers.on_deadline()
+        numbers.append(len(bench.ended))
+    assert numbers == [ENDED_AT_ONCE, 2 * ENDED_AT_ONCE, 3 * ENDED_AT_ONCE, 3 * ENDED_AT_ONCE]
 
 
 def test_the_oldest_is_known(bench: Bench) -> None:

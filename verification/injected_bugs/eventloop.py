@@ -37,7 +37,7 @@ EVENT_LOOP = (
     Bug(
         "what was written is sent in the next iteration",
         "eventloop/loop.py",
-            "self._run_ready()\n        self._flush()\n        ended_at", "self._run_ready()\n        ended_at",
+        "self._run_ready()\n        self._flush()\n        ended_at", "self._run_ready()\n        ended_at",
         "C02", 0.003,
     ),
     Bug(

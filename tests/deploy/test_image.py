@@ -133,6 +133,8 @@ for _ in range(1000):
 else:
     raise SystemExit("it is not in flight")
 print("in flight", flush=True)
+kept = connection.sock.dup()  # or the gateway sees its client leave and ends, and the kernel kills what is beside it
 answer = connection.getresponse()
-print(answer.status, answer.read().decode())
+print(answer.status, answer.read().decode(), flush=True)
+kept.close()
 """

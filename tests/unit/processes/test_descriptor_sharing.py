@@ -1,7 +1,5 @@
 """What clients leave to requests and to upstreams, and the reverse; the law of the budget itself: test_limits.py."""
 
-from typing import cast
-
 from hedgerow.admission.controller import AdmissionController
 from hedgerow.processes.descriptor_sharing import DescriptorSharing
 from hedgerow.settings import DescriptorBudget
@@ -13,28 +11,11 @@ EQUAL = BUDGET.clients_beside(BUDGET.max_in_flight)
 """Clients beside whom as many requests may be in flight as ever."""
 
 
-class Connections:
-    """A `ConnectionBudget` that has one which is idle, whenever one has to make way."""
-
-    def __init__(self) -> None:
-        self.in_use = self.made_room = 0
-        self.max_connections = BUDGET.connections
-
-    @property
-    def is_full(self) -> bool:
-        return self.in_use >= self.max_connections
-
-    def make_room(self) -> bool:
-        self.made_room += 1
-        self.in_use -= 1
-        return True
-
-
 class Bench:
     def __init__(self) -> None:
         self.admission = AdmissionController(BUDGET.max_in_flight, adapts=False)
-        self.connections = Connections()
-        self.sharing = DescriptorSharing(BUDGET, self.admission, cast(ConnectionBudget, self.connections))
+        self.connections = ConnectionBudget(BUDGET.connections)
+        self.sharing = DescriptorSharing(BUDGET, self.admission, self.connections)
 
     def start(self, number: int) -> None:
         for _ in range(number):
@@ -62,17 +43,6 @@ def test_requests_in_flight_take_from_clients() -> None:
     assert bench.sharing.max_clients() == EQUAL
 
 
-def test_a_pooled_connection_to_an_upstream_makes_way_for_a_client() -> None:
-    bench = Bench()
-    bench.connections.in_use = BUDGET.connections - 100
-    bench.sharing.set_clients(100)
-    assert (bench.connections.made_room, bench.connections.is_full) == (0, True)
-    bench.sharing.set_clients(101)
-    assert (bench.connections.made_room, bench.connections.is_full) == (1, True)
-    bench.sharing.set_clients(100)
-    assert (bench.connections.made_room, bench.connections.is_full) == (1, False)
-
-
 def test_it_is_crowded_where_clients_keep_requests_from_starting() -> None:
     bench = Bench()
     seen = []
@@ -90,7 +60,7 @@ def test_it_is_crowded_where_clients_keep_requests_from_starting() -> None:
 def test_where_a_client_found_no_room_requests_wait_briefly() -> None:
     bench = Bench()
     bench.admission = AdmissionController(0)
-    bench.sharing = DescriptorSharing(BUDGET, bench.admission, cast(ConnectionBudget, bench.connections))
+    bench.sharing = DescriptorSharing(BUDGET, bench.admission, bench.connections)
     for is_brief in (False, True):
         request = WaitingRequest(0.0)
         assert not bench.admission.admit_or_queue(request, 1.0)

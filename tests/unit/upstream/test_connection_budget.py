@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from hedgerow.admission.controller import AdmissionController
 from hedgerow.core.outcomes import Failure, FailureReason
+from hedgerow.processes.descriptor_sharing import DescriptorSharing
+from hedgerow.settings import DescriptorBudget
 from hedgerow.upstream.connection_budget import ConnectionBudget
 from support.upstream_bench import MakeBench
 
@@ -23,6 +26,20 @@ def test_what_makes_way_leaves_its_descriptor_at_once(make_bench: MakeBench) -> 
     open_before = len(list(Path("/proc/self/fd").iterdir()))
     assert bench.budget.make_room()
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before - 1
+
+
+def test_a_pooled_connection_makes_way_for_a_client(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.idle_connections(3)
+    shared = DescriptorBudget(max_in_flight=5, max_clients=9, max_rejected=0, attempts=1, connections=10)
+    sharing = DescriptorSharing(shared, AdmissionController(5), bench.budget)
+    for clients, in_use, is_full in ((7, 3, True), (8, 2, True), (7, 2, False)):
+        sharing.set_clients(clients)
+        assert (bench.budget.in_use, bench.counts, bench.budget.is_full) == (
+            in_use,
+            {"idle": in_use},
+            is_full,
+        )
 
 
 def test_u01_with_every_connection_in_use_an_idle_one_to_another_endpoint_makes_way(

@@ -71,9 +71,10 @@ class Gateway(Handler):
 
     def max_body_bytes(self, request: Request) -> int:
         """Return how long a body the request may have, -1 if none is to be read (`core.request.Handler`)."""
-        return (
-            request.route.max_request_body if self._is_valid(request) and request.route.accepts_bodies else -1
-        )
+        if not self._is_valid(request):
+            return -1
+        route = request.route
+        return route.max_request_body if route.accepts_bodies else -1
 
     def timeout_ms(self, request: Request) -> int:
         """Return how long the client waits, 0 if it gets an error at once (`core.request.Handler`)."""

@@ -95,7 +95,7 @@ class Handler:
         raise NotImplementedError
 
     def timeout_ms(self, request: Request) -> int:  # noqa: ARG002
-        """Return how long the client waits for the answer; 0: it is an error, whatever the load is. Never raises."""
+        """Return how many milliseconds the client waits; 0 if it gets an error without an upstream. Never raises."""
         return 0
 
     def max_body_bytes(self, request: Request) -> int:  # noqa: ARG002

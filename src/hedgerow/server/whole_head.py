@@ -107,7 +107,7 @@ class WholeHeads:
         return method, path, query, head if self._passed_on else None, self._keeps_alive, line[3] == b"0"
 
     def _accepts(self, data: bytes) -> bool:
-        """Return whether llhttp finds one request, whole; then `_keeps_alive` is known of it."""
+        """Return whether llhttp finds one request, whole; `_keeps_alive` is set for it."""
         self._begun = self._complete = 0
         try:
             self._parser.feed_data(data)

@@ -12,7 +12,7 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.upstream.connection import UpstreamConnection
 
 ENDED_AT_ONCE: Final = 64
-"""Of those whose grace is over: an upstream that fell silent leaves thousands, and to close one takes 20 us."""
+"""Of those whose grace is over: an upstream that falls silent leaves thousands, and other work is due in between."""
 NEEDED: Final = Failure(FailureReason.TIMEOUT, "closed: its connection was needed")
 CANCELLED: Final = Failure(FailureReason.TIMEOUT, "cancelled: the race was over")
 GRACE_IS_OVER: Final = Failure(FailureReason.TIMEOUT, "no answer within the loser's grace")
@@ -57,12 +57,19 @@ class Losers(EventHandler):
         return self._queue.pop_oldest()
 
     def on_deadline(self) -> None:
-        """End some of those whose grace is over; the others as the loop goes on."""
+        """End some of those whose grace is over; the others in the next iterations."""
+        now = self._loop.clock()
         try:
-            for connection in islice(self._queue.pop_expired(self._loop.clock()), ENDED_AT_ONCE):
+            for connection in islice(self._queue.pop_expired(now), ENDED_AT_ONCE):
                 self._end(connection, GRACE_IS_OVER)
         finally:  # an internal error on the way of one does not spare the others
             next_at = self._queue.next_due_at
             self._is_reaping = next_at < inf
-            if self._is_reaping:
+            if next_at <= now:
+                self._loop.wake_in_next_iteration(self)
+            elif self._is_reaping:
                 self._loop.call_at(next_at, self)
+
+    def resume(self) -> None:
+        """Go on with those whose grace is over."""
+        self.on_deadline()

@@ -19,8 +19,8 @@ def test_it_is_full_with_as_many_as_there_may_be() -> None:
     assert seen == [False, False, True, False, True, False]
 
 
-def test_what_makes_way_leaves_its_descriptor_at_once(make_bench: MakeBench) -> None:
-    """It was left when the iteration ended: of 256 clients that came in one, 51 could be accepted."""
+def test_what_makes_way_frees_its_descriptor_at_once(make_bench: MakeBench) -> None:
+    """It was freed when the iteration ended: of 256 clients that came in one, 51 could be accepted."""
     bench = make_bench(max_connections=2)
     bench.idle_connections(2)
     open_before = len(list(Path("/proc/self/fd").iterdir()))

@@ -1,4 +1,4 @@
-"""Tests mirror modules: where the tests of a module are is never a question."""
+"""Tests mirror modules, so that where the tests of a module are is never a question; and no module is long."""
 
 import ast
 from pathlib import Path
@@ -8,6 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES, TESTS = ROOT / "src/hedgerow", ROOT / "tests/unit"
 SIMULATOR, SIMULATOR_TESTS = ROOT / "src/hedgerow_simulator", ROOT / "tests/simulator"
+
+MAX_LINES = 250
+"""Of a module: what is longer has more than one task."""
 
 WITHOUT_TESTS = {
     "__main__.py": "takes signals of its process before it imports anything: tests/end_to_end/test_pid_1.py",
@@ -48,6 +51,11 @@ MODULES = [path for path in sorted(SOURCES.rglob("*.py")) if path.name != "__ini
 def test_every_module_has_its_tests(module: Path) -> None:
     is_exempt = str(module.relative_to(SOURCES)) in WITHOUT_TESTS
     assert expected_file(module).is_file() != is_exempt, expected_file(module)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCES)))
+def test_no_module_is_long(module: Path) -> None:
+    assert len(module.read_text().splitlines()) <= MAX_LINES
 
 
 def test_exemptions_are_of_modules_that_exist() -> None:

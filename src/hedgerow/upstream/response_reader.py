@@ -203,9 +203,7 @@ class ResponseReader:
             self._refused = _EVENT_STREAM
             raise httptools.HttpParserError(_EVENT_STREAM.detail)
         elif self._passes_on and section.is_coded:
-            raise httptools.HttpParserError(
-                "a transfer coding other than chunked, which the client would not know of"
-            )
+            raise httptools.HttpParserError("a transfer coding that the client would not know of")
 
     def on_body(self, data: bytes) -> None:
         if self.is_complete:  # behind a response to HEAD: the connection is not used again

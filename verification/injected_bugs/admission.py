@@ -122,6 +122,11 @@ ADMISSION = (
         INVARIANTS,
     ),
     Bug(
+        "requests that wait do not have the descriptors of clients that leave",
+        "processes/descriptor_sharing.py", "max_in_flight > before and", "max_in_flight < before and",
+        "tests/unit/processes/test_descriptor_sharing.py",
+    ),
+    Bug(
         "waits are brief once a few were rejected",
         "admission/controller.py", "MUCH_REJECTED: Final = 0.1", "MUCH_REJECTED: Final = -1.0",
         "tests/unit/admission/test_controller.py",

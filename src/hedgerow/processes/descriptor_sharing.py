@@ -1,5 +1,6 @@
 """A worker's descriptors, shared out between its clients and its requests in flight as they come and go."""
 
+from collections.abc import Callable
 from typing import Final
 
 from hedgerow.admission.controller import AdmissionController
@@ -14,8 +15,14 @@ class DescriptorSharing:
     """Keeps a `DescriptorBudget`. Costs nothing of a request: it is called when a client connects or leaves."""
 
     def __init__(
-        self, budget: DescriptorBudget, admission: AdmissionController, connections: ConnectionBudget
+        self,
+        budget: DescriptorBudget,
+        admission: AdmissionController,
+        connections: ConnectionBudget,
+        request_admission: Callable[[], None],
     ) -> None:
+        """`request_admission` is called when requests that wait may have descriptors of clients that have left."""
+        self._request_admission = request_admission
         self._budget = budget
         self._admission = admission
         self._connections = connections
@@ -27,7 +34,9 @@ class DescriptorSharing:
     def set_clients(self, connected: int) -> None:
         """Leave to requests and to upstreams what the clients that are connected now do not have."""
         admission, budget = self._admission, self._budget
-        admission.max_in_flight = budget.in_flight_beside(connected)
+        before, admission.max_in_flight = admission.max_in_flight, budget.in_flight_beside(connected)
+        if admission.max_in_flight > before and admission.waiting:
+            self._request_admission()
         admission.is_crowded = admission.max_in_flight < budget.max_in_flight
         connections = self._connections
         connections.max_connections = budget.upstream_beside(connected)

@@ -129,7 +129,7 @@ class Worker:
             max_rejected=budget.max_rejected,
             on_rejected=self.recorder.request_rejected,
             balancer=balancer,
-            sharing=DescriptorSharing(budget, self.admission, connections),
+            sharing=DescriptorSharing(budget, self.admission, connections, self.loop.request_admission),
             passes_headers=routes.passes_headers,
         )
 

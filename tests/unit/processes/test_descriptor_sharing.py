@@ -15,7 +15,14 @@ class Bench:
     def __init__(self) -> None:
         self.admission = AdmissionController(BUDGET.max_in_flight, adapts=False)
         self.connections = ConnectionBudget(BUDGET.connections)
-        self.sharing = DescriptorSharing(BUDGET, self.admission, self.connections)
+        self.admissions = 0
+        self.sharing = self.sharing_for(self.admission)
+
+    def sharing_for(self, admission: AdmissionController) -> DescriptorSharing:
+        return DescriptorSharing(BUDGET, admission, self.connections, self.request_admission)
+
+    def request_admission(self) -> None:
+        self.admissions += 1
 
     def start(self, number: int) -> None:
         for _ in range(number):
@@ -60,7 +67,7 @@ def test_it_is_crowded_where_clients_keep_requests_from_starting() -> None:
 def test_where_a_client_found_no_room_requests_wait_briefly() -> None:
     bench = Bench()
     bench.admission = AdmissionController(0)
-    bench.sharing = DescriptorSharing(BUDGET, bench.admission, bench.connections)
+    bench.sharing = bench.sharing_for(bench.admission)
     for is_brief in (False, True):
         request = WaitingRequest(0.0)
         assert not bench.admission.admit_or_queue(request, 1.0)
@@ -68,3 +75,18 @@ def test_where_a_client_found_no_room_requests_wait_briefly() -> None:
         assert request.waits_briefly == is_brief
         bench.admission.leave(request)
         bench.sharing.client_rejected(1.0)
+
+
+def test_a_request_that_waits_starts_once_clients_have_left() -> None:
+    bench = Bench()
+    bench.sharing.set_clients(BUDGET.max_clients)
+    bench.start(bench.admission.max_in_flight)
+    waiting = WaitingRequest(1.0)
+    assert not bench.admission.admit_or_queue(waiting, 0.0)
+    assert bench.admissions == 0
+    bench.sharing.set_clients(EQUAL)
+    assert bench.admissions == 1
+    assert bench.admission.next_admitted(0.0) is waiting
+    bench.sharing.set_clients(BUDGET.max_clients)
+    bench.sharing.set_clients(EQUAL)
+    assert bench.admissions == 1, "none waits"

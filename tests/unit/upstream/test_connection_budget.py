@@ -32,7 +32,7 @@ def test_a_pooled_connection_makes_way_for_a_client(make_bench: MakeBench) -> No
     bench = make_bench()
     bench.idle_connections(3)
     shared = DescriptorBudget(max_in_flight=5, max_clients=9, max_rejected=0, attempts=1, connections=10)
-    sharing = DescriptorSharing(shared, AdmissionController(5), bench.budget)
+    sharing = DescriptorSharing(shared, AdmissionController(5), bench.budget, lambda: None)
     for clients, in_use, is_full in ((7, 3, True), (8, 2, True), (7, 2, False)):
         sharing.set_clients(clients)
         assert (bench.budget.in_use, bench.counts, bench.budget.is_full) == (

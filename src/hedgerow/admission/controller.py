@@ -66,7 +66,6 @@ class AdmissionController:
         queue = self._queue
         if not len(queue):
             return None
-        is_full = self.in_flight >= self.max_in_flight
         rate = self.rate_limit(now)
         if self._rate.recent_starts > 0.0:
             rate = min(rate, self._rate.recent_starts)
@@ -76,7 +75,7 @@ class AdmissionController:
         else:
             queue.choose_order(rate, now)
             newest_first = queue.is_newest_first
-        if newest_first or is_full:
+        if newest_first:
             self._overloaded_at = now
         if not self._may_start(now):
             return None
@@ -128,7 +127,7 @@ class AdmissionController:
         self._rate.record_end()
 
     def record_iteration(self, busy_s: float, now: float) -> None:
-        """Learn from an iteration that did something; `busy_s` is the time from the poll's return to its end."""
+        """Learn from an iteration of the event loop; `busy_s` is the time from the poll's return to its end."""
         if self._adapts:
             self._rate.record_iteration(busy_s, now)
 

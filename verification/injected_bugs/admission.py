@@ -92,8 +92,13 @@ ADMISSION = (
     ),
     Bug(
         "A8 a stall is taken for saturation",
-        "admission/rate.py", "            self._saturated = 0  # idle time or a stall",
-        "            self._saturated = 4\n            self._needed_at = now  # idle time or a stall",
+        "admission/rate.py", "            self._saturated = 0\n            self._count",
+        "            self._saturated = 4\n            self._needed_at = now\n            self._count",
+        RATE,
+    ),
+    Bug(
+        "A3 what was recent is kept for all of a silence",
+        "admission/rate.py", "(1.0 - SMOOTHING) ** (passed_s / INTERVAL_S)", "1.0",
         RATE,
     ),
     Bug(
@@ -119,6 +124,11 @@ ADMISSION = (
     Bug(
         "waits stay brief though all could be served by waiting",
         "admission/wait_limit.py", "GROWTH: Final = 1.3", "GROWTH: Final = 0.0",
+        INVARIANTS,
+    ),
+    Bug(
+        "waits stay brief for bursts that could be served by waiting",
+        "admission/wait_limit.py", "            self._has_grown = True\n", "            self.be_brief(now)\n",
         INVARIANTS,
     ),
     Bug(

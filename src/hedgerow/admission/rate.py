@@ -122,21 +122,30 @@ class RateController:
         passed_s = now - self._began_at
         if passed_s < INTERVAL_S:
             return
-        if passed_s > 2.0 * INTERVAL_S:
-            self._saturated = 0  # idle time or a stall: no evidence of the loop's capacity
+        if passed_s > 2.0 * INTERVAL_S:  # idle time or a stall: no evidence of the loop's capacity
+            self._saturated = 0
+            self._count(passed_s, 1.0 - (1.0 - SMOOTHING) ** (passed_s / INTERVAL_S))
         else:
-            self._learn(passed_s)
+            self._count(passed_s, SMOOTHING)
+            self._learn()
             self._judge(passed_s, now)
         self._begin_interval(now)
 
-    def _learn(self, passed_s: float) -> None:
+    @property
+    def _not_started(self) -> int:
+        """Return how many more were read in this interval than started."""
+        return max(self._reads - self._starts, 0)
+
+    def _count(self, passed_s: float, weight: float) -> None:
+        """Set how many were started and rejected in a second, recently."""
+        self.recent_starts += (self._starts / passed_s - self.recent_starts) * weight
+        self.recent_rejected += (self._not_started / passed_s - self.recent_rejected) * weight
+
+    def _learn(self) -> None:
         """Set the rate from what was done in the last intervals and the time that it took."""
-        rejected = max(self._reads - self._starts, 0)
-        work = self._work + rejected * (REJECTION_SHARE - READ_SHARE)
+        work = self._work + self._not_started * (REJECTION_SHARE - READ_SHARE)
         self._recent_busy_s += (self._busy_s - self._recent_busy_s) * SMOOTHING
         self._recent_work += (work - self._recent_work) * SMOOTHING
-        self.recent_starts += (self._starts / passed_s - self.recent_starts) * SMOOTHING
-        self.recent_rejected += (rejected / passed_s - self.recent_rejected) * SMOOTHING
         if self._recent_busy_s <= 0.0:
             return
         capacity = self._recent_work / self._recent_busy_s

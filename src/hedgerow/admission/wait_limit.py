@@ -6,9 +6,9 @@ To reject it then costs more, too, for nothing of its connection is in a cache a
 after its whole wait, few of those that come wait, and briefly; the others are rejected at once.
 
 But clients that ask again as soon as they are answered are as many as before, and are rejected more often: for them
-brief waits are worse, and it may be for brief waits alone that they are rejected. So after a second the whole wait is
-tried again. Brief waits return only if more requests wait then than there were clients who waited or were held before:
-such a load fills any wait.
+brief waits are worse, and it may be for brief waits alone that they are rejected; so it may be for bursts. So after a
+second the whole wait is tried again. Brief waits return only if it is too short then, too, and more requests wait than
+there were clients who waited or were held before: such a load fills any wait.
 """
 
 from math import inf
@@ -36,7 +36,7 @@ GROWTH: Final = 1.3
 class WaitLimit:
     """Decides until when each request that has to wait may do so; instants are passed in."""
 
-    __slots__ = ("_asking", "_brief_until", "_learnt_at")
+    __slots__ = ("_asking", "_brief_until", "_has_grown", "_learnt_at")
 
     def __init__(self) -> None:
         self._brief_until = -inf
@@ -44,6 +44,8 @@ class WaitLimit:
         """What is known holds for `BRIEF_S` from this instant."""
         self._asking = -1.0
         """How many clients waited or were held when the whole wait was tried again; -1 before."""
+        self._has_grown = False
+        """More than those have waited since."""
 
     def is_brief(self, now: float) -> bool:
         """Return whether those that come now wait briefly."""
@@ -76,7 +78,7 @@ class WaitLimit:
 
     def whole_wait_was_too_short(self, now: float) -> None:
         """Learn that the request that had come first of all was rejected after its whole wait."""
-        if self._asking < 0.0 or now - self._learnt_at >= BRIEF_S:
+        if self._asking < 0.0 or self._has_grown or now - self._learnt_at >= BRIEF_S:
             self.be_brief(now)
         else:
             self._learnt_at = now
@@ -88,9 +90,10 @@ class WaitLimit:
         if self._asking < 0.0:
             self._asking = waiting + held
         elif waiting > self._asking * GROWTH:
-            self.be_brief(now)
+            self._has_grown = True
 
     def be_brief(self, now: float) -> None:
         """Have those that come in the next `BRIEF_S` wait briefly."""
         self._brief_until = self._learnt_at = now + BRIEF_S
         self._asking = -1.0
+        self._has_grown = False

@@ -129,6 +129,21 @@ def test_a3_nothing_is_learnt_from_an_interval_with_a_silence_or_a_stall() -> No
     assert loop.limit == inf
 
 
+def test_after_a_silence_what_was_recent_is_forgotten_whether_the_loop_woke_up_in_it_or_not() -> None:
+    for wakes in (1, 10):
+        loop = Loop()
+        for _ in range(1_000):
+            loop.rate.record_read()
+        loop.run(10, 10_000)
+        assert loop.rate.recent_starts == pytest.approx(10_000, rel=0.05)
+        assert loop.rate.recent_rejected > 0.0
+        for _ in range(wakes):
+            loop.now += 10.0 / wakes
+            loop.rate.record_iteration(0.0001, loop.now)
+        assert loop.rate.recent_starts < 100
+        assert loop.rate.recent_rejected < 0.01
+
+
 def test_unused_tokens_are_kept_for_one_long_iteration() -> None:
     loop = Loop()
     loop.run(10, 10_000)

@@ -230,6 +230,25 @@ def test_a_burst_from_nothing_is_served() -> None:
     assert total(model.clients.seconds, "good") >= 1_920
 
 
+@pytest.mark.parametrize("overload", [0, 3])
+@pytest.mark.parametrize(
+    ("burst", "period_s", "timeout_s"), [(300, 0.7, 2.0), (300, 0.9, 2.0), (400, 0.9, 4.0)]
+)
+def test_bursts_that_are_served_at_rest_are_served_two_seconds_after_an_overload(
+    burst: int, period_s: float, timeout_s: float, overload: float
+) -> None:
+    """Each has more than may be in flight. Brief waits rejected some of each, which kept the waits brief for ever."""
+    model = WorkerModel(COMPILED, max_in_flight=218)
+    if overload:
+        model.clients.add_open_loop(overload * 218 / 0.38, 0, 1)
+    for number in range(int(9 / period_s)):
+        model.clients.add_burst(burst, timeout_s, at=1 + number * period_s, over_s=0.01)
+    model.run_until(10)
+    assert (total(model.clients.seconds[:2], "rejected") > 0) == (overload > 0)
+    assert total(model.clients.seconds[3:], "rejected") == 0
+    assert total(model.clients.seconds[3:], "good") > 1_000
+
+
 def test_a2_after_a_burst_the_worker_is_ready_again_without_any_request() -> None:
     model = worker(PLAIN)
     model.clients.add_burst(16_000, 0.8, at=0)

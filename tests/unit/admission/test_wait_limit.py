@@ -81,13 +81,26 @@ def tried_again(*, waiting: int = 100, held: float = 200.0) -> tuple[WaitLimit, 
     return limit, NOW + BRIEF_S
 
 
-def test_brief_waits_return_when_more_wait_than_waited_or_were_held_before() -> None:
+@pytest.mark.parametrize(("most", "is_brief"), [(390, False), (391, True)])
+def test_brief_waits_return_when_whole_ones_are_too_short_and_more_wait_than_waited_or_were_held_before(
+    most: int, is_brief: bool
+) -> None:
     limit, began_at = tried_again()
-    limit.count_waiting(390, 0.0, began_at + 0.1)
-    assert not limit.is_brief(began_at + 0.1)
-    limit.count_waiting(391, 0.0, began_at + 0.1)
-    assert limit.is_brief(began_at + 0.1)
-    assert not limit.is_brief(began_at + 0.1 + BRIEF_S)
+    limit.count_waiting(most, 0.0, began_at + 0.1)
+    limit.count_waiting(20, 0.0, began_at + 0.2)
+    assert not limit.is_brief(began_at + 0.2)
+    limit.whole_wait_was_too_short(began_at + 0.2)
+    assert limit.is_brief(began_at + 0.2) == is_brief
+    assert not limit.is_brief(began_at + 0.2 + BRIEF_S)
+
+
+def test_bursts_that_the_whole_wait_is_enough_for_have_it() -> None:
+    limit, now = tried_again(waiting=1, held=0.0)
+    for _ in range(10):
+        for waiting in range(1, 100):
+            limit.count_waiting(waiting, 0.0, now)
+            assert not limit.is_brief(now)
+        now += BRIEF_S / 2
 
 
 def test_a_closed_loop_that_is_too_large_keeps_the_whole_wait() -> None:
@@ -112,9 +125,12 @@ def test_what_was_learnt_is_forgotten_a_second_after_the_last_rejection() -> Non
 def test_each_trial_is_compared_with_what_was_before_it() -> None:
     limit, now = tried_again()
     limit.count_waiting(4_000, 0.0, now)
-    limit.count_waiting(4_000, 0.0, now + BRIEF_S)
-    limit.count_waiting(4_100, 0.0, now + BRIEF_S + 0.1)
-    assert not limit.is_brief(now + BRIEF_S + 0.1)
+    limit.whole_wait_was_too_short(now)
+    now += BRIEF_S
+    limit.count_waiting(4_000, 0.0, now)
+    limit.count_waiting(4_100, 0.0, now + 0.1)
+    limit.whole_wait_was_too_short(now + 0.1)
+    assert not limit.is_brief(now + 0.1)
 
 
 def test_nothing_is_left_of_it_after_a_silence() -> None:

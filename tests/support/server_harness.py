@@ -65,6 +65,8 @@ class FakeHandler(Handler):
         self.on_request: Callable[[Asked], None] = lambda _: None
         self.body_timeout_ms = 0
         """The timeout of requests where bodies are read; 0: none is."""
+        self.body_bytes = MAX_BODY_BYTES
+        """The most that a body may have."""
 
     def handle(self, request: Request, responder: Responder) -> Cancellable | None:
         request.timeout_ms = self.timeout_ms(request)
@@ -81,7 +83,7 @@ class FakeHandler(Handler):
 
     def max_body_bytes(self, request: Request) -> int:
         request.timeout_ms = self.timeout_ms(request)
-        return MAX_BODY_BYTES if self.body_timeout_ms else -1
+        return self.body_bytes if self.body_timeout_ms else -1
 
     def answer_at_once(self, response: Response | None = None) -> None:
         """Answer each request before `handle` returns."""

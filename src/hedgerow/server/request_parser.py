@@ -99,9 +99,10 @@ class RequestParser:
                 self._begin()
                 raise RequestRejected("bad_request", "not HTTP/1.1: this is RTSP")
             data = data[rtsp_at:]  # in a body it is none
-        if self._body is not None:
-            self._body.fed(len(data))
+        body = self._body
         self._feed(data)
+        if body is not None and self._body is body:
+            body.fed(len(data))  # what it has of these bytes is counted before
         self._rtsp.parsed(data, partial=self.partial, in_headers=self._fields.count > 0)
         if self.partial and self._body is None:  # llhttp keeps an unfinished header, and has no limit for it
             self._pending += len(data)

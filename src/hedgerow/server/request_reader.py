@@ -90,15 +90,15 @@ class RequestReader:
     def parse(self) -> None:
         """Parse a bounded chunk of the buffer into `requests`; `rejected` is set if it is malformed."""
         data, arrived_at = self._unparsed[0]
-        size = self._context.parse_chunk_bytes
-        if len(data) > size and not is_whole_head(data):
+        parser, size = self._made_parser(), self._context.parse_chunk_bytes
+        if len(data) > size and (parser.partial or not is_whole_head(data)):
             self._unparsed[0] = data[size:], arrived_at
             data = data[:size]
         else:
             self._unparsed.pop(0)
         self.held_bytes -= len(data)
         try:
-            self._made_parser().feed(data, arrived_at)
+            parser.feed(data, arrived_at)
         except RequestRejected as rejected:
             self._unparsed = [(b"", arrived_at)]
             self.rejected = rejected

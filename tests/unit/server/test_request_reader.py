@@ -1,11 +1,13 @@
 """What was read of one connection, parsed in bounded pieces, each with the instant at which it came."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
+from random import Random
 
 import pytest
 
-from hedgerow.net.stream import Stream
+from hedgerow.net.stream import READ_BYTES, Stream
 from hedgerow.server.request_reader import RequestReader
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, RawSocket, ServerHarness
@@ -140,3 +142,87 @@ def test_a_process_that_is_stopped_while_it_asks_for_the_age_dates_nothing_earli
     harness.faults.queue_age_s, harness.faults.while_dated = 0.5, stopped
     reader.add(GET, stream)
     assert reader.requests[0].arrived_at == pytest.approx(came_at)
+
+
+# -- bodies: however the bytes of a request are cut into reads, the request is the same
+
+POST = b"POST /x HTTP/1.1\r\nHost: x\r\n"
+LENGTH, CHUNKED = b"Content-Length: %d\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"
+BODY_BYTES = 64 * 1024
+KIB = 1024
+END = b"\r\n\r\n"
+
+
+@pytest.fixture
+def bodies() -> Iterator[ServerHarness]:
+    """A server that reads bodies, with the usual limits."""
+    harness = ServerHarness(body_timeout_ms=10_000)
+    harness.handler.body_bytes = BODY_BYTES
+    yield harness
+    harness.close()
+
+
+def read_in(harness: ServerHarness, pieces: Iterable[bytes]) -> bytes:
+    """Return the body of the one request that comes in these reads."""
+    reader, stream = RequestReader(harness.server._context), harness.connection_of(harness.client())._stream
+    for piece in pieces:
+        for at in range(0, len(piece), READ_BYTES):
+            reader.add(piece[at : at + READ_BYTES], stream)
+            while reader.has_unparsed and reader.rejected is None:
+                reader.parse()
+    assert reader.rejected is None, reader.rejected
+    (request,) = reader.requests
+    assert request.message is not None
+    body = request.message.body
+    reader.release_body(len(body))
+    reader.close()
+    return body
+
+
+def in_chunks(body: bytes, chunk_bytes: int) -> bytes:
+    chunks = (body[at : at + chunk_bytes] for at in range(0, len(body), chunk_bytes))
+    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [8 * KIB + 1, 12 * KIB, 16 * KIB - 8])
+@pytest.mark.parametrize("behind", [b"", END])
+@pytest.mark.parametrize("chunk_bytes", [0, BODY_BYTES])
+def test_a_body_that_comes_in_a_read_of_its_own_is_not_taken_for_a_head(
+    bodies: ServerHarness, size: int, behind: bytes, chunk_bytes: int
+) -> None:
+    """It ends with the first empty line in it, as a head does: as a chunked one always may."""
+    body = b"x" * (size - len(behind)) + behind
+    if chunk_bytes:
+        head, wire = POST + CHUNKED, in_chunks(body, chunk_bytes)
+    else:
+        head, wire = POST + LENGTH % len(body), body
+    assert read_in(bodies, [head, wire]) == body
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_cuts_between_reads_do_not_matter(bodies: ServerHarness, seed: int) -> None:
+    chance = Random(seed)
+    size = chance.choice((2, 8, 16, 64)) * KIB + chance.choice((-9, -1, 0, 1, 9))
+    body = bytearray(chance.choice((b"x", b"\r\n", END, b"0" + END)) * size)[: min(size, BODY_BYTES)]
+    for _ in range(chance.randrange(4)):
+        at = chance.randrange(len(body) - 4)
+        body[at : at + 4] = END
+    if chance.random() < 0.5:
+        body[-4:] = END
+    if chance.random() < 0.5:
+        wire = POST + LENGTH % len(body) + body
+    else:
+        wire = POST + CHUNKED + in_chunks(bytes(body), chance.choice((1, 100, 3_000, 20_000, BODY_BYTES)))
+    ends = [at + 4 for at in range(len(wire)) if wire.startswith(END, at)]
+    ends = [*chance.sample(ends, min(len(ends), 9)), wire.index(END) + 4]
+    cuts = sorted({0, len(wire), *ends, *(chance.randrange(len(wire)) for _ in range(chance.randrange(20)))})
+    pieces = [bytes(wire[begin:end]) for begin, end in pairwise(cuts)]
+    assert read_in(bodies, pieces) == bytes(body)
+
+
+def test_a_body_by_length_has_no_framing_to_be_counted() -> None:
+    harness = ServerHarness(limits=ClientLimits(body_overhead_bytes=0), body_timeout_ms=10_000)
+    harness.handler.body_bytes = BODY_BYTES
+    body = b"x" * BODY_BYTES
+    assert read_in(harness, [POST + LENGTH % len(body), body]) == body
+    harness.close()

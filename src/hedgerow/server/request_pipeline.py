@@ -30,15 +30,14 @@ class RequestPipeline(EventHandler):
     """
 
     __slots__ = (
-        "_answering", "_connection", "_context", "_ended", "_held_until", "_overloaded_at", "_passes_headers",
-        "_processing", "_reader", "_request", "_stream", "_unfinished", "_yielding",
+        "_answering", "_connection", "_context", "_ended", "_held_until", "_overloaded_at", "_processing", "_reader",
+        "_request", "_stream", "_unfinished", "_yielding",
     )  # fmt: skip
 
     def __init__(self, context: ServerContext, connection: "ClientConnection", stream: Stream) -> None:
         self._context = context
         self._connection = connection
         self._stream = stream
-        self._passes_headers = context.passes_headers
         self._reader = RequestReader(context)
         self._request: Request | None = None
         """The request that is being answered."""
@@ -120,8 +119,6 @@ class RequestPipeline(EventHandler):
                 self.reject(reader.rejected, reader.rejected_bytes_arrived_at)
             elif reader.has_unparsed:
                 reader.parse()
-                if self._passes_headers and reader.take_continue():
-                    stream.write(_CONTINUE)
             else:
                 self._wait_for_rest()
                 break
@@ -210,8 +207,13 @@ class RequestPipeline(EventHandler):
         self._connection.close_gracefully()
 
     def _wait_for_rest(self) -> None:
-        """Bound the time of the request that has come in part, if there is one."""
+        """Bound the time of the request that has come in part, if there is one; ask for its body if that is waited for.
+
+        All requests before it are answered.
+        """
         if self._reader.has_partial_request:
+            if self._reader.take_continue():
+                self._stream.write(_CONTINUE)
             unfinished = self._unfinished
             if unfinished is None:
                 self._unfinished = unfinished = UnfinishedRequest(self, self._connection, self._context)

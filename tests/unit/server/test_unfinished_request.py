@@ -194,6 +194,23 @@ def test_behind_a_request_that_is_answered_later_it_has_its_own_time(harness: Se
     harness.handler.asked[1].respond()
 
 
+def test_100_continue_comes_after_the_answers_to_the_requests_before(harness: ServerHarness) -> None:
+    """The client would take it for an interim answer to the first of them (RFC 9110 section 15.2.1)."""
+    harness.handler.on_request = lambda _: None
+    client = harness.client()
+    send(harness, client, GET + GET + WAITS)
+    for asked in (0, 1):
+        assert client.statuses() == [200] * asked
+        harness.handler.asked[asked].respond()
+        harness.step()
+    assert client.statuses() == [200, 200, 100]
+    assert client.read().endswith(CONTINUE)
+    send(harness, client, b"abc")
+    harness.handler.asked[2].respond()
+    harness.step()
+    assert client.statuses() == [200, 200, 100, 200], "once"
+
+
 def test_behind_a_rejected_request_it_is_answered_as_its_time_is_over(harness: ServerHarness) -> None:
     """It is not held: it would be later still."""
     harness.handler.on_request = lambda _: None

@@ -14,6 +14,7 @@ from itertools import count
 import h11
 
 from hedgerow.core.request import Request
+from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
@@ -78,6 +79,18 @@ def parse(data: bytes, piece_bytes: int, cache: ParsedRequestCache | None = None
     return parsed
 
 
+def bodies_of(data: bytes, piece_bytes: int) -> list[bytes]:
+    """Return the bodies of the requests in `data`, all of which are valid and keep their connection."""
+    requests: list[Request] = []
+    whole_heads = WholeHeads(LIMITS, lambda: b"1", passed_on=True)
+    parser = RequestParser(LIMITS, requests.append, whole_heads, lambda _: len(data), BodyMemory(len(data)))
+    for at in range(0, len(data), piece_bytes):
+        parser.feed(data[at : at + piece_bytes], 0.0)
+    parser.close()
+    assert all(request.keep_alive for request in requests)
+    return [request.message.body for request in requests if request.message is not None]
+
+
 # -- h11
 
 
@@ -108,6 +121,17 @@ def parse_by_h11(data: bytes) -> ParsedByH11 | None:
     connection.send(h11.Response(status_code=404, headers=[("Content-Length", "0")]))
     connection.send(h11.EndOfMessage())
     return ParsedByH11(request, head, whole, left_over, connection.our_state is h11.DONE)
+
+
+def body_by_h11(data: bytes) -> tuple[bytes, bytes]:
+    """Return the body of the first request, and the bytes left over, as h11 parses them."""
+    connection, body = h11.Connection(h11.SERVER), b""
+    connection.receive_data(data)
+    while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+        assert isinstance(event, h11.Request | h11.Data)
+        if isinstance(event, h11.Data):
+            body += event.data
+    return body, connection.trailing_data[0]
 
 
 # -- the deliberate differences

@@ -127,12 +127,6 @@ def _own_rules_of_passing(request: Request) -> Due:
         return closing_with_body("ours: paths", 400)
     if request.method not in METHODS:
         return closing_with_body("ours: a method that no route has", 405)
-    if (
-        request.has_body
-        and b"upgrade" in listed(request.fields, b"connection")
-        and listed(request.fields, b"upgrade")
-    ):
-        return _closing("ours: a body and an offer to upgrade", 400)
     if len(request.body) > MAX_BODY_BYTES:
         return _closing("ours: the limit of bodies", 413)
     return _keeping("", 200)

@@ -46,7 +46,8 @@ ROUTES = (
     ),
     Bug(
         "the body behind an offer to upgrade is the next request",
-        "server/request_parser.py", "        if self._llhttp.should_upgrade():", "        if self._parser is None:",
+        "server/request_parser.py",
+        "                    self._parse_body_behind_offer(self._body.request)\n", "                    pass\n",
         "C11", 0.01,
     ),
     Bug(

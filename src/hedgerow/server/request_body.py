@@ -79,6 +79,16 @@ def without_body(request: Request) -> Request:
     return request
 
 
+def framing_head(request: Request, length: int) -> bytes:
+    """Return a head of HTTP/1.1 that has what says where a request's body ends, and whether its connection persists.
+
+    `length` is -1 if the body comes in chunks.
+    """
+    framing = b"Transfer-Encoding: chunked" if length < 0 else b"Content-Length: %d" % length
+    connection = b"" if request.keep_alive else b"Connection: close\r\n"
+    return b"%b / HTTP/1.1\r\n%b\r\n%b\r\n" % (request.method, framing, connection)
+
+
 def _message_of(request: Request) -> ClientMessage:
     """Return the request as its client sent it: bodies are read only where that is kept."""
     message = request.message

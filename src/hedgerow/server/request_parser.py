@@ -14,7 +14,7 @@ from hedgerow.core.request import Request
 from hedgerow.core.response import Response, problem_response
 from hedgerow.core.trace_context import parse_trace_context
 from hedgerow.server.body_memory import BodyMemory
-from hedgerow.server.request_body import RequestBody, without_body
+from hedgerow.server.request_body import RequestBody, framing_head, without_body
 from hedgerow.server.request_fields import RequestFields
 from hedgerow.server.request_rejected import RequestRejected, not_http
 from hedgerow.server.request_target import split_target
@@ -115,16 +115,25 @@ class RequestParser:
                 self._llhttp.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as stopped:
-                # llhttp stops after a request that offers an upgrade. The offer is ignored (RFC 9110 section 7.8),
-                # and the bytes after it are the next request; but no request follows a CONNECT.
+                # llhttp stops after the head of a request that offers an upgrade. The offer is ignored (RFC 9110
+                # section 7.8): the bytes after it are the body or the next request. None follows a CONNECT.
+                if self._llhttp.get_method() == b"CONNECT":
+                    break
                 offset: int = stopped.args[0]
-                data = b"" if self._llhttp.get_method() == b"CONNECT" else data[offset:]
+                data = data[offset:]
+                if self._body is not None:
+                    self._parse_body_behind_offer(self._body.request)
             except httptools.HttpParserCallbackError as error:
                 if isinstance(error.__context__, RequestRejected):
                     raise error.__context__ from None
                 raise
             except httptools.HttpParserError as error:
                 raise not_http(str(error)) from None
+
+    def _parse_body_behind_offer(self, request: Request) -> None:
+        """Go on with a parser that has seen the framing of the body and no offer: behind one llhttp reads none."""
+        self._parser = parser = httptools.HttpRequestParser(self)
+        parser.feed_data(framing_head(request, self._fields.body_length("1.1")))
 
     def close(self) -> None:
         """Release llhttp's parser, which refers back to this object: no garbage collection is needed then."""
@@ -164,14 +173,16 @@ class RequestParser:
         """Return it without its body, which has not come in time. The parser must not be fed again."""
         return self._take_body().give_up()
 
-    # -- callbacks of llhttp
+    # -- callbacks of llhttp; a head that comes while a body is read is a `framing_head`
 
     def on_message_begin(self) -> None:
-        self._begin()
-        self.partial = True
+        if self._body is None:
+            self._begin()
+            self.partial = True
 
     def on_url(self, data: bytes) -> None:
-        self._target += data
+        if self._body is None:
+            self._target += data
         if len(self._target) > self._max_target_bytes:
             detail = f"the request target is longer than {self._max_target_bytes} bytes"
             raise RequestRejected("too_large", detail, HTTPStatus.REQUEST_URI_TOO_LONG)
@@ -181,6 +192,8 @@ class RequestParser:
             self._fields.add(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._body is not None:
+            return
         parser, fields, max_body_bytes = self._llhttp, self._fields, self._max_body_bytes
         method, version = parser.get_method(), parser.get_http_version()
         head = fields.head()
@@ -213,8 +226,6 @@ class RequestParser:
             return
         self._body = body = RequestBody(request, limit, self._bodies, self._body_overhead_bytes)
         self.partial = True
-        if self._llhttp.should_upgrade():  # llhttp takes the body for the next request
-            raise RequestRejected("bad_request", "a request with a body offers no upgrade")
         body.announce(self._fields.body_length(version))
         self.wants_continue = self._fields.expects != b"" and version == "1.1"
 
@@ -225,6 +236,8 @@ class RequestParser:
             self.wants_continue = False
 
     def on_message_complete(self) -> None:
+        if self._body is not None and self._llhttp.should_upgrade():
+            return  # its body comes
         self._closes = not self._llhttp.should_keep_alive()
         if self._body is not None:
             self._on_request(self._take_body().finish(self._fed_at))

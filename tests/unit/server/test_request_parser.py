@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 
 from hedgerow.core.request import Request
+from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_cache import ParsedRequestCache
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
@@ -21,6 +22,12 @@ def parser_with(requests: list[Request], limits: ClientLimits | None = None) -> 
     return RequestParser(
         limits, requests.append, WholeHeads(limits, lambda: b"ours-%d" % next(ids), passed_on=False)
     )
+
+
+def parser_with_bodies(requests: list[Request], max_body_bytes: int = 1_000) -> RequestParser:
+    limits = ClientLimits()
+    whole_heads = WholeHeads(limits, lambda: b"ours", passed_on=True)
+    return RequestParser(limits, requests.append, whole_heads, lambda _: max_body_bytes, BodyMemory(10_000))
 
 
 def feed_all(parser: RequestParser, pieces: Iterable[bytes]) -> RequestRejected:
@@ -125,10 +132,123 @@ def test_c1_an_offer_does_not_change_what_else_connection_says(head: bytes, keep
 
 
 @pytest.mark.parametrize("body", [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"])
-def test_c1_a_body_is_rejected_with_an_offer_too(body: bytes) -> None:
+def test_c1_a_body_is_rejected_with_an_offer_too_where_none_is_read(body: bytes) -> None:
     data = offer_of("curl --http2")[:-2] + body + b"\r\nhello"
     rejected, _ = rejection_of(REQUEST + b"\r\n" + data)
     assert rejected.code == "bad_request"
+
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+LENGTH, CHUNKED = b"Content-Length: %d\r\n", b"Transfer-Encoding: chunked\r\n"
+
+
+def post(name: str, target: bytes, body: bytes, headers: bytes = b"", *, in_chunks: bool = False) -> bytes:
+    """Return a request that offers an upgrade, with a body."""
+    head = offer_of(name, target, b"POST")[:-2] + headers
+    if not in_chunks:
+        return head + LENGTH % len(body) + b"\r\n" + body
+    return head + CHUNKED + b"\r\n%x\r\n%b\r\n0\r\nX: y\r\n\r\n" % (len(body), body)
+
+
+def summary(requests: list[Request]) -> list[tuple[bytes, bytes, bool]]:
+    """Return path, body, and whether the connection is kept, of each."""
+    return [(each.path, each.message.body if each.message else b"", each.keep_alive) for each in requests]
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+@pytest.mark.parametrize("name", OFFERS)
+def test_c1_the_body_of_a_request_that_offers_an_upgrade_is_read(name: str, in_chunks: bool) -> None:
+    """Java's HttpClient offers h2c with each first request in clear text."""
+    data = (
+        post(name, b"/1", SMUGGLED, in_chunks=in_chunks) + offer_of(name, b"/2") + REQUEST + b"\r\n"
+        + post(name, b"/3", b"x", in_chunks=not in_chunks) + post(name, b"/4", SMUGGLED, in_chunks=in_chunks)
+    )  # fmt: skip
+    bodies = {b"/1": SMUGGLED, b"/2": b"", b"/": b"", b"/3": b"x", b"/4": SMUGGLED}
+    for piece_bytes in (*range(1, 60), len(data)):
+        requests: list[Request] = []
+        parser = parser_with_bodies(requests)
+        for at in range(0, len(data), piece_bytes):
+            parser.feed(data[at : at + piece_bytes], float(at))
+        assert summary(requests) == [(path, body, True) for path, body in bodies.items()]
+        assert not parser.partial
+        for request in requests:
+            arrived_at = data.index(b" %b HTTP" % request.path) - len(request.method)
+            assert request.arrived_at == arrived_at // piece_bytes * piece_bytes
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+@pytest.mark.parametrize("cut_at", [0, 5, 130, -3])
+def test_c1_no_request_follows_a_body_behind_an_offer_and_close(in_chunks: bool, cut_at: int) -> None:
+    requests: list[Request] = []
+    parser = parser_with_bodies(requests)
+    data = post("websocket", b"/1", b"hello", b"Connection: close\r\n", in_chunks=in_chunks)
+    for piece in (data[:cut_at], data[cut_at:]):
+        parser.feed(piece, 0.0)
+    assert summary(requests) == [(b"/1", b"hello", False)]
+    with pytest.raises(RequestRejected):
+        parser.feed(SMUGGLED, 0.0)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_c1_a_body_behind_an_offer_of_http_1_0(kept: bool) -> None:
+    requests: list[Request] = []
+    parser = parser_with_bodies(requests)
+    connection = b"Connection: keep-alive\r\n" if kept else b""
+    data = post("websocket", b"/1", b"hello", connection).replace(b"HTTP/1.1", b"HTTP/1.0")
+    parser.feed(data, 0.0)
+    assert summary(requests) == [(b"/1", b"hello", kept)]
+
+
+def test_c1_the_body_behind_an_offer_is_asked_for() -> None:
+    requests: list[Request] = []
+    parser = parser_with_bodies(requests)
+    data = post("websocket", b"/1", b"hello", b"Expect: 100-continue\r\n")
+    parser.feed(data[:-5], 0.0)
+    assert (parser.wants_continue, parser.partial, parser.request_in_body is not None) == (True, True, True)
+    parser.feed(data[-5:], 0.0)
+    assert (parser.wants_continue, parser.partial, parser.request_in_body is not None) == (
+        False,
+        False,
+        False,
+    )
+    assert summary(requests) == [(b"/1", b"hello", True)]
+
+
+@pytest.mark.parametrize(
+    ("wire", "status"),
+    [
+        (LENGTH % 1_001 + b"\r\n", 413),
+        (CHUNKED + b"\r\n3E9\r\n" + b"x" * 1_001, 413),
+        (CHUNKED + b"\r\n1\r\nxx\r\n", 400),
+        (CHUNKED + LENGTH % 5 + b"\r\n", 400),
+        (b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (CHUNKED + b"\r\n1;" + b"x" * 11_000, 400),
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [1, 2_048])
+def test_c1_a_body_behind_an_offer_has_the_limits_of_others(
+    wire: bytes, status: int, piece_bytes: int
+) -> None:
+    requests: list[Request] = []
+    parser = parser_with_bodies(requests)
+    data = offer_of("websocket", b"/1", b"POST")[:-2] + wire
+    rejected = feed_all(parser, (data[at : at + piece_bytes] for at in range(0, len(data), piece_bytes)))
+    assert (parser.error_response(rejected).status, requests) == (status, [])
+
+
+def test_c1_a_head_with_a_malformed_body_behind_an_offer_is_one_of_head() -> None:
+    parser = parser_with_bodies([])
+    feed_all(parser, [offer_of("websocket", method=b"HEAD")[:-2] + CHUNKED + b"\r\n", b"nonsense"])
+    assert parser.is_head
+
+
+def test_c1_a_body_that_is_not_read_closes_the_connection_behind_an_offer_too() -> None:
+    requests: list[Request] = []
+    parser = parser_with_bodies(requests, max_body_bytes=-1)
+    parser.feed(post("websocket", b"/1", b"hello")[:-5], 0.0)
+    assert summary(requests) == [(b"/1", b"", False)]
+    assert requests[0].message is not None
+    assert requests[0].message.has_refused_body
 
 
 def test_c1_what_is_malformed_behind_an_offer_is_rejected() -> None:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from hedgerow.server.request_cache import ParsedRequestCache
 from support.request_differential import (
     STRICTER_RULES,
+    bodies_of,
+    body_by_h11,
     broken_rules,
     compare,
     parse,
@@ -187,6 +189,29 @@ def test_c1_h11_agrees_that_an_upgrade_offer_changes_nothing(method: bytes, offe
     theirs = parse_by_h11(first)
     assert theirs is not None
     assert theirs.keep_alive
+
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+@given(
+    offer=st.sampled_from([b"", OFFER]),
+    chunks=st.lists(st.binary(min_size=1, max_size=40) | st.just(REQUEST + b"\r\n"), max_size=4),
+    is_chunked=st.booleans(),
+    piece_bytes=st.integers(1, 500),
+)
+def test_c1_h11_finds_the_same_body_behind_an_offer_and_without(
+    offer: bytes, chunks: list[bytes], is_chunked: bool, piece_bytes: int
+) -> None:
+    content, head = b"".join(chunks), REQUEST.replace(b"GET", b"POST") + offer
+    if is_chunked:
+        wire = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""])
+        first = head + b"Transfer-Encoding: chunked\r\n\r\n" + wire
+    else:
+        first = head + b"Content-Length: %d\r\n\r\n" % len(content) + content
+    data = first + first + REQUEST + b"\r\n"
+    assert bodies_of(data, piece_bytes) == [content, content, b""]
+    assert body_by_h11(data) == (content, first + REQUEST + b"\r\n")
 
 
 @given(data=streams())

@@ -41,7 +41,7 @@ ROUTES = (
     Bug(
         "a body loses its last byte",
         "server/request_body.py",
-        'message.body = b"".join(self._pieces)\n', 'message.body = b"".join(self._pieces)[:-1]\n',
+        "message.body = bytes(self._content)\n", "message.body = bytes(self._content[:-1])\n",
         "C02", 0.005,
     ),
     Bug(

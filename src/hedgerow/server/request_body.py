@@ -16,7 +16,7 @@ MAX_FRAMING: Final = 8
 class RequestBody:
     """What has come of a body. `announce`, `add` and `fed` raise RequestRejected where it comes to too much."""
 
-    __slots__ = ("_limit", "_memory", "_overhead_bytes", "_pieces", "_wire_bytes", "request", "size")
+    __slots__ = ("_content", "_limit", "_memory", "_overhead_bytes", "_wire_bytes", "request", "size")
 
     def __init__(self, request: Request, limit: int, memory: BodyMemory, overhead_bytes: int) -> None:
         """`limit` is the most that the body may have."""
@@ -24,7 +24,7 @@ class RequestBody:
         self._limit = limit
         self._memory = memory
         self._overhead_bytes = overhead_bytes
-        self._pieces: list[bytes] = []
+        self._content = bytearray()
         self._wire_bytes = 0
         self.size = 0
 
@@ -45,7 +45,7 @@ class RequestBody:
                 reason="bodies",
             )
         self.size += len(data)
-        self._pieces.append(data)
+        self._content += data
 
     def fed(self, size: int) -> None:
         """Count bytes on the wire: chunk framing and trailers are no way around the limit."""
@@ -56,7 +56,7 @@ class RequestBody:
     def finish(self, arrived_at: float) -> Request:
         """Return the request with its body, which has come whole."""
         message = _message_of(self.request)
-        message.body = b"".join(self._pieces)
+        message.body = bytes(self._content)
         message.body_bytes = self.size
         message.body_arrived_at = arrived_at
         return self.request

@@ -207,10 +207,7 @@ class RequestPipeline(EventHandler):
         self._connection.close_gracefully()
 
     def _wait_for_rest(self) -> None:
-        """Bound the time of the request that has come in part, if there is one; ask for its body if that is waited for.
-
-        All requests before it are answered.
-        """
+        """Ask for the rest of the request that has come in part, if there is one, and bound its time."""
         if self._reader.has_partial_request:
             if self._reader.take_continue():
                 self._stream.write(_CONTINUE)

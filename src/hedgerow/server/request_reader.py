@@ -1,5 +1,7 @@
 """The requests of one connection: what was read of it, parsed in bounded pieces as the answers go."""
 
+from typing import Final
+
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
 from hedgerow.net.stream import Stream
@@ -8,6 +10,10 @@ from hedgerow.server.context import ServerContext
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
 from hedgerow.server.whole_head import is_whole_head
+
+HELD_PIECE_BYTES: Final = 128
+"""Counted for each piece that is held, beside its bytes: it takes 88 to 136. So some 500 pieces of one byte are held of
+a connection, and not 65 536. All that is held is parsed in up to 0.9 ms (compiled; chunks of one byte)."""
 
 
 class RequestReader:
@@ -23,7 +29,7 @@ class RequestReader:
         """Made once it is needed: most connections send each request whole and alone."""
         self._unparsed: list[tuple[bytes, float]] = []
         self.held_bytes = 0
-        """The length of what is not parsed yet."""
+        """What is not parsed yet: its length, and `HELD_PIECE_BYTES` for each piece."""
         self.rejected: RequestRejected | None = None
         """How the parser rejected the bytes after these requests."""
         self._first_read = True
@@ -45,7 +51,7 @@ class RequestReader:
                 self.requests.append(request)
                 return
         self._unparsed.append((data, arrived_at))
-        self.held_bytes += len(data)
+        self.held_bytes += len(data) + HELD_PIECE_BYTES
 
     @property
     def has_unparsed(self) -> bool:
@@ -96,6 +102,7 @@ class RequestReader:
             data = data[:size]
         else:
             self._unparsed.pop(0)
+            self.held_bytes -= HELD_PIECE_BYTES
         self.held_bytes -= len(data)
         try:
             parser.feed(data, arrived_at)

@@ -34,7 +34,7 @@ class ClientLimits:
     send_buffer_bytes: int = 64 * 1024
     """Responses that the kernel holds for a client; by itself it would take up to 4 MB (C10)."""
     max_pipelined_bytes: int = 64 * 1024
-    """Pipelined bytes kept while a request is answered; beyond, the socket is not read."""
+    """Pipelined bytes kept while a request is answered, 128 more for each piece; beyond, the socket is not read."""
     parse_chunk_bytes: int = 2 * 1024
     """Bytes parsed at a time, so that one read holds at most 80 pipelined requests, not 10 000."""
     backpressure_s: float = 0.075

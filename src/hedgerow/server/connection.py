@@ -110,7 +110,7 @@ class ClientConnection(EventHandler):
     def reject(self, rejected: RequestRejected) -> None:
         """Answer out of turn, unless a request is under way; then close."""
         if self._pipeline is not None:
-            self._pipeline.reject(rejected, self._context.loop.clock())
+            self._pipeline.reject(rejected)
 
     def reset(self) -> None:
         """Close by RST: otherwise the kernel keeps what the client does not read for minutes."""

@@ -5,7 +5,6 @@ a proxy in front of this server may see other borders between the requests.
 """
 
 from collections.abc import Callable
-from http import HTTPStatus
 
 import httptools
 
@@ -16,7 +15,7 @@ from hedgerow.core.trace_context import parse_trace_context
 from hedgerow.server.body_memory import BodyMemory
 from hedgerow.server.request_body import RequestBody, framing_head, without_body
 from hedgerow.server.request_fields import RequestFields
-from hedgerow.server.request_rejected import RequestRejected, not_http
+from hedgerow.server.request_rejected import RequestRejected, long_target, not_http
 from hedgerow.server.request_target import split_target
 from hedgerow.server.rtsp import RtspDetector
 from hedgerow.server.whole_head import WholeHeads
@@ -27,9 +26,9 @@ class RequestParser:
     """Turns the bytes of one connection into requests, in order. `feed` raises RequestRejected and nothing else."""
 
     __slots__ = (
-        "_arrived_at", "_bodies", "_body", "_body_overhead_bytes", "_closes", "_fed_at", "_fields", "_in_trailers",
-        "_max_body_bytes", "_max_pending_bytes", "_max_target_bytes", "_on_request", "_parser", "_pending",
-        "_rtsp", "_target", "_whole_heads", "held_body_bytes", "partial", "wants_continue",
+        "_bodies", "_body", "_body_overhead_bytes", "_closes", "_fed_at", "_fields", "_in_trailers", "_max_body_bytes",
+        "_max_pending_bytes", "_max_target_bytes", "_on_request", "_parser", "_pending", "_rtsp", "_target",
+        "_whole_heads", "arrived_at", "held_body_bytes", "partial", "wants_continue",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +56,8 @@ class RequestParser:
         """The client waits for 100 (Continue) before it sends the body of its request."""
         self.partial = False
         """Some bytes of a request have been parsed, and not all."""
+        self.arrived_at = 0.0
+        """When the first byte came of the request that is parsed, or was rejected."""
         self._fed_at = 0.0
         self._rtsp = RtspDetector()
         self._fields = RequestFields(limits, passed_on=max_body_bytes is not None)
@@ -74,7 +75,6 @@ class RequestParser:
         self._body: RequestBody | None = None
         self._in_trailers = False
         """Its head is whole: headers that come are trailers."""
-        self._arrived_at = self._fed_at
 
     def feed(self, data: bytes, arrived_at: float) -> None:
         """Parse more bytes. A request arrived when its first byte did.
@@ -82,6 +82,7 @@ class RequestParser:
         Raises RequestRejected; the parser must not be fed again after that.
         """
         if self._closes:
+            self.arrived_at = arrived_at
             raise not_http("data after `Connection: close`")
         whole = None if self.partial else self._whole_heads.parse(data, arrived_at)
         if whole is not None:
@@ -96,7 +97,8 @@ class RequestParser:
         if rtsp_at >= 0:
             self._feed(data[:rtsp_at])
             if self._body is None:
-                self._begin()
+                if not self.partial:
+                    self.on_message_begin()
                 raise RequestRejected("bad_request", "not HTTP/1.1: this is RTSP")
             data = data[rtsp_at:]  # in a body it is none
         body = self._body
@@ -178,14 +180,14 @@ class RequestParser:
     def on_message_begin(self) -> None:
         if self._body is None:
             self._begin()
+            self.arrived_at = self._fed_at
             self.partial = True
 
     def on_url(self, data: bytes) -> None:
         if self._body is None:
             self._target += data
         if len(self._target) > self._max_target_bytes:
-            detail = f"the request target is longer than {self._max_target_bytes} bytes"
-            raise RequestRejected("too_large", detail, HTTPStatus.REQUEST_URI_TOO_LONG)
+            raise long_target(self._max_target_bytes)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_trailers:  # they are dropped (RFC 9110 section 6.5.1); `RequestBody` bounds them
@@ -200,15 +202,14 @@ class RequestParser:
         fields.check(method, version)
         self.partial = False
         path, query = split_target(self._target, is_connect=method == b"CONNECT")
-        keep_alive = parser.should_keep_alive() and method != b"CONNECT"
         fields.set_target(head, self._target)
         request = Request(
             method,
             path,
             query,
             request_id=self.request_id,
-            arrived_at=self._arrived_at,
-            keep_alive=keep_alive,
+            arrived_at=self.arrived_at,
+            keep_alive=parser.should_keep_alive() and method != b"CONNECT",
             announce_keep_alive=version == "1.0",
             trace=parse_trace_context(fields.traceparent, fields.tracestate) if fields.traceparent else None,
             message=ClientMessage(head) if max_body_bytes is not None else None,

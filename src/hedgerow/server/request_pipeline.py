@@ -10,6 +10,7 @@ from hedgerow.net.stream import Stream
 from hedgerow.server.context import ServerContext
 from hedgerow.server.request_reader import RequestReader
 from hedgerow.server.request_rejected import RequestRejected
+from hedgerow.server.response_writer import CLOSE
 from hedgerow.server.unfinished_request import UnfinishedRequest
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 REQUESTS_PER_STEP: Final = 16
 """Pipelined requests of one connection that are answered before the other connections have their turn: some 0.5 ms."""
-_CLOSE: Final = b"Connection: close\r\n"
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -116,7 +116,7 @@ class RequestPipeline(EventHandler):
                 answered += 1
                 self._answer(reader.requests.pop(0))
             elif reader.rejected is not None:
-                self.reject(reader.rejected, reader.rejected_bytes_arrived_at)
+                self.reject(reader.rejected)
             elif reader.has_unparsed:
                 reader.parse()
             else:
@@ -164,7 +164,7 @@ class RequestPipeline(EventHandler):
             self._reader.release_body(request.message.body_bytes)
         context = self._context
         keep_alive = request.keep_alive and not context.draining
-        connection = b"" if keep_alive else _CLOSE
+        connection = b"" if keep_alive else CLOSE
         if keep_alive and request.announce_keep_alive:
             connection = _KEEP_ALIVE
         now = context.loop.clock()
@@ -187,23 +187,14 @@ class RequestPipeline(EventHandler):
         if not self._processing:
             self.process()
 
-    def reject(self, rejected: RequestRejected, arrived_at: float) -> None:
-        """Answer what came at an instant, unless a request is being answered; then close the connection."""
+    def reject(self, rejected: RequestRejected) -> None:
+        """Answer it, unless a request is being answered; then close the connection."""
         if self._request is not None:
             return
         context, reader = self._context, self._reader
         response = reader.error_response(rejected)
         context.on_rejected(response.code, rejected.reason, reader.request_in_body)
-        self._stream.write(
-            context.writer.serialize(
-                response,
-                reader.rejected_id,
-                arrived_at=arrived_at,
-                now=context.loop.clock(),
-                connection=_CLOSE,
-                is_head=reader.rejected_is_head,
-            )
-        )
+        self._stream.write(reader.serialize_error(response))
         self._connection.close_gracefully()
 
     def _wait_for_rest(self) -> None:

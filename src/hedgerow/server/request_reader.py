@@ -9,6 +9,7 @@ from hedgerow.net.tcp import receive_queue_age_s
 from hedgerow.server.context import ServerContext
 from hedgerow.server.request_parser import RequestParser
 from hedgerow.server.request_rejected import RequestRejected
+from hedgerow.server.response_writer import CLOSE
 from hedgerow.server.whole_head import is_whole_head
 
 HELD_PIECE_BYTES: Final = 128
@@ -61,7 +62,7 @@ class RequestReader:
     @property
     def holds_requests(self) -> bool:
         """Return whether something was read and not answered yet; a part of a head may be."""
-        return len(self.requests) > 0 or len(self._unparsed) > 0
+        return len(self.requests) > 0 or len(self._unparsed) > 0 or self.rejected is not None
 
     @property
     def has_partial_request(self) -> bool:
@@ -107,27 +108,25 @@ class RequestReader:
         try:
             parser.feed(data, arrived_at)
         except RequestRejected as rejected:
-            self._unparsed = [(b"", arrived_at)]
+            self._unparsed.clear()
+            self.held_bytes = 0
             self.rejected = rejected
 
-    @property
-    def rejected_bytes_arrived_at(self) -> float:
-        """Return when the bytes came that were rejected."""
-        return self._unparsed[0][1]
-
     def error_response(self, rejected: RequestRejected) -> Response:
-        """Return the response to what was rejected; `rejected_id` and `rejected_is_head` belong to it."""
+        """Return the response to what was rejected."""
         return self._made_parser().error_response(rejected)
 
-    @property
-    def rejected_id(self) -> bytes:
-        """Return the id of the request that was rejected."""
-        return self._made_parser().request_id
-
-    @property
-    def rejected_is_head(self) -> bool:
-        """Return whether a request of HEAD was rejected."""
-        return self._made_parser().is_head
+    def serialize_error(self, response: Response) -> bytes:
+        """Return that response as a whole message, which ends the connection."""
+        parser, context = self._made_parser(), self._context
+        return context.writer.serialize(
+            response,
+            parser.request_id,
+            arrived_at=parser.arrived_at,
+            now=context.loop.clock(),
+            connection=CLOSE,
+            is_head=parser.is_head,
+        )
 
     def close(self) -> None:
         """Hold nothing any more, and free the parser. Idempotent."""
@@ -152,6 +151,7 @@ class RequestReader:
                 context.handler.max_body_bytes if context.passes_headers else None,
                 context.bodies,
             )
+            parser.arrived_at = context.loop.clock()  # of a client that is rejected before anything was read
         return parser
 
     def _arrived_at(self, stream: Stream) -> float:

@@ -39,6 +39,12 @@ def slow_head(timeout_s: float) -> RequestRejected:
     return RequestRejected("bad_request", detail, HTTPStatus.REQUEST_TIMEOUT, reason="slow_head")
 
 
+def long_target(max_bytes: int) -> RequestRejected:
+    """Return the rejection of a longer request target than there may be."""
+    detail = f"the request target is longer than {max_bytes} bytes"
+    return RequestRejected("too_large", detail, HTTPStatus.REQUEST_URI_TOO_LONG)
+
+
 def not_http(error: str) -> RequestRejected:
     """Return the rejection for bytes that llhttp does not accept, from its message."""
     detail = _UNSUPPORTED_VERSION.get(error)

@@ -9,6 +9,7 @@ from typing import Final
 
 from hedgerow.core.response import PassedOnResponse, Response
 
+CLOSE: Final = b"Connection: close\r\n"
 DATE_REFRESH_S: Final = 1.0
 """The Date header has whole seconds; making it takes 2 µs, too much for each response."""
 

@@ -1,5 +1,6 @@
 """The requests of one connection: what they cost the others, what they are charged, and that each has its turn."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.server.request_pipeline import REQUESTS_PER_STEP
 from hedgerow.server.request_reader import HELD_PIECE_BYTES
+from hedgerow.server.timeouts import REAP_INTERVAL_S
 from hedgerow.settings import ClientLimits
 from support.server_harness import GET, OVERLOADED, Asked, RawSocket, ServerHarness, answer, server_harness
 
@@ -211,6 +213,75 @@ def test_time_in_which_we_were_stopped_while_others_were_read_is_charged_to_us(
         client.send(GET)
     harness.until(lambda: len(harness.handler.asked) == 4)
     assert [asked.request.arrived_at for asked in harness.handler.asked[2:]] == [arrived_at, arrived_at]
+
+
+# -- when what is rejected arrived: `total` of Server-Timing counts from its first byte
+
+
+def totals_of(client: RawSocket) -> list[float]:
+    """Return the `total` of each response that has come, in seconds."""
+    return [float(total) / 1000 for total in re.findall(rb"total;dur=([\d.]+)", client.read())]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"GET /x", b"\x00"),
+        (b"GET /x HTTP/1.1\r\n", b"\r\n"),
+        (b"GET /x HTTP/1.1\r\nHost: x\r\n", b"X: " + b"y" * READ_BYTES * 3),
+        (b"PLAY rtsp://x ", b"RTSP/1.0\r\n"),
+        (GET + b"PLAY rtsp://x ", b"RTSP/1.0\r\n"),
+        (GET + b"GET", b" /x HTTP/1.1\r\n\r\n"),
+        (GET[:-3], GET[-3:] + b"G", b"\x00"),
+    ],
+)
+def test_what_is_malformed_arrived_with_its_first_byte(
+    harness: ServerHarness, pieces: tuple[bytes, ...]
+) -> None:
+    harness.faults.queue_age_s = 0.0
+    harness.handler.answer_at_once()
+    client = harness.client()
+    for piece in pieces:
+        client.send(piece)
+        for _ in range(4):
+            harness.step()
+        harness.clock.now += 0.3
+    assert client.statuses()[-1] in (400, 431)
+    assert totals_of(client)[-1] == 0.3
+
+
+@pytest.mark.parametrize("behind", [b"nonsense\r\n\r\n", b"GET / RTSP/1.0\r\n"])
+def test_what_is_malformed_behind_a_request_arrived_when_it_came(
+    harness: ServerHarness, behind: bytes
+) -> None:
+    harness.faults.queue_age_s = 0.0
+    client = harness.client()
+    client.send(GET[:-3])
+    harness.step()
+    harness.clock.now += 0.5
+    client.send(GET[-3:] + behind)
+    asked = harness.until_asked(1)
+    harness.clock.now += 0.2
+    asked.respond()
+    harness.step()
+    assert client.statuses() == [200, 400]
+    assert totals_of(client) == [0.7, 0.2]
+
+
+def test_a_slow_head_arrived_with_its_first_byte(harness: ServerHarness) -> None:
+    harness.faults.queue_age_s = 0.0
+    client = harness.client()
+    client.send(GET[:5])
+    harness.step()
+    harness.pass_time(LIMITS.head_timeout_s)
+    assert client.statuses() == [408]
+    assert LIMITS.head_timeout_s <= totals_of(client)[0] <= LIMITS.head_timeout_s + 2 * REAP_INTERVAL_S
+
+
+def test_a_client_that_is_one_too_many_arrived_as_it_was_accepted() -> None:
+    with server_harness(max_clients=0) as harness:
+        client = harness.client()
+        assert (client.statuses(), totals_of(client)) == ([503], [0.0])
 
 
 # -- backpressure

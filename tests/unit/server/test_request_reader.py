@@ -120,9 +120,14 @@ def test_what_is_rejected_ends_the_parsing_and_keeps_the_requests_before_it(
     while reader.rejected is None:
         reader.parse()
     assert len(reader.requests) == 1
-    assert reader.error_response(reader.rejected).status == 400
-    assert not reader.rejected_is_head
-    assert reader.rejected_id
+    assert (reader.holds_requests, reader.has_unparsed, reader.held_bytes) == (True, False, 0)
+    reader.requests.clear()
+    assert reader.holds_requests, "it is not answered yet"
+    response = reader.error_response(reader.rejected)
+    assert response.status == 400
+    message = reader.serialize_error(response)
+    assert b"Connection: close\r\n" in message
+    assert message.endswith(response.body)
 
 
 def test_closed_it_holds_nothing_any_more(reader: RequestReader, stream: Stream) -> None:

@@ -41,7 +41,8 @@ class ClientConnection(EventHandler):
         self._eof = False
         """The client will send no more, and gets what is left to send."""
         self.idle_since = context.loop.clock()
-        """No request has been under way since this instant; infinite while there is one, or its body is read."""
+        """No request has been under way since this instant, though one may be held (`holds_requests`); infinite while
+        there is one, or its body is read."""
         context.loop.clients.register(self._fd, self, READABLE)
         context.connections.add(self)
         self._pipeline: RequestPipeline | None = RequestPipeline(context, self, stream)
@@ -99,12 +100,18 @@ class ClientConnection(EventHandler):
 
     # -- called by the server, its listener and its timeouts
 
+    @property
+    def holds_requests(self) -> bool:
+        """Return whether requests were read that wait: until answers are read, or after a 503."""
+        pipeline = self._pipeline
+        return pipeline is not None and pipeline.holds_requests
+
     def close_idle(self) -> None:
         """Close, unless a request is under way, or its body is read; or one has come and is not read yet."""
         idle_since = self.idle_since
         if idle_since < inf:
             self.read()
-            if self.idle_since == idle_since and not self._stream.closed:
+            if self.idle_since == idle_since and not (self.holds_requests or self._stream.closed):
                 self.close_gracefully()
 
     def reject(self, rejected: RequestRejected) -> None:

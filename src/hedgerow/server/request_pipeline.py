@@ -76,6 +76,11 @@ class RequestPipeline(EventHandler):
         if self._connection.paused:
             self._update_reading()
 
+    @property
+    def holds_requests(self) -> bool:
+        """Return whether something was read and not answered yet."""
+        return self._reader.holds_requests
+
     def on_deadline(self) -> None:
         """Continue after backpressure, or after the other connections were served."""
         if not self._ended:

@@ -22,6 +22,8 @@ class TimedConnection(Hashable, Protocol):
 
     idle_since: float
 
+    @property
+    def holds_requests(self) -> bool: ...
     def close_idle(self) -> None: ...
     def reject(self, rejected: RequestRejected) -> None: ...
     def reset(self) -> None: ...
@@ -84,7 +86,11 @@ class ConnectionTimeouts:
         limits, heads = self._limits, self._heads
         idle_timeout_s = limits.crowded_idle_timeout_s if crowded else limits.idle_timeout_s
         long_ago = now if draining else now - idle_timeout_s
-        idle = [one for one in connections if one.idle_since <= long_ago and (draining or one not in heads)]
+        idle = [
+            one
+            for one in connections
+            if one.idle_since <= long_ago and (draining or one not in heads) and not one.holds_requests
+        ]
         for overdue in idle[:ENDED_AT_ONCE]:
             overdue.close_idle()
         for connection in islice(heads.pop_expired(now), ENDED_AT_ONCE):

@@ -11,7 +11,7 @@ from hedgerow.net.stream import Stream
 from hedgerow.server.connection import ClientConnection
 from hedgerow.server.request_rejected import slow_head
 from hedgerow.settings import ClientLimits
-from support.server_harness import GET, Asked, RawSocket, ServerHarness, answer, server_harness
+from support.server_harness import GET, OVERLOADED, Asked, RawSocket, ServerHarness, answer, server_harness
 
 BACKPRESSURE_S = ClientLimits().backpressure_s
 
@@ -19,6 +19,20 @@ LIMITS = ClientLimits()
 READ_BYTES = 16 * 1024
 RESPONSE_BYTES = 400
 """More than one of the harness' responses has."""
+
+
+class CrowdedSharing:
+    """A worker's descriptors, which are wanted for requests."""
+
+    def max_clients(self) -> int:
+        return 100
+
+    def set_clients(self, connected: int) -> None: ...
+
+    def client_rejected(self, now: float) -> None: ...
+
+    def is_crowded(self) -> bool:
+        return True
 
 
 class Deadline(EventHandler):
@@ -221,6 +235,62 @@ def test_a_request_is_cancelled_when_its_client_does_not_read_what_it_had_before
         harness.pass_time(LIMITS.write_timeout_s)
         assert harness.server.connections == 0
         assert second.cancelled == 1
+
+
+# -- requests that were read and wait
+
+
+def answered_without_reading(harness: ServerHarness, client: RawSocket) -> ClientConnection:
+    """Have a client write-blocked by its first answer, with another request behind it; return its connection."""
+    harness.handler.answer_at_once(answer(200_000))
+    client.send(GET)
+    connection = harness.connection_of(client)
+    harness.until(lambda: connection._stream.blocked)
+    client.send(GET)
+    harness.until(lambda: connection.holds_requests)
+    return connection
+
+
+@pytest.mark.parametrize("how", ["drain", "crowded", "idle"])
+def test_requests_behind_an_answer_that_is_not_read_yet_are_not_idle(how: str) -> None:
+    """They were dropped with their connection."""
+    limits = replace(LIMITS, send_buffer_bytes=4096, idle_timeout_s=2.0)
+    sharing = CrowdedSharing() if how == "crowded" else None
+    with server_harness(limits=limits, sharing=sharing) as harness:
+        client = harness.client(receive_buffer=4096)
+        answered_without_reading(harness, client)
+        if how == "drain":
+            harness.server.drain(lambda: None, 0.1)
+        harness.pass_time(2.5)
+        harness.until(lambda: len(client.statuses()) == 2)
+        assert client.statuses() == [200, 200]
+        assert len(harness.handler.asked) == 2
+
+
+def test_a_request_that_comes_as_its_connection_is_closed_as_idle_is_answered() -> None:
+    """Its client has not read the answer before it."""
+    with server_harness(limits=replace(LIMITS, send_buffer_bytes=4096)) as harness:
+        harness.handler.answer_at_once(answer(200_000))
+        client = harness.client(receive_buffer=4096)
+        client.send(GET)
+        connection = harness.connection_of(client)
+        harness.until(lambda: connection._stream.blocked)
+        client.send(GET)
+        connection.close_idle()
+        harness.until(lambda: len(client.statuses()) == 2)
+
+
+def test_a_request_that_is_held_after_a_503_is_not_idle(harness: ServerHarness) -> None:
+    client = harness.client()
+    client.send(GET + GET)
+    harness.until_asked(1).respond(OVERLOADED)
+    connection = harness.connection_of(client)
+    assert connection.holds_requests
+    connection.close_idle()
+    harness.step(BACKPRESSURE_S + 0.001)
+    harness.until_asked(2).respond()
+    harness.until_responses(client, 2)
+    assert not connection.holds_requests
 
 
 # -- what is left

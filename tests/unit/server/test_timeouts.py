@@ -14,8 +14,9 @@ LIMITS = ClientLimits(head_timeout_s=5.0, idle_timeout_s=75.0, write_timeout_s=4
 class Connection:
     """Keeps what was done to it."""
 
-    def __init__(self, idle_since: float = inf) -> None:
+    def __init__(self, idle_since: float = inf, *, holds_requests: bool = False) -> None:
         self.idle_since = idle_since
+        self.holds_requests = holds_requests
         self.ends: list[str] = []
 
     def close_idle(self) -> None:
@@ -69,6 +70,16 @@ def test_one_with_a_request_under_way_is_not_idle() -> None:
     connection = Connection(idle_since=inf)
     ConnectionTimeouts(LIMITS).reap({connection}, 1e9)
     assert connection.ends == []
+
+
+@pytest.mark.parametrize("draining", [False, True])
+def test_one_that_holds_requests_is_not_idle(draining: bool) -> None:
+    """They wait until its answers are read, or are held after a 503."""
+    holding = [Connection(idle_since=100.0, holds_requests=True) for _ in range(ENDED_AT_ONCE)]
+    idle = Connection(idle_since=100.0)
+    assert not ConnectionTimeouts(LIMITS).reap({*holding, idle}, 175.0, draining=draining)
+    assert idle.ends == ["close idle"], "it does not wait for them"
+    assert [one.ends for one in holding] == [[]] * ENDED_AT_ONCE
 
 
 def test_one_with_a_part_of_a_head_has_the_time_of_the_head() -> None:

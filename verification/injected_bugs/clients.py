@@ -21,7 +21,7 @@ CLIENTS = (
     ),
     Bug(
         "what is due waits while a burst is accepted",
-        "server/listener.py", "            self._context.loop.run_due_work()\n", "",
+        "server/listener.py", "loop.run_due_work()\n        self._yields = 0\n", "loop\n        self._yields = 0\n",
         "tests/unit/server/test_listener.py",
     ),
     Bug(

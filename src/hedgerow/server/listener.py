@@ -111,9 +111,9 @@ class Listener(EventHandler):
         self._pause(ACCEPT_PAUSE_S)
 
     def accept_all(self) -> None:
-        """Accept what the kernel has queued: the socket will be closed."""
+        """Accept what the kernel has queued: the socket will be closed. Due work goes on meanwhile."""
         while not self.closed and self._accept():
-            pass
+            self._context.loop.run_due_work()
 
     def count_connections(self) -> None:
         """Publish how many connections this worker has."""

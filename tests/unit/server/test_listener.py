@@ -33,13 +33,17 @@ def test_a_burst_is_accepted_in_batches() -> None:
         harness.until(lambda: harness.server.connections == len(clients))
 
 
-def test_what_is_due_goes_before_the_rest_of_a_burst() -> None:
+@pytest.mark.parametrize("drains", [False, True])
+def test_what_is_due_goes_before_the_rest_of_a_burst(drains: bool) -> None:
     slow = SlowBalancer()
     with server_harness(max_clients=2 * ACCEPT_BATCH, balancer=slow) as harness:
         slow.clock = harness.clock
         clients = [harness.connect() for _ in range(ACCEPT_BATCH)]
         waiter = Waiter(harness)
         harness.loop.call_at(harness.clock.now + STEP_S, waiter)
+        if drains:
+            harness.server.drain(lambda: None)
+            assert harness.server.connections == len(clients)
         harness.until(lambda: harness.server.connections == len(clients))
         assert waiter.connections is not None
         assert waiter.connections <= 3 * 10, "its tick is over, and a step"

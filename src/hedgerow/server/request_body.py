@@ -53,12 +53,13 @@ class RequestBody:
         if self._wire_bytes > MAX_FRAMING * self.size + self._overhead_bytes:
             raise RequestRejected("bad_request", "the chunk framing of the body takes far more than the body")
 
-    def finish(self, arrived_at: float) -> Request:
-        """Return the request with its body, which has come whole."""
+    def finish(self, arrived_at: float, *, closes: bool) -> Request:
+        """Return the request with its body, which has come whole. That it `closes` its trailers may have said."""
         message = _message_of(self.request)
         message.body = bytes(self._content)
         message.body_bytes = self.size
         message.body_arrived_at = arrived_at
+        self.request.keep_alive = self.request.keep_alive and not closes
         return self.request
 
     def give_up(self) -> Request:

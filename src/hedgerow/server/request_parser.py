@@ -241,7 +241,7 @@ class RequestParser:
             return  # its body comes
         self._closes = not self._llhttp.should_keep_alive()
         if self._body is not None:
-            self._on_request(self._take_body().finish(self._fed_at))
+            self._on_request(self._take_body().finish(self._fed_at, closes=self._closes))
 
     def _take_body(self) -> RequestBody:
         body, self._body = self._body, None

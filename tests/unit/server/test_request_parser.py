@@ -242,6 +242,20 @@ def test_c1_a_head_with_a_malformed_body_behind_an_offer_is_one_of_head() -> Non
     assert parser.is_head
 
 
+@pytest.mark.parametrize("offer", [b"", OFFERS["websocket"]])
+@pytest.mark.parametrize("piece_bytes", [1, 2_048])
+def test_close_in_a_trailer_closes(offer: bytes, piece_bytes: int) -> None:
+    """The request was answered as if its connection persisted, and what came behind it with a 400."""
+    requests: list[Request] = []
+    parser = parser_with_bodies(requests)
+    data = REQUEST + offer + CHUNKED + b"\r\n1\r\nx\r\n0\r\nConnection: close\r\n\r\n"
+    for at in range(0, len(data), piece_bytes):
+        parser.feed(data[at : at + piece_bytes], 0.0)
+    assert summary(requests) == [(b"/", b"x", False)]
+    with pytest.raises(RequestRejected):
+        parser.feed(SMUGGLED, 0.0)
+
+
 def test_c1_a_body_that_is_not_read_closes_the_connection_behind_an_offer_too() -> None:
     requests: list[Request] = []
     parser = parser_with_bodies(requests, max_body_bytes=-1)

@@ -126,7 +126,12 @@ class RequestTask(Waiting):
         """Begin the race."""
         gateway, request = self._gateway, self.request
         route = request.route
-        plan = route.plan_at(now) if route.plan_varies else route.plan
+        plan = route.plan
+        if route.plan_varies:
+            try:
+                plan = route.plan_at(now)
+            except Exception:  # noqa: BLE001 (B12: the estimate of a hedge delay costs no client its response)
+                gateway.observer.internal_error(request)
         request.deadline_at = response_deadline(
             request.arrived_at, request.timeout_ms / 1000, gateway.loop.monitor.recent_max_lag_s(now)
         )
@@ -178,17 +183,19 @@ class RequestTask(Waiting):
     def _end(self, code: str, race: Race, verdict: Verdict | None, now: float) -> None:
         """Abandon attempts, cancel the deadline and release admission."""
         self._race = None
-        request = self.request
+        gateway, request = self._gateway, self.request
         route = request.route
         limit = route.hedge_limit
-        if limit is not None and request.late is None and isinstance(verdict, Won):
-            limit.first_was_quick(now, route.attempts_in_flight)
-        race.end()
+        try:
+            if limit is not None and request.late is None and isinstance(verdict, Won):
+                limit.first_was_quick(now, route.attempts_in_flight)
+            race.end()
+        except Exception:  # noqa: BLE001 (B12: nor does a loser)
+            gateway.observer.internal_error(request)
         route.in_flight -= 1
         if request.message is not None:
             request.message.drop()
         self._forget_deadline()
-        gateway = self._gateway
         gateway.admission.release()
         if gateway.admission.waiting:
             gateway.loop.request_admission()

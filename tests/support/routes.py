@@ -7,7 +7,7 @@ from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.outcomes import Attempt, AttemptHandle, AttemptSender
 from hedgerow.core.request import Request
 from hedgerow.core.request_head import RequestHead
-from hedgerow.core.route import Route, RouteTable
+from hedgerow.core.route import HedgeDelay, Route, RouteTable
 
 
 class UnusedUpstream(AttemptSender):
@@ -61,6 +61,7 @@ def smart_route(
     hedge_limit: HedgeLimit | None = None,
     *,
     sample: float = 1.0,
+    delay: HedgeDelay | None = None,
 ) -> Route:
     """Return the default route."""
     return Route(
@@ -71,6 +72,7 @@ def smart_route(
         max_timeout_ms=max_ms,
         hedge_limit=hedge_limit,
         sample=sample,
+        delay=delay,
     )
 
 

@@ -18,6 +18,7 @@ from hedgerow.core.outcomes import (
 )
 from hedgerow.core.request import Request
 from hedgerow.core.response import Response
+from hedgerow.core.route import HedgeDelay, Route
 from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask, internal_error
 from support.routes import only, smart_route
@@ -33,9 +34,19 @@ class Sent:
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.abandoned = False
+        self.fails = False
 
     def abandon(self) -> None:
         self.abandoned = True
+        if self.fails:
+            raise ZeroDivisionError
+
+
+class FailingDelay:
+    """A hedge delay whose estimate has an internal error."""
+
+    def delay_s(self, route: Route, now: float) -> float:
+        raise ZeroDivisionError
 
 
 class Ends(Observer):
@@ -57,13 +68,13 @@ class Ends(Observer):
 class Bench(AttemptSender):
     """A task, and all that it uses."""
 
-    def __init__(self, room: int = 1) -> None:
+    def __init__(self, room: int = 1, delay: HedgeDelay | None = None) -> None:
         self.virtual = VirtualLoop()
         self.sent: list[Sent] = []
         self.responses: list[Response] = []
         self.fails = False
         self.ends = Ends()
-        routes = only(smart_route(self, HedgePlan(HEDGE_DELAY_S, 2)))
+        routes = only(smart_route(self, HedgePlan(HEDGE_DELAY_S, 2), delay=delay))
         self.admission = AdmissionController(room, adapts=False)
         self.gateway = Gateway(
             routes, admission=self.admission, loop=self.virtual.loop, observer=self.ends, tracer=None
@@ -197,4 +208,39 @@ def test_an_internal_error_costs_this_request_alone(bench: Bench) -> None:
     task = bench.start()
     assert [response.body for response in bench.responses] == [internal_error(task.request).body]
     assert bench.ends.codes == ["internal error", "internal"]
+    bench.assert_at_rest()
+
+
+# -- internal errors (B12)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_b12_an_error_of_the_hedge_delay_leaves_that_of_the_plan(waits: bool) -> None:
+    """The request that had waited was never answered, and its admission never released."""
+    bench = Bench(room=0 if waits else 1, delay=FailingDelay())
+    bench.start()
+    bench.admission.max_in_flight = 1
+    bench.virtual.iterate()
+    assert bench.ends.codes == ["internal error"]
+    bench.virtual.advance_to(HEDGE_DELAY_S + 0.1)
+    assert [sent.attempt.number for sent in bench.sent] == [1, 2, 3]
+    bench.finish(Success(b"{}"))
+    assert [response.status for response in bench.responses] == [200]
+    bench.assert_at_rest()
+    assert in_flight(bench)[0] == 0
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_b12_an_error_as_a_loser_is_abandoned_costs_no_answer(bench: Bench, leaves: bool) -> None:
+    task = bench.start()
+    bench.virtual.advance_to(HEDGE_DELAY_S)
+    for sent in bench.sent:
+        sent.fails = True
+    if leaves:
+        task.cancel()
+    else:
+        bench.finish(Success(b"{}"))
+    assert [response.status for response in bench.responses] == ([] if leaves else [200])
+    assert bench.ends.codes == ["internal error", "abandoned" if leaves else "success"]
+    assert in_flight(bench)[0] == 0
     bench.assert_at_rest()

@@ -132,22 +132,24 @@ class ClientConnection(EventHandler):
             self._address = peer_address(self._stream.sock)
         return self._address
 
-    def read(self) -> None:
-        """Hand on what has come."""
+    def read(self) -> bool:
+        """Hand on what has come; return whether there may be more."""
         stream = self._stream
         if stream.closed:
-            return
+            return False
         try:
             data = stream.read()
         except OSError:
             self.abort()
-            return
+            return False
         if data is None:
-            return
+            return False
         if not data:
             self._on_eof()
-        elif self._pipeline is not None:
+            return False
+        if self._pipeline is not None:
             self._pipeline.receive(data)
+        return True
 
     def pause(self, *, paused: bool) -> None:
         """Read the socket no more for now, or again."""

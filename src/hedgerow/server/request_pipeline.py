@@ -91,8 +91,9 @@ class RequestPipeline(EventHandler):
 
     def on_late_body(self, unfinished: UnfinishedRequest) -> None:
         """Have a request answered whose body has not come whole, now that its answer is due."""
-        if not self._connection.paused:
-            self._connection.read()  # the rest may have come while we were stopped
+        connection = self._connection
+        while self._unfinished is unfinished and not connection.paused and connection.read():
+            pass  # the rest may have come while we were stopped
         if self._unfinished is unfinished:
             self._reader.give_up_body()
             self.process()

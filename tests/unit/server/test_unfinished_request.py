@@ -128,6 +128,18 @@ def test_what_has_come_while_the_process_was_stopped_is_in_time(harness: ServerH
     assert asked.request.message.body == b"abc"
 
 
+def test_so_is_more_of_it_than_one_read_takes(harness: ServerHarness) -> None:
+    """A body of 40 KB was given up after 16."""
+    harness.handler.body_bytes = 64 * 1024
+    body, client = b"x" * 40_000, harness.client()
+    send(harness, client, HEAD + b"Content-Length: %d\r\n\r\n" % len(body))
+    assert client.send(body) == len(body)
+    harness.step(TIMEOUT_S + 1)
+    (asked,) = harness.handler.asked
+    assert asked.request.message is not None
+    assert asked.request.message.body == body
+
+
 def test_the_request_behind_it_is_not_answered(harness: ServerHarness) -> None:
     client = harness.client()
     send(harness, client, GET + POST + b"a")

@@ -76,8 +76,8 @@ class EventLoop(Scheduler):
 
     def register(self, fd: int, source: EventHandler, mask: int) -> None:
         """Watch a descriptor of work that is under way: a connection to the upstream, a channel, a wake-up."""
-        self._sources.add(fd, source)
         self._poller.register(fd, mask)
+        self._sources.add(fd, source)
 
     def modify(self, fd: int, mask: int) -> None:
         """Change what a descriptor of `register` is watched for."""
@@ -100,8 +100,8 @@ class EventLoop(Scheduler):
 
         Not with EPOLLEXCLUSIVE, which wakes one process: if that one is stopped, no other learns of the connection.
         """
-        self._listeners[fd] = source
         self._poller.register(fd, READABLE)
+        self._listeners[fd] = source
 
     def unregister_listener(self, fd: int) -> None:
         """Stop watching a listening socket."""

@@ -104,7 +104,10 @@ class Listener(EventHandler):
     def on_deadline(self) -> None:
         """Accept again, after a pause."""
         if not self.closed:
-            self._watch()
+            try:
+                self._watch()
+            except OSError:  # ENOSPC, as in `_accept`
+                self._call_again(ACCEPT_PAUSE_S)
 
     def abort(self) -> None:
         """Continue after an internal error, which has ended at most one connection."""
@@ -178,13 +181,16 @@ class Listener(EventHandler):
         return True
 
     def _pause(self, for_s: float) -> None:
-        loop = self._context.loop
         if self._watched:
             self._watched = False
-            loop.unregister_listener(self._fd)
-            loop.call_at(loop.clock() + for_s, self)
+            self._context.loop.unregister_listener(self._fd)
+            self._call_again(for_s)
+
+    def _call_again(self, after_s: float) -> None:
+        loop = self._context.loop
+        loop.call_at(loop.clock() + after_s, self)
 
     def _watch(self) -> None:
         if not self._watched:
-            self._watched = True
             self._context.loop.register_listener(self._fd, self)
+            self._watched = True

@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from math import inf
+from pathlib import Path
 
 import pytest
 
@@ -653,3 +654,16 @@ def test_hedges_wait_while_answers_are_unread_and_those_left_over_for_the_next_o
         *("iteration", "answer 21", "first hedge"),
         *("iteration", "second hedge"),
     ]
+
+
+def test_what_the_kernel_does_not_watch_is_not_kept(tmp_path: Path, log: list[str]) -> None:
+    """Its descriptor is closed then, and the next one with its number was handled by it."""
+    loop = EventLoop(time.monotonic, on_internal_error=lambda: None)
+    with (tmp_path / "file").open("wb") as file:  # EPERM: files are always ready (epoll_ctl(2))
+        fd = file.fileno()
+        with pytest.raises(PermissionError):
+            loop.register(fd, Probe(log, "source"), READABLE)
+        with pytest.raises(PermissionError):
+            loop.register_listener(fd, Probe(log, "listener"))
+    assert (len(loop._sources), loop._listeners) == (0, {})
+    loop.close()

@@ -200,6 +200,8 @@ def test_a_connection_that_cannot_be_watched_is_closed_and_forgotten(monkeypatch
         with monkeypatch.context() as full:
             full.setattr(FullPoller, "is_full", True)
             harness.until(lambda: client.is_ended() or client.was_reset)
+            for _ in range(3):
+                harness.step(ACCEPT_PAUSE_S + 0.001)  # nor can the listening socket
         assert harness.server.connections == 0
         harness.connect()
         harness.step(ACCEPT_PAUSE_S + 0.001)

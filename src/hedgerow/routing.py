@@ -60,7 +60,6 @@ def make_route(rule: RouteRule, upstream: AttemptSender) -> Route:
         accepts_bodies=rule.idempotent and not is_assignment,
         max_request_body=rule.max_request_body,
         max_response_body=rule.max_response_body,
-        passes_last_response=rule.on_all_failed == "last_response",
         hedge_limit=make_hedge_limit(rule.hedge, after),
         upstream_name=rule.upstream,
         template=rule.path or f"{(rule.path_prefix or '').rstrip('/')}/*",

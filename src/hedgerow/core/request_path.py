@@ -29,7 +29,7 @@ _DETAILS: Final = {
 }
 
 MAX_SHOWN_PATH: Final = 256
-"""Characters of a path in a log line or a span; a client may send one of `ClientLimits.max_head_bytes`."""
+"""Characters of a path in a log line or a span; a client may send one of `ClientLimits.max_target_bytes`."""
 _SHOWN_AS_IS: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"\\")
 
 

@@ -35,7 +35,7 @@ class Route:
     __slots__ = (
         "_timeout_headers", "accepts_bodies", "attempts_in_flight", "counters", "deadline_header", "default_timeout_ms",
         "delay", "forwarding", "hedge_limit", "in_flight", "max_request_body", "max_response_body", "max_timeout_ms",
-        "methods", "name", "passes_last_response", "plan", "plan_varies", "rules", "sample", "sampled", "template",
+        "methods", "name", "plan", "plan_varies", "rules", "sample", "sampled", "template",
         "timeout_prefix", "upstream", "upstream_name",
     )  # fmt: skip
 
@@ -58,7 +58,6 @@ class Route:
         accepts_bodies: bool = False,
         max_request_body: int = 0,
         max_response_body: int = 0,
-        passes_last_response: bool = False,
         hedge_limit: HedgeLimit | None = None,
         upstream_name: str = "default",
         template: str = "",
@@ -90,8 +89,6 @@ class Route:
         self.max_request_body = max_request_body
         self.max_response_body = max_response_body
         """In bytes; 0: `UpstreamLimits.max_body_bytes`."""
-        self.passes_last_response = passes_last_response
-        """Where every attempt has failed, the client gets the last answer that came."""
         self.plan = plan
         """When to ask again; `plan_at` where `plan_varies`."""
         self.delay = delay

@@ -35,13 +35,12 @@ class Stream(EventHandler):
     """
 
     __slots__ = (
-        "_loop", "_queued", "_receive", "_send", "_unsent", "blocked", "closed", "is_tls", "owner", "sock",
+        "_loop", "_queued", "_receive", "_send", "_unsent", "blocked", "closed", "owner", "sock",
     )  # fmt: skip
 
     def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self.sock = sock
-        self.is_tls = isinstance(sock, ssl.SSLSocket)
         self._receive: Callable[[int], bytes] = sock.recv  # looked up once
         self._send: Callable[[bytes], int] = sock.send
         if isinstance(sock, ssl.SSLSocket):

@@ -2,11 +2,14 @@
 
 import select
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Literal, TypeAlias
+
+import trustme
 
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
@@ -86,6 +89,15 @@ class Peer:
         self.received = b""
         self.eof = False
 
+    def shake(self) -> bool:
+        """Go on with the TLS handshake, if there is one; return whether it is done. Raises OSError."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            try:
+                self.sock.do_handshake()
+            except ssl.SSLWantReadError:
+                return False
+        return True
+
     def request(self) -> int:
         """Wait for the next request; return the number of its attempt."""
         self.bench.until(lambda: self._receive() or b"\r\n\r\n" in self.received)
@@ -135,8 +147,10 @@ class UpstreamBench:
         lb_policy: Literal["least_request", "round_robin"] = "round_robin",
         outlier_detection: OutlierDetection | None = None,
         budget: ConnectionBudget | None = None,
+        tls: bool = False,
+        is_looked_up: bool = True,
     ) -> None:
-        """`budget` may be one that several share."""
+        """`budget` may be one that several share. The name is looked up here, or in the first iteration."""
         self.now = 1_000.0
         self.internal_errors: list[BaseException | None] = []
         self.loop = EventLoop(
@@ -148,7 +162,7 @@ class UpstreamBench:
         for number in range(addresses):
             self.add_address(f"127.0.0.{number + 1}")
         self.facts = Facts()
-        target = Target("http", "upstream.example", 80, "/work")
+        target = Target("https" if tls else "http", "upstream.example", 80, "/work")
         self.limits = limits or UpstreamLimits()
         self.target = target
         rule = UpstreamRule(
@@ -172,7 +186,18 @@ class UpstreamBench:
             user_agent="hedgerow/test",
             random=Random(1),
         )
-        self.iterate()
+        self.server_tls: ssl.SSLContext | None = None
+        if tls:
+            self._trust(trustme.CA())
+        if is_looked_up:
+            self.iterate()
+
+    def _trust(self, ca: trustme.CA) -> None:
+        self.server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert(self.target.host).configure_cert(self.server_tls)
+        client_tls = self.pool._connector.tls
+        assert client_tls is not None
+        ca.configure_trust(client_tls)
 
     def add_address(self, host: str) -> None:
         sock = socket.socket()
@@ -215,11 +240,13 @@ class UpstreamBench:
 
     def hold(self, connecting: Connecting) -> None:
         """Have a connect come to nothing, until `let_go`."""
-        self.loop.modify(connecting._sockets[0].sock.fileno(), 0)
+        for tcp in connecting._sockets:
+            self.loop.modify(tcp.sock.fileno(), 0)
 
     def let_go(self, connecting: Connecting) -> None:
         """Have a connect that was held come to its end."""
-        self.loop.modify(connecting._sockets[0].sock.fileno(), WRITABLE)
+        for tcp in connecting._sockets:
+            self.loop.modify(tcp.sock.fileno(), WRITABLE)
 
     def request(self) -> Request:
         """Return a request that starts now."""
@@ -250,9 +277,13 @@ class UpstreamBench:
 
         def accepted() -> bool:
             try:
-                found.append(Peer(self, self.listeners[address].accept()[0]))
+                sock, _ = self.listeners[address].accept()
             except BlockingIOError:
                 return False
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.server_tls is not None:
+                sock = self.server_tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            found.append(Peer(self, sock))
             return True
 
         self.until(accepted)

@@ -49,8 +49,8 @@ class UpstreamConnection(EventHandler):
         self._writer: RequestWriter | None = None
         self.fd = -1
         self.state = CONNECTING
-        self.attempt: Attempt | None = attempt
-        self.endpoint = endpoint
+        self.attempt: Attempt | None = None
+        self.endpoint: Endpoint | None = None
         """Where it leads, or shall lead; None while the name is looked up, and after a connect that failed."""
         self.connecting: Connecting | None = None
         self.opened_at = 0.0
@@ -59,15 +59,25 @@ class UpstreamConnection(EventHandler):
         """The attempt was sent on a pooled connection."""
         self.retried = False
         """The attempt was sent before, on a pooled connection that the upstream had just closed."""
+        self.assign(attempt, endpoint)
 
     # -- called by the pool and the race
+
+    def assign(self, attempt: Attempt | None, endpoint: Endpoint | None) -> None:
+        """Set its attempt and where it leads: nothing else does, so each attempt counts for one endpoint."""
+        if self.attempt is not None and self.endpoint is not None:
+            self.endpoint.in_flight -= 1
+        if attempt is not None and endpoint is not None:
+            endpoint.in_flight += 1
+        self.attempt = attempt
+        self.endpoint = endpoint
 
     def open(self, stream: Stream, endpoint: Endpoint) -> None:
         """Take over a connected stream, which is registered with the event loop, and send the attempt."""
         self._stream = stream
         stream.owner = self
         self.fd = stream.sock.fileno()
-        self.endpoint = endpoint
+        self.assign(self.attempt, endpoint)
         self._writer = self._pool.writer_for(endpoint)
         self.opened_at = self._pool.loop.clock()
         self._pool.loop.replace_source(self.fd, self)
@@ -79,7 +89,7 @@ class UpstreamConnection(EventHandler):
 
     def send(self, attempt: Attempt) -> None:
         """Send the attempt's request; this connection is idle, or has just been opened."""
-        self.attempt = attempt
+        self.assign(attempt, self.endpoint)
         self.state = ACTIVE
         self._response.begin_for(attempt.request)
         if attempt.span is not None and self.endpoint is not None:
@@ -94,38 +104,32 @@ class UpstreamConnection(EventHandler):
             self._pool.attempt_abandoned(self)
 
     @property
-    def has_unsent_message(self) -> bool:
-        """Return whether it has an attempt that passes a client's request on, and has not sent it yet.
-
-        What a client asks for is not done once more in vain: such a loser stays unsent.
-        """
-        if self.state != CONNECTING or self.attempt is None:
-            return False
-        message = self.attempt.request.message
-        return message is not None and message.forwarded is not None
-
-    @property
     def handshaking_with(self) -> Endpoint | None:
         """Return the endpoint that it is connected to but for the TLS handshake, if it is."""
         connecting = self.connecting
         return connecting.endpoint if connecting is not None and connecting.is_handshaking else None
 
-    def take_over(self, attempt: Attempt | None, failure: Failure) -> None:
-        """Finish the loser that this connection was opened for, if it has one; it is opened for `attempt` now."""
-        self._finish_attempt(failure)
-        self.attempt = attempt
-
     def pass_attempt_on(self, idle: "UpstreamConnection") -> None:
         """Send the attempt that waits for this connection on one that is idle."""
-        attempt, self.attempt = self.attempt, None
+        attempt = self.attempt
         if attempt is not None:
+            self.assign(None, self.endpoint)
             attempt.handle = idle
             idle.send(attempt)
+
+    def finish_attempt(self, outcome: Outcome) -> None:
+        """Finish the attempt, if there is one."""
+        attempt = self.attempt
+        if attempt is not None:
+            self.assign(None, self.endpoint)
+            at = self._pool.loop.clock()
+            attempt.finish(outcome, at)
+            self._pool.attempt_finished(self, attempt, at)
 
     def fail(self, failure: Failure) -> None:
         """Finish the attempt as a failure, and close."""
         self.close()
-        self._finish_attempt(failure)
+        self.finish_attempt(failure)
 
     def close(self) -> None:
         """Close at once, dropping what is unsent."""
@@ -144,14 +148,6 @@ class UpstreamConnection(EventHandler):
             self._pool.loop.unregister(self.fd)
             self._stream.close()
             self._stream = None
-
-    def _finish_attempt(self, outcome: Outcome) -> None:
-        attempt = self.attempt
-        if attempt is not None:
-            self.attempt = None
-            at = self._pool.loop.clock()
-            attempt.finish(outcome, at)
-            self._pool.attempt_finished(self, attempt, at)
 
     # -- called by the event loop and the stream
 
@@ -229,7 +225,7 @@ class UpstreamConnection(EventHandler):
                 self._keep_tls_session()
         else:
             self.close()
-        self._finish_attempt(outcome)
+        self.finish_attempt(outcome)
 
     def _keep_tls_session(self) -> None:
         """Keep the session for new connections. The server has sent its ticket by the first response."""

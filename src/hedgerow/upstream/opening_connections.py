@@ -66,7 +66,8 @@ class OpeningConnections(EventHandler):
             if connecting is not None and connection.handshaking_with is endpoint:
                 del self._unneeded[connection]
                 self._needed[connection] = None
-                connection.take_over(attempt, NEEDED)
+                connection.finish_attempt(NEEDED)
+                connection.assign(attempt, endpoint)
                 connecting.need()
                 return connection
         return None

@@ -68,14 +68,12 @@ class ConnectionPool(AttemptSender):
             self.endpoints.recall(tried, attempt.number - 1)
             endpoint = self.endpoints.choose(tried, attempt.launched_at)
         if endpoint is not None:
-            endpoint.in_flight += 1
             connection = self._take_idle(attempt, endpoint)
             if connection is not None:
                 connection.send(attempt)
                 return connection
             connection = self._opening.take_over(attempt, endpoint)
             if connection is not None:
-                connection.endpoint = endpoint
                 return connection
         connection = UpstreamConnection(self, attempt, endpoint)
         budget = self.budget
@@ -118,7 +116,6 @@ class ConnectionPool(AttemptSender):
             self.losers.discard(connection)
         endpoint = connection.endpoint
         if endpoint is not None:
-            endpoint.in_flight -= 1
             outcome = attempt.outcome
             if outcome is not None and (endpoint.has_failed or isinstance(outcome, Failure)):
                 self.endpoints.finished(endpoint, outcome, at)
@@ -136,7 +133,7 @@ class ConnectionPool(AttemptSender):
         """Drain the loser for its grace period, or close its connection."""
         if connection.state == CONNECTING:
             self._opening.mark_unneeded(connection)
-        if self._drains_losers and not connection.has_unsent_message:
+        if self._drains_losers and not _has_unsent_message(connection):
             self.losers.add(connection)
         else:
             self._end_loser(connection, CANCELLED)
@@ -183,7 +180,7 @@ class ConnectionPool(AttemptSender):
     def _end_loser(self, connection: UpstreamConnection, failure: Failure) -> None:
         """Close the connection of a loser; but let a TLS handshake continue, for the pool."""
         if connection.handshaking_with is not None:
-            connection.take_over(None, failure)
+            connection.finish_attempt(failure)
         else:
             connection.fail(failure)
 
@@ -198,18 +195,22 @@ class ConnectionPool(AttemptSender):
     ) -> None:
         connection.connecting = None
         self._opening.discard(connection)
-        before = connection.endpoint
-        if before is not endpoint or isinstance(result, Failure):  # a failure was counted by the connects
-            if connection.attempt is not None:
-                if before is not None:
-                    before.in_flight -= 1
-                if endpoint is not None and not isinstance(result, Failure):
-                    endpoint.in_flight += 1
-            connection.endpoint = None
         if isinstance(result, Failure):
+            connection.assign(connection.attempt, None)  # a failure was counted by the connects
             connection.fail(result)
         elif endpoint is not None:
             connection.open(result, endpoint)
+
+
+def _has_unsent_message(connection: UpstreamConnection) -> bool:
+    """Return whether a connection has an attempt that passes a client's request on, and has not sent it yet.
+
+    What a client asks for is not done once more in vain: such a loser stays unsent.
+    """
+    if connection.state != CONNECTING or connection.attempt is None:
+        return False
+    message = connection.attempt.request.message
+    return message is not None and message.forwarded is not None
 
 
 def _tried(attempt: Attempt) -> list[Endpoint]:

@@ -402,7 +402,7 @@ def test_an_event_that_was_polled_for_a_closed_connection_is_dropped(one: OneCon
 
 def test_a_connection_that_is_established_for_no_attempt_any_more_is_pooled() -> None:
     one = OneConnection()
-    one.connection.attempt = None
+    one.connection.assign(None, None)
     one.open()
     assert one.connection.state == IDLE
     assert one.sock.sent == b""

@@ -1,7 +1,12 @@
 """Attempts that wait for a TLS handshake, and connections that become idle meanwhile."""
 
+import pytest
+
 from hedgerow.core.outcomes import Attempt, Success
 from support.upstream_bench import GRACE_S, OK, MakeBench, Peer, UpstreamBench
+
+MARGIN_S = 0.002
+"""More than a tick of the deadlines."""
 
 
 def busy(bench: UpstreamBench, address: int = 0) -> tuple[Peer, Attempt]:
@@ -101,6 +106,74 @@ def test_d1_none_takes_a_connection_to_another_endpoint(make_bench: MakeBench) -
     peer.answer()
     bench.settled(first)
     assert bench.counts == {"idle": 1, "connecting": 1}
+
+
+def go_on_in_handshake(bench: UpstreamBench, attempt: Attempt) -> None:
+    """Have the connect of an attempt, whose first address does not answer, be in the handshake with the next."""
+    opening = bench.connecting(attempt)
+    bench.hold(opening)
+    bench.pass_time(bench.limits.happy_eyeballs_delay_s + MARGIN_S)
+    bench.hold(opening)
+    opening.is_handshaking = True
+
+
+def in_flight(bench: UpstreamBench) -> list[int]:
+    """Return how many attempts each address has."""
+    return [bench.endpoint(number).in_flight for number in range(len(bench.listeners))]
+
+
+def test_u02_an_attempt_that_is_passed_on_counts_for_the_address_that_it_is_sent_to(
+    make_bench: MakeBench,
+) -> None:
+    """Its connect went on from an address that did not answer, which had one attempt for ever; the other had -1."""
+    bench = make_bench(addresses=2)
+    peer, first = busy(bench, address=1)
+    attempt = bench.send_to(0)
+    assert in_flight(bench) == [1, 1]
+    go_on_in_handshake(bench, attempt)
+    peer.answer()
+    bench.settled(first)
+    assert peer.request() == 1
+    assert in_flight(bench) == [0, 1]
+    peer.answer()
+    bench.settled(attempt)
+    assert in_flight(bench) == [0, 0]
+
+
+def test_u02_one_that_was_sent_before_its_address_was_known_too(make_bench: MakeBench) -> None:
+    bench = make_bench(is_looked_up=False)
+    attempt, first = bench.send(), bench.send()
+    bench.iterate()
+    bench.hold(bench.connecting(attempt))
+    bench.connecting(attempt).is_handshaking = True
+    _, peer = bench.accept(), bench.accept()
+    peer.request()
+    assert in_flight(bench) == [1]
+    peer.answer()
+    bench.settled(first)
+    assert peer.request() == 1
+    assert in_flight(bench) == [1]
+    peer.answer()
+    bench.settled(attempt)
+    assert in_flight(bench) == [0]
+
+
+@pytest.mark.parametrize("ends_first", [False, True])
+def test_u02_one_that_takes_a_connect_over_counts_for_the_address_that_this_leads_to(
+    make_bench: MakeBench, ends_first: bool
+) -> None:
+    bench = make_bench(addresses=2)
+    loser = bench.send_to(0)
+    go_on_in_handshake(bench, loser)
+    bench.abandon(loser)
+    if ends_first:
+        bench.pass_time(GRACE_S + MARGIN_S)
+    attempt = bench.send_to(1)
+    assert loser.outcome is not None
+    assert in_flight(bench) == [0, 1]
+    bench.pool.close()
+    assert attempt.outcome is not None
+    assert in_flight(bench) == [0, 0]
 
 
 def test_one_that_was_sent_again_takes_none(bench: UpstreamBench) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hedgerow.core.outcomes import Attempt, Failure, Success
 from hedgerow.settings import LoserPolicy, UpstreamLimits
 from hedgerow.settings.routes import OutlierDetection
+from hedgerow.upstream.connecting import Connecting
 from support.upstream_bench import GRACE_S, OK, Peer, UpstreamBench
 
 STEPS = 300
@@ -34,31 +35,36 @@ LIMITS = UpstreamLimits(idle_timeout_s=3.0, max_connection_age_s=10.0, connect_t
 class History:
     """One pool, and all that was done to it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, is_tls: bool) -> None:
         self.random = random = Random(seed)
         self.bench = UpstreamBench(
-            addresses=random.choice([1, 1, 3]),
+            addresses=random.choice([1, 2, 2] if is_tls else [1, 1, 3]),
             max_connections=random.choice([2, 6, 100]),
             hedges=random.choice([0, 1, 2]),
             losers=random.choice([LoserPolicy.DRAIN, LoserPolicy.DRAIN, LoserPolicy.CANCEL]),
             limits=LIMITS,
             lb_policy=random.choice(["least_request", "round_robin"]),
             outlier_detection=random.choice([None, OutlierDetection(consecutive_failures=3)]),
+            tls=is_tls,
         )
         self.moved = False
         """Where addresses go, those that are ejected may be more of what is left."""
         self.running: list[Attempt] = []
         self.sent: list[Attempt] = []
         self.peers: list[Peer] = []
+        self.held: list[Connecting] = []
         self.steps = [
             *[self.send] * 6,
             *[self.answer] * 8,
             *[self.abandon] * 3,
             *[self.iterate] * 6,
+            *[self.shake] * (6 if is_tls else 0),
+            *[self.go_on] * (2 if is_tls else 1),
             self.close_one,
             self.reset_one,
             self.pass_time,
             self.move,
+            self.let_go,
         ]
 
     def send(self) -> None:
@@ -81,8 +87,19 @@ class History:
         if self.peers:
             peer = self.random.choice(self.peers)
             try:
-                peer.answer(self.random.choice(ANSWERS))
+                if peer.shake():
+                    peer.answer(self.random.choice(ANSWERS))
             except OSError:  # the gateway has closed it
+                self.forget(peer)
+
+    def shake(self) -> None:
+        """Go on with most handshakes."""
+        self.accept_all()
+        for peer in tuple(self.peers):
+            try:
+                if self.random.random() < 0.8:
+                    peer.shake()
+            except OSError:
                 self.forget(peer)
 
     def forget(self, peer: Peer) -> None:
@@ -106,6 +123,21 @@ class History:
 
     def pass_time(self) -> None:
         self.bench.pass_time(self.random.choice([0.01, 0.06, GRACE_S, 4.0, 31.0]))
+
+    def go_on(self) -> None:
+        """Have the newest connects go on to their next addresses: those that they try do not answer for now."""
+        for attempt in self.sent[-3:]:
+            for connection in self.bench.pool.connections:
+                if connection.attempt is attempt and connection.connecting is not None:
+                    self.held.append(connection.connecting)
+                    self.bench.hold(connection.connecting)
+        self.bench.pass_time(LIMITS.happy_eyeballs_delay_s + 0.01)
+
+    def let_go(self) -> None:
+        """Have those that were held go on."""
+        for connecting in self.held:
+            self.bench.let_go(connecting)
+        self.held.clear()
 
     def move(self) -> None:
         """Have the upstream's name lead to some of its addresses only, from the next lookup on."""
@@ -161,9 +193,10 @@ class History:
         self.bench.close()
 
 
+@pytest.mark.parametrize("is_tls", [False, True])
 @pytest.mark.parametrize("seed", range(40))
-def test_the_laws_hold_under_any_history(seed: int) -> None:
-    history = History(seed)
+def test_the_laws_hold_under_any_history(seed: int, is_tls: bool) -> None:
+    history = History(seed, is_tls=is_tls)
     for _ in range(STEPS):
         history.random.choice(history.steps)()
         history.check()

@@ -13,6 +13,7 @@ from threading import Thread
 import psutil
 import pytest
 
+from hedgerow.configuration.file import MAX_FILE_BYTES
 from support.process_fixtures import Serve
 from support.processes import READ_TIMEOUT_S, GatewayProcess
 
@@ -102,6 +103,26 @@ def test_routes_are_served_named_at_the_start_and_replaced_by_a_reload(
     assert not psutil.wait_procs(before, timeout=READ_TIMEOUT_S)[1]
     assert "HTTP/1.1 404 " in sent(gateway, "GET /v1/a HTTP/1.1\r\n")
     assert sent(gateway, "GET /v2?b HTTP/1.1\r\n").endswith("\r\n\r\nGET /echo/other?b")
+
+
+def test_a_file_of_the_greatest_size_is_served_and_reloaded(
+    serve: Serve, tmp_path: Path, upstream: str
+) -> None:
+    """The channel to a worker takes some 200 KiB at once: with more the gateway did not start, and died at SIGHUP."""
+    file = tmp_path / "h.toml"
+    text = f"""[upstreams.u]
+    endpoints = ['{upstream}/echo']
+    [[routes]]
+    path = '/a'
+    upstream = 'u'
+    success.json_schema.description = '"""
+    file.write_text(text + "x" * (MAX_FILE_BYTES - len(text) - 1) + "'")
+    gateway = serve("--config", str(file))
+    before = gateway.children()
+    gateway.process.send_signal(signal.SIGHUP)
+    assert not psutil.wait_procs(before, timeout=READ_TIMEOUT_S)[1]
+    gateway.until_all_ready()
+    assert "HTTP/1.1 502 " in sent(gateway, "GET /a HTTP/1.1\r\n"), "it is no JSON"
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.toml")), ids=lambda file: file.stem)

@@ -66,20 +66,30 @@ class WorkerChannel:
         self.unanswered: deque[tuple[ControlRequest, asyncio.Future[ControlReply]]] = deque()
         self._listener = listener
         self._received = bytearray()
+        self._unsent = bytearray()
+        """At most a configuration, or `MAX_UNANSWERED` requests."""
         self._sock = sock
         self.is_closed = False
         sock.setblocking(False)
         self._loop.add_reader(sock, self._on_readable)
 
     def send(self, data: bytes) -> None:
-        """Send a line. Closes the channel if the worker is gone or its buffer is full."""
+        """Send a line, as the worker reads it. Closes the channel if the worker is gone."""
+        self._unsent += data
+        self._send_unsent()
+
+    def _send_unsent(self) -> None:
         try:
-            if self._sock.send(data) < len(data):
-                self.close("it does not read its channel")
+            del self._unsent[: self._sock.send(self._unsent)]
         except BlockingIOError:
-            self.close("it does not read its channel")
+            pass
         except OSError:
             self.close()
+            return
+        if self._unsent:
+            self._loop.add_writer(self._sock, self._send_unsent)
+        else:
+            self._loop.remove_writer(self._sock)
 
     def request(self, request: ControlRequest) -> "asyncio.Future[ControlReply] | None":
         """Send a request; None if the worker does not serve or has too many. Cancelled when the channel closes."""
@@ -107,6 +117,7 @@ class WorkerChannel:
         self.is_closed = True
         self.ready = False
         self._loop.remove_reader(self._sock)
+        self._loop.remove_writer(self._sock)
         self._sock.close()
         for _, reply in self.unanswered:
             reply.cancel()

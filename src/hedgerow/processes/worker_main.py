@@ -97,7 +97,7 @@ def main() -> None:
     for descriptor in descriptors:  # a child process must not inherit the port or the channel
         os.set_inheritable(descriptor, False)
     sock, channel = (socket.socket(fileno=descriptor) for descriptor in descriptors[:2])
-    with channel.makefile("rb", buffering=0) as lines:
+    with channel.makefile("rb") as lines:  # nothing else is sent before it is ready
         config = msgspec.json.decode(lines.readline(), type=WorkerConfig)
     run(config, sock, channel, ConnectionCounts(descriptors[2], config.slots), descriptors[3])
 

@@ -81,6 +81,10 @@ class VirtualLoop(EventHandler):
         self._to_read.extend(actions)
         self._pollers[0].found = [(_TEST_FD, READABLE)]
 
+    def ready(self, fd: int) -> None:
+        """Have the next iteration's poll find a descriptor that something else has registered."""
+        self._pollers[0].found.append((fd, READABLE))
+
     def read_apart(self, *actions: Callable[[], None]) -> None:
         """Have the next iteration's poll find several descriptors, each of which is read by one of these."""
         for action in actions:

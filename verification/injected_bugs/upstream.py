@@ -103,8 +103,8 @@ UPSTREAM = (
         "tests/unit/upstream/test_pool.py",
     ),
     Bug(
-        "the end of an answer that is the end of its connection waits for the next poll",
-        "upstream/connection.py", "        for _ in range(READS_PER_EVENT):\n", "        for _ in range(1):\n",
+        "the rest of a long answer waits for the next poll",
+        "upstream/connection.py", "        self._pool.loop.read_again(self)\n", "",
         "tests/unit/upstream/test_connection.py",
     ),
     Bug(

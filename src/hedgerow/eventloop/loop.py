@@ -13,6 +13,7 @@ Redis has the same shape (`ae.c`, `beforeSleep`). Why not asyncio: docs/decision
 """
 
 import select
+from collections import deque
 from collections.abc import Callable
 from math import inf
 from typing import Final
@@ -67,6 +68,8 @@ class EventLoop(Scheduler):
         """Descriptors that were ready in this iteration and are not handled yet, if tasks resume before that."""
         self._events: list[tuple[int, int]] = []
         self._handled = 0
+        self._unfinished: deque[EventHandler] = deque()
+        """Sources that are read again in this step."""
         self._unread_from = -1
         """The value of `_handled` that `unread` is made from."""
         self._admit_at = inf
@@ -176,11 +179,20 @@ class EventLoop(Scheduler):
                 clients_ready = True
             elif fd in self._listeners:
                 listeners.append(fd)
+        while self._unfinished and now < ends_at:
+            now = self.handle(self._unfinished.popleft(), READABLE)
+        if self._unfinished:  # the next poll finds them
+            more_have_come = True
+            self._unfinished.clear()
         if is_full:  # answers may have kept these out of it
             clients_ready, listeners = True, list(self._listeners)
         self.answers_unread = more_have_come
         self._note_unread()
         return clients_ready, listeners
+
+    def read_again(self, source: EventHandler) -> None:
+        """Have a source that is handled now handled again after the others: it has more than it reads at a time."""
+        self._unfinished.append(source)
 
     def request_admission(self) -> None:
         """Have `admit` called in this iteration: a request waits."""

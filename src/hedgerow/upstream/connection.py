@@ -26,8 +26,8 @@ CLOSED: Final = 3
 STATE_NAMES: Final = ("connecting", "active", "idle")
 
 READS_PER_EVENT: Final = 4
-"""As many bytes as an answer may have by default. All that has come of an answer is read before hedges are sent for it,
-also where its end is the end of the connection."""
+"""Before the others have their turn. All that has come of an answer is read before hedges are sent for it, also where
+its end is the end of the connection."""
 
 
 class UpstreamConnection(EventHandler):
@@ -184,6 +184,7 @@ class UpstreamConnection(EventHandler):
             self._receive(data)
             if self.state != ACTIVE:
                 return
+        self._pool.loop.read_again(self)
 
     def _receive(self, data: bytes) -> None:
         if self.state != ACTIVE:  # unrequested bytes

@@ -667,3 +667,64 @@ def test_what_the_kernel_does_not_watch_is_not_kept(tmp_path: Path, log: list[st
             loop.register_listener(fd, Probe(log, "listener"))
     assert (len(loop._sources), loop._listeners) == (0, {})
     loop.close()
+
+
+def test_what_one_answer_has_more_is_read_after_the_others_and_before_deadlines(
+    virtual: VirtualLoop, log: list[str]
+) -> None:
+    """Else the rest of an answer that has come is read after its hedges are sent, or after the 504."""
+    loop = virtual.loop
+    pieces = ["second", "third"]
+
+    def act() -> None:
+        if pieces:
+            pieces.pop()
+            loop.read_again(long)
+
+    long = Probe(log, "long", act)
+    loop.register(20, long, READABLE)
+    loop.register(21, Probe(log, "short"), READABLE)
+    loop.call_at(virtual.clock.now, Probe(log, "deadline"))
+    loop.wake_after_reading(Probe(log, "hedge"))
+    ready(virtual, 20)
+    ready(virtual, 21)
+    loop.run_once(0)
+    assert log == ["long", "short", "long", "long", "deadline", "hedge"]
+
+
+def test_an_answer_without_end_keeps_clients_waiting_no_longer_than_others_do(
+    virtual: VirtualLoop, log: list[str]
+) -> None:
+    loop = virtual.loop
+
+    def act() -> None:
+        virtual.clock.now += 0.6 * ANSWERS_S
+        loop.read_again(endless)
+
+    endless = Probe(log, "endless", act)
+    loop.register(UPSTREAM, endless, READABLE)
+    loop.clients.register(CLIENT, Probe(log, "client"), READABLE)
+    loop.wake_after_reading(Probe(log, "hedge"))
+    for _ in range(2):
+        ready(virtual, UPSTREAM)
+        client_ready(virtual)
+        loop.run_once(0)
+    assert log == ["endless", "endless", "client"] * 2
+    loop.run_once(0)
+    assert log[6:] == ["hedge"], "nothing is handled again that was not ready"
+
+
+def test_what_fails_as_it_is_read_again_costs_no_other(virtual: VirtualLoop, log: list[str]) -> None:
+    loop = virtual.loop
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    broken = Probe(log, "broken", fail)
+    loop.register(20, Probe(log, "first", lambda: loop.read_again(broken)), READABLE)
+    loop.register(21, Probe(log, "second"), READABLE)
+    ready(virtual, 20)
+    ready(virtual, 21)
+    loop.run_once(0)
+    assert log == ["first", "second", "broken", "broken aborted"]
+    assert virtual.internal_errors == 1

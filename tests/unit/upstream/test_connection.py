@@ -11,7 +11,10 @@ import pytest
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Outcome, Success
 from hedgerow.core.response_validation import classify_response
 from hedgerow.core.traces import AttemptPlace
+from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.poller import READABLE, WRITABLE
+from hedgerow.net.stream import READ_BYTES
+from hedgerow.settings import UpstreamLimits
 from hedgerow.upstream.connection import ACTIVE, CLOSED, CONNECTING, IDLE
 from support.one_connection import GRACE_S, REQUEST, OneConnection
 
@@ -52,6 +55,40 @@ def test_an_answer_and_the_end_of_its_connection_are_read_in_one_event(one: OneC
     one.sock.has_ended = True
     one.receive(b'HTTP/1.1 200 OK\r\n\r\n{"time":1}')
     assert name_of(one.attempt.outcome) == SUCCESS
+
+
+class Due(EventHandler):
+    """Notes how long the answer to an attempt is when it is due."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self.found: list[int] = []
+
+    def on_deadline(self) -> None:
+        outcome = self._attempt.outcome
+        self.found.append(len(outcome.body) if isinstance(outcome, Success) else -1)
+
+    def resume(self) -> None:
+        self.on_deadline()
+
+
+@pytest.mark.parametrize("ends_with_connection", [False, True])
+@pytest.mark.parametrize("size", [READ_BYTES, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 1024 * 1024])
+def test_an_answer_of_any_length_that_has_come_is_read_before_hedges_and_deadlines(
+    size: int, ends_with_connection: bool
+) -> None:
+    """One of more than 64 KiB had a hedge and a 504 for a rival, though it had come."""
+    one = OneConnection(limits=UpstreamLimits(max_body_bytes=size, max_wire_bytes=2 * size))
+    one.open()
+    answer = ok(b"x" * size)
+    one.sock.incoming = answer.replace(b"Content-Length", b"X") if ends_with_connection else answer
+    one.sock.has_ended = ends_with_connection
+    due = Due(one.attempt)
+    one.loop.call_at(one.virtual.now, due)
+    one.loop.wake_after_reading(due)
+    one.virtual.ready(one.sock.fd)
+    one.virtual.iterate()
+    assert due.found == [size, size]
 
 
 @pytest.mark.parametrize("piece_bytes", [1, PIECE_BYTES])

@@ -39,7 +39,7 @@ class UpstreamConnection(EventHandler):
 
     __slots__ = (
         "_pool", "_response", "_stream", "_writer", "attempt", "connecting", "endpoint", "fd", "idle_since",
-        "opened_at", "retried", "reused", "state",
+        "opened_at", "retried", "reused", "sent_at", "state",
     )  # fmt: skip
 
     def __init__(self, pool: "ConnectionPool", attempt: Attempt, endpoint: Endpoint | None) -> None:
@@ -55,6 +55,7 @@ class UpstreamConnection(EventHandler):
         self.connecting: Connecting | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
+        self.sent_at = 0.0
         self.reused = False
         """The attempt was sent on a pooled connection."""
         self.retried = False
@@ -85,11 +86,12 @@ class UpstreamConnection(EventHandler):
             self.state = IDLE
             self._pool.add_idle(self, endpoint, self.opened_at)
         else:
-            self.send(self.attempt)
+            self.send(self.attempt, self.opened_at)
 
-    def send(self, attempt: Attempt) -> None:
+    def send(self, attempt: Attempt, now: float) -> None:
         """Send the attempt's request; this connection is idle, or has just been opened."""
         self.assign(attempt, self.endpoint)
+        self.sent_at = now
         self.state = ACTIVE
         self._response.begin_for(attempt.request)
         if attempt.span is not None and self.endpoint is not None:
@@ -115,7 +117,7 @@ class UpstreamConnection(EventHandler):
         if attempt is not None:
             self.assign(None, self.endpoint)
             attempt.handle = idle
-            idle.send(attempt)
+            idle.send(attempt, self._pool.loop.clock())
 
     def finish_attempt(self, outcome: Outcome) -> None:
         """Finish the attempt, if there is one."""
@@ -243,5 +245,5 @@ class UpstreamConnection(EventHandler):
             and not self.retried
             and not attempt.is_loser
             and attempt.request.may_be_repeated
-            and self._pool.loop.clock() - attempt.launched_at <= self._pool.limits.stale_retry_window_s
+            and self._pool.loop.clock() - self.sent_at <= self._pool.limits.stale_retry_window_s
         )

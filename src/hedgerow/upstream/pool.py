@@ -70,7 +70,7 @@ class ConnectionPool(AttemptSender):
         if endpoint is not None:
             connection = self._take_idle(attempt, endpoint)
             if connection is not None:
-                connection.send(attempt)
+                connection.send(attempt, attempt.launched_at)
                 return connection
             connection = self._opening.take_over(attempt, endpoint)
             if connection is not None:

@@ -108,6 +108,25 @@ def test_d1_none_takes_a_connection_to_another_endpoint(make_bench: MakeBench) -
     assert bench.counts == {"idle": 1, "connecting": 1}
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_one_that_is_passed_on_to_a_stale_connection_is_sent_again_however_long_it_waited(
+    bench: UpstreamBench, is_late: bool
+) -> None:
+    """How soon the connection must end counts from when the attempt was sent on it."""
+    window_s = bench.limits.stale_retry_window_s
+    peer, first = busy(bench)
+    attempt = waiting(bench)
+    bench.now += 10 * window_s
+    peer.answer()
+    bench.settled(first)
+    peer.request()
+    bench.now += window_s + MARGIN_S if is_late else window_s - MARGIN_S
+    peer.close()
+    bench.until(lambda: bench.facts.retries == 1 or attempt.outcome is not None)
+    assert bench.facts.retries == (0 if is_late else 1)
+    assert (attempt.outcome is None) is not is_late
+
+
 def go_on_in_handshake(bench: UpstreamBench, attempt: Attempt) -> None:
     """Have the connect of an attempt, whose first address does not answer, be in the handshake with the next."""
     opening = bench.connecting(attempt)

@@ -135,7 +135,8 @@ class OneConnection(Observer):
         source.on_ready(WRITABLE)
 
     def receive(self, data: bytes | OSError) -> None:
-        """Have the upstream send something; b"" is the end of the stream."""
+        """Have the upstream send something, once it was sent the request; b"" is the end of the stream."""
+        self.loop._flush()
         self.sock.incoming = data
         self.connection.on_ready(READABLE)
         while isinstance(self.sock.incoming, bytes) and self.connection.state != CLOSED:

@@ -222,7 +222,8 @@ class UpstreamConnection(EventHandler):
 
     def _finish(self, *, reusable: bool) -> None:
         outcome = self._response.take_outcome(self._pool.classify)
-        if reusable:
+        stream = self._stream
+        if reusable and stream is not None and not stream.unsent_bytes:
             self.state = IDLE
             if not self.reused:
                 self._keep_tls_session()

@@ -420,6 +420,15 @@ def test_at_the_end_of_its_grace_a_loser_is_closed(one: OneConnection) -> None:
     assert one.connection.state == CLOSED
 
 
+def test_a_connection_whose_request_is_not_sent_whole_is_not_used_again(one: OneConnection) -> None:
+    """A 413 may come before the body is sent; the next request would be in the middle of it."""
+    one.sock.takes = 5
+    one.loop.run_once(0.0)
+    one.receive(b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n")
+    assert name_of(one.attempt.outcome) == "status_other"
+    assert one.connection.state == CLOSED
+
+
 def test_failing_twice_and_closing_twice_do_nothing(one: OneConnection) -> None:
     one.connection.fail(FAILED)
     one.connection.fail(Failure(FailureReason.RESET))

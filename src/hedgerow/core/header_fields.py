@@ -36,6 +36,16 @@ _NAMING_NONE: Final = (b"keep-alive", b"close")
 _NONE: Final[frozenset[bytes]] = frozenset()
 
 
+def is_persistent(lines: bytes, version: str) -> bool:
+    """Return whether the connection persists behind a response of HTTP/`version` (RFC 9112 section 9.3).
+
+    `lines` are its header lines, with a CRLF before them.
+    """
+    values = [value for _, value, _, _ in lines_of(_CONNECTION, lines.lower())]
+    options = [option.strip(b" \t") for value in values for option in value.split(b",")]
+    return b"close" not in options and (version != "1.0" or b"keep-alive" in options)
+
+
 class HeaderSection:
     """The header section of a response: what is passed on of it, and what is looked at here."""
 
@@ -135,4 +145,5 @@ def _any_of(names: list[bytes]) -> bytes:
     return branches[0] if len(branches) == 1 else b"(?:%b)" % b"|".join(branches)
 
 
+_CONNECTION: Final = pattern_of(frozenset((b"connection",)))
 _NOTED: Final = pattern_of(NOT_PASSED_OF_RESPONSES | {b"content-encoding", b"content-type", b"date"})

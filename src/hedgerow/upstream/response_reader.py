@@ -9,7 +9,7 @@ from typing import Final
 import httptools
 
 from hedgerow.core.answer_rules import AnswerRules, KnownHead, KnownHeads
-from hedgerow.core.header_fields import HeaderSection
+from hedgerow.core.header_fields import HeaderSection, is_persistent
 from hedgerow.core.outcomes import Failure, FailureReason, Outcome
 from hedgerow.core.request import Request
 from hedgerow.settings import UpstreamLimits
@@ -193,12 +193,13 @@ class ResponseReader:
         if end > self._limits.max_head_bytes:  # it came in one piece, so that nothing looked at it before
             self._refused = failure = _too_large(self._limits.max_head_bytes, "of header section")
             raise httptools.HttpParserError(failure.detail)
-        self._section = section = HeaderSection(head[head.find(b"\r\n") : end + 2])
+        self._section = section = HeaderSection(lines := head[head.find(b"\r\n") : end + 2])
         self._head_bytes = 0 if is_preceded or self._is_head else end + len(_HEAD_END)
         if self._is_head:
             self.is_complete = True
             ends_at = self._head.find(head[:end]) + end + len(_HEAD_END)
-            self.keeps_connection = self._parser.should_keep_alive() and ends_at == len(self._head)
+            if ends_at == len(self._head) and not self._is_chunked_of_1_0():
+                self.keeps_connection = is_persistent(lines, self._parser.get_http_version())
         elif self._passes_on and section.media_type == b"text/event-stream":
             self._refused = _EVENT_STREAM
             raise httptools.HttpParserError(_EVENT_STREAM.detail)

@@ -96,6 +96,7 @@ def test_a_head_that_is_passed_on_is_too_large_in_whatever_pieces_it_comes(
     assert reason(next(filter(None, found), None)) is FailureReason.TOO_LARGE
 
 
+@pytest.mark.parametrize("is_head", [False, True])
 @pytest.mark.parametrize("before", [b"", b"\r\n"])
 @pytest.mark.parametrize(
     ("framing", "is_kept"),
@@ -105,11 +106,16 @@ def test_a_head_that_is_passed_on_is_too_large_in_whatever_pieces_it_comes(
     ],
 )
 def test_a_connection_is_not_used_again_behind_chunks_in_http_1_0(
-    reader: ResponseReader, before: bytes, framing: bytes, is_kept: bool
+    before: bytes, framing: bytes, is_kept: bool, is_head: bool
 ) -> None:
     """RFC 9112 section 6.1: the framing is to be treated as faulty."""
+    reader = ResponseReader(UpstreamLimits(), KnownHeads())
+    body = b"{}"
+    if is_head:
+        reader.begin_for(passed_on_request(b"HEAD", rules=AnswerRules(((200, 299),)), max_response_body=8))
+        framing, body = framing.partition(b"\r\n\r\n")[0] + b"\r\n\r\n", b""
     assert reader.feed(before + b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + framing) is None
-    assert (reader.is_complete, body_of(reader), reader.keeps_connection) == (True, b"{}", is_kept)
+    assert (reader.is_complete, body_of(reader), reader.keeps_connection) == (True, body, is_kept)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +148,34 @@ def test_a_connection_is_not_used_again_where_anything_came_behind_an_answer_to_
     assert reader.feed(before + HEAD_ANSWER + behind) is None
     assert (reader.is_complete, body_of(reader)) == (True, b"")
     assert reader.keeps_connection is (behind == b"")
+
+
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", b"\r\n"])
+@pytest.mark.parametrize("piece_bytes", [1, 1000])
+@pytest.mark.parametrize(
+    ("head", "is_kept"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n", True),
+        (b"HTTP/1.1 304 X\r\nConnection: x\r\nX-Connection: close\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: x\r\nCONNECTION:keep-alive ,\tClose\r\n", False),
+        (b"HTTP/1.0 200 OK\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", True),
+    ],
+)
+def test_a_connection_is_used_again_behind_an_answer_to_head_whatever_its_length(
+    before: bytes, piece_bytes: int, head: bytes, is_kept: bool
+) -> None:
+    """RFC 9112 sections 6.3 and 9.3: it ends with the empty line, so only version and Connection count."""
+    reader = ResponseReader(UpstreamLimits(), KnownHeads())
+    reader.begin_for(passed_on_request(b"HEAD", rules=AnswerRules(((200, 399),)), max_response_body=8))
+    data = before + head + b"\r\n"
+    for at in range(0, len(data), piece_bytes):
+        assert reader.feed(data[at : at + piece_bytes]) is None
+    assert (reader.is_complete, reader.keeps_connection) == (True, is_kept)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import LOCAL_ERRORS
 from hedgerow.net.tls import error_text
 from hedgerow.upstream.endpoint import Endpoint
+from hedgerow.upstream.endpoints import take_untried
 from hedgerow.upstream.handshakes import Handshake
 from hedgerow.upstream.tcp_socket import TcpSocket
 
@@ -101,9 +102,10 @@ class Connecting(EventHandler):
 
     def on_deadline(self) -> None:
         """Try the next endpoint or give up: a head start is over, or all the time."""
-        endpoint, handshake = self.endpoint, self._handshake
-        if endpoint is not None and (handshake is None or handshake.is_started):
-            self._connector.connect_failed(endpoint)
+        if self._newest is not None:
+            self._connector.connect_failed(self._newest.endpoint)
+        elif self._handshake is not None and self._handshake.is_started and self.endpoint is not None:
+            self._connector.connect_failed(self.endpoint)
         if self._due_at >= self._ends_at:
             self._fail(Failure(FailureReason.CONNECT, self._timeout_text()))
         else:
@@ -122,8 +124,12 @@ class Connecting(EventHandler):
     def _open_next(self) -> bool:
         """Connect to the next endpoint that does not fail at once. Return whether there is one."""
         loop = self._connector.loop
-        while self._left:
-            self.endpoint = endpoint = self._take_next()
+        while self._left and len(self._sockets) < MAX_SOCKETS:
+            if self.endpoint is None:
+                endpoint = self._left.pop(0)
+            else:
+                endpoint = take_untried(self._left, self._tried, loop.clock())
+            self.endpoint = endpoint
             try:
                 sock = self._connector.open_socket(endpoint.address)
             except OSError as error:  # no descriptor, or a family that this machine does not have
@@ -134,28 +140,14 @@ class Connecting(EventHandler):
                 self._newest = newest = TcpSocket(self, sock, endpoint)
                 self._sockets.append(newest)
                 loop.register(sock.fileno(), newest, WRITABLE)
-                has_next = bool(self._left) and len(self._sockets) < MAX_SOCKETS
                 head_start_s = self._connector.limits.happy_eyeballs_delay_s
-                self._set_due(min(loop.clock() + head_start_s, self._ends_at) if has_next else self._ends_at)
+                self._set_due(
+                    min(loop.clock() + head_start_s, self._ends_at) if self._left else self._ends_at
+                )
                 return True
             sock.close()
             self._note_failure(endpoint, os.strerror(error_number), is_ours=error_number in LOCAL_ERRORS)
         return False
-
-    def _take_next(self) -> Endpoint:
-        """Return the first that is left; in place of another, the first that the request has not tried."""
-        left, tried = self._left, self._tried
-        if self.endpoint is None:
-            return left.pop(0)
-        now = self._connector.loop.clock()
-        for position, endpoint in enumerate(left):
-            if endpoint not in tried and endpoint.is_usable(now):
-                del left[position]
-                break
-        else:
-            endpoint = left.pop(0)
-        tried.append(endpoint)
-        return endpoint
 
     def tcp_ended(self, tcp: TcpSocket, error: int) -> None:
         """Take the socket that has connected, or go on after one that failed.

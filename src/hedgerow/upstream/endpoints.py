@@ -219,6 +219,18 @@ class Endpoints:
         return not ejected or 100 * (ejected + 1) <= rule.max_ejection_percent * len(self.all)
 
 
+def take_untried(left: list[Endpoint], tried: list[Endpoint], now: float) -> Endpoint:
+    """Take the first of `left` that is usable and not in `tried`, or the first of all, and add it to `tried`."""
+    for position, endpoint in enumerate(left):
+        if endpoint not in tried and endpoint.is_usable(now):
+            del left[position]
+            break
+    else:
+        endpoint = left.pop(0)
+    tried.append(endpoint)
+    return endpoint
+
+
 def _alternating(endpoints: list[Endpoint]) -> list[Endpoint]:
     """Return `endpoints` with address families in turn, beginning with that of the first."""
     family = endpoints[0].address[0]

@@ -252,6 +252,31 @@ def test_one_connect_has_a_bounded_number_of_sockets(bench: Bench) -> None:
     assert [host for host, _ in bench.network.attempts] == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(("refuses_at_s", "tried_at_s"), [(0.6, 0.75), (0.75, 0.75), (0.9, 0.9)])
+def test_where_one_of_three_sockets_fails_the_next_address_is_tried_once_the_newest_had_its_head_start(
+    bench: Bench, refuses_at_s: float, tried_at_s: float
+) -> None:
+    for host in "bc":
+        bench.network.hangs(host)
+    bench.network.refuses("a", refuses_at_s)
+    bench.network.connects("d", 0.01)
+    bench.connect(bench.connector("abcd"))
+    assert bench.finish()[1:] == ("d", tried_at_s + 0.01)
+    assert bench.network.attempts[-1] == ("d", tried_at_s)
+
+
+def test_u03_each_address_that_does_not_answer_fails_once(bench: Bench) -> None:
+    for host in "abcd":
+        bench.network.hangs(host)
+    bench.network.unreachable("e")
+    for hosts, failures in (("ab", [1, 1]), ("ae", [1, 1]), ("abcd", [1, 1, 1, 0])):
+        connector = bench.connector(hosts)
+        bench.results.clear()
+        bench.connect(connector)
+        bench.finish()
+        assert [endpoint.failures for endpoint in connector.endpoints.all] == failures
+
+
 def test_all_addresses_together_have_one_deadline(bench: Bench) -> None:
     bench.network.hangs("a")
     bench.network.hangs("b")

@@ -95,7 +95,8 @@ class DescriptorBudget:
     """Of clients and to upstreams together."""
 
     RESERVE = 128
-    """Descriptors for all else: listening sockets, the control channel, logs, libraries, the admin port."""
+    """Descriptors for all else: listening sockets, the control channel, logs, libraries, name lookups, and the further
+    sockets of connects (`upstream.connection_budget.MAX_RACES`)."""
     REJECTED_IN_RESERVE = 64
     """Of these for clients that are rejected at accept, where there are no more."""
     MAX_REJECTED = 512

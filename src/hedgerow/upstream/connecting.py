@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from hedgerow.upstream.connector import Connector
 
 MAX_SOCKETS: Final = 3
-"""Sockets that one connect may have open: where more endpoints than this do not answer, it waits for these. In a burst
-each connect that is under way counts against the worker's limit of descriptors."""
+"""Sockets that one connect may have open: where more endpoints than this do not answer, it waits for these."""
 
 OnDone: TypeAlias = Callable[[Stream | Failure, Endpoint | None], None]
 
@@ -38,8 +37,8 @@ class Connecting(EventHandler):
     """One connect: its sockets, and its deadline."""
 
     __slots__ = (
-        "_connector", "_due_at", "_ends_at", "_first", "_handshake", "_left", "_newest", "_on_done", "_sockets",
-        "_tick", "_tried", "endpoint", "failure", "is_handshaking", "is_needed",
+        "_connector", "_due_at", "_ends_at", "_first", "_handshake", "_is_racing", "_left", "_newest", "_on_done",
+        "_sockets", "_tick", "_tried", "endpoint", "failure", "is_handshaking", "is_needed",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +61,7 @@ class Connecting(EventHandler):
         """Endpoints that were not tried yet."""
         self._sockets: list[TcpSocket] = []
         """Those that may still connect."""
+        self._is_racing = False
         self._newest: TcpSocket | None = None
         """The one whose head start is not over."""
         self._due_at = self._ends_at = connector.loop.clock() + connector.limits.connect_timeout_s
@@ -132,28 +132,29 @@ class Connecting(EventHandler):
             self.endpoint = endpoint
             try:
                 sock = self._connector.open_socket(endpoint.address)
-            except OSError as error:  # no descriptor, or a family that this machine does not have
+            except OSError as error:
                 self._note_failure(endpoint, error_text(error), is_ours=error.errno in LOCAL_ERRORS)
-                continue
+                if error.errno in LOCAL_ERRORS:  # no descriptor, for another neither
+                    break
+                continue  # a family that this machine does not have
             error_number = sock.connect_ex(endpoint.address[4])
             if error_number in (0, EINPROGRESS):
                 self._newest = newest = TcpSocket(self, sock, endpoint)
                 self._sockets.append(newest)
+                if len(self._sockets) > 1 and not self._is_racing:
+                    self._is_racing = self._connector.budget.begin_race()
+                    if not self._is_racing:  # its head start is over
+                        self._close(self._sockets.pop(0).sock)
                 loop.register(sock.fileno(), newest, WRITABLE)
-                head_start_s = self._connector.limits.happy_eyeballs_delay_s
-                self._set_due(
-                    min(loop.clock() + head_start_s, self._ends_at) if self._left else self._ends_at
-                )
+                head_start_ends_at = loop.clock() + self._connector.limits.happy_eyeballs_delay_s
+                self._set_due(min(head_start_ends_at, self._ends_at) if self._left else self._ends_at)
                 return True
             sock.close()
             self._note_failure(endpoint, os.strerror(error_number), is_ours=error_number in LOCAL_ERRORS)
         return False
 
     def tcp_ended(self, tcp: TcpSocket, error: int) -> None:
-        """Take the socket that has connected, or go on after one that failed.
-
-        After a failure the next endpoint is tried at once, unless another socket still has its head start.
-        """
+        """Take the socket that has connected; else try the next endpoint, unless another still has its head start."""
         if not error:
             self._tcp_connected(tcp)
             return
@@ -217,6 +218,9 @@ class Connecting(EventHandler):
             self._handshake.cancel()
 
     def _close_sockets(self) -> None:
+        if self._is_racing:
+            self._is_racing = False
+            self._connector.budget.end_race()
         sockets, self._sockets = self._sockets, []
         self._newest = None
         for each in sockets:

@@ -1,11 +1,16 @@
 """How many connections to upstreams one worker may have, and which makes way when there are as many."""
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from hedgerow.upstream.connection import UpstreamConnection
     from hedgerow.upstream.pool import ConnectionPool
+
+
+MAX_RACES: Final = 8
+"""Connects that may have further sockets beside their first, which counts as the connection; the others are of
+`DescriptorBudget.RESERVE`. A connect beyond these closes a socket that has had its head start for the next one."""
 
 
 class ConnectionBudget:
@@ -16,11 +21,13 @@ class ConnectionBudget:
     wanting: one of the others makes way.
     """
 
-    __slots__ = ("_pools", "in_use", "max_connections")
+    __slots__ = ("_pools", "in_use", "max_connections", "races")
 
     def __init__(self, max_connections: int) -> None:
         self.max_connections = max_connections
         self.in_use = 0
+        self.races = 0
+        """Connects that have further sockets, or had some."""
         self._pools: list[ConnectionPool] = []
 
     @property
@@ -31,6 +38,17 @@ class ConnectionBudget:
     def add_pool(self, pool: "ConnectionPool") -> None:
         """Have the connections of `pool` make way, too."""
         self._pools.append(pool)
+
+    def begin_race(self) -> bool:
+        """Return whether a connect may have further sockets; `end_race` is called after it."""
+        if self.races >= MAX_RACES:
+            return False
+        self.races += 1
+        return True
+
+    def end_race(self) -> None:
+        """Note that a connect has no further sockets any more."""
+        self.races -= 1
 
     def make_room(self) -> bool:
         """Close the connection that is missed least; return whether there was one.

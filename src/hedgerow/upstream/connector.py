@@ -9,6 +9,7 @@ from hedgerow.net.tcp import Address, OpenSocket, open_outgoing_socket
 from hedgerow.net.tls import client_context, server_name
 from hedgerow.settings import Target, UpstreamLimits
 from hedgerow.settings.routes import UpstreamRule
+from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.connecting import Connecting, OnDone
 from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.endpoints import Endpoints
@@ -26,6 +27,7 @@ class Connector:
         limits: UpstreamLimits,
         loop: EventLoop,
         resolver: NameLookup,
+        budget: ConnectionBudget,
         *,
         open_socket: OpenSocket = open_outgoing_socket,
     ) -> None:
@@ -33,6 +35,7 @@ class Connector:
         self.endpoints = endpoints
         self.limits = limits
         self.loop = loop
+        self.budget = budget
         self.open_socket = open_socket
         self.tls: ssl.SSLContext | None = None
         """One for all connections, made once: that costs 10 ms, and sessions belong to it."""

@@ -35,7 +35,7 @@ def open_upstream(
     Raises InvalidSetting where files of `rule.tls` cannot be used.
     """
     endpoints = Endpoints(rule.endpoints, rule.lb_policy, rule.outlier_detection, random)
-    connector = Connector(rule, endpoints, limits, loop, resolver, open_socket=open_socket)
+    connector = Connector(rule, endpoints, limits, loop, resolver, budget, open_socket=open_socket)
     pool = ConnectionPool(
         rule,
         limits,

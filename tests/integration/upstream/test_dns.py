@@ -22,6 +22,7 @@ from hedgerow.eventloop.loop import EventLoop
 from hedgerow.net.resolver import Resolver
 from hedgerow.settings import UpstreamLimits, parse_target
 from hedgerow.settings.routes import UpstreamRule
+from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.connector import Connector
 from hedgerow.upstream.endpoints import Endpoints
 from support.dnsmasq import Dnsmasq
@@ -31,7 +32,7 @@ loop = EventLoop(time.monotonic, on_internal_error=lambda: None)
 rule = UpstreamRule(name="a", endpoints=(parse_target("http://replicas.test:8080/"),))
 endpoints = Endpoints(rule.endpoints, rule.lb_policy, rule.outlier_detection)
 resolver = Resolver(loop)
-connector = Connector(rule, endpoints, UpstreamLimits(dns_ttl_s=0.05), loop, resolver)
+connector = Connector(rule, endpoints, UpstreamLimits(dns_ttl_s=0.05), loop, resolver, ConnectionBudget(1))
 failures = []
 (name,) = connector._names.values()
 on_lookup = name._on_lookup

@@ -14,6 +14,7 @@ from hedgerow.settings import UpstreamLimits, parse_target
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream import connecting
 from hedgerow.upstream.connecting import MAX_SOCKETS, Connecting
+from hedgerow.upstream.connection_budget import MAX_RACES, ConnectionBudget
 from hedgerow.upstream.connector import Connector
 from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.endpoints import UNREACHABLE_S, Endpoints
@@ -32,6 +33,7 @@ class Bench:
     def __init__(self, world: VirtualLoop, network: Network) -> None:
         self.world = world
         self.network = network
+        self.budget = ConnectionBudget(100)
         self.results: list[tuple[object, str | None, float]] = []
         self.started_at = world.clock.now
 
@@ -44,6 +46,7 @@ class Bench:
             UpstreamLimits(**limits),  # type: ignore[arg-type]
             self.world.loop,
             NoResolver(),
+            self.budget,
             open_socket=self.network.open_socket,
         )
         endpoints.replace(TARGET, [address(host) for host in hosts])
@@ -83,9 +86,11 @@ def bench() -> Iterator[Bench]:
     world = VirtualLoop()
     network = Network(world)
     registered = dict(world.poller.registered)
-    yield Bench(world, network)
+    bench = Bench(world, network)
+    yield bench
     world.loop.run_once(0)
     assert world.internal_errors == 0
+    assert bench.budget.races == 0
     assert network.open == []
     assert world.poller.registered == registered
     assert len(world.loop.deadlines) == 0
@@ -275,6 +280,53 @@ def test_u03_each_address_that_does_not_answer_fails_once(bench: Bench) -> None:
         bench.connect(connector)
         bench.finish()
         assert [endpoint.failures for endpoint in connector.endpoints.all] == failures
+
+
+def test_m14_all_connects_together_have_a_bounded_number_of_further_sockets(bench: Bench) -> None:
+    """Each counts as one of the worker's connections. With three each other routes had no descriptors."""
+    number = 3 * MAX_RACES
+    for host in "abc":
+        bench.network.hangs(host)
+    bench.network.connects("d", 0.01)
+    connector = bench.connector("abcd")
+    for _ in range(number):
+        connector.connect(connector.endpoints.all[0], [], bench.on_done)
+    most = 0
+    while len(bench.results) < number - MAX_RACES:
+        bench.world.loop.run_once(0.1)
+        most = max(most, len(bench.network.open))
+    assert most == number + (MAX_SOCKETS - 1) * MAX_RACES
+    assert {(to, took_s) for _, to, took_s in bench.results} == {("d", 0.76)}
+    bench.world.run_for(3.0)
+    assert {(to, took_s) for _, to, took_s in bench.results[-MAX_RACES:]} == {("c", 3.0)}
+
+
+@pytest.mark.parametrize("next_one", ["connects", "unreachable"])
+def test_where_no_further_socket_may_be_open_the_next_address_is_tried_in_place_of_the_first(
+    bench: Bench, next_one: str
+) -> None:
+    bench.network.connects("a", 0.3)
+    getattr(bench.network, next_one)("b")
+    for _ in range(MAX_RACES):
+        assert bench.budget.begin_race()
+    bench.connect(bench.connector("ab"))
+    bench.world.run_until(lambda: len(bench.network.attempts) == 2)
+    assert len(bench.network.open) == 1
+    assert bench.finish()[1:] == (("b", 0.251) if next_one == "connects" else ("a", 0.3))
+    for _ in range(MAX_RACES):
+        bench.budget.end_race()
+
+
+def test_without_a_descriptor_for_the_next_address_the_others_are_left_for_later(bench: Bench) -> None:
+    bench.network.refuses("a", 0.5)
+    bench.network.connects("c", 0.01)
+    bench.connect(bench.connector("abc"))
+    bench.world.run_for(0.2)
+    bench.network.no_descriptor = True
+    bench.world.run_for(0.2)
+    bench.network.no_descriptor = False
+    assert bench.finish()[1:] == ("c", 0.51)
+    assert bench.network.attempts == [("a", 0.0), ("c", 0.5)]
 
 
 def test_all_addresses_together_have_one_deadline(bench: Bench) -> None:

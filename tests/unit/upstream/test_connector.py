@@ -24,6 +24,7 @@ from hedgerow.net.tls_sessions import SESSION_AGE_S
 from hedgerow.settings import UpstreamLimits, parse_target
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connecting import Connecting
+from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.connector import Connector
 from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.endpoints import Endpoints
@@ -115,6 +116,7 @@ class Bench:
             UpstreamLimits(),
             self.world.loop,
             self.resolver,
+            ConnectionBudget(100),
             open_socket=self.network.open_socket,
         )
 
@@ -460,7 +462,7 @@ class Served:
         limits = UpstreamLimits(connect_timeout_s=connect_timeout_s)
         rule = UpstreamRule(name="test", endpoints=(target,))
         endpoints = Endpoints(rule.endpoints, "round_robin", None)
-        connector = Connector(rule, endpoints, limits, self.loop, self.resolver)
+        connector = Connector(rule, endpoints, limits, self.loop, self.resolver, ConnectionBudget(100))
         connector.tls = self.client
         return connector
 

@@ -7,6 +7,7 @@ from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.settings import UpstreamLimits, parse_target
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream.connecting import Connecting
+from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.connector import Connector
 from hedgerow.upstream.endpoints import Endpoints
 from support.fake_network import Network, VirtualLoop
@@ -44,6 +45,7 @@ def make_connector(world: VirtualLoop, context: Context) -> tuple[Connector, Net
         UpstreamLimits(),
         world.loop,
         resolver,
+        ConnectionBudget(100),
         open_socket=network.open_socket,
     )
     connector.tls = cast("ssl.SSLContext", context)

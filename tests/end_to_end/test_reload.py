@@ -148,7 +148,10 @@ def test_reloads_lose_no_request(serve: Serve, file: Path, clients: list[Client]
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """Answers with the header `X-Generation`, which the route sets, and the body; to `/held` when it may."""
+    """Answers with the header `X-Generation`, which the route sets, and the body; to `/held` when it may.
+
+    Answers hedges of the default route, and their first attempts when it may.
+    """
 
     protocol_version = "HTTP/1.1"
     is_held: Event
@@ -161,6 +164,15 @@ class Upstream(BaseHTTPRequestHandler):
             self.is_held.set()
             self.may_answer.wait()
         answer = self.headers["X-Generation"].encode() + b" " + body
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def do_GET(self) -> None:
+        if self.headers["Hedgerow-Attempt"] == "1":
+            self.may_answer.wait()
+        answer = b'{"time": 1}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -215,6 +227,25 @@ def listens(worker: psutil.Process) -> bool:
         return bool(listening_ports(worker.pid))
     except psutil.NoSuchProcess:
         return False
+
+
+def test_losers_that_run_still_when_their_worker_ends_are_counted(
+    serve: Serve, upstream: type[Upstream]
+) -> None:
+    """They were in no metric."""
+    command = serve(
+        "--upstream",
+        f"http://127.0.0.1:{upstream.port}/",
+        "--hedges=1",
+        "--hedge-after-ms=0",
+        "--loser-grace-ms=86400000",
+    )
+    assert command.status_of("?timeout=10000") == 200
+    hang_up(command)
+    metrics = command.metrics()
+    assert metrics['hedgerow_attempts_total{attempt="1",outcome="timeout"}'] == 1
+    assert metrics['hedgerow_attempts_total{attempt="2",outcome="success"}'] == 1
+    assert metrics['hedgerow_first_attempt_total{outcome="unknown"}'] == 1
 
 
 def test_a_reload_waits_for_what_is_in_flight(serve: Serve, file: Path, upstream: type[Upstream]) -> None:

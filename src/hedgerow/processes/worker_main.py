@@ -77,10 +77,8 @@ def run(
     configure_gc()
     control.send(Ready())
     loop.run()
-    snapshot = worker.snapshot()
     worker.close()
-    snapshot.spans = worker.tracing.counts() if worker.tracing is not None else snapshot.spans
-    control.send(Exiting(snapshot))
+    control.send(Exiting(worker.snapshot()))
     worker.logs.close()
     sys.stderr.flush()
     os._exit(0)  # a name lookup that hangs holds a thread, and the interpreter's end would wait for it

@@ -15,6 +15,7 @@ ENDED_AT_ONCE: Final = 64
 """Of those whose grace is over: an upstream that falls silent leaves thousands, and other work is due in between."""
 NEEDED: Final = Failure(FailureReason.TIMEOUT, "closed: its connection was needed")
 CANCELLED: Final = Failure(FailureReason.TIMEOUT, "cancelled: the race was over")
+WORKER_ENDS: Final = Failure(FailureReason.TIMEOUT, "closed: the worker ends")
 GRACE_IS_OVER: Final = Failure(FailureReason.TIMEOUT, "no answer within the loser's grace")
 
 

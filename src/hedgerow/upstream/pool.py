@@ -21,7 +21,7 @@ from hedgerow.upstream.connector import Connector
 from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.endpoint_states import EndpointState, endpoint_states
 from hedgerow.upstream.idle_connections import IdleConnections
-from hedgerow.upstream.losers import CANCELLED, NEEDED, Losers
+from hedgerow.upstream.losers import CANCELLED, NEEDED, WORKER_ENDS, Losers
 from hedgerow.upstream.opening_connections import OpeningConnections
 from hedgerow.upstream.request_writer import RequestWriter
 
@@ -88,9 +88,9 @@ class ConnectionPool(AttemptSender):
         return connection
 
     def close(self) -> None:
-        """Close every connection; attempts that still run fail as `reset`."""
+        """Close every connection, and cut off the attempts that still run."""
         for connection in list(self.connections):
-            connection.fail(Failure(FailureReason.RESET, "the gateway stops"))
+            connection.fail(WORKER_ENDS)
         self._connector.close()
 
     def connection_counts(self) -> dict[str, int]:

@@ -688,7 +688,7 @@ def test_connecting_is_bounded_and_an_abandoned_connect_too(bench: UpstreamBench
     assert bench.counts == {}
 
 
-def test_closing_the_pool_fails_what_runs_and_leaves_nothing(bench: UpstreamBench) -> None:
+def test_closing_the_pool_cuts_off_what_runs_and_leaves_nothing(bench: UpstreamBench) -> None:
     (idle,) = bench.idle_connections(1)
     active = bench.send()
     idle.request()
@@ -696,7 +696,7 @@ def test_closing_the_pool_fails_what_runs_and_leaves_nothing(bench: UpstreamBenc
     bench.abandon(loser)
     connecting = bench.send()
     bench.pool.close()
-    outcome = Failure(FailureReason.RESET, "the gateway stops")
+    outcome = Failure(FailureReason.TIMEOUT, "closed: the worker ends")
     assert [attempt.outcome for attempt in (active, loser, connecting)] == [outcome] * 3
     assert bench.pool.connection_counts() == {"connecting": 0, "active": 0, "idle": 0, "loser": 0}
     bench.pool.close()

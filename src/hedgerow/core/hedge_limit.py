@@ -56,7 +56,7 @@ class LateRequest:
         self.held = held
         """Hedges that are not, and never will be."""
         self.until = until
-        """The instant that is another hedge delay later."""
+        """The instant that is another hedge delay later; of a delay that is a quantile, the greatest it may be."""
         self.answered = False
         """An attempt of it has ended since, before that instant. How is of no account: it is not stuck in a queue."""
 

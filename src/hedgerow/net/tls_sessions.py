@@ -8,7 +8,8 @@ import ssl
 from typing import Final
 
 SESSION_AGE_S: Final = 300.0
-"""A certificate that has expired or changed is noticed after this at the latest, as connections have a greatest age."""
+"""A connection that resumes a session as old as this is used for `max_connection_age_s` more: for both together, 600 s,
+a certificate may be used that has expired or changed."""
 
 
 class TlsSession:

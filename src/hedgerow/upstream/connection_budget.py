@@ -16,9 +16,9 @@ MAX_RACES: Final = 8
 class ConnectionBudget:
     """The connections of all pools of one worker (`DescriptorBudget.upstream_beside`).
 
-    Each is idle, or has a loser, or is in a handshake that no attempt waits for, or has an attempt of a request that
-    was admitted; and there are as many connections as all of those may have attempts. So one that is needed is never
-    wanting: one of the others makes way.
+    Each has an attempt of a request in flight, or has a loser, or is idle, or is opened for no attempt. There may be at
+    least as many connections as requests in flight have attempts. So an attempt that needs one gets it: one of the
+    others makes way.
     """
 
     __slots__ = ("_pools", "in_use", "max_connections", "races")

@@ -9,8 +9,8 @@ from hedgerow.net.tcp import Address, OpenSocket, open_outgoing_socket
 from hedgerow.net.tls import client_context, server_name
 from hedgerow.settings import Target, UpstreamLimits
 from hedgerow.settings.routes import UpstreamRule
-from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.connecting import Connecting, OnDone
+from hedgerow.upstream.connection_budget import ConnectionBudget
 from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.endpoints import Endpoints
 from hedgerow.upstream.handshakes import Handshakes

@@ -96,7 +96,7 @@ class DescriptorBudget:
 
     RESERVE = 128
     """Descriptors for all else: listening sockets, the control channel, logs, libraries, name lookups, and the further
-    sockets of connects (`upstream.connection_budget.MAX_RACES`)."""
+    sockets of connects (`upstream.connection_budget.MAX_PARALLEL_CONNECTS`)."""
     REJECTED_IN_RESERVE = 64
     """Of these for clients that are rejected at accept, where there are no more."""
     MAX_REJECTED = 512

@@ -37,7 +37,7 @@ class Connecting(EventHandler):
     """One connect: its sockets, and its deadline."""
 
     __slots__ = (
-        "_connector", "_due_at", "_ends_at", "_first", "_handshake", "_is_racing", "_left", "_newest", "_on_done",
+        "_connector", "_due_at", "_ends_at", "_first", "_handshake", "_is_parallel", "_left", "_newest", "_on_done",
         "_sockets", "_tick", "_tried", "endpoint", "failure", "is_handshaking", "is_needed",
     )  # fmt: skip
 
@@ -61,7 +61,8 @@ class Connecting(EventHandler):
         """Endpoints that were not tried yet."""
         self._sockets: list[TcpSocket] = []
         """Those that may still connect."""
-        self._is_racing = False
+        self._is_parallel = False
+        """It may have more than one of them at a time (`MAX_PARALLEL_CONNECTS`)."""
         self._newest: TcpSocket | None = None
         """The one whose head start is not over."""
         self._due_at = self._ends_at = connector.loop.clock() + connector.limits.connect_timeout_s
@@ -141,9 +142,9 @@ class Connecting(EventHandler):
             if error_number in (0, EINPROGRESS):
                 self._newest = newest = TcpSocket(self, sock, endpoint)
                 self._sockets.append(newest)
-                if len(self._sockets) > 1 and not self._is_racing:
-                    self._is_racing = self._connector.budget.begin_race()
-                    if not self._is_racing:  # its head start is over
+                if len(self._sockets) > 1 and not self._is_parallel:
+                    self._is_parallel = self._connector.budget.begin_parallel_connect()
+                    if not self._is_parallel:  # its head start is over
                         self._close(self._sockets.pop(0).sock)
                 loop.register(sock.fileno(), newest, WRITABLE)
                 head_start_ends_at = loop.clock() + self._connector.limits.happy_eyeballs_delay_s
@@ -218,9 +219,9 @@ class Connecting(EventHandler):
             self._handshake.cancel()
 
     def _close_sockets(self) -> None:
-        if self._is_racing:
-            self._is_racing = False
-            self._connector.budget.end_race()
+        if self._is_parallel:
+            self._is_parallel = False
+            self._connector.budget.end_parallel_connect()
         sockets, self._sockets = self._sockets, []
         self._newest = None
         for each in sockets:

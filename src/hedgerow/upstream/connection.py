@@ -26,8 +26,8 @@ CLOSED: Final = 3
 STATE_NAMES: Final = ("connecting", "active", "idle")
 
 READS_PER_EVENT: Final = 4
-"""Before the others have their turn. All that has come of an answer is read before hedges are sent for it, also where
-its end is the end of the connection."""
+"""Of one connection before the others have their turn. All that has come of an answer is read before hedges are sent
+for it, also where its end is the end of the connection."""
 
 
 class UpstreamConnection(EventHandler):
@@ -55,7 +55,7 @@ class UpstreamConnection(EventHandler):
         self.connecting: Connecting | None = None
         self.opened_at = 0.0
         self.idle_since = 0.0
-        self.sent_at = 0.0
+        self.sent_at = 0.0  # the attempt, which may have waited for a handshake before
         self.reused = False
         """The attempt was sent on a pooled connection."""
         self.retried = False

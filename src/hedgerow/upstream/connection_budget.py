@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from hedgerow.upstream.pool import ConnectionPool
 
 
-MAX_RACES: Final = 8
+MAX_PARALLEL_CONNECTS: Final = 8
 """Connects that may have further sockets beside their first, which counts as the connection; the others are of
 `DescriptorBudget.RESERVE`. A connect beyond these closes a socket that has had its head start for the next one."""
 
@@ -21,12 +21,12 @@ class ConnectionBudget:
     others makes way.
     """
 
-    __slots__ = ("_pools", "in_use", "max_connections", "races")
+    __slots__ = ("_pools", "in_use", "max_connections", "parallel_connects")
 
     def __init__(self, max_connections: int) -> None:
         self.max_connections = max_connections
         self.in_use = 0
-        self.races = 0
+        self.parallel_connects = 0
         """Connects that have further sockets, or had some."""
         self._pools: list[ConnectionPool] = []
 
@@ -39,16 +39,16 @@ class ConnectionBudget:
         """Have the connections of `pool` make way, too."""
         self._pools.append(pool)
 
-    def begin_race(self) -> bool:
-        """Return whether a connect may have further sockets; `end_race` is called after it."""
-        if self.races >= MAX_RACES:
+    def begin_parallel_connect(self) -> bool:
+        """Return whether a connect may have further sockets; `end_parallel_connect` is called after it."""
+        if self.parallel_connects >= MAX_PARALLEL_CONNECTS:
             return False
-        self.races += 1
+        self.parallel_connects += 1
         return True
 
-    def end_race(self) -> None:
+    def end_parallel_connect(self) -> None:
         """Note that a connect has no further sockets any more."""
-        self.races -= 1
+        self.parallel_connects -= 1
 
     def make_room(self) -> bool:
         """Close the connection that is missed least; return whether there was one.

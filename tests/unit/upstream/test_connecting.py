@@ -14,7 +14,7 @@ from hedgerow.settings import UpstreamLimits, parse_target
 from hedgerow.settings.routes import UpstreamRule
 from hedgerow.upstream import connecting
 from hedgerow.upstream.connecting import MAX_SOCKETS, Connecting
-from hedgerow.upstream.connection_budget import MAX_RACES, ConnectionBudget
+from hedgerow.upstream.connection_budget import MAX_PARALLEL_CONNECTS, ConnectionBudget
 from hedgerow.upstream.connector import Connector
 from hedgerow.upstream.endpoint import Endpoint
 from hedgerow.upstream.endpoints import UNREACHABLE_S, Endpoints
@@ -90,7 +90,7 @@ def bench() -> Iterator[Bench]:
     yield bench
     world.loop.run_once(0)
     assert world.internal_errors == 0
-    assert bench.budget.races == 0
+    assert bench.budget.parallel_connects == 0
     assert network.open == []
     assert world.poller.registered == registered
     assert len(world.loop.deadlines) == 0
@@ -284,7 +284,7 @@ def test_u03_each_address_that_does_not_answer_fails_once(bench: Bench) -> None:
 
 def test_m14_all_connects_together_have_a_bounded_number_of_further_sockets(bench: Bench) -> None:
     """Each counts as one of the worker's connections. With three each other routes had no descriptors."""
-    number = 3 * MAX_RACES
+    number = 3 * MAX_PARALLEL_CONNECTS
     for host in "abc":
         bench.network.hangs(host)
     bench.network.connects("d", 0.01)
@@ -292,13 +292,13 @@ def test_m14_all_connects_together_have_a_bounded_number_of_further_sockets(benc
     for _ in range(number):
         connector.connect(connector.endpoints.all[0], [], bench.on_done)
     most = 0
-    while len(bench.results) < number - MAX_RACES:
+    while len(bench.results) < number - MAX_PARALLEL_CONNECTS:
         bench.world.loop.run_once(0.1)
         most = max(most, len(bench.network.open))
-    assert most == number + (MAX_SOCKETS - 1) * MAX_RACES
+    assert most == number + (MAX_SOCKETS - 1) * MAX_PARALLEL_CONNECTS
     assert {(to, took_s) for _, to, took_s in bench.results} == {("d", 0.76)}
     bench.world.run_for(3.0)
-    assert {(to, took_s) for _, to, took_s in bench.results[-MAX_RACES:]} == {("c", 3.0)}
+    assert {(to, took_s) for _, to, took_s in bench.results[-MAX_PARALLEL_CONNECTS:]} == {("c", 3.0)}
 
 
 @pytest.mark.parametrize("next_one", ["connects", "unreachable"])
@@ -307,14 +307,14 @@ def test_where_no_further_socket_may_be_open_the_next_address_is_tried_in_place_
 ) -> None:
     bench.network.connects("a", 0.3)
     getattr(bench.network, next_one)("b")
-    for _ in range(MAX_RACES):
-        assert bench.budget.begin_race()
+    for _ in range(MAX_PARALLEL_CONNECTS):
+        assert bench.budget.begin_parallel_connect()
     bench.connect(bench.connector("ab"))
     bench.world.run_until(lambda: len(bench.network.attempts) == 2)
     assert len(bench.network.open) == 1
     assert bench.finish()[1:] == (("b", 0.251) if next_one == "connects" else ("a", 0.3))
-    for _ in range(MAX_RACES):
-        bench.budget.end_race()
+    for _ in range(MAX_PARALLEL_CONNECTS):
+        bench.budget.end_parallel_connect()
 
 
 def test_without_a_descriptor_for_the_next_address_the_others_are_left_for_later(bench: Bench) -> None:

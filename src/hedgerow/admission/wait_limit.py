@@ -6,9 +6,9 @@ To reject it then costs more, too, for nothing of its connection is in a cache a
 after its whole wait, few of those that come wait, and briefly; the others are rejected at once.
 
 But clients that ask again as soon as they are answered are as many as before, and are rejected more often: for them
-brief waits are worse, and it may be for brief waits alone that they are rejected; so it may be for bursts. So after a
-second the whole wait is tried again. Brief waits return only if it is too short then, too, and more requests wait than
-there were clients who waited or were held before: such a load fills any wait.
+brief waits are worse, and it may be for brief waits alone that they, or bursts, are rejected. So after a second the
+whole wait is tried again. Brief waits return only if it is too short then, too, and more requests wait than there were
+clients who waited or were held before: such a load fills any wait.
 """
 
 from math import inf

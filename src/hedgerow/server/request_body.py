@@ -54,7 +54,7 @@ class RequestBody:
             raise RequestRejected("bad_request", "the chunk framing of the body takes far more than the body")
 
     def finish(self, arrived_at: float, *, closes: bool) -> Request:
-        """Return the request with its body, which has come whole. That it `closes` its trailers may have said."""
+        """Return the request with its body, which has come whole; it `closes` the connection if a trailer says so."""
         message = _message_of(self.request)
         message.body = bytes(self._content)
         message.body_bytes = self.size

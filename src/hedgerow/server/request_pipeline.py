@@ -166,6 +166,15 @@ class RequestPipeline(EventHandler):
         if request is None:
             return
         self._request = self._answering = None
+        try:
+            self._send(request, response)
+        except Exception:  # noqa: BLE001 (a border: who ends a race has no other answer to give)
+            self._context.loop.internal_error()
+            self._connection.abort()
+        if not (self._processing or self._ended):
+            self.process()
+
+    def _send(self, request: Request, response: Response) -> None:
         if request.message is not None and request.message.body_bytes:
             self._reader.release_body(request.message.body_bytes)
         context = self._context
@@ -187,11 +196,8 @@ class RequestPipeline(EventHandler):
         )
         if not keep_alive:
             self._connection.close_gracefully()
-            return
-        if response.code == "overloaded":
+        elif response.code == "overloaded":
             self._overloaded_at = now
-        if not self._processing:
-            self.process()
 
     def reject(self, rejected: RequestRejected) -> None:
         """Answer it, unless a request is being answered; then close the connection."""

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.net.stream import Stream
 from hedgerow.server.connection import ClientConnection
 from hedgerow.server.request_rejected import slow_head
@@ -33,16 +32,6 @@ class CrowdedSharing:
 
     def is_crowded(self) -> bool:
         return True
-
-
-class Deadline(EventHandler):
-    """Something else that is due."""
-
-    def __init__(self, fire: "list[str]") -> None:
-        self.fired = fire
-
-    def on_deadline(self) -> None:
-        self.fired.append("deadline")
 
 
 # -- the end of a connection

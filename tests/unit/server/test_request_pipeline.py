@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from hedgerow.core.response import Response
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.server.request_pipeline import REQUESTS_PER_STEP
 from hedgerow.server.request_reader import HELD_PIECE_BYTES
@@ -451,6 +452,19 @@ def test_an_exception_of_the_handler_leaves_no_connection_that_hangs(
     harness.until(lambda: harness.server.connections == 0)
     assert [type(error) for error in harness.internal_errors] == [ZeroDivisionError]
     harness.internal_errors.clear()
+
+
+def test_an_exception_while_a_response_is_sent_leaves_no_connection_that_hangs(
+    harness: ServerHarness,
+) -> None:
+    """What ends a race has nothing else to answer with: the client waited for ever."""
+    client = harness.client()
+    client.send(GET + GET)
+    harness.until_asked(1).respond(Response(299, b"{}"))
+    harness.until(lambda: harness.server.connections == 0)
+    assert [type(error) for error in harness.internal_errors] == [KeyError]
+    harness.internal_errors.clear()
+    assert len(harness.handler.asked) == 1
 
 
 def test_a_connection_that_was_paused_is_read_again_when_its_requests_are_answered() -> None:

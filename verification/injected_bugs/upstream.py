@@ -86,8 +86,7 @@ UPSTREAM = (
     ),
     Bug(
         "D2 the last hedge takes any pooled connection",
-        "upstream/pool.py", "        if number > 1 and number > request.route.plan.hedges and",
-        "        if number < 0 and",
+        "upstream/pool.py", "        return number > 1 and", "        return number < 0 and",
         "C02", 0.003,
     ),
     Bug(
@@ -95,6 +94,12 @@ UPSTREAM = (
         "upstream/idle_connections.py", "        pooled_work = self._used_at >= started_at\n",
         "        pooled_work = True\n",
         "C02", 0.02,
+    ),
+    Bug(
+        "D2 the last hedge takes over a handshake that may be mute",
+        "upstream/opening_connections.py", "if not (is_last_hedge and connecting.waits_for_handshake):",
+        "if not (is_last_hedge and connecting is None):",
+        "tests/unit/upstream/test_pool.py",
     ),
     Bug(
         "a pooled connection is used though unrequested bytes have come",

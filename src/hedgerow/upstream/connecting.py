@@ -68,6 +68,11 @@ class Connecting(EventHandler):
         self._due_at = self._ends_at = connector.loop.clock() + connector.limits.connect_timeout_s
         self._tick = connector.loop.call_at(self._due_at, self)
 
+    @property
+    def waits_for_handshake(self) -> bool:
+        """Return whether the handshake was started: what is left of it is the upstream's to do."""
+        return self._handshake is not None and self._handshake.is_started
+
     # -- called by the connector
 
     def start(self) -> bool:
@@ -105,10 +110,12 @@ class Connecting(EventHandler):
         """Try the next endpoint or give up: a head start is over, or all the time."""
         if self._newest is not None:
             self._connector.connect_failed(self._newest.endpoint)
-        elif self._handshake is not None and self._handshake.is_started and self.endpoint is not None:
+        elif self.waits_for_handshake and self.endpoint is not None:
             self._connector.connect_failed(self.endpoint)
         if self._due_at >= self._ends_at:
-            self._fail(Failure(FailureReason.CONNECT, self._timeout_text()))
+            waits_for = "TLS handshake" if self.is_handshaking else "TCP" if self.endpoint else "name lookup"
+            limit_s = self._connector.limits.connect_timeout_s
+            self._fail(Failure(FailureReason.CONNECT, f"no connection within {limit_s:g} s ({waits_for})"))
         else:
             self._newest = None
             if not self._open_next():
@@ -241,7 +248,3 @@ class Connecting(EventHandler):
             self._connector.loop.cancel(self._tick, self)
             self._due_at = at
             self._tick = self._connector.loop.call_at(at, self)
-
-    def _timeout_text(self) -> str:
-        stage = "name lookup" if self.endpoint is None else "TLS handshake" if self.is_handshaking else "TCP"
-        return f"no connection within {self._connector.limits.connect_timeout_s:g} s ({stage})"

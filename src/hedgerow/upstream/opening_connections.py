@@ -56,14 +56,19 @@ class OpeningConnections(EventHandler):
             self._unneeded[connection] = None
             connection.connecting.is_needed = False
 
-    def take_over(self, attempt: Attempt, endpoint: Endpoint) -> "UpstreamConnection | None":
+    def take_over(
+        self, attempt: Attempt, endpoint: Endpoint, *, is_last_hedge: bool
+    ) -> "UpstreamConnection | None":
         """Have an attempt wait for the connection that was unneeded first and is in its handshake, if there is one.
 
-        If each attempt began a handshake of its own, and ended it with its race, none would ever be done.
+        If each attempt began a handshake of its own, and ended it with its race, none would ever be done. The last
+        hedge takes only one whose handshake we have not started: of the others those are left that are never answered.
         """
         for connection in islice(self._unneeded, MAX_LOOKED_AT):
             connecting = connection.connecting
-            if connecting is not None and connection.handshaking_with is endpoint:
+            if connecting is None or connection.handshaking_with is not endpoint:
+                continue
+            if not (is_last_hedge and connecting.waits_for_handshake):
                 del self._unneeded[connection]
                 self._needed[connection] = None
                 connection.finish_attempt(NEEDED)

@@ -72,7 +72,9 @@ class ConnectionPool(AttemptSender):
             if connection is not None:
                 connection.send(attempt, attempt.launched_at)
                 return connection
-            connection = self._opening.take_over(attempt, endpoint)
+            connection = self._opening.take_over(
+                attempt, endpoint, is_last_hedge=self._is_last_hedge(attempt)
+            )
             if connection is not None:
                 return connection
         connection = UpstreamConnection(self, attempt, endpoint)
@@ -168,14 +170,18 @@ class ConnectionPool(AttemptSender):
 
     def _take_idle(self, attempt: Attempt, endpoint: Endpoint) -> UpstreamConnection | None:
         """Return a pooled connection that the attempt may have, for it to be sent on."""
-        request, number = attempt.request, attempt.number
-        if number > 1 and number > request.route.plan.hedges and not self.budget.is_full:
-            connection = self.idle.take_for_last_hedge(endpoint, request.started_at)
+        if self._is_last_hedge(attempt):
+            connection = self.idle.take_for_last_hedge(endpoint, attempt.request.started_at)
         else:
             connection = self.idle.take(endpoint)
         if connection is not None:
             connection.reused = True
         return connection
+
+    def _is_last_hedge(self, attempt: Attempt) -> bool:
+        """Return whether it must not share the fate of the others, and may have a connection of its own."""
+        number = attempt.number
+        return number > 1 and number > attempt.request.route.plan.hedges and not self.budget.is_full
 
     def _end_loser(self, connection: UpstreamConnection, failure: Failure) -> None:
         """Close the connection of a loser; but let a TLS handshake continue, for the pool."""

@@ -9,7 +9,7 @@ import pytest
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success
 from hedgerow.settings import LoserPolicy, UpstreamLimits
-from hedgerow.upstream.connection import IDLE
+from hedgerow.upstream.connection import ACTIVE, IDLE
 from hedgerow.upstream.idle_connections import CLOSED_AT_ONCE, PROVEN_FOR_S, REAP_AGAIN_S, REAP_INTERVAL_S
 from support.upstream_bench import GRACE_S, MakeBench, Peer, UpstreamBench
 
@@ -585,6 +585,36 @@ def test_d2_of_several_addresses_the_last_hedge_takes_no_unproven_connection(mak
     assert bench.counts == {"active": 1, "idle": 2}
     bench.send(2, request)
     assert bench.accept(1).request() == 2, "on a new connection, to the other address"
+
+
+def test_d2_the_last_hedge_waits_for_no_handshake_that_may_be_mute(make_bench: MakeBench) -> None:
+    """Handshakes that are answered end soon: of those that no attempt waits for, the mute ones are left."""
+    bench = make_bench(tls=True)
+    lost = [bench.send() for _ in range(3)]
+    mute = [bench.accept() for _ in lost]
+    bench.until(lambda: all(bench.connecting(attempt).waits_for_handshake for attempt in lost))
+    for attempt in lost:
+        bench.abandon(attempt)
+    request = bench.request()
+    first, second, last = (bench.send(number, request) for number in (1, 2, 3))
+    assert bench.counts == {"connecting": 4, "loser": 1}
+    fresh = bench.accept()
+    bench.until(lambda: fresh.shake() and bench.counts["connecting"] == 3)
+    connection = next(each for each in bench.pool.connections if each.attempt is last)
+    assert connection.state == ACTIVE
+    assert [bench.connecting(attempt).waits_for_handshake for attempt in (first, second)] == [True, True]
+    assert len(mute) == 3
+
+
+def test_d2_but_for_one_that_we_have_not_started(make_bench: MakeBench) -> None:
+    """Where thousands of clients come at once, most have not been: each connect more would make them wait longer."""
+    bench = make_bench(tls=True)
+    lost = bench.send()
+    bench.until(lambda: bench.connecting(lost).is_handshaking)
+    assert not bench.connecting(lost).waits_for_handshake
+    bench.abandon(lost)
+    bench.send(3)
+    assert bench.counts == {"connecting": 1}
 
 
 # -- D3, D4: addresses that change, and age

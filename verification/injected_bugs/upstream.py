@@ -97,8 +97,8 @@ UPSTREAM = (
     ),
     Bug(
         "D2 the last hedge takes over a handshake that may be mute",
-        "upstream/opening_connections.py", "if not (is_last_hedge and connecting.waits_for_handshake):",
-        "if not (is_last_hedge and connecting is None):",
+        "upstream/opening_connections.py", "if is_last_hedge and connecting.has_started_handshake:",
+        "if is_last_hedge and connecting is None:",
         "tests/unit/upstream/test_pool.py",
     ),
     Bug(

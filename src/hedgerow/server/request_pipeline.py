@@ -168,7 +168,7 @@ class RequestPipeline(EventHandler):
         self._request = self._answering = None
         try:
             self._send(request, response)
-        except Exception:  # noqa: BLE001 (a border: who ends a race has no other answer to give)
+        except Exception:  # noqa: BLE001 (a border: what ended the race has no other answer to give)
             self._context.loop.internal_error()
             self._connection.abort()
         if not (self._processing or self._ended):

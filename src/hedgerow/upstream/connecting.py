@@ -69,8 +69,8 @@ class Connecting(EventHandler):
         self._tick = connector.loop.call_at(self._due_at, self)
 
     @property
-    def waits_for_handshake(self) -> bool:
-        """Return whether the handshake was started: what is left of it is the upstream's to do."""
+    def has_started_handshake(self) -> bool:
+        """Return whether the TLS handshake was started; until then its delay is ours, not the upstream's."""
         return self._handshake is not None and self._handshake.is_started
 
     # -- called by the connector
@@ -110,7 +110,7 @@ class Connecting(EventHandler):
         """Try the next endpoint or give up: a head start is over, or all the time."""
         if self._newest is not None:
             self._connector.connect_failed(self._newest.endpoint)
-        elif self.waits_for_handshake and self.endpoint is not None:
+        elif self.has_started_handshake and self.endpoint is not None:
             self._connector.connect_failed(self.endpoint)
         if self._due_at >= self._ends_at:
             waits_for = "TLS handshake" if self.is_handshaking else "TCP" if self.endpoint else "name lookup"

@@ -68,13 +68,14 @@ class OpeningConnections(EventHandler):
             connecting = connection.connecting
             if connecting is None or connection.handshaking_with is not endpoint:
                 continue
-            if not (is_last_hedge and connecting.waits_for_handshake):
-                del self._unneeded[connection]
-                self._needed[connection] = None
-                connection.finish_attempt(NEEDED)
-                connection.assign(attempt, endpoint)
-                connecting.need()
-                return connection
+            if is_last_hedge and connecting.has_started_handshake:
+                continue
+            del self._unneeded[connection]
+            self._needed[connection] = None
+            connection.finish_attempt(NEEDED)
+            connection.assign(attempt, endpoint)
+            connecting.need()
+            return connection
         return None
 
     def close_unneeded(self) -> bool:

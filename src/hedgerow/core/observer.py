@@ -13,9 +13,10 @@ class Observer:
     __slots__ = ()
 
     def request_finished(self, request: Request, code: str, ended_at: float, end: RaceEnd) -> None:
-        """Record that an admitted request is over: answered with `code`, or `abandoned` by its client.
+        """Record that an admitted request is over: answered with `code`, or `abandoned`.
 
-        `end` is `Aborted` when the client has left or an internal error has ended it.
+        `abandoned`: its connection was closed, by its client or when a drain's time was over. `end` is `Aborted` then,
+        and when an internal error has ended it.
         """
         raise NotImplementedError
 

@@ -37,7 +37,7 @@ class RequestTrace(Protocol):
         """Return the attempt's part in the trace."""
 
     def request_finished(self, code: str, ended_at: float, end: "RaceEnd") -> None:
-        """Complete the trace of a request that is over, `abandoned` by its client or answered.
+        """Complete the trace of a request that is over, answered or `abandoned` (`core.observer`).
 
         Attempts that have no outcome yet are losers, and report their end themselves.
         """

@@ -49,8 +49,8 @@ def _requests(every: Families, named: Families) -> Iterator[Metric]:
     yield every.counters(
         "hedgerow_requests",
         "Requests by what their client got; final: an answer that asking again cannot change; abandoned: the client"
-        " disconnected. all_failed (502) and out_of_time (504) are caused by the upstream, overloaded (503) and"
-        " internal (500) by the gateway, the others by the client",
+        " disconnected, or a drain's time was over. all_failed (502) and out_of_time (504) are caused by the upstream,"
+        " overloaded (503) and internal (500) by the gateway, the others by the client",
         "outcome",
         lambda counts: counts.requests,
         _REQUESTS,
@@ -75,7 +75,7 @@ def _requests(every: Families, named: Families) -> Iterator[Metric]:
     )
     yield named.counter(
         "hedgerow_client_disconnects",
-        "Clients that disconnected before their response",
+        "Requests without a response: their client disconnected, or a drain's time was over",
         lambda counts: counts.client_disconnects,
     )
     yield named.lag_histogram(

@@ -58,11 +58,16 @@ class Gateway(Handler):
             self.observer.internal_error(request)
             rejection = internal_error(request)
         is_late = rejection.status == HTTPStatus.REQUEST_TIMEOUT
-        self.report_rejection(request, rejection.code, "slow_body" if is_late else rejection.code)
+        self.answered_by_error(rejection.code, "slow_body" if is_late else rejection.code, request)
         responder.respond(rejection)
         return None
 
-    def report_rejection(self, request: Request, code: str, reason: str) -> None:
+    def answered_by_error(self, code: str, reason: str, request: Request | None) -> None:
+        """Report a request that was answered by an error at once; also one of which no whole head came."""
+        self.admission.record_error()
+        self.report_rejection(request, code, reason)
+
+    def report_rejection(self, request: Request | None, code: str, reason: str) -> None:
         """Report it to telemetry, whose errors never cost a client its response."""
         try:
             self.observer.request_rejected(code, reason, request)

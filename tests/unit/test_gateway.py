@@ -133,6 +133,8 @@ class Bench(AttemptSender):
         room: int = 2,
         hedge_limit: HedgeLimit | None = None,
         sample: float = 1.0,
+        *,
+        adapts: bool = False,
     ) -> None:
         self.virtual = VirtualLoop()
         self.facts = Facts()
@@ -140,7 +142,7 @@ class Bench(AttemptSender):
         self.fails_on_the_spot: Callable[[Attempt], bool] = lambda _: False
         self.broken = False
         self.client = Client()
-        self.admission = AdmissionController(room, adapts=False)
+        self.admission = AdmissionController(room, adapts=adapts)
         self.gateway = Gateway(
             only(smart_route(self, HedgePlan(0.3, 2), hedge_limit=hedge_limit, sample=sample)),
             admission=self.admission,
@@ -237,6 +239,19 @@ def test_what_needs_no_upstream_is_answered_at_once_and_says_why(
     assert bench.facts.facts == [f"rejected {code} {code}"]
     assert not bench.sent
     assert bench.is_clean
+
+
+@pytest.mark.parametrize("has_head", [True, False])
+def test_what_is_answered_by_an_error_at_once_is_counted_as_work(*, has_head: bool) -> None:
+    bench = Bench(adapts=True)
+    for _ in range(40):
+        if has_head:
+            bench.ask(path=b"/else")
+        else:
+            bench.gateway.answered_by_error("bad_request", "bad_request", None)
+        bench.virtual.now += 0.01
+        bench.admission.record_iteration(0.01, bench.virtual.now)
+    assert 0.0 < bench.admission.rate_limit(bench.virtual.now) < inf
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,11 @@ ADMISSION = (
         RATE,
     ),
     Bug(
+        "A1 errors without a race are no work",
+        "admission/rate.py", "self._work += ERROR_SHARE", "pass",
+        RATE,
+    ),
+    Bug(
         "A1 what was learnt in an overload stays",
         "admission/rate.py", "return self.rate if now - self._needed_at < LIMIT_EXPIRY_S else inf",
         "return self.rate if self._needed_at > -inf else inf",

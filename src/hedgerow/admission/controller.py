@@ -117,6 +117,10 @@ class AdmissionController:
         if self._adapts:
             self._wait_limit.be_brief(now)
 
+    def record_error(self) -> None:
+        """Learn that a request was answered by an error at once: it takes time that others do not have."""
+        self._rate.record_error()
+
     def leave(self, request: Waiting) -> None:
         """Forget a request that waits, since its client has left."""
         self._queue.leave(request)

@@ -121,13 +121,14 @@ class Worker:
         routes = make_route_table(routing.routes, self.pools)
         self.routes = routes.routes
         self.recorder.add_routes(self.routes)
+        gateway = self._open_gateway(routes)
         self.server = HttpServer(
-            self._open_gateway(routes),
+            gateway,
             settings.client_limits,
             self.loop,
             max_clients=budget.max_clients,
             max_rejected=budget.max_rejected,
-            on_rejected=self.recorder.request_rejected,
+            on_rejected=gateway.answered_by_error,
             balancer=balancer,
             sharing=DescriptorSharing(budget, self.admission, connections, self.loop.request_admission),
             passes_headers=routes.passes_headers,

@@ -6,6 +6,7 @@ import pytest
 
 from hedgerow.admission.rate import (
     BURST_S,
+    ERROR_SHARE,
     INTERVAL_S,
     LIMIT_EXPIRY_S,
     MIN_SHARE,
@@ -97,6 +98,37 @@ def test_rejections_are_paid_for_but_leave_a_quarter() -> None:
             loop.rate.record_read()
         loop.run(0.025, 0)
     assert loop.limit == pytest.approx(50 / ITERATION_S * REJECTION_SHARE * MIN_SHARE, rel=0.05)
+
+
+@pytest.mark.parametrize("iteration_s", [0.001, 0.005])
+def test_requests_that_errors_answer_at_once_leave_as_much_as_rejections_do(iteration_s: float) -> None:
+    rate, now, can_do = RateController(), 100.0, 10_000
+    rate.record_iteration(0.0, now)
+    wanted, errors = can_do * 0.2, can_do * 0.8 / ERROR_SHARE
+    due = failed = 0.0
+    for _ in range(round(100 / iteration_s)):
+        now += iteration_s
+        due, failed = due + wanted * iteration_s, failed + errors * iteration_s
+        while due >= 1.0 and rate.take(now):
+            due -= 1.0
+            rate.record_read()
+            rate.record_start()
+            rate.record_end()
+        while failed >= 1.0:
+            failed -= 1.0
+            rate.record_error()
+        rate.record_iteration(iteration_s, now)
+    assert wanted < rate.limit(now) < inf
+    assert due < 1.0 + wanted * 2 * iteration_s
+
+
+def test_a_loop_that_only_other_work_saturates_has_a_limit_that_expires() -> None:
+    loop = Loop()
+    loop.run(10, 0)
+    assert loop.limit == 0.0
+    assert not loop.rate.take(loop.now)
+    assert loop.rate.next_token_at(loop.now) == pytest.approx(loop.now + LIMIT_EXPIRY_S, abs=INTERVAL_S)
+    assert loop.rate.take(loop.rate.next_token_at(loop.now))
 
 
 def test_a2_the_limit_expires_without_any_request() -> None:

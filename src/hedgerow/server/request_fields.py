@@ -103,6 +103,8 @@ class RequestFields:
                 self._length = value
             case b"transfer-encoding":
                 self.has_body = True
+                if not value:  # httptools before 0.9 accepts it
+                    raise RequestRejected("bad_request", "an empty Transfer-Encoding")
                 self._coding = self._coding + b"," + value if self._coding else value
             case b"traceparent":
                 self.traceparent = self.traceparent + b"," + value if self.traceparent else value
@@ -138,7 +140,7 @@ class RequestFields:
     def body_length(self, version: str) -> int:
         """Return the length of the body that they announce, -1 where it comes in chunks."""
         if not self._coding:
-            return int(self._length)
+            return int(self._length.lstrip(b"0"))  # `int` rejects more than 4 300 digits
         if version == "1.0" or self._coding.lower() != b"chunked":
             raise RequestRejected(
                 "bad_request", "the only transfer coding supported is chunked", HTTPStatus.NOT_IMPLEMENTED

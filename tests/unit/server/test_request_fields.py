@@ -114,6 +114,23 @@ def test_the_length_of_a_body(line: tuple[bytes, bytes], length: int) -> None:
     assert fields(HOST, line, passed_on=True).body_length("1.1") == length
 
 
+def test_a_length_with_thousands_of_leading_zeros() -> None:
+    """`int` rejects more than 4 300 digits: it was an internal error, and the connection was cut."""
+    taken = RequestFields(ClientLimits(), passed_on=True)
+    taken.take(head_of(HOST, (b"Content-Length", b"0" * 5_000 + b"3")))
+    assert taken.body_length("1.1") == 3
+
+
+@pytest.mark.parametrize(
+    "lines", [[b""], [b" \t"], [b"chunked", b""], [b"", b"chunked"]], ids=["none", "blanks", "last", "first"]
+)
+def test_a_transfer_coding_is_named(lines: list[bytes]) -> None:
+    """httptools before 0.9 accepts an empty Transfer-Encoding, and finds no body behind it."""
+    with pytest.raises(RequestRejected) as caught:
+        fields(HOST, *[(b"Transfer-Encoding", value) for value in lines], passed_on=True)
+    assert status_of(caught.value) == ("bad_request", None)
+
+
 @pytest.mark.parametrize(
     ("lines", "version"),
     [((CHUNKED,), "1.0"), (((b"Transfer-Encoding", b"gzip"), CHUNKED), "1.1"), ((CHUNKED, CHUNKED), "1.1")],

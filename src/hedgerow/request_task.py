@@ -193,8 +193,6 @@ class RequestTask(Waiting):
         except Exception:  # noqa: BLE001 (B12: nor does a loser)
             gateway.observer.internal_error(request)
         route.in_flight -= 1
-        if request.message is not None:
-            request.message.drop()
         self._forget_deadline()
         gateway.admission.release()
         if gateway.admission.waiting:
@@ -202,11 +200,14 @@ class RequestTask(Waiting):
         self._report_end(code, Aborted(tuple(race.attempts)) if verdict is None else verdict, now)
 
     def _report_end(self, code: str, end: RaceEnd, now: float) -> None:
-        gateway = self._gateway
+        """Report it to telemetry, which keeps the request for a while."""
+        gateway, request = self._gateway, self.request
+        if request.message is not None:
+            request.message.drop()
         try:
-            gateway.observer.request_finished(self.request, code, now, end)
+            gateway.observer.request_finished(request, code, now, end)
         except Exception:  # noqa: BLE001 (B12: an error of telemetry never costs a client its response)
-            gateway.observer.internal_error(self.request)
+            gateway.observer.internal_error(request)
 
     def _respond(self, response: Response) -> None:
         responder, self._responder = self._responder, None

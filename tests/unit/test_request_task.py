@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from hedgerow.admission.controller import AdmissionController
+from hedgerow.core.forwarding import ClientMessage
 from hedgerow.core.hedging import HedgePlan
 from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import (
@@ -21,7 +22,7 @@ from hedgerow.core.response import Response
 from hedgerow.core.route import HedgeDelay, Route
 from hedgerow.gateway import Gateway
 from hedgerow.request_task import RequestTask, internal_error
-from support.routes import only, smart_route
+from support.routes import head_of, only, smart_route
 from support.virtual_loop import VirtualLoop
 
 HEDGE_DELAY_S = 0.3
@@ -181,6 +182,18 @@ def test_a_client_that_leaves_gets_nothing_and_its_attempts_become_losers(bench:
     assert bench.responses == []
     assert bench.ends.codes == ["abandoned"]
     bench.assert_at_rest()
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_once_a_client_has_left_neither_its_headers_nor_its_body_are_kept(waits: bool) -> None:
+    """The last 1 000 requests are: those that left before their admission held their bodies."""
+    bench = Bench(room=0 if waits else 1)
+    task = bench.start()
+    task.request.message = message = ClientMessage(head_of())
+    message.body = b"body"
+    task.cancel()
+    assert bench.ends.codes == ["abandoned"]
+    assert (message.head, message.body) == (None, b"")
 
 
 def test_without_room_it_waits_unsent_and_is_rejected_at_the_end_of_its_wait() -> None:

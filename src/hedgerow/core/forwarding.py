@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from hedgerow.core.header_fields import Noted, lines_of, named_by, pattern_of, without_names
+from hedgerow.core.header_fields import Noted, lenient_pattern_of, lines_of, named_by, without_names
 from hedgerow.core.request_head import ALWAYS_NOTED, RequestHead
 from hedgerow.core.timeout_param import without_parameter
 
@@ -118,9 +118,10 @@ class Forwarding:
             names.add(deadline_header.lower())
         if asks_identity:
             names.add(b"accept-encoding")
-        self._set_or_removed = frozenset(names)
-        others = self._set_or_removed - ALWAYS_NOTED
-        self._pattern = pattern_of(others) if others else None
+        names = {name.replace(b"_", b"-") for name in names}
+        others = frozenset(names - ALWAYS_NOTED)
+        self._pattern = lenient_pattern_of(others) if others else None
+        self._set_or_removed = frozenset(names | {name.replace(b"-", b"_") for name in names})
 
     def forward(self, path: bytes, query: bytes, head: RequestHead, timeout_ms: int) -> ForwardedRequest:
         """Return what is passed on of a request with this head."""

@@ -132,6 +132,14 @@ def pattern_of(names: frozenset[bytes]) -> "re.Pattern[bytes]":
     return re.compile(rb"\r\n(%b)(:[^\r]*)" % _any_of(sorted(names)))
 
 
+def lenient_pattern_of(names: frozenset[bytes]) -> "re.Pattern[bytes]":
+    """Return such a pattern that also finds names with `_` for `-`.
+
+    Some servers read it as `-` (RFC 3875 section 4.1.18): such a header would forge what we say.
+    """
+    return re.compile(pattern_of(names).pattern.replace(rb"\-", b"[-_]"))
+
+
 def _any_of(names: list[bytes]) -> bytes:
     """Return a pattern for one of several names that branches as they do: a third of the time of a plain list."""
     if names == [b""]:

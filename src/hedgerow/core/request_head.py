@@ -1,9 +1,8 @@
 """The head of a client's request: its header lines as they came, and those that are looked at."""
 
-import re
 from typing import TYPE_CHECKING, Final
 
-from hedgerow.core.header_fields import NOT_PASSED_OF_REQUESTS, lines_of, pattern_of
+from hedgerow.core.header_fields import NOT_PASSED_OF_REQUESTS, lenient_pattern_of, lines_of
 
 if TYPE_CHECKING:
     from hedgerow.core.forwarding import ForwardedRequest
@@ -14,8 +13,7 @@ ALWAYS_NOTED: Final = NOT_PASSED_OF_REQUESTS | frozenset(
 )
 """Headers that are looked at here, or where requests are passed on."""
 
-_NOTED: Final = re.compile(pattern_of(ALWAYS_NOTED).pattern.replace(rb"\-", b"[-_]"))
-"""Also with `_`, which some servers read as `-` (RFC 3875 section 4.1.18): such a header would forge what we say."""
+_NOTED: Final = lenient_pattern_of(ALWAYS_NOTED)
 
 
 class RequestHead:

@@ -85,9 +85,23 @@ def test_headers_that_are_set_replace_and_those_that_are_removed_go() -> None:
     assert forwarding.forward(b"/", b"", head, 900).forwarded_for == b""
 
 
+@pytest.mark.parametrize("spelled", [b"X-Internal-User", b"X_Internal_User"])
+@pytest.mark.parametrize("forged", [b"X_Internal_User", b"x_internal-user", b"x-internal-user"])
+@pytest.mark.parametrize("by", ["set_headers", "removed", "deadline_header"])
+def test_nor_do_they_pass_with_underscores_that_some_servers_read_as_ours(
+    spelled: bytes, forged: bytes, by: str
+) -> None:
+    """A client could say who it is by the one spelling that was not replaced."""
+    given = {"set_headers": {spelled: b"ours"}, "removed": (spelled.lower(),), "deadline_header": spelled}
+    forwarding = Forwarding(**{by: given[by]})  # type: ignore[arg-type]
+    assert b"forged" not in forward(head_of((forged, b"forged")), forwarding)
+    assert b"X_Internal: 1\r\n" in forward(head_of((b"X_Internal", b"1")), forwarding)
+
+
 def test_a_body_that_is_read_here_is_asked_for_without_a_coding() -> None:
     head = head_of((b"accept-encoding", b"gzip"))
     assert b"gzip" not in forward(head, Forwarding(asks_identity=True))
+    assert b"gzip" not in forward(head_of((b"Accept_Encoding", b"gzip")), Forwarding(asks_identity=True))
     assert b"Accept-Encoding: identity\r\n" in forward(head, Forwarding(asks_identity=True))
     assert b"accept-encoding: gzip\r\n" in forward(head)
 

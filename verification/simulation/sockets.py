@@ -179,7 +179,7 @@ class SimulatedSocket(File, End):
             return b""
         raise BlockingIOError
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         self._call("send", SEND_S)
         self.max_offered = max(self.max_offered, len(data))
         if self._error:
@@ -192,7 +192,7 @@ class SimulatedSocket(File, End):
         size = min(len(data), room)
         if self._chance.random() < SHORT_SENDS:
             size = self._chance.randint(1, size)
-        self.transmit(self.timeline.now, data[:size])
+        self.transmit(self.timeline.now, bytes(data[:size]))
         self._outstanding += size
         self._sent_bytes += size
         self.sent.append((self._sent_bytes, self.timeline.now))

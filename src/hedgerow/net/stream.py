@@ -42,11 +42,11 @@ class Stream(EventHandler):
         self._loop = loop
         self.sock = sock
         self._receive: Callable[[int], bytes] = sock.recv  # looked up once
-        self._send: Callable[[bytes], int] = sock.send
+        self._send: Callable[[bytes | memoryview], int] = sock.send
         if isinstance(sock, ssl.SSLSocket):
             self._receive, self._send = read_and_write(sock)
         self.owner: StreamOwner | None = None
-        self._unsent = b""
+        self._unsent: bytes | memoryview = b""
         self._queued = False
         self.blocked = False
         """The kernel's buffer is full."""
@@ -72,7 +72,7 @@ class Stream(EventHandler):
 
         Never raises; a broken connection is reported by the next read.
         """
-        self._unsent = self._unsent + data if self._unsent else data
+        self._unsent = b"".join((self._unsent, data)) if self._unsent else data
         if not self._queued and not self.blocked:
             self._queued = True
             self._loop.flush_later(self)
@@ -97,7 +97,7 @@ class Stream(EventHandler):
                 if self.owner is not None:
                     self.owner.on_flushed()
             return
-        self._unsent = data[sent:]
+        self._unsent = memoryview(data)[sent:]  # not copied: a slow peer takes it in hundreds of parts
         if not self.blocked:
             self.blocked = True
             if self.owner is not None:

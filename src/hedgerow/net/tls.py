@@ -76,7 +76,9 @@ def continue_handshake(sock: ssl.SSLSocket) -> int:
     return 0
 
 
-def read_and_write(sock: ssl.SSLSocket) -> tuple[Callable[[int], bytes], Callable[[bytes], int]]:
+def read_and_write(
+    sock: ssl.SSLSocket,
+) -> tuple[Callable[[int], bytes], Callable[[bytes | memoryview], int]]:
     """Return what reads and what sends, with the exceptions of `SSLSocket.recv` and `send`. Not after `close`.
 
     They are those of the private C object that each SSLSocket has, the same from Python 3.6 to 3.14. Its own `recv` and

@@ -222,6 +222,33 @@ def test_a_peer_that_does_not_read_blocks_the_stream_until_it_does(ends: Ends) -
     assert ends.peer_reads(1) == b"?"
 
 
+class SlowSocket(socket.socket):
+    """A socket whose peer takes 4 KiB at a time. It keeps the bytes of which each part was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_of: list[object] = []
+        self.taken = bytearray()
+
+    def send(self, data: bytes | memoryview, flags: int = 0, /) -> int:  # type: ignore[override]
+        self.given_of.append(data.obj if isinstance(data, memoryview) else data)
+        self.taken += data[:4096]
+        return len(data[:4096])
+
+
+def test_what_is_left_is_not_copied_each_time_the_peer_takes_some() -> None:
+    """The time for a long answer to a slow reader grew with the square of its length, and other requests waited."""
+    with SlowSocket() as sock:
+        stream = Stream(VirtualLoop().loop, sock)
+        stream.write(BIG)
+        while stream.unsent_bytes:
+            left = stream.unsent_bytes
+            stream.flush()
+            assert stream.unsent_bytes == left - 4096
+        assert sock.taken == BIG
+        assert all(given is BIG for given in sock.given_of)
+
+
 def test_a_stream_without_an_owner_may_block(plain: Ends) -> None:
     plain.stream.owner = None
     plain.stream.write(BIG)

@@ -19,7 +19,8 @@ class ClientLimits:
     head_timeout_s: float = 5.0
     """From the first byte of a request head to its last: a slow head (Slowloris) holds a descriptor."""
     max_body_memory: int = 64 * 1024 * 1024
-    """Bodies of requests that are not yet answered, of a worker: a thousand of 64 KiB. More: 503."""
+    """Bodies of requests that are not yet answered, of a worker: a thousand of 64 KiB. More: 503.
+    An attempt whose upstream has not read it yet has a copy of its own."""
     body_overhead_bytes: int = 8 * 1024
     """Chunk framing and trailers of a body may be this much and 8 times its content: a chunk of one byte has 6."""
     idle_timeout_s: float = 75.0

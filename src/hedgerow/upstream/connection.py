@@ -38,14 +38,14 @@ class UpstreamConnection(EventHandler):
     """
 
     __slots__ = (
-        "_pool", "_response", "_stream", "_writer", "attempt", "connecting", "endpoint", "fd", "idle_since",
-        "opened_at", "retried", "reused", "sent_at", "state",
+        "_pool", "_response", "_writer", "attempt", "connecting", "endpoint", "fd", "idle_since",
+        "opened_at", "retried", "reused", "sent_at", "state", "stream",
     )  # fmt: skip
 
     def __init__(self, pool: "ConnectionPool", attempt: Attempt, endpoint: Endpoint | None) -> None:
         self._pool = pool
         self._response = ResponseReader(pool.limits, pool.known_heads)
-        self._stream: Stream | None = None
+        self.stream: Stream | None = None
         self._writer: RequestWriter | None = None
         self.fd = -1
         self.state = CONNECTING
@@ -75,7 +75,7 @@ class UpstreamConnection(EventHandler):
 
     def open(self, stream: Stream, endpoint: Endpoint) -> None:
         """Take over a connected stream, which is registered with the event loop, and send the attempt."""
-        self._stream = stream
+        self.stream = stream
         stream.owner = self
         self.fd = stream.sock.fileno()
         self.assign(self.attempt, endpoint)
@@ -96,8 +96,8 @@ class UpstreamConnection(EventHandler):
         self._response.begin_for(attempt.request)
         if attempt.span is not None and self.endpoint is not None:
             attempt.span.sent_to(self.endpoint)
-        if self._stream is not None and self._writer is not None:
-            self._stream.write(self._writer.serialize(attempt))
+        if self.stream is not None and self._writer is not None:
+            self.stream.write(self._writer.serialize(attempt))
 
     def abandon(self) -> None:
         """Make a loser of our attempt: the race is over and it is still running."""
@@ -146,10 +146,10 @@ class UpstreamConnection(EventHandler):
         self._pool.on_closed(self)
 
     def _drop_stream(self) -> None:
-        if self._stream is not None:
+        if self.stream is not None:
             self._pool.loop.unregister(self.fd)
-            self._stream.close()
-            self._stream = None
+            self.stream.close()
+            self.stream = None
 
     # -- called by the event loop and the stream
 
@@ -167,7 +167,7 @@ class UpstreamConnection(EventHandler):
 
     def on_ready(self, mask: int) -> None:
         """Read what the upstream has sent, until a response is whole or nothing is left."""
-        stream = self._stream
+        stream = self.stream
         if stream is None:
             return
         if mask & WRITABLE and stream.blocked:
@@ -222,7 +222,7 @@ class UpstreamConnection(EventHandler):
 
     def _finish(self, *, reusable: bool) -> None:
         outcome = self._response.take_outcome(self._pool.classify)
-        stream = self._stream
+        stream = self.stream
         if reusable and stream is not None and not stream.unsent_bytes:
             self.state = IDLE
             if not self.reused:
@@ -233,7 +233,7 @@ class UpstreamConnection(EventHandler):
 
     def _keep_tls_session(self) -> None:
         """Keep the session for new connections. The server has sent its ticket by the first response."""
-        sock = self._stream.sock if self._stream is not None else None
+        sock = self.stream.sock if self.stream is not None else None
         if isinstance(sock, ssl.SSLSocket) and self.endpoint is not None:
             self.endpoint.tls_session.keep(sock, self.opened_at)
 

@@ -209,13 +209,15 @@ class ConnectionPool(AttemptSender):
 
 
 def _has_unsent_message(connection: UpstreamConnection) -> bool:
-    """Return whether a connection has an attempt that passes a client's request on, and has not sent it yet.
+    """Return whether a connection has an attempt that passes a client's request on, and has not sent all of it yet.
 
-    What a client asks for is not done once more in vain: such a loser stays unsent.
+    What a client asks for is not done once more in vain: such a loser stays unsent. Nor is a body kept for an upstream
+    that does not read it: its request is answered, and its memory counted as free.
     """
-    if connection.state != CONNECTING or connection.attempt is None:
+    attempt, stream = connection.attempt, connection.stream
+    if attempt is None or (stream is not None and not stream.unsent_bytes):
         return False
-    message = connection.attempt.request.message
+    message = attempt.request.message
     return message is not None and message.forwarded is not None
 
 

@@ -11,6 +11,7 @@ from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success
 from hedgerow.settings import LoserPolicy, UpstreamLimits
 from hedgerow.upstream.connection import ACTIVE, IDLE
 from hedgerow.upstream.idle_connections import CLOSED_AT_ONCE, PROVEN_FOR_S, REAP_AGAIN_S, REAP_INTERVAL_S
+from support.routes import passed_on_request
 from support.upstream_bench import GRACE_S, MakeBench, Peer, UpstreamBench
 
 MARGIN_S = 0.002
@@ -226,6 +227,16 @@ def test_a_loser_is_closed_when_its_grace_is_over(bench: UpstreamBench) -> None:
     bench.until(lambda: peer.is_left)
     assert bench.counts == {}
     assert bench.facts.finished == [attempt]
+
+
+@pytest.mark.parametrize("size", [1, 16 * 1024 * 1024])
+def test_a_loser_whose_body_the_upstream_does_not_read_is_closed(bench: UpstreamBench, size: int) -> None:
+    """Each held a copy of it for its grace, after the request was answered and its body counted no more."""
+    attempt = bench.send(1, passed_on_request(b"POST", b"x" * size))
+    peer = bench.accept()
+    bench.until(lambda: bench.counts == {"active": 1} and (peer._receive() or len(peer.received) > 0))
+    bench.abandon(attempt)
+    assert bench.counts == ({"active": 1, "loser": 1} if size == 1 else {})
 
 
 def test_an_internal_error_on_the_way_of_one_loser_does_not_spare_the_others(bench: UpstreamBench) -> None:

@@ -1,14 +1,17 @@
 """What of a client's request goes to the upstream: target, host and end-to-end headers (R02 of the behaviour)."""
 
+import re
 from typing import Final
 
 from hedgerow.core.header_fields import Noted, lenient_pattern_of, lines_of, named_by, without_names
 from hedgerow.core.request_head import ALWAYS_NOTED, RequestHead
 from hedgerow.core.timeout_param import without_parameter
 
-_PSEUDONYM: Final = b"1.1 hedgerow"
-_VIA: Final = b"Via: %b\r\n" % _PSEUDONYM
+_VIA: Final = b"Via: 1.1 hedgerow\r\n"
 """A gateway must add itself to requests, and may leave itself out of responses (RFC 9110 section 7.6.3)."""
+_VIA_1_0: Final = b"Via: 1.0 hedgerow\r\n"
+"""To requests of HTTP/1.0."""
+_PSEUDONYM: Final = re.compile(rb"1\.[01] hedgerow")
 MAX_PASSES: Final = 10
 """A request that has passed through a hedgerow as often goes in a loop: a sidecar, a gateway and another sidecar are
 three. Each pass may be hedged, so a loop would make thousands of requests of one."""
@@ -45,7 +48,7 @@ class ForwardedRequest:
 
 def loop_problem(head: RequestHead) -> str:
     """Return that a request goes in a loop, as its Via says, or an empty text."""
-    passes = sum([value.count(_PSEUDONYM) for name, value, _, _ in head.noted if name == b"via"])
+    passes = sum([len(_PSEUDONYM.findall(value)) for name, value, _, _ in head.noted if name == b"via"])
     return (
         f"it has passed through hedgerow {passes} times: it goes in a loop (Via)"
         if passes >= MAX_PASSES
@@ -111,7 +114,7 @@ class Forwarding:
         self._parameter = parameter
         set_headers = set_headers or {}
         ours = [b"%b: %b\r\n" % field for field in set_headers.items()]
-        self._ours = b"".join([b"Accept-Encoding: identity\r\n" if asks_identity else b"", _VIA, *ours])
+        self._ours = b"".join([b"Accept-Encoding: identity\r\n" if asks_identity else b"", *ours])
         """Lines of each request."""
         names = {name.lower() for name in set_headers} | set(removed)
         if deadline_header:
@@ -160,6 +163,7 @@ class Forwarding:
             kept.append(b"X-Forwarded-Proto: http\r\n")  # clients reach us in clear text
         if head.host and not has_host and b"x-forwarded-host" not in self._set_or_removed:
             kept.append(b"X-Forwarded-Host: %b\r\n" % head.host)
+        kept.append(_VIA_1_0 if head.is_http_1_0 else _VIA)
         kept.append(self._ours)
         return b"".join(kept)
 

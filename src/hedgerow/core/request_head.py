@@ -19,7 +19,7 @@ _NOTED: Final = lenient_pattern_of(ALWAYS_NOTED)
 class RequestHead:
     """The head of a request as the client sent it; requests of the same bytes share it."""
 
-    __slots__ = ("forwarded", "has_query", "host", "lines", "noted", "route")
+    __slots__ = ("forwarded", "has_query", "host", "is_http_1_0", "lines", "noted", "route")
 
     def __init__(self, lines: bytes) -> None:
         """`lines` is what llhttp has accepted or will judge: a CRLF, then whole lines."""
@@ -29,6 +29,7 @@ class RequestHead:
         self.host = b""
         self.has_query = False
         """There is a `?` in the target, perhaps with nothing behind it."""
+        self.is_http_1_0 = False
         self.forwarded: ForwardedRequest | None = None
         """What its route makes of it; made once."""
         self.route: Route | None = None

@@ -61,9 +61,10 @@ class RequestFields:
         if len(name) == len(_ID_NAME) and name.lower() == _ID_NAME:
             self._use(_ID_NAME, value)
 
-    def head(self) -> RequestHead:
-        """Return the head whose lines have come."""
+    def head(self, version: str = "1.1") -> RequestHead:
+        """Return the head of HTTP/`version` whose lines have come."""
         head = RequestHead(b"\r\n" + b"".join(self._lines))
+        head.is_http_1_0 = version == "1.0"
         self._lines.clear()
         self.take(head)
         return head

@@ -198,7 +198,7 @@ class RequestParser:
             return
         parser, fields, max_body_bytes = self._llhttp, self._fields, self._max_body_bytes
         method, version = parser.get_method(), parser.get_http_version()
-        head = fields.head()
+        head = fields.head(version)
         fields.check(method, version)
         self.partial = False
         path, query = split_target(self._target, is_connect=method == b"CONNECT")
@@ -210,7 +210,7 @@ class RequestParser:
             request_id=self.request_id,
             arrived_at=self.arrived_at,
             keep_alive=parser.should_keep_alive() and method != b"CONNECT",
-            announce_keep_alive=version == "1.0",
+            announce_keep_alive=head.is_http_1_0,
             trace=parse_trace_context(fields.traceparent, fields.tracestate) if fields.traceparent else None,
             message=ClientMessage(head) if max_body_bytes is not None else None,
         )

@@ -93,10 +93,11 @@ class WholeHeads:
         line = _LINE.match(data)
         if line is None or not is_whole_head(data):
             return None
-        method, target, fields = line[1], line[2], self.fields
+        method, target, is_http_1_0, fields = line[1], line[2], line[3] == b"0", self.fields
         fields.clear()
         try:
             head = RequestHead(data[line.end() - 2 : -2])
+            head.is_http_1_0 = is_http_1_0
             fields.take(head)
             path, query = split_target(target, is_connect=False)
             fields.set_target(head, target)
@@ -104,7 +105,7 @@ class WholeHeads:
             return None
         if len(target) > self._max_target_bytes or not fields.are_usual(head) or not self._accepts(data):
             return None
-        return method, path, query, head if self._passed_on else None, self._keeps_alive, line[3] == b"0"
+        return method, path, query, head if self._passed_on else None, self._keeps_alive, is_http_1_0
 
     def _accepts(self, data: bytes) -> bool:
         """Return whether llhttp finds one request, whole; `_keeps_alive` is set for it."""

@@ -369,7 +369,7 @@ async def test_paths_that_are_read_in_two_ways_are_rejected(serve: Serve, target
 
 
 @pytest.mark.parametrize(
-    "via", [["1.1 hedgerow"] * 10, ["1.0 a, 1.1 hedgerow" + ", 1.1 hedgerow" * 8, "1.1 hedgerow"]]
+    "via", [["1.1 hedgerow"] * 10, ["1.0 a, 1.1 hedgerow" + ", 1.0 hedgerow" * 8, "1.1 hedgerow"]]
 )
 async def test_a_request_that_goes_in_a_loop_ends_it(serve: Serve, via: list[str]) -> None:
     async with passing_upstream() as upstream:

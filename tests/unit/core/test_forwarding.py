@@ -98,6 +98,13 @@ def test_nor_do_they_pass_with_underscores_that_some_servers_read_as_ours(
     assert b"X_Internal: 1\r\n" in forward(head_of((b"X_Internal", b"1")), forwarding)
 
 
+def test_via_says_by_which_version_a_request_came() -> None:
+    head = head_of((b"Via", b"1.1 a"))
+    head.is_http_1_0 = True
+    assert forward(head).startswith(b"Via: 1.1 a\r\n")
+    assert forward(head).endswith(b"\r\nVia: 1.0 hedgerow\r\n")
+
+
 def test_a_body_that_is_read_here_is_asked_for_without_a_coding() -> None:
     head = head_of((b"accept-encoding", b"gzip"))
     assert b"gzip" not in forward(head, Forwarding(asks_identity=True))

@@ -81,6 +81,9 @@ def test_one_of_http_1_0_is_read_and_says_so(heads: WholeHeads, line: bytes, kee
         request = heads.parse(data, 1.0)
         assert request is not None
         assert (request.keep_alive, request.announce_keep_alive) == (keep_alive, True)
+        assert request.message is not None
+        assert request.message.head is not None
+        assert request.message.head.is_http_1_0
 
 
 OTHERS = [
@@ -181,4 +184,10 @@ def heads_of(data: bytes, size: int, *, passed_on: bool) -> tuple[list[tuple[obj
 
 def passed_of(head: RequestHead) -> tuple[object, ...]:
     fields = [(name, value) for name, value, _, _ in head.noted]
-    return fields, head.host, head.has_query, [one.strip() for one in head.lines.split(b":")]
+    return (
+        fields,
+        head.host,
+        head.has_query,
+        head.is_http_1_0,
+        [one.strip() for one in head.lines.split(b":")],
+    )

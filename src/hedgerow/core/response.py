@@ -82,8 +82,6 @@ _STATUS_OF: Final = {
 
 FINAL: Final = "final"
 """The code of an answer that is no success, and that was passed on because asking again cannot change it."""
-LAST_RESPONSE: Final = "all_failed"
-"""The code of an answer that was passed on because every attempt has failed."""
 
 
 def status_of(code: str) -> int:
@@ -145,7 +143,7 @@ def response_for(verdict: Verdict, request: Request) -> Response:
         case AllFailed(attempts):
             last = _last_answer(attempts)
             if last is not None:
-                return PassedOnResponse(last, LAST_RESPONSE, b', hedges;desc="%d"' % hedges)
+                return PassedOnResponse(last, "all_failed", b', hedges;desc="%d"' % hedges)
             code, detail = "all_failed", f"{_counted(len(attempts))} to the upstream failed"
         case OutOfTime(attempts):
             code, detail = "out_of_time", f"no success from the upstream within {timeout_ms} ms"

@@ -204,9 +204,8 @@ class RequestPipeline(EventHandler):
         if self._request is not None:
             return
         context, reader = self._context, self._reader
-        response = reader.error_response(rejected)
-        context.on_rejected(response.code, rejected.reason, reader.request_in_body)
-        self._stream.write(reader.serialize_error(response))
+        context.on_rejected(rejected.code, rejected.reason, reader.request_in_body)
+        self._stream.write(reader.serialize_rejection(rejected))
         self._connection.close_gracefully()
 
     def _wait_for_rest(self) -> None:

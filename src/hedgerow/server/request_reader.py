@@ -3,7 +3,6 @@
 from typing import Final
 
 from hedgerow.core.request import Request
-from hedgerow.core.response import Response
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import receive_queue_age_s
 from hedgerow.server.context import ServerContext
@@ -112,15 +111,11 @@ class RequestReader:
             self.held_bytes = 0
             self.rejected = rejected
 
-    def error_response(self, rejected: RequestRejected) -> Response:
-        """Return the response to what was rejected."""
-        return self._made_parser().error_response(rejected)
-
-    def serialize_error(self, response: Response) -> bytes:
-        """Return that response as a whole message, which ends the connection."""
+    def serialize_rejection(self, rejected: RequestRejected) -> bytes:
+        """Return the response to what was rejected as a whole message, which ends the connection."""
         parser, context = self._made_parser(), self._context
         return context.writer.serialize(
-            response,
+            parser.error_response(rejected),
             parser.request_id,
             arrived_at=parser.arrived_at,
             now=context.loop.clock(),

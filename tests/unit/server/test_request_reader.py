@@ -123,11 +123,12 @@ def test_what_is_rejected_ends_the_parsing_and_keeps_the_requests_before_it(
     assert (reader.holds_requests, reader.has_unparsed, reader.held_bytes) == (True, False, 0)
     reader.requests.clear()
     assert reader.holds_requests, "it is not answered yet"
-    response = reader.error_response(reader.rejected)
-    assert response.status == 400
-    message = reader.serialize_error(response)
+    message = reader.serialize_rejection(reader.rejected)
+    assert message.startswith(b"HTTP/1.1 400 ")
     assert b"Connection: close\r\n" in message
-    assert message.endswith(response.body)
+    head, _, body = message.partition(b"\r\n\r\n")
+    assert b"Content-Length: %d\r\n" % len(body) in head
+    assert b'"code":"bad_request"' in body
 
 
 def test_closed_it_holds_nothing_any_more(reader: RequestReader, stream: Stream) -> None:

@@ -15,6 +15,31 @@ from support.processes import READ_TIMEOUT_S, get_json
 from support.unwritable_streams import full_disk
 
 SECRET = "s3cr3t"
+RIVAL = """
+import socket, sys
+from hedgerow import cli
+from hedgerow.processes import supervisor
+
+flag, other = sys.argv[1:]
+rival = socket.socket()
+rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+rival.bind(("127.0.0.1", 0))
+port = rival.getsockname()[1]
+print(port, flush=True)
+bind = supervisor._bind
+
+
+def bind_and_come_second(host, port, setting):
+    sock = bind(host, port, setting)
+    if setting == flag:
+        rival.listen()
+    return sock
+
+
+supervisor._bind = bind_and_come_second
+cli.main(["serve", "--upstream=http://127.0.0.1:1/", f"{flag}={port}", f"{other}=0"])
+"""
+"""A gateway beside another one, which listens on its port before it does."""
 
 
 def hedgerow(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -108,6 +133,26 @@ def test_a_port_that_is_taken_is_one_line_that_names_its_flag_and_exit_code_3() 
         ended = hedgerow("serve", "--port=0", f"--admin-port={port}")
     assert ended.returncode == 3
     assert ended.stderr == f"hedgerow: --admin-port {port} on 127.0.0.1: Address already in use\n"
+
+
+@pytest.mark.parametrize(
+    ("flag", "other", "said"),
+    [
+        ("--port", "--admin-port", "no worker can be started: OSError: [Errno 98] Address already in use"),
+        ("--admin-port", "--port", "--admin-port {port} on 127.0.0.1: Address already in use"),
+    ],
+)
+def test_a_port_on_which_another_one_listens_once_it_is_bound_is_named_and_exit_code_3(
+    flag: str, other: str, said: str
+) -> None:
+    """Two gateways that start at once can both bind a port; then only one can listen on it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", RIVAL, flag, other], capture_output=True, text=True, check=False, timeout=READ_TIMEOUT_S
+    )  # fmt: skip
+    port = ended.stdout.strip()
+    assert ended.returncode == 3, ended.stderr
+    assert ended.stderr.splitlines()[-1] == f"hedgerow: {said.format(port=port)}"
+    assert ("Traceback" in ended.stderr) == (flag == "--port"), "what a worker wrote is logged"
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["--version"], ["serve", "--help"]])

@@ -103,7 +103,7 @@ class Supervisor:
             self._start_simulator()
             target = self._target()
             self._workers.start(sock, target)
-            server.start(admin_sock)
+            self._listen(server, admin_sock)
             self._endpoints.start()
             await self._until_serving()
             if not self._workers.draining:
@@ -116,6 +116,13 @@ class Supervisor:
         finally:
             await self._endpoints.stop()
             await server.close()
+
+    def _listen(self, server: AdminServer, admin_sock: socket.socket) -> None:
+        try:
+            server.start(admin_sock)
+        except OSError as error:  # another process had bound the port, too, and listens since
+            host, port = self._settings.admin_host, self._settings.admin_port
+            raise StartupError(f"--admin-port {port} on {host}: {error.strerror}") from None
 
     def _target(self) -> Target:
         """Return what `--upstream` comes to, and an endpoint that is `embedded`."""
@@ -184,7 +191,7 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         # Not listening yet: until a worker does, the kernel refuses connections (B14). bind() fails if another process
-        # listens on the port.
+        # listens on the port; if it does so later, listen() fails.
     except OSError as error:
         sock.close()
         is_host = error.errno == errno.EADDRNOTAVAIL  # it is another machine's

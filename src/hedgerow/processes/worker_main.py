@@ -61,7 +61,6 @@ def run(
     """Serve until a signal, or the supervisor's end; then drain, and end the process."""
     balancer = AcceptBalancer(counts, config.slot)
     worker = Worker(config.settings, config.target, balancer, log_descriptor=log_descriptor)
-    worker.logs.catch_all()
     loop = worker.loop
     stopping = False
 
@@ -74,6 +73,7 @@ def run(
     _Signals(loop, stop)
     control = ControlEndpoint(loop, channel, worker.answer, on_closed=stop)
     worker.start(sock)
+    worker.logs.catch_all()  # until here what ends the process is for the supervisor to say
     configure_gc()
     control.send(Ready())
     loop.run()

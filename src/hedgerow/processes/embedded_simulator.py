@@ -22,6 +22,11 @@ KILL_AFTER_S: Final = 2.0
 """It is killed if it has not ended this long after SIGTERM; it ends within milliseconds, unless it was stopped."""
 
 
+def _flags(port: int) -> tuple[object, ...]:
+    """Return the flags for what the gateway chooses: they win over variables, which are for another simulator, too."""
+    return "--host", HOST, "--port", port, "--workers", 1
+
+
 class EmbeddedSimulator:
     """`start`, `wait_until_ready`, then `stop`."""
 
@@ -69,12 +74,12 @@ class EmbeddedSimulator:
             self._child.send_signal(number)
             await self._changed.wait()
 
-    def _spawn(self, option: str, number: int, pass_fds: tuple[int, ...] = ()) -> None:
+    def _spawn(self, *more: object, pass_fds: tuple[int, ...] = ()) -> None:
         output = OutputTail(on_output=self._on_output)
         try:
             # It ends when its standard input does, so it ends with this process, however this process ends.
             self._child = self._children.spawn(
-                MODULE, (option, number, "--until-stdin-closes"), lambda code: self._on_exit(code, output),
+                MODULE, (*_flags(self._port), "--until-stdin-closes", *more), lambda code: self._on_exit(code, output),
                 pass_fds=pass_fds, stdin=subprocess.PIPE, stdout=output.writer,
             )  # fmt: skip
         except BaseException:
@@ -101,7 +106,7 @@ class EmbeddedSimulator:
 
     def _start_again(self) -> None:
         try:
-            self._spawn("--port", self._port)
+            self._spawn()
         except Exception as error:  # noqa: BLE001 (whatever the system rejects, it is tried again)
             self._log.error(
                 "the embedded simulator cannot be started", error=str(error), restart_in_s=RESTART_DELAY_S

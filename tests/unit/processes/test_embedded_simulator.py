@@ -49,6 +49,8 @@ async def test_who_connects_before_it_accepts_is_served(children: ChildProcesses
 async def test_it_is_started_again_on_its_port_when_it_dies(
     children: ChildProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in {"HOST": "127.0.0.2", "PORT": "x", "WORKERS": "2", "CAPACITY": "1"}.items():
+        monkeypatch.setenv(f"HEDGEROW_SIMULATE_{name}", value)  # the gateway chooses the first three
     log = CapturingLogger()
     simulator = EmbeddedSimulator(children, log)
     target = simulator.start()

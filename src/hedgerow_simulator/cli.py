@@ -158,6 +158,7 @@ _default = Behaviour()
 @click.option(
     "--descriptor", type=_whole_number(3, 65_535), hidden=True, help="Of a listening socket to serve on."
 )
+@_hidden("--check", allow_from_autoenv=False, help="Only look whether the flags and variables can be used.")
 @_hidden("--log", help="Keep the newest requests for GET /log.")
 @_hidden("--unique", help="Put a token into each success body.")
 def simulate(
@@ -168,6 +169,7 @@ def simulate(
     workers: int,
     until_stdin_closes: bool,
     descriptor: int | None,
+    check: bool,
     log: bool,
     capacity: int | None,
     queue: int | None,
@@ -188,6 +190,8 @@ def simulate(
         raise OneLineError(str(error)) from error
     if workers > 1:
         _check_several(workers, limited, log=log)
+    if check:
+        return
     clean = run(
         behaviour,
         _listeners(host, port, workers, descriptor),

@@ -102,6 +102,12 @@ def test_a_health_check_reads_what_the_gateway_reads(serve: Serve, tmp_path: Pat
         ([], {"HEDGEROW_LOSERS": "\udcff"}, r"HEDGEROW_LOSERS: '\udcff'"),
         ([], {"HEDGEROW_\udcff": "1"}, r"'HEDGEROW_\udcff' is no setting"),
         ([], {"HEDGEROW_CONFIG": "\udcff"}, r"HEDGEROW_CONFIG: '\udcff'"),
+        (
+            [],
+            {"HEDGEROW_SIMULATE_ERROR_RATE": "2"},
+            "HEDGEROW_SIMULATE_…: Invalid value for '--error-rate': '2' is not",
+        ),
+        ([], {"HEDGEROW_SIMULATE_HANG_RATE": "1"}, "HEDGEROW_SIMULATE_…: the rates add up to 1.15"),
         (["--\udcff"], {}, "No such option"),
         (["--port", "9" * 5_000], {}, "--port"),
         (["\udcff"], {}, "unexpected extra argument"),

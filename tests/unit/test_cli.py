@@ -130,7 +130,18 @@ def test_an_unknown_variable_of_the_simulator_gets_a_suggestion(hedgerow: Callab
     result = hedgerow("check", HEDGEROW_SIMULATE_ERRORS_RATE="1")
     assert result.exit_code == 2
     assert "did you mean HEDGEROW_SIMULATE_ERROR_RATE?" in result.stderr
-    assert hedgerow("check", HEDGEROW_SIMULATE_ERROR_RATE="1").exit_code == 0
+    assert hedgerow("check", HEDGEROW_SIMULATE_ERROR_RATE="0.5").exit_code == 0
+
+
+def test_variables_of_the_simulator_are_checked_only_if_it_is_the_upstream(
+    hedgerow: Callable[..., Result], served: list[Settings]
+) -> None:
+    for command in ("check", "serve"):
+        result = hedgerow(command, HEDGEROW_SIMULATE_ERROR_RATE="2")
+        assert result.exit_code == 2
+        assert result.stderr.startswith("hedgerow: HEDGEROW_SIMULATE_…: Invalid value for '--error-rate'")
+    assert not served
+    assert hedgerow("check", "--upstream=http://h/", HEDGEROW_SIMULATE_ERROR_RATE="2").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hedgerow.configuration.sources import CONFIG_VARIABLE, SIMULATE_PREFIX, Eff
 from hedgerow.processes.cpu_count import usable_cpus
 from hedgerow.processes.process_tuning import raise_descriptor_limit
 from hedgerow.settings import DescriptorBudget, Settings
-from hedgerow.settings.effective_routing import max_hedges
+from hedgerow.settings.effective_routing import max_hedges, needs_simulator
 
 
 def simulator_variables() -> Collection[str]:
@@ -43,6 +43,12 @@ class ConfigurationSources:
         effective = self._read(usable_cpus)
         self._addresses = startup_checks.look_up_hosts(effective.settings, effective.source_of)
         self._check(effective)
+        if needs_simulator(effective.settings) and any(
+            name.startswith(SIMULATE_PREFIX) for name in self._environment
+        ):
+            from hedgerow.processes.embedded_simulator import check_variables  # noqa: PLC0415 (rarely needed)
+
+            check_variables()
         return effective
 
     def read_again(self, running: Settings) -> Reloaded:

@@ -7,10 +7,12 @@ import subprocess
 from contextlib import suppress
 from typing import Final
 
+from click import ClickException
 from structlog.typing import FilteringBoundLogger
 
+from hedgerow.configuration.sources import SIMULATE_PREFIX
 from hedgerow.processes.child_processes import ChildProcess, ChildProcesses, OutputTail
-from hedgerow.settings import Target, parse_target
+from hedgerow.settings import SettingsError, Target, parse_target
 
 HOST: Final = "127.0.0.1"
 MODULE: Final = "hedgerow_simulator"
@@ -25,6 +27,16 @@ KILL_AFTER_S: Final = 2.0
 def _flags(port: int) -> tuple[object, ...]:
     """Return the flags for what the gateway chooses: they win over variables, which are for another simulator, too."""
     return "--host", HOST, "--port", port, "--workers", 1
+
+
+def check_variables() -> None:
+    """Raise SettingsError for HEDGEROW_SIMULATE_… with which it would not start."""
+    from hedgerow_simulator.cli import simulate  # noqa: PLC0415 (40 ms, and only where there are such variables)
+
+    try:
+        simulate.main([*map(str, _flags(0)), "--check"], standalone_mode=False)
+    except ClickException as error:
+        raise SettingsError(f"{SIMULATE_PREFIX}…: {error.format_message()}") from None
 
 
 class EmbeddedSimulator:

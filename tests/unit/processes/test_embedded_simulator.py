@@ -51,6 +51,7 @@ async def test_it_is_started_again_on_its_port_when_it_dies(
 ) -> None:
     for name, value in {"HOST": "127.0.0.2", "PORT": "x", "WORKERS": "2", "CAPACITY": "1"}.items():
         monkeypatch.setenv(f"HEDGEROW_SIMULATE_{name}", value)  # the gateway chooses the first three
+    embedded_simulator.check_variables()
     log = CapturingLogger()
     simulator = EmbeddedSimulator(children, log)
     target = simulator.start()

@@ -27,14 +27,17 @@ class Reloaded(NamedTuple):
     """Where settings are that were changed, and are not in effect: `'/etc/h.toml', line 2: port`."""
 
 
-def applicable(running: Settings, read: Effective) -> Reloaded:
-    """Return what of `read` can take effect; raises InvalidSetting if nothing can."""
+def applicable(running: Settings, read: Effective, *, has_simulator: bool) -> Reloaded:
+    """Return what of `read` can take effect; raises InvalidSetting if nothing can.
+
+    `has_simulator`: the gateway was started with the embedded one, which runs until it ends.
+    """
     if running.routes and not read.settings.routes:
         accepted = (
             "[[routes]] as before, or start the gateway again: without them there is the default route alone"
         )
         raise InvalidSetting("the settings file", "no routes", accepted)
-    if needs_simulator(read.settings) and not needs_simulator(running):
+    if needs_simulator(read.settings) and not has_simulator:
         rules = (rule.name for rule in read.settings.upstreams if EMBEDDED_TARGET in rule.endpoints)
         source = next((f"upstreams.{name}" for name in rules), "upstream")
         accepted = "a URL, or start the gateway again: the simulator is started with it only"

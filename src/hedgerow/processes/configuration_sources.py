@@ -29,6 +29,7 @@ class ConfigurationSources:
         self._flags = {name: text for name, text in flags.items() if text is not None}
         self._environment = dict(os.environ)
         self._addresses: startup_checks.Addresses | None = None
+        self._has_simulator = False
 
     @property
     def has_file(self) -> bool:
@@ -43,9 +44,8 @@ class ConfigurationSources:
         effective = self._read(usable_cpus)
         self._addresses = startup_checks.look_up_hosts(effective.settings, effective.source_of)
         self._check(effective)
-        if needs_simulator(effective.settings) and any(
-            name.startswith(SIMULATE_PREFIX) for name in self._environment
-        ):
+        self._has_simulator = needs_simulator(effective.settings)
+        if self._has_simulator and any(name.startswith(SIMULATE_PREFIX) for name in self._environment):
             from hedgerow.processes.embedded_simulator import check_variables  # noqa: PLC0415 (rarely needed)
 
             check_variables()
@@ -54,7 +54,7 @@ class ConfigurationSources:
     def read_again(self, running: Settings) -> Reloaded:
         """Return what a running gateway can have of the settings as they are now; raises SettingsError."""
         effective = self._read(lambda: running.workers)
-        reloaded = applicable(running, effective)
+        reloaded = applicable(running, effective, has_simulator=self._has_simulator)
         self._check(msgspec.structs.replace(effective, settings=reloaded.settings))
         return reloaded
 

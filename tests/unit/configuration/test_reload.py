@@ -19,7 +19,7 @@ def read(folder: Path, text: str, **flags: str) -> Effective:
 
 def test_routes_and_most_settings_take_effect(tmp_path: Path) -> None:
     found = read(tmp_path, f"shedding = 'off'\naccess-log = 'all'\n{ROUTES}")
-    reloaded = applicable(Settings(), found)
+    reloaded = applicable(Settings(), found, has_simulator=True)
     assert reloaded.settings == found.settings
     assert reloaded.needs_restart == []
     assert reloaded.settings.routes[0].path == "/a"
@@ -35,7 +35,7 @@ OTHERS: dict[str, Any] = {
 def test_what_needs_a_restart_is_kept_as_it_was_and_named(tmp_path: Path, name: str) -> None:
     literal = repr(OTHERS[name])
     found = read(tmp_path, f"# changed\n{name} = {literal}\n{ROUTES}")
-    reloaded = applicable(Settings(), found)
+    reloaded = applicable(Settings(), found, has_simulator=True)
     assert reloaded.needs_restart == [f"'{tmp_path / 'h.toml'}', line 2: {name}"]
     assert getattr(reloaded.settings, name) == getattr(Settings(), name)
     assert reloaded.settings.routes, "the rest is in effect"
@@ -43,7 +43,7 @@ def test_what_needs_a_restart_is_kept_as_it_was_and_named(tmp_path: Path, name: 
 
 def test_what_is_not_given_any_more_is_named_too(tmp_path: Path) -> None:
     running = Settings(port=1, log_format=LogFormat.JSON)
-    reloaded = applicable(running, read(tmp_path, ""))
+    reloaded = applicable(running, read(tmp_path, ""), has_simulator=True)
     assert reloaded == (running, ["--port, not given any more", "--log-format, not given any more"])
 
 
@@ -53,13 +53,13 @@ def test_a_file_that_was_emptied_takes_no_routes_away(tmp_path: Path) -> None:
     with pytest.raises(
         SettingsError, match=r"^the settings file: 'no routes' is not accepted; give \[\[routes\]\]"
     ):
-        applicable(running, read(tmp_path, ""))
+        applicable(running, read(tmp_path, ""), has_simulator=True)
 
 
 def test_a_simulator_that_does_not_run_cannot_be_had(tmp_path: Path) -> None:
     running = Settings(upstream="http://h")
     with pytest.raises(SettingsError, match=r"^--upstream \(its default\): 'embedded' is not accepted"):
-        applicable(running, read(tmp_path, ""))
+        applicable(running, read(tmp_path, ""), has_simulator=False)
     with pytest.raises(SettingsError, match=r"line 2: upstreams\.u\.endpoints: 'embedded' is not accepted"):
-        applicable(running, read(tmp_path, ROUTES.replace("http://h", "embedded")))
-    assert applicable(Settings(), read(tmp_path, ROUTES)).needs_restart == []
+        applicable(running, read(tmp_path, ROUTES.replace("http://h", "embedded")), has_simulator=False)
+    assert applicable(Settings(), read(tmp_path, ROUTES), has_simulator=False).needs_restart == []

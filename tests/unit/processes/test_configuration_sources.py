@@ -46,6 +46,18 @@ def test_what_would_be_rejected_at_the_start_is_rejected_again(
         sources.read_again(running)
 
 
+def test_the_simulator_can_be_had_again_if_the_gateway_started_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "hedgerow.toml"
+    file.write_text("")
+    sources = ConfigurationSources(str(file), {})
+    running = sources.read().settings
+    file.write_text("upstream = 'http://h/'\n")
+    running = sources.read_again(running).settings
+    assert running.upstream == "http://h/"
+    file.write_text("")
+    assert sources.read_again(running).settings.upstream == "embedded"
+
+
 def test_without_a_file_nothing_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEDGEROW_CONFIG", raising=False)
     assert not ConfigurationSources(None, {"port": "1001"}).has_file

@@ -50,6 +50,8 @@ def ensure_standard_descriptors() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
             os.set_inheritable(descriptor, True)
+    if sys.stdin is None:  # the interpreter has found none
+        sys.stdin = open(0)  # noqa: SIM115 (it stays open, as the interpreter's own)
 
 
 class OneLineErrorGroup(click.Group):

@@ -161,6 +161,19 @@ def test_a_port_on_which_another_one_listens_once_it_is_bound_is_named_and_exit_
     assert ("Traceback" in ended.stderr) == (flag == "--port"), "what a worker wrote is logged"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"), [("-", "-: it is empty"), ("--probe=http://127.0.0.1:1/", "no terminal to answer on")]
+)  # fmt: skip
+def test_a_plan_without_a_standard_input_is_one_line_and_exit_code_2(arguments: str, said: str) -> None:
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f"exec {sys.executable} -m hedgerow plan {arguments} <&-"],
+        capture_output=True, text=True, check=False, timeout=READ_TIMEOUT_S,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [["check"], ["--version"], ["serve", "--help"]])
 def test_an_output_without_room_or_reader_is_no_traceback(arguments: list[str]) -> None:
     reader, writer = os.pipe()

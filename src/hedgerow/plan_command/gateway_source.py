@@ -3,7 +3,7 @@
 from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 from urllib.request import Request, build_opener
 
 import msgspec
@@ -13,6 +13,7 @@ from hedgerow.planning.advice import Symptoms
 from hedgerow.planning.latency_sketch import BUCKETS, FAILURE_BUCKETS
 from hedgerow.planning.observations import Observations
 from hedgerow.planning.what_if import Plan
+from hedgerow.settings import InvalidSetting, parse_target
 
 TIMEOUT_S: Final = 5.0
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -46,12 +47,13 @@ def read_gateway(url: str, window: str, route: str | None) -> Source:
 
     Where it has one route, that needs no name.
     """
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        target = parse_target(url if "//" in url else f"http://{url}")
+    except InvalidSetting:
         raise SourceError(
             f"--from {url!r} is not accepted; the URL of an admin port, as in http://127.0.0.1:8081"
-        )
-    place = f"{parts.scheme}://{parts.netloc}/status.json"
+        ) from None
+    place = f"{target.scheme}://{target.authority}/status.json"
     wanted = {"plan": window} if route is None else {"plan": window, "route": route}
     observed = _decode(place, _get(f"{place}?{urlencode(wanted)}"))
     hedging = observed.hedging

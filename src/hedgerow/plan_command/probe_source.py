@@ -13,13 +13,13 @@ from http.client import (
 )
 from threading import local
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from hedgerow import __version__
 from hedgerow.plan_command.source import Source, SourceError
 from hedgerow.planning.advice import Symptoms
 from hedgerow.planning.latency_sketch import CUT, FAILURE, SUCCESS
 from hedgerow.planning.observations import Observations
+from hedgerow.settings import InvalidSetting, parse_target
 
 TIMEOUT_S: Final = 10.0
 """A request that takes longer is cut."""
@@ -138,16 +138,14 @@ class Client:
 
     def __init__(self, url: str) -> None:
         """Raise SourceError for what is no URL of an upstream."""
-        parts = urlsplit(url)
         try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or "@" in parts.netloc:
-            raise SourceError(f"--probe {url!r} is not accepted; a URL of http or https, without a user")
-        self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._host, self._port = parts.hostname, port
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            target = parse_target(url)
+        except InvalidSetting:
+            raise SourceError(
+                f"--probe {url!r} is not accepted; a URL of http or https, without a user, percent-encoded"
+            ) from None
+        self._connect = HTTPSConnection if target.tls else HTTPConnection
+        self._host, self._port, self._path = target.host, target.port, target.path
         self._threads = local()
         self._connections: list[HTTPConnection] = []
 
@@ -164,7 +162,7 @@ class Client:
             connection = self._threads.connection = self._connect(self._host, self._port, timeout=TIMEOUT_S)
             self._connections.append(connection)
         try:
-            connection.request("GET", self._target, headers={"User-Agent": f"hedgerow-plan/{__version__}"})
+            connection.request("GET", self._path, headers={"User-Agent": f"hedgerow-plan/{__version__}"})
             answer = connection.getresponse()
             _read_whole(answer)
             return Answer(answer.status, "", time.monotonic() - began_at)

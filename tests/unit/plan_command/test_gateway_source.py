@@ -77,7 +77,7 @@ def test_a_gateway_without_requests_is_said(monkeypatch: pytest.MonkeyPatch) -> 
         read_gateway("http://127.0.0.1:8081", "minute", None)
 
 
-@pytest.mark.parametrize("url", ["", "ftp://a", "http://"])
+@pytest.mark.parametrize("url", ["", "ftp://a", "http://", "http://[::1:8081", "http://u:p@a", "a..b:1"])
 def test_what_is_no_url_is_said(url: str) -> None:
     with pytest.raises(SourceError, match="is not accepted"):
         read_gateway(url, "hour", None)

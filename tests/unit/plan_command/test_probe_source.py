@@ -77,7 +77,20 @@ def test_an_upstream_that_is_short_of_capacity_is_asked_no_more() -> None:
     assert probed(20 * TRIAL, *[Answer(200, "", 0.1)] * 19, Answer(429, "", 0.1))[0].symptoms.rejected == 0.05
 
 
-@pytest.mark.parametrize("url", ["", "ftp://a/", "http://", "a.example", "http://u:p@a/", "http://a:x/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://a/",
+        "http://",
+        "a.example",
+        "http://u:p@a/",
+        "http://a:x/",
+        "http://[x",
+        "http://a..b/",
+        "http://a/č",
+    ],
+)
 def test_what_is_no_url_is_not_probed(url: str) -> None:
     with pytest.raises(SourceError, match="is not accepted"):
         Client(url)

@@ -158,7 +158,7 @@ class AdminEndpoints:
         return self._utc_offset_s
 
     def _worker_counts(self) -> Workers:
-        serving = self._workers.serving
+        serving = self._workers.staying
         self._ever_ready = self._ever_ready or bool(serving)
         return Workers(
             wanted=self._settings.workers,
@@ -179,14 +179,14 @@ class AdminEndpoints:
         known = self._worker_counts()
         if not known.ready:
             return Readiness(ready=False, reason="no worker serves" if known.ever_ready else "starting")
-        reporting = [channel for channel in self._workers.serving if not self._is_unresponsive(channel)]
+        reporting = [channel for channel in self._workers.staying if not self._is_unresponsive(channel)]
         if not reporting:
             return Readiness(ready=False, reason="no worker responds")
         if all(channel.last.overloaded_workers for channel in reporting):
             return Readiness(
                 ready=False, reason="overloaded: more requests arrive than can be served in time"
             )
-        return Readiness(ready=True, reason=f"{len(reporting)} of {self._workers.count} workers serve")
+        return Readiness(ready=True, reason=f"{len(reporting)} of {known.wanted} workers serve")
 
     async def _metrics(self, _: Request) -> Response:
         return await self._metrics_page.get()

@@ -21,7 +21,7 @@ from hedgerow.processes.control_channel import WorkerConfig
 from hedgerow.processes.supervision import Supervision
 from hedgerow.processes.systemd import READY, RELOADING, notify
 from hedgerow.processes.worker_channel import ChannelListener, WorkerChannel
-from hedgerow.processes.worker_state import Action, Kill, Report, Start, Terminate
+from hedgerow.processes.worker_state import Action, Kill, Report, Start, Terminate, Wanted
 from hedgerow.settings import Settings, Target
 from hedgerow.settings.routes import MAX_ROUTES
 from hedgerow.telemetry.snapshot import Snapshot, add
@@ -108,11 +108,6 @@ class WorkerManager:
     # -- what the admin port reports
 
     @property
-    def count(self) -> int:
-        """Return the number of workers, serving or not."""
-        return len(self.plan.workers)
-
-    @property
     def draining(self) -> bool:
         """Return whether the gateway is stopping."""
         return self.plan.is_stopping
@@ -126,6 +121,13 @@ class WorkerManager:
     def serving(self) -> list[WorkerChannel]:
         """Return the channels of the workers that serve."""
         return [channel for channel in self.channels if channel.ready]
+
+    @property
+    def staying(self) -> list[WorkerChannel]:
+        """Return the channels of the workers that serve and have not been replaced."""
+        replaced = {worker.slot for worker in self.plan.workers if worker.wanted is Wanted.RETIRE}
+        processes = [process for slot, process in self._processes.items() if slot not in replaced]
+        return [process.channel for process in processes if process.channel.ready]
 
     @property
     def retired(self) -> Snapshot:

@@ -35,6 +35,7 @@ class FakeWorker:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.ready = True
+        self.is_replaced = False
         self.last = Snapshot()
         self.last_heard_at = self.loop.time()
         self.overloaded_until = 0.0
@@ -72,11 +73,14 @@ class FakeWorkers:
         self.channels = [FakeWorker() for _ in range(number)]
         self.retired = Snapshot()
         self.draining = False
-        self.count = number
 
     @property
     def serving(self) -> list[FakeWorker]:
         return [channel for channel in self.channels if channel.ready]
+
+    @property
+    def staying(self) -> list[FakeWorker]:
+        return [channel for channel in self.serving if not channel.is_replaced]
 
 
 class Port:
@@ -140,6 +144,17 @@ def test_readiness_is_about_the_workers_that_answer() -> None:
         assert await port.get("/readyz") == (503, {"ready": False, "reason": "no worker responds"})
         one.stopped = False
         assert (await port.get("/readyz"))[0] == 200, "at once"
+
+    played(play)
+
+
+def test_a_worker_that_drains_after_it_was_replaced_is_not_counted() -> None:
+    async def play(port: Port) -> None:
+        port.workers.channels.append(FakeWorker())
+        port.workers.channels[0].is_replaced = True
+        assert await port.get("/readyz") == (200, {"ready": True, "reason": "2 of 2 workers serve"})
+        assert (await port.get("/status.json"))[1]["gateway"]["reason"] == "2 of 2 workers serve."
+        assert port.workers.channels[0].requested, "its counts are needed"
 
     played(play)
 

@@ -223,6 +223,17 @@ async def test_after_a_reload_every_process_that_is_started_gets_the_new_setting
     assert configs[1].settings == new
 
 
+async def test_a_worker_that_drains_after_it_was_replaced_is_heard_and_not_counted(it: Managed) -> None:
+    it.start("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + READY + WAIT)
+    await it.until_serving()
+    (replaced,) = it.manager.staying
+    it.next_is(READY + WAIT)
+    it.manager.replace(Settings(), parse_target("http://127.0.0.1:1/"))
+    await it.until(lambda: len(it.manager.serving) == 2)
+    (successor,) = it.manager.staying
+    assert it.manager.serving == [replaced, successor]
+
+
 async def test_routes_that_no_worker_has_any_more_are_forgotten_when_they_are_too_many(it: Managed) -> None:
     """Each reload may name its routes differently, and each name is a label of metrics."""
     it.start(READY + WAIT)

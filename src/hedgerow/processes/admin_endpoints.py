@@ -204,10 +204,10 @@ class AdminEndpoints:
         wanted = query.get("request_id", [""])[0]
         if wanted:
             return await self._find(wanted, request)
-        if route is not None and not self._history.about.rules(route):
+        counts, recent = await asyncio.gather(self._counts.get(), self._recent_of(route))
+        if route is not None and not self._history.about.rules(route):  # a reload may just have taken it away
             detail = unknown_route(route, [rule.name for rule in self._history.about.routes])
             return problem_response("not_found", detail, request.request_id)
-        counts, recent = await asyncio.gather(self._counts.get(), self._recent_of(route))
         status = self._history.status(
             self._worker_counts(),
             recent,

@@ -18,8 +18,10 @@ from hedgerow.processes.control_channel import (
     SnapshotReply,
 )
 from hedgerow.processes.worker_manager import WorkerManager
-from hedgerow.settings import LogFormat, Settings
+from hedgerow.settings import LogFormat, Settings, parse_target
+from hedgerow.settings.routes import RouteRule, UpstreamRule
 from hedgerow.status.health import UNRESPONSIVE_S
+from hedgerow.status.report_schema import ConfigurationStatus
 from hedgerow.telemetry.logs import Logs
 from hedgerow.telemetry.request_record import RequestRecord
 from hedgerow.telemetry.snapshot import RouteCounts, Snapshot
@@ -288,6 +290,19 @@ def test_a_route_is_asked_for_by_its_name() -> None:
         asked = [request for request in port.workers.channels[0].requested if isinstance(request, GetRecent)]
         assert [request.route for request in asked] == [None, "/api/smart"]
         assert len(one["recent"]) == 2
+
+    played(play)
+
+
+def test_a_route_that_a_reload_takes_away_meanwhile_is_not_found() -> None:
+    async def play(port: Port) -> None:
+        asked = asyncio.ensure_future(port.get("/status.json?route=%2Fapi%2Fsmart"))
+        await asyncio.sleep(REPLY_S / 2)
+        routes = (RouteRule(name="/a", path="/a", upstream="u"),)
+        upstreams = (UpstreamRule(name="u", endpoints=(parse_target("http://h/"),)),)
+        port.endpoints.configured(Settings(routes=routes, upstreams=upstreams), ConfigurationStatus())
+        status, problem = await asked
+        assert (status, problem["detail"]) == (404, "the route '/api/smart' is not known; there are: '/a'")
 
     played(play)
 

@@ -323,6 +323,18 @@ def test_it_can_be_used_by_keyboard_alone(idle: GatewayProcess, show: Show) -> N
     assert outline == "solid", "the focus is seen"
 
 
+def test_a_search_that_fails_says_why(idle: GatewayProcess, show: Show) -> None:
+    page = show(idle.admin).open()
+    lookup = re.compile(r"/status\.json\?request_id=")
+    page.route(lookup, lambda route: route.fulfill(status=503, json={"detail": "try again later"}))
+    page.get_by_label("Find by X-Request-Id").fill("an-id")
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_have_text("try again later")
+    page.route(lookup, lambda route: route.abort())
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_have_text("No answer from the gateway.")
+
+
 def test_what_is_open_stays_open_while_the_page_lives_on(idle: GatewayProcess, show: Show) -> None:
     first, second = a_request("first"), a_request("second")
     status = a_status(STATES[HealthState.HEALTHY][0], first)

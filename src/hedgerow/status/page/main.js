@@ -139,9 +139,18 @@ byId("find").addEventListener("submit", async (event) => {
   event.preventDefault();
   const id = byId("request-id").value.trim();
   if (!id) return;
-  const answer = await fetch(`/status.json?request_id=${encodeURIComponent(id)}`);
-  found = answer.ok ? (await answer.json()).requests : [];
-  setText(byId("found"), found.length ? `${found.length} found.` : "Not found: only the last 1 000 admitted requests of each worker are kept.");
+  let [records, said] = [[], "No answer from the gateway."];
+  try {
+    const answer = await fetch(`/status.json?request_id=${encodeURIComponent(id)}`, { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
+    const body = await answer.json();
+    if (answer.ok) [records, said] = [body.requests, `${body.requests.length} found.`];
+    else if (answer.status === 404) said = "Not found: only the last 1 000 admitted requests of each worker are kept.";
+    else said = body.detail;
+  } catch (error) {
+    console.debug(error);
+  }
+  found = records;
+  setText(byId("found"), said);
   event.target.querySelector("[type=reset]").hidden = false;
   showRequests(found);
   if (found.length) byId("recent").querySelector("details").open = true;

@@ -35,8 +35,8 @@ PATH = b"/openapi.json"
 
 _ABOUT = """A hedging HTTP gateway: it retries a slow, unreliable upstream in parallel, and returns the first success.
 
-Two ports: `/api/smart` on the main port, everything else on the admin port. On both, any other path is a 404
-`not_found` and any other method a 405 `method_not_allowed` with `Allow: GET, HEAD`. Errors are problems by RFC 9457;
+Two ports: {routes} on the main port, everything else on the admin port. On both, any other path is a 404
+`not_found` and any other method a 405 `method_not_allowed` with `Allow`. Errors are problems by RFC 9457;
 `code` is for programs, and stable. A malformed request head is answered (400 `bad_request`, 408, 414, 417, 431, 505),
 and its connection closed."""
 
@@ -60,7 +60,9 @@ def _document(settings: Settings, port: int) -> Node:
         "info": {
             "title": "hedgerow",
             "version": __version__,
-            "description": _ABOUT,
+            "description": _ABOUT.format(
+                routes="the routes of the file, not described here," if settings.routes else "`/api/smart`"
+            ),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [_main_port(settings, port)],
@@ -69,7 +71,7 @@ def _document(settings: Settings, port: int) -> Node:
             {"name": "admin", "description": "The port for operators. It never rejects for overload."},
         ],
         "paths": {
-            SMART_PATH.decode(): _smart(settings),
+            **({} if settings.routes else {SMART_PATH.decode(): _smart(settings)}),
             **_ADMIN_PATHS,
             "/readyz": _readyz(readiness),
             "/status.json": _status_json(status, request, plan),

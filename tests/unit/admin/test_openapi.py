@@ -8,6 +8,7 @@ from typing import Any
 
 from hedgerow.admin.openapi import PATH, document
 from hedgerow.settings import Settings
+from hedgerow.settings.routes import RouteRule
 
 
 def made(settings: Settings | None = None, port: int = 8080) -> dict[str, Any]:
@@ -19,6 +20,13 @@ def test_it_describes_both_ports_and_itself() -> None:
     assert {"/api/smart", "/livez", "/readyz", "/metrics", "/status", "/status.json", PATH.decode()} <= set(
         made()["paths"]
     )
+
+
+def test_the_default_route_is_not_described_where_there_is_none() -> None:
+    found = made(Settings(routes=(RouteRule(name="/a", path="/a", upstream="u"),)))
+    assert "/api/smart" not in found["paths"]
+    assert "/api/smart" not in found["info"]["description"]
+    assert "/livez" in found["paths"]
 
 
 def test_every_operation_has_a_name_of_its_own() -> None:

@@ -1,6 +1,6 @@
 """The routes and upstreams in effect: those of the file, or the default route, which the flags describe."""
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -56,11 +56,6 @@ def max_hedges(settings: Settings) -> int:
 def hedges_of(route: RouteRule) -> int:
     """Return how many hedges a request of a route may have."""
     return 0 if route.hedge.mode == "off" else route.hedge.max_hedges
-
-
-def hold_mode(settings: Settings) -> Literal["auto", "off"]:
-    """Return `off` where a route sends every hedge, else `auto`."""
-    return "off" if any(route.hedge.hold == "off" for route in routes_in_effect(settings)) else "auto"
 
 
 def needs_simulator(settings: Settings) -> bool:

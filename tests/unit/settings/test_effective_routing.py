@@ -2,7 +2,7 @@ import msgspec
 
 from hedgerow.processes.control_channel import WorkerConfig
 from hedgerow.settings import LoserPolicy, Settings, Target
-from hedgerow.settings.effective_routing import DEFAULT_PATH, effective_routing, hold_mode
+from hedgerow.settings.effective_routing import DEFAULT_PATH, effective_routing
 from hedgerow.settings.routes import (
     HeaderRule,
     HedgeBudget,
@@ -76,10 +76,3 @@ def test_a_worker_gets_the_routes_as_they_are() -> None:
     assert received == config
     for sent, got in zip(delays, received.settings.routes, strict=True):
         assert type(got.hedge.after) is type(sent)
-
-
-def test_the_status_page_is_given_the_mode_of_the_route_that_is_never_held() -> None:
-    assert [hold_mode(Settings()), hold_mode(Settings(hedge_hold="auto"))] == ["off", "auto"]
-    held = RouteRule(name="a", path="/a", upstream="u")
-    free = RouteRule(name="b", path="/b", upstream="u", hedge=HedgeRule(hold="off"))
-    assert [hold_mode(Settings(routes=(held,))), hold_mode(Settings(routes=(held, free)))] == ["auto", "off"]

@@ -23,7 +23,6 @@ from hedgerow.plan_command.log_lines import (
 )
 from hedgerow.plan_command.source import SourceError
 
-FORMATS: Final = ("auto", "json", "csv", "nginx", "envoy", "haproxy")
 UNITS_S: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 PEEK_BYTES: Final = 64 * 1024
 """Of the start of a log, from which its format is found out."""

@@ -36,7 +36,7 @@ _REJECTED: Final = frozenset({429, 503})
 def read_log(path: str, *, name: str | None, unit: str | None, field: str | None) -> Source:
     """Read the log at `path` (`-`: standard input); raises SourceError.
 
-    `name` is a format of `log_format.FORMATS`, found out if None; `unit` and `field` are for logs of JSON and CSV.
+    `name` is a format as `--format` has it, found out if None; `unit` and `field` are for logs of JSON and CSV.
     """
     with open_log(path) as file:
         return _Reading(path, recognise(path, file, name=name, unit=unit, field=field)).read(file)

@@ -20,11 +20,10 @@ enough; exact balance would make workers wait for each other at each connection.
 class ConnectionCounts:
     """One number for each worker. Aligned words need no lock; an outdated read costs a little balance."""
 
-    def __init__(self, descriptor: int, slots: int) -> None:
+    def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         """Of the shared memory; the workers inherit it."""
-        self._slots = slots
-        self._memory = mmap.mmap(descriptor, slots * _COUNT.size)
+        self._memory = mmap.mmap(descriptor, 0)  # all of it
         self._counts = memoryview(self._memory).cast("I")
 
     @classmethod
@@ -32,7 +31,7 @@ class ConnectionCounts:
         """Create the shared memory; no worker accepts yet."""
         descriptor = os.memfd_create("hedgerow-connection-counts")
         os.ftruncate(descriptor, slots * _COUNT.size)
-        counts = cls(descriptor, slots)
+        counts = cls(descriptor)
         for slot in range(slots):
             counts.withdraw(slot)
         return counts

@@ -29,8 +29,6 @@ class WorkerConfig(msgspec.Struct):
 
     settings: Settings
     target: Target
-    slots: int
-    """Number of connection counts."""
     slot: int
     """The index of this worker's connection count."""
 

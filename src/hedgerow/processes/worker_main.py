@@ -97,7 +97,7 @@ def main() -> None:
     sock, channel = (socket.socket(fileno=descriptor) for descriptor in descriptors[:2])
     with channel.makefile("rb") as lines:  # nothing else is sent before it is ready
         config = msgspec.json.decode(lines.readline(), type=WorkerConfig)
-    run(config, sock, channel, ConnectionCounts(descriptors[2], config.slots), descriptors[3])
+    run(config, sock, channel, ConnectionCounts(descriptors[2]), descriptors[3])
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ class WorkerManager:
             process.send_signal(number)
 
     def _spawn(self, slot: int) -> None:
-        config = WorkerConfig(self._settings, self._target, self._settings.workers + 1, slot)
+        config = WorkerConfig(self._settings, self._target, slot)
         passed = (self._sock.fileno(), self._connection_counts.descriptor, self._log_descriptor)
         try:
             process = WorkerProcess(self, config, passed)

@@ -62,7 +62,7 @@ def test_taking_turns_in_any_order_comes_out_even(counts: ConnectionCounts, work
 
 
 def test_another_process_sees_the_same_numbers(counts: ConnectionCounts) -> None:
-    other = ConnectionCounts(os.dup(counts.descriptor), 4)
+    other = ConnectionCounts(os.dup(counts.descriptor))
     other.set_count(3, 7)
     counts.set_count(0, 9)
     assert not counts.may_accept(0)

@@ -71,7 +71,7 @@ def test_a_worker_gets_the_routes_as_they_are() -> None:
         UpstreamRule(name="b", endpoints=(OTHER,), outlier_detection=None),
         UpstreamRule(name="c", endpoints=(OTHER,), outlier_detection=OutlierDetection(ejection_time_s=1)),
     )
-    config = WorkerConfig(Settings(routes=routes, upstreams=upstreams), TARGET, 3, 1)
+    config = WorkerConfig(Settings(routes=routes, upstreams=upstreams), TARGET, 1)
     received = msgspec.json.decode(msgspec.json.encode(config), type=WorkerConfig)
     assert received == config
     for sent, got in zip(delays, received.settings.routes, strict=True):

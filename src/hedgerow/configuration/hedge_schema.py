@@ -4,7 +4,7 @@ from typing import Final
 
 from hedgerow.configuration.file import Place
 from hedgerow.configuration.table import Key, OrTable, Table
-from hedgerow.configuration.units import Seconds
+from hedgerow.configuration.units import Duration
 from hedgerow.configuration.values import Number, Whole, Word
 from hedgerow.settings.routes import HedgeBudget, HedgeRule, QuantileDelay
 
@@ -31,8 +31,10 @@ QUANTILE: Final = Table(
             "of the latency of first attempts that succeed",
             example="0.95",
         ),
-        Key("min", Seconds(0), "the delay is not shorter", field="min_s", example='"20ms"'),
-        Key("max", Seconds(0), "nor longer; it is this until enough was seen", field="max_s", example='"1s"'),
+        Key("min", Duration(0), "the delay is not shorter", field="min_s", example='"20ms"'),
+        Key(
+            "max", Duration(0), "nor longer; it is this until enough was seen", field="max_s", example='"1s"'
+        ),
     ),
     'a table like { quantile = 0.95, min = "20ms", max = "1s" }',
     _check_quantile,
@@ -57,7 +59,7 @@ HEDGE: Final = Table(
         ),
         Key(
             "after",
-            OrTable(Seconds(0), QUANTILE),
+            OrTable(Duration(0), QUANTILE),
             "the hedge delay: fixed, or a quantile of the latency",
         ),
         Key("max_hedges", Whole(0, 16), "hedges after the hedge delay, all at once"),

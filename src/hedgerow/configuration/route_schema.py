@@ -20,7 +20,7 @@ from hedgerow.configuration.route_values import (
     HeaderValues,
 )
 from hedgerow.configuration.table import Key, OneKey, Table
-from hedgerow.configuration.units import Milliseconds, Size, Statuses
+from hedgerow.configuration.units import Duration, Size, Statuses
 from hedgerow.configuration.values import Flag, JsonDocument, ListOf, Renamed, Word
 from hedgerow.settings.json_schema import compile_schema
 from hedgerow.settings.routes import (
@@ -45,8 +45,8 @@ def _check_timeout(rule: TimeoutRule, place: Place) -> None:
 TIMEOUT: Final = Table(
     TimeoutRule,
     (
-        Key("default", Milliseconds(1), "for requests that give none", field="default_ms"),
-        Key("max", Milliseconds(1), "longer ones are shortened to this", field="max_ms"),
+        Key("default", Duration(1, in_ms=True), "for requests that give none", field="default_ms"),
+        Key("max", Duration(1, in_ms=True), "longer ones are shortened to this", field="max_ms"),
         Key(
             "query",
             PARAMETER,

@@ -35,47 +35,29 @@ def shown_duration(microseconds: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Milliseconds:
-    """A duration, as a whole number of milliseconds."""
+class Duration:
+    """A duration: in seconds, or as a whole number of milliseconds."""
 
     least_ms: int
     most_ms: int = DAY_MS
+    in_ms: bool = False
 
     @property
     def accepted(self) -> str:
         least, most = shown_duration(self.least_ms * 1_000), shown_duration(self.most_ms * 1_000)
-        return f'a duration in whole milliseconds like "300ms", "1.5s" or "2m", from {least} to {most}'
-
-    def read(self, value: object, place: Place) -> int:
-        found = _microseconds(value) if isinstance(value, str) else None
-        if found is None or found % 1_000 or not self.least_ms <= found // 1_000 <= self.most_ms:
-            raise place.reject(value, self.accepted)
-        return found // 1_000
-
-    def show(self, value: int) -> str:
-        return shown_text(shown_duration(value * 1_000))
-
-
-@dataclass(frozen=True, slots=True)
-class Seconds:
-    """A duration, in seconds."""
-
-    least_ms: int
-    most_ms: int = DAY_MS
-
-    @property
-    def accepted(self) -> str:
-        least, most = shown_duration(self.least_ms * 1_000), shown_duration(self.most_ms * 1_000)
-        return f'a duration like "300ms", "1.5s" or "2m", from {least} to {most}'
+        whole = " in whole milliseconds" if self.in_ms else ""
+        return f'a duration{whole} like "300ms", "1.5s" or "2m", from {least} to {most}'
 
     def read(self, value: object, place: Place) -> float:
         found = _microseconds(value) if isinstance(value, str) else None
         if found is None or not self.least_ms * 1_000 <= found <= self.most_ms * 1_000:
             raise place.reject(value, self.accepted)
-        return found / 1_000_000
+        if self.in_ms and found % 1_000:
+            raise place.reject(value, self.accepted)
+        return found // 1_000 if self.in_ms else found / 1_000_000
 
     def show(self, value: float) -> str:
-        return shown_text(shown_duration(round(value * 1_000_000)))
+        return shown_text(shown_duration(round(value * (1_000 if self.in_ms else 1_000_000))))
 
 
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2}

@@ -5,7 +5,7 @@ from typing import Final
 from hedgerow.configuration.file import Place
 from hedgerow.configuration.route_values import ENDPOINTS, FILE, HOST_NAME
 from hedgerow.configuration.table import Key, OrWord, Table
-from hedgerow.configuration.units import Seconds
+from hedgerow.configuration.units import Duration
 from hedgerow.configuration.values import Whole, Word
 from hedgerow.settings.routes import OutlierDetection, TlsRule, UpstreamRule
 
@@ -52,7 +52,7 @@ OUTLIER_DETECTION: Final = Table(
         Key("consecutive_failures", Whole(1, 1_000), "failures in a row"),
         Key(
             "ejection_time",
-            Seconds(1, 3_600_000),
+            Duration(1, 3_600_000),
             "for how long; doubled each time",
             field="ejection_time_s",
         ),
@@ -86,7 +86,7 @@ UPSTREAM: Final = Table(
             Word(("drain", "cancel")),
             "read losers to their end, or close their connections",
         ),
-        Key("loser_grace", Seconds(0), "how long a loser may run on", field="loser_grace_s"),
+        Key("loser_grace", Duration(0), "how long a loser may run on", field="loser_grace_s"),
     ),
     'a table like { endpoints = ["http://127.0.0.1:9000"] }',
 )

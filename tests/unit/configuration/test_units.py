@@ -4,8 +4,7 @@ from hypothesis import strategies as st
 
 from hedgerow.configuration.file import Place
 from hedgerow.configuration.units import (
-    Milliseconds,
-    Seconds,
+    Duration,
     Size,
     Statuses,
     shown_duration,
@@ -25,7 +24,7 @@ PLACE = Place("h.toml", dict)
     ],
 )  # fmt: skip
 def test_a_duration_has_a_unit(text: str, seconds: float) -> None:
-    assert Seconds(0).read(text, PLACE) == seconds
+    assert Duration(0).read(text, PLACE) == seconds
 
 
 @pytest.mark.parametrize(
@@ -39,11 +38,11 @@ def test_what_is_no_duration_is_rejected(value: object) -> None:
     with pytest.raises(
         InvalidSetting, match=r'give a duration like "300ms", "1.5s" or "2m", from 0ms to 24h$'
     ):
-        Seconds(0).read(value, PLACE)
+        Duration(0).read(value, PLACE)
 
 
 def test_a_timeout_is_of_whole_milliseconds() -> None:
-    reader = Milliseconds(1)
+    reader = Duration(1, in_ms=True)
     assert reader.read("1.5s", PLACE) == 1_500
     for text in ("0ms", "0.5ms", "1.0005s"):
         with pytest.raises(InvalidSetting, match="a duration in whole milliseconds"):
@@ -52,7 +51,7 @@ def test_a_timeout_is_of_whole_milliseconds() -> None:
 
 @given(st.integers(0, 86_400_000_000))
 def test_a_duration_is_shown_as_it_would_be_read(microseconds: int) -> None:
-    reader = Seconds(0)
+    reader = Duration(0)
     assert reader.read(shown_duration(microseconds), PLACE) == microseconds / 1_000_000
     assert reader.show(microseconds / 1_000_000) == f'"{shown_duration(microseconds)}"'
 

@@ -35,7 +35,7 @@ def make_route(rule: RouteRule, upstream: AttemptSender) -> Route:
     if isinstance(after, QuantileDelay):
         delay = FollowingDelay(after.quantile, after.min_s, after.max_s)
         after = after.max_s
-    is_assignment = rule.answers == "assignment"
+    is_assignment = rule.answers == "smart"
     answer_rules = None if is_assignment and rule.success == SMART_SUCCESS else _answer_rules(rule)
     deadline_header = (rule.deadline_header or "").lower().encode("ascii")
     methods = [method.encode("ascii") for method in rule.methods]
@@ -100,12 +100,12 @@ def _answer_rules(rule: RouteRule) -> AnswerRules:
     success = rule.success
     return AnswerRules(
         success.status,
-        () if rule.answers == "assignment" else rule.final,
+        () if rule.answers == "smart" else rule.final,
         json=success.json or "",
         schema_problem=None
         if success.json_schema is None
         else _schema_problem(success.json_schema, f"success.json_schema of route {rule.name}"),
-        keeps_failures=rule.on_all_failed == "last_response" and rule.answers != "assignment",
+        keeps_failures=rule.on_all_failed == "last_response" and rule.answers != "smart",
     )
 
 

@@ -21,7 +21,7 @@ from hedgerow.configuration.route_values import (
 )
 from hedgerow.configuration.table import Key, OneKey, Table
 from hedgerow.configuration.units import Duration, Size, Statuses
-from hedgerow.configuration.values import Flag, JsonDocument, ListOf, Renamed, Word
+from hedgerow.configuration.values import Flag, JsonDocument, ListOf, Word
 from hedgerow.settings.json_schema import compile_schema
 from hedgerow.settings.routes import (
     FINAL_STATUS,
@@ -174,7 +174,7 @@ ROUTE: Final = Table(
         Key("max_response_body", Size(1, MAX_BODY_BYTES), "a longer one is a failure of the attempt"),
         Key(
             "contract",
-            Renamed({"pass_through": "pass_through", "smart": "assignment"}),
+            Word(("pass_through", "smart")),
             "`smart`: as the default route",
             field="answers",
         ),

@@ -37,11 +37,6 @@ def _shown_character(character: str) -> str:
     return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
-def _one_of(words: tuple[str, ...]) -> str:
-    *first, last = map(shown_text, words)
-    return f"{', '.join(first)} or {last}"
-
-
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text of a pattern."""
@@ -76,7 +71,8 @@ class Word:
 
     @property
     def accepted(self) -> str:
-        return _one_of(self.words)
+        *first, last = map(shown_text, self.words)
+        return f"{', '.join(first)} or {last}"
 
     def read(self, value: object, place: Place) -> str:
         if isinstance(value, str) and value in self.words:
@@ -85,25 +81,6 @@ class Word:
 
     def show(self, value: str) -> str:
         return shown_text(value)
-
-
-@dataclass(frozen=True, slots=True)
-class Renamed:
-    """One of a few words, of which each has another name in the settings."""
-
-    names: dict[str, str]
-
-    @property
-    def accepted(self) -> str:
-        return _one_of(tuple(self.names))
-
-    def read(self, value: object, place: Place) -> str:
-        if isinstance(value, str) and value in self.names:
-            return self.names[value]
-        raise place.reject(value, self.accepted)
-
-    def show(self, value: str) -> str:
-        return next(shown_text(word) for word, name in self.names.items() if name == value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def _default_route(settings: Settings) -> RouteRule:
         ),
         max_request_body=0,
         max_response_body=settings.upstream_limits.max_body_bytes,
-        answers="assignment",
+        answers="smart",
     )
 
 

@@ -153,5 +153,5 @@ class RouteRule(msgspec.Struct, frozen=True, kw_only=True):
     hedge: HedgeRule = HedgeRule()
     max_request_body: int = 64 * 1024
     max_response_body: int = 1024 * 1024
-    answers: Literal["pass_through", "assignment"] = "pass_through"
-    """`assignment`: the contract of the default route: own errors, JSON out, nothing of the upstream's headers."""
+    answers: Literal["pass_through", "smart"] = "pass_through"
+    """`smart`: the contract of the default route: own errors, JSON out, nothing of the upstream's headers."""

@@ -383,4 +383,4 @@ def test_other_methods_of_one_path_and_a_prefix_beside_it_are_other_routes(tmp_p
 def test_an_upstream_of_the_smart_contract_may_have_a_query(tmp_path: Path) -> None:
     text = UPSTREAM.replace("//h", "//h/?k=v") + route("path = '/a'", SMART)
     (rule,), _ = read_text(tmp_path, text)
-    assert (rule.answers, rule.timeout.query, rule.success.json) == ("assignment", "timeout", "time")
+    assert (rule.answers, rule.timeout.query, rule.success.json) == ("smart", "timeout", "time")

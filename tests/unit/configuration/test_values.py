@@ -13,7 +13,6 @@ from hedgerow.configuration.values import (
     ListOf,
     Number,
     Reader,
-    Renamed,
     Text,
     Whole,
     Word,
@@ -60,9 +59,6 @@ def test_words() -> None:
     assert read(word, "observe") == "observe"
     assert rejected(word, "On") == 'k: \'On\' is not accepted; give "on", "observe" or "off"'
     assert rejected(word, False) == 'k: false is not accepted; give "on", "observe" or "off"'
-    renamed = Renamed({"smart": "assignment", "any": "pass_through"})
-    assert (read(renamed, "smart"), renamed.show("assignment")) == ("assignment", '"smart"')
-    assert rejected(renamed, "assignment") == 'k: \'assignment\' is not accepted; give "smart" or "any"'
 
 
 @pytest.mark.parametrize(

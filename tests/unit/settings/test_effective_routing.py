@@ -31,7 +31,7 @@ def test_without_routes_there_is_the_default_route_as_the_flags_describe_it() ->
     assert route.timeout == TimeoutRule(default_ms=700, max_ms=900, query="timeout")
     assert route.hedge == HedgeRule(after=0.25, max_hedges=1, retry_on_failure="immediate", hold="off")
     assert (route.success, route.final) == (SuccessRule(status=((200, 200),), json="time"), ())
-    assert route.answers == "assignment"
+    assert route.answers == "smart"
     assert upstream.name == route.upstream
     assert upstream.endpoints == (TARGET,)
     assert (upstream.losers, upstream.loser_grace_s) == ("cancel", 0.02)

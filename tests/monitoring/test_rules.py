@@ -89,6 +89,8 @@ def test_an_alert_that_fires_always_or_never_would_be_found(
         ("and upstream:hedgerow_attempts:rate5m * 300 >= 20", "", "HedgerowUpstreamFailing"),
         ('"success|final|timeout"', '"success|timeout"', "HedgerowUpstreamFailing"),
         ("by (namespace, job, route, upstream)", "by (namespace, job, upstream)", "HedgerowUpstreamFailing"),
+        ('outcome="timeout", le="1.0"', 'outcome="timeout", le="10.0"', "HedgerowUpstreamFailing"),
+        (")) > 1\n", ")) > 10\n", "HedgerowUpstreamFailing"),
         ("and route:hedgerow_counted_requests:rate5m * 300 >= 20", "", "HedgerowUpstreamTooSlow"),
         ("and route:hedgerow_hedges_fired:rate30m * 1800 >= 100", "", "HedgerowHedgesHardlyWin"),
         ("and route:hedgerow_hedges_held:rate5m * 300 >= 20", "", "HedgerowHedgesHeld"),

@@ -194,7 +194,9 @@ class AdminEndpoints:
     async def _render_metrics(self) -> Response:
         from hedgerow.telemetry.prometheus import CONTENT_TYPE, render  # noqa: PLC0415 (30 ms of each start)
 
-        return Response(200, render(await self._counts.get()), content_type=CONTENT_TYPE)
+        # Beside the event loop: a worker whose counts are not read waits, and then ends.
+        body = await asyncio.to_thread(render, await self._counts.get())
+        return Response(200, body, content_type=CONTENT_TYPE)
 
     async def _status(self, request: Request) -> Response:
         query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)

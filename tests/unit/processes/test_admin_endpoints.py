@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -236,6 +237,21 @@ def test_clients_that_ask_at_the_same_time_share_one_question() -> None:
             assert len(worker.requested) - before <= 2
 
     played(play)
+
+
+def test_workers_are_heard_while_metrics_are_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        loop, heard = asyncio.get_running_loop(), threading.Event()
+
+        def render(_: Snapshot) -> bytes:
+            loop.call_soon_threadsafe(heard.set)
+            assert heard.wait(10), "the event loop runs"
+            return b"rendered"
+
+        monkeypatch.setattr("hedgerow.telemetry.prometheus.render", render)
+        assert await Port().get("/metrics") == (200, "rendered")
+
+    asyncio.run(run())
 
 
 def test_a_lookup_that_not_every_worker_answers_is_no_404() -> None:

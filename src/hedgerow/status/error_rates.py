@@ -1,11 +1,12 @@
 """How many attempts and requests failed in a window of time. Pure."""
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from hedgerow.core.outcomes import FailureReason
-from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, RouteCounts, quantile_s
+from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, RouteCounts, add, quantile_s
 
 ANSWERED: Final = ("success", "final")
 """Outcomes of attempts that are no failures."""
@@ -76,6 +77,11 @@ def attempts_by_outcome(counts: RouteCounts) -> dict[str, int]:
         total[FailureReason.STATUS_OTHER] = total.get(FailureReason.STATUS_OTHER, 0) - times
         total[f"status_{status}"] = total.get(f"status_{status}", 0) + times
     return {outcome: times for outcome, times in total.items() if times > 0}
+
+
+def successes(durations: Mapping[str, Histogram]) -> Histogram:
+    """Return how long it took where there was a success or a final answer."""
+    return add(durations.get("success", Histogram()), durations.get("final", Histogram()))
 
 
 def _hung(counts: RouteCounts) -> int:

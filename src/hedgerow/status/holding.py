@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 
 from hedgerow.core.hedge_limit import FIRST_ATTEMPTS, QUICK_SHARE
-from hedgerow.status.error_rates import ErrorRates
-from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot
+from hedgerow.status.error_rates import ErrorRates, successes
+from hedgerow.telemetry.snapshot import BUCKETS_S, Snapshot
 
 HARM_SHARE: Final = 0.2
 """Share of requests that run out of time while nearly all requests are late, from which hedging is said to do harm.
@@ -57,9 +57,8 @@ def quick_first_attempts(counts: Snapshot, hedge_after_ms: int | None) -> tuple[
     if judged or hedge_after_ms is None:
         return judged.get("quick", 0), sum(judged.values())
     total = sum(histogram.count for histogram in counts.first_attempt_duration.values())
-    successes = counts.first_attempt_duration.get("success", Histogram()).counts
     delay_s, quick, below_s = hedge_after_ms / 1000, 0.0, 0.0
-    for bound_s, number in zip(BUCKETS_S, successes, strict=False):
+    for bound_s, number in zip(BUCKETS_S, successes(counts.first_attempt_duration).counts, strict=False):
         if bound_s > delay_s:
             return quick + number * (delay_s - below_s) / (bound_s - below_s), total
         quick, below_s = quick + number, bound_s

@@ -12,11 +12,11 @@ from hedgerow.planning.plan_report import PlanReport, plan_report
 from hedgerow.planning.what_if import Plan, WhatIf
 from hedgerow.settings.effective_routing import hedges_of
 from hedgerow.settings.routes import QuantileDelay, RouteRule
-from hedgerow.status.error_rates import attempts_by_outcome
+from hedgerow.status.error_rates import attempts_by_outcome, successes
 from hedgerow.status.routes_report import hedge_delay_ms
-from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot
+from hedgerow.telemetry.snapshot import BUCKETS_S, Snapshot
 
-ANSWERED: Final = ("success", "all_failed", "out_of_time", "internal")
+ANSWERED: Final = ("success", "final", "all_failed", "out_of_time", "internal")
 HEDGES: Final = 3
 """Most hedges that are shown, or as many as are set."""
 SHARES: Final = (
@@ -76,7 +76,7 @@ class PlanStatus(msgspec.Struct):
     span_s: float
     hedging: HedgingInUse
     rejected: float
-    """Share of attempts that the upstream rejected as too many (429)."""
+    """Share of attempts that the upstream rejected as too many (429), where that is no final answer."""
     real: Real
     report: PlanReport
     observations: Observations
@@ -115,12 +115,13 @@ def real(counts: Snapshot) -> Real:
     requests = sum(histogram.count for histogram in answered)
     first = sum(counts.attempts.get("1", {}).values())
     total = sum(sum(outcomes.values()) for outcomes in counts.attempts.values())
-    successes = counts.request_duration.get("success", Histogram()).counts[:-1]
     return Real(
         requests,
         round(total / first, 3) if first else None,
         [round(bound_s * 1000, 1) for bound_s in BUCKETS_S],
-        [round(times / requests, 4) for times in accumulate(successes)] if requests else [],
+        [round(times / requests, 4) for times in accumulate(successes(counts.request_duration).counts[:-1])]
+        if requests
+        else [],
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from hedgerow.planning.observations import Observations
 from hedgerow.status.plan_status import HEDGES, HedgingInUse, Real, plan_status, real, rejected_share
-from hedgerow.telemetry.snapshot import Snapshot
+from hedgerow.telemetry.snapshot import BUCKETS_S, Histogram, Snapshot
 from support.latency_laws import LAWS, observed
 from support.recorders import a_busy_recorder
 
@@ -21,6 +21,14 @@ def test_what_clients_got_is_of_the_requests_that_were_answered() -> None:
     assert (got.requests, got.attempts) == (3, 3.0)
     assert got.success_by[got.le_ms.index(450.0)] == 0
     assert got.success_by[got.le_ms.index(500.0)] == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_a_final_answer_counts_as_a_success_as_it_does_in_what_is_predicted() -> None:
+    bound = BUCKETS_S.index(0.2)
+    at_200_ms = Histogram([int(index == bound) for index in range(len(BUCKETS_S) + 1)])
+    got = real(Snapshot(request_duration=dict.fromkeys(("success", "final", "all_failed"), at_200_ms)))
+    assert got.requests == 3
+    assert got.success_by[bound - 1 : bound + 1] == [0, pytest.approx(2 / 3, abs=1e-4)]
 
 
 def test_nothing_counted_is_nothing() -> None:

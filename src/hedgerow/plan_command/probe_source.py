@@ -162,8 +162,7 @@ class Client:
             connection = self._threads.connection = self._connect(self._host, self._port, timeout=TIMEOUT_S)
             self._connections.append(connection)
         try:
-            connection.request("GET", self._path, headers={"User-Agent": f"hedgerow-plan/{__version__}"})
-            answer = connection.getresponse()
+            answer = self._send(connection)
             _read_whole(answer)
             return Answer(answer.status, "", time.monotonic() - began_at)
         except TimeoutError:
@@ -172,6 +171,18 @@ class Client:
         except (OSError, HTTPException) as error:
             connection.close()
             return Answer(None, _reason(error), time.monotonic() - began_at)
+
+    def _send(self, connection: HTTPConnection) -> HTTPResponse:
+        """Send a GET and read the head of its answer; once more if a connection was closed while it was idle."""
+        is_reused = connection.sock is not None
+        try:
+            connection.request("GET", self._path, headers={"User-Agent": f"hedgerow-plan/{__version__}"})
+            return connection.getresponse()
+        except ConnectionError:
+            connection.close()
+            if not is_reused:
+                raise
+            return self._send(connection)
 
 
 def _read_whole(answer: HTTPResponse) -> None:

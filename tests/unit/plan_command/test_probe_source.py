@@ -97,7 +97,8 @@ def test_what_is_no_url_is_not_probed(url: str) -> None:
 
 
 @contextmanager
-def serving(status: int) -> Iterator[tuple[str, list[str]]]:
+def serving(status: int, *, closes: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """Serve; `closes`: each connection after its first answer, without saying so in it."""
     seen: list[str] = []
 
     class Answers(BaseHTTPRequestHandler):
@@ -109,6 +110,7 @@ def serving(status: int) -> Iterator[tuple[str, list[str]]]:
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"{}")
+            self.close_connection = closes
 
         def log_message(self, *_: object) -> None: ...
 
@@ -158,6 +160,12 @@ def test_only_a_whole_response_is_a_success(response: bytes, reason: str) -> Non
     assert [(one.status, one.reason[: len(reason)]) for one in answers] == [
         (None if reason else 200, reason)
     ] * 2
+
+
+def test_a_connection_that_was_closed_while_it_was_idle_is_no_failure_of_the_upstream() -> None:
+    with serving(200, closes=True) as (url, seen), closing(Client(f"{url}/")) as client:
+        assert [client.ask().status for _ in range(3)] == [200] * 3
+    assert len(seen) == 3
 
 
 def test_a_real_upstream_that_does_not_answer_is_said() -> None:

@@ -58,12 +58,18 @@ class Families:
         return family
 
     def histograms(
-        self, name: str, text: str, by_outcome: Callable[[RouteCounts], Mapping[str, Histogram]]
+        self,
+        name: str,
+        text: str,
+        by_outcome: Callable[[RouteCounts], Mapping[str, Histogram]],
+        known: Iterable[str] = (),
     ) -> Metric:
-        """Return a histogram in seconds for each outcome."""
+        """Return a histogram in seconds for each outcome; those that are `known` begin at 0."""
         family = HistogramMetricFamily(name, text, labels=(*self._labels, "outcome"))
         for labels, each in self._parts:
-            for outcome, histogram in sorted(by_outcome(each).items()):
+            for outcome, histogram in sorted(
+                {**dict.fromkeys(known, Histogram()), **by_outcome(each)}.items()
+            ):
                 buckets = list(_cumulative(BUCKETS_S, histogram.counts))
                 family.add_metric((*labels, outcome), buckets, histogram.sum_s)
         return family

@@ -17,6 +17,8 @@ _REQUESTS = (
     "success", "final", "all_failed", "out_of_time", "abandoned", "overloaded", "internal",
     "bad_timeout", "bad_request", "not_found", "method_not_allowed", "too_large",
 )  # fmt: skip
+_WAITS_IN_VAIN = ("out_of_time", "abandoned")
+"""Whose durations the alerts ask for: a rate does not see the first request of a series."""
 _ATTEMPTS = ("success", "final", *FailureReason)
 _FIRST_ATTEMPTS = ("success", "final", "all_failed", "out_of_time", UNKNOWN)
 _HEDGES = ("fired", "won", "rescued", "suppressed", "held")
@@ -59,6 +61,7 @@ def _requests(every: Families, named: Families) -> Iterator[Metric]:
         "hedgerow_request_duration_seconds",
         "From the arrival of an admitted request to its response",
         lambda counts: counts.request_duration,
+        _WAITS_IN_VAIN,
     )
     yield named.gauge(
         "hedgerow_requests_in_flight",

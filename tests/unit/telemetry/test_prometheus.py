@@ -2,7 +2,7 @@
 
 from hedgerow.settings.routes import MAX_ENDPOINTS_SHOWN
 from hedgerow.telemetry.endpoint_counts import EndpointCounts
-from hedgerow.telemetry.snapshot import Snapshot, add
+from hedgerow.telemetry.snapshot import RouteCounts, Snapshot, add
 from support.exposition import nonzero, samples
 from support.recorders import a_busy_recorder
 
@@ -43,6 +43,14 @@ def test_the_reasons_of_rejections_are_there_from_the_start() -> None:
     found = samples(Snapshot())
     assert {key for key in found if key.startswith("hedgerow_shed_total")} == {
         f"hedgerow_shed_total {reason}" for reason in ("in_flight", "rate_limit", "connections", "bodies")
+    }
+
+
+def test_waits_in_vain_are_there_from_the_start_so_that_a_rate_sees_the_first() -> None:
+    found = samples(Snapshot(routes={"/api/smart": {"default": RouteCounts()}}))
+    counted = {key: found[key] for key in found if key.startswith("hedgerow_request_duration_seconds_count")}
+    assert counted == {
+        f"hedgerow_request_duration_seconds_count {outcome}": 0 for outcome in ("out_of_time", "abandoned")
     }
 
 

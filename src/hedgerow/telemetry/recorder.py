@@ -82,7 +82,7 @@ class Recorder(Observer):
             counters.held += request.late.held
         if trace is not None:  # after the counts, so that an error in it does not affect them
             trace.request_finished(code, ended_at, end)
-        if (self._log_all and code != "abandoned") or (self._log_errors and code in _SERVER_ERRORS):
+        if self._log_all or (self._log_errors and code in _SERVER_ERRORS):
             self._log_request(request, code, took_s, attempts)
 
     def request_rejected(self, code: str, reason: str, request: Request | None = None) -> None:

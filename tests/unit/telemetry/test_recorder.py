@@ -194,7 +194,7 @@ def test_a_trace_gets_the_facts_and_its_id_is_recorded() -> None:
     [
         (AccessLog.OFF, []),
         (AccessLog.ERRORS, ["b", "c"]),
-        (AccessLog.ALL, ["a", "b", "c", *[None] * 4]),
+        (AccessLog.ALL, ["a", "b", "c", "d", *[None] * 4]),
     ],
 )
 def test_the_access_log_has_the_requests_that_were_asked_for(

@@ -237,7 +237,7 @@ def test_a_stderr_made_non_blocking_loses_no_line(tmp_path: Path) -> None:
 
 
 def test_a_line_is_bounded(capfd: pytest.CaptureFixture[str]) -> None:
-    logs = Logs(LogFormat.JSON, "info")
+    logs = Logs(LogFormat.CONSOLE, "info")
     logs.log.info("x" * 1_000_000)
     logs.flush(READ_TIMEOUT_S)
     assert len(capfd.readouterr().err) == MAX_LINE_CHARACTERS + 1

@@ -20,7 +20,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from hedgerow.settings import LogFormat
-from hedgerow.telemetry.line_writer import LineWriter
+from hedgerow.telemetry.line_writer import MAX_LINE_CHARACTERS, LineWriter
 
 ALIKE_PER_S = 10
 """Lines of one event and one code that are written per second; the others are only counted."""
@@ -157,6 +157,16 @@ def unlimited(log: FilteringBoundLogger) -> FilteringBoundLogger:
 
 
 def _to_json(event: EventDict, default: Callable[[object], object]) -> str:
+    """Return an event as JSON that fits a line: its texts are cut as far as needed."""
+    line, longest = _encoded(event, default), MAX_LINE_CHARACTERS
+    while len(line) > MAX_LINE_CHARACTERS and longest:
+        longest //= 2
+        event = {name: value[:longest] if isinstance(value, str) else value for name, value in event.items()}
+        line = _encoded(event, default)
+    return line
+
+
+def _encoded(event: EventDict, default: Callable[[object], object]) -> str:
     """Return an event as JSON. msgspec takes a quarter less of a line's CPU than `json`, which it leaves one case."""
     try:
         return msgspec.json.encode(event, enc_hook=default).decode()

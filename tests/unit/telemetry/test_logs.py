@@ -10,6 +10,7 @@ import structlog
 
 from hedgerow.core.outcomes import Aborted
 from hedgerow.settings import AccessLog, LogFormat
+from hedgerow.telemetry.line_writer import MAX_LINE_CHARACTERS
 from hedgerow.telemetry.logs import (
     ALIKE_PER_S,
     MAX_KIND_CHARACTERS,
@@ -83,6 +84,18 @@ def test_what_json_can_say_is_written_as_json(file: Path, value: object) -> None
     logs.log.info("written", value=value)
     logs.flush(READ_TIMEOUT_S)
     assert json.loads(file.read_text())["value"] == value
+
+
+@pytest.mark.parametrize("character", ["x", "\0", "ü", '"'])
+def test_a_line_that_is_too_long_is_json_with_its_texts_cut(file: Path, character: str) -> None:
+    logs = logs_to(file)
+    logs.log.warning(character * 40_000, exception=character * 100_000, logger="library")
+    logs.close()
+    (line,) = file.read_text().splitlines()
+    assert MAX_LINE_CHARACTERS / 4 < len(line) <= MAX_LINE_CHARACTERS
+    found = json.loads(line)
+    assert set(found["event"]) == set(found["exception"]) == {character}
+    assert (found["level"], found["logger"]) == ("warning", "library")
 
 
 def test_what_json_cannot_say_is_written_as_text(file: Path) -> None:

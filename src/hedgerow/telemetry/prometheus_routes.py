@@ -44,6 +44,11 @@ def route_metrics(routes: Mapping[str, Mapping[str, RouteCounts]]) -> Iterator[M
     yield from _attempts(by_upstream)
     yield from _first_attempts(named)
     yield from _hedges(named)
+    yield Families(("route",), [part for part in by_route[1:] if part.counts.workers]).gauge(
+        "hedgerow_hedge_delay_seconds",
+        "The hedge delay in use, the mean of all workers",
+        lambda counts: counts.hedge_delay_s / counts.workers,
+    )
     yield from _holding(named)
 
 
@@ -142,11 +147,6 @@ def _hedges(families: Families) -> Iterator[Metric]:
         "event",
         lambda counts: counts.hedges,
         _HEDGES,
-    )
-    yield families.gauge(
-        "hedgerow_hedge_delay_seconds",
-        "The hedge delay in use, the mean of all workers",
-        lambda counts: counts.hedge_delay_s / (counts.workers or 1),
     )
 
 

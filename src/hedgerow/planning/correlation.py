@@ -82,7 +82,7 @@ class Correlation:
         shown = 1 - self._in_time
         hedge_by = law.success_by(hedges_by_s)
         shown_by = 1 - self._hedges_missed(sampled_s, hedges_by_s, 1)
-        other_by = min(max((hedge_by - shown_by * shown) / self._in_time, 0.0), 1.0)
+        other_by = min(max((hedge_by - shown_by * shown) / self._in_time, 0.0), 1.0) if self._in_time else 0.0
         return shown * self._hedges_missed(sampled_s, hedges_by_s, hedges) + (of_first - shown) * (
             (1 - other_by) ** hedges
         )

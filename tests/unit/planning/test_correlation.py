@@ -83,6 +83,16 @@ def test_how_alike_attempts_are_is_a_share() -> None:
     assert likeness.is_significant
 
 
+def test_samples_of_requests_that_are_all_late_predict_earlier_hedges() -> None:
+    observations = Observations()
+    observations.observe(0.5, SUCCESS, 1_000)
+    late: Sample = (0.2, ((0.5, SUCCESS), (0.5, FAILURE), (0.5, FAILURE)))
+    observations.samples = [late] * 100
+    correlation = WhatIf.of(observations).correlation
+    assert correlation.is_measured
+    assert correlation.missed(0.1, 0.6, 2) == pytest.approx(1.0, abs=0.2)
+
+
 def test_a_hedge_that_was_cut_counts_only_until_then() -> None:
     observations = Observations()
     observations.observe(0.1, SUCCESS, 500)

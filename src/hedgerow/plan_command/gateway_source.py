@@ -4,7 +4,7 @@ from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import Request, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
 
@@ -73,7 +73,7 @@ def read_gateway(url: str, window: str, route: str | None) -> Source:
 
 def _get(url: str) -> bytes:
     try:
-        with build_opener().open(Request(url), timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, as checked)
+        with build_opener(ProxyHandler({})).open(Request(url), timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, as checked)
             body: bytes = answer.read(MAX_BYTES)
     except HTTPError as error:
         raise SourceError(

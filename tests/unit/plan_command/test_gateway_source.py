@@ -1,5 +1,6 @@
 """A gateway is read, and what is none is said in one line."""
 
+import socket
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Literal
@@ -86,6 +87,15 @@ def test_what_is_no_url_is_said(url: str) -> None:
 def test_a_gateway_that_is_not_there_is_said() -> None:
     with pytest.raises(SourceError, match=r"cannot be read: .*refused"):
         read_gateway("http://127.0.0.1:1", "hour", None)
+
+
+def test_a_gateway_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        with pytest.raises(SourceError, match="refused"):
+            read_gateway("http://127.0.0.1:1", "hour", None)
 
 
 def test_a_route_is_asked_for_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

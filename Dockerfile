@@ -18,7 +18,7 @@ RUN python3 -m venv /tools \
 COPY pyproject.toml README.md LICENSE THIRD-PARTY.md ./
 COPY src/ src/
 COPY deploy/compiled-wheel.sh deploy/
-# The hot path is compiled: a fifth to a third less CPU for each request (docs/decisions/0009-compiled.md).
+# The hot path is compiled: a quarter to two fifths less CPU for each request (docs/benchmarks.md).
 RUN deploy/compiled-wheel.sh /tools/bin/python /wheels \
     && /tools/bin/pip --python /opt/hedgerow/bin/python install --quiet --no-index --no-deps /wheels/*.whl
 

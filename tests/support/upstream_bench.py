@@ -63,6 +63,13 @@ class Facts(Observer):
         raise AssertionError("the gateway reports it")
 
 
+class BrokenWriter:
+    """A connection's writer that meets an internal error."""
+
+    def serialize(self, _attempt: Attempt) -> bytes:
+        raise ZeroDivisionError
+
+
 class Names:
     """A resolver that finds the addresses that the test gives it, at the end of the iteration."""
 

@@ -51,7 +51,7 @@ class SourceTable:
         """Forget `fd`. Raises KeyError if it has no handler."""
         if fd in self._added:
             del self._added[fd]
-        elif self.get(fd) is None:
+        elif fd < 0 or self.get(fd) is None:  # -1 is that of a closed socket
             raise KeyError(fd)
         else:
             self._by_fd[fd] = None

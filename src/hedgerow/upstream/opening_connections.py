@@ -109,7 +109,11 @@ class OpeningConnections(EventHandler):
                 if idle is None:
                     break
                 self.mark_unneeded(waiting)
-                waiting.pass_attempt_on(idle)
+                try:
+                    waiting.pass_attempt_on(idle)
+                except Exception:  # noqa: BLE001 (B12: one attempt pays for an internal error)
+                    self._loop.internal_error()
+                    idle.abort()
 
     def _newest_in_handshake(self, endpoint: Endpoint) -> "UpstreamConnection | None":
         for connection in islice(reversed(self._needed), MAX_LOOKED_AT):

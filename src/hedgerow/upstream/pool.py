@@ -70,7 +70,12 @@ class ConnectionPool(AttemptSender):
         if endpoint is not None:
             connection = self._take_idle(attempt, endpoint)
             if connection is not None:
-                connection.send(attempt, attempt.launched_at)
+                try:
+                    connection.send(attempt, attempt.launched_at)
+                except Exception:  # the attempt is counted once this returns: it ends unreported
+                    connection.assign(None, endpoint)
+                    connection.close()
+                    raise
                 return connection
             connection = self._opening.take_over(
                 attempt, endpoint, is_last_hedge=self._is_last_hedge(attempt)
@@ -205,7 +210,11 @@ class ConnectionPool(AttemptSender):
             connection.assign(connection.attempt, None)  # a failure was counted by the connects
             connection.fail(result)
         elif endpoint is not None:
-            connection.open(result, endpoint)
+            try:
+                connection.open(result, endpoint)
+            except Exception:  # noqa: BLE001 (B12: one attempt pays for an internal error)
+                self.loop.internal_error()
+                connection.abort()
 
 
 def _has_unsent_message(connection: UpstreamConnection) -> bool:

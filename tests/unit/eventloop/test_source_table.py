@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hedgerow.eventloop.event_handler import EventHandler
 from hedgerow.eventloop.source_table import SourceTable
 
-STEPS = st.lists(st.tuples(st.sampled_from(["set", "remove", "poll"]), st.integers(0, 12)), max_size=60)
+STEPS = st.lists(st.tuples(st.sampled_from(["set", "remove", "poll"]), st.integers(-1, 12)), max_size=60)
 
 
 class Source(EventHandler):
@@ -22,7 +22,7 @@ def test_what_is_added_handles_what_is_polled_afterwards(steps: list[tuple[str, 
             table.polled()
             polled |= added
             added.clear()
-        elif step == "remove":
+        elif step == "remove" or fd == -1:  # that of a closed socket
             if fd in added or fd in polled:
                 table.remove(fd)
                 (added if fd in added else polled).pop(fd)

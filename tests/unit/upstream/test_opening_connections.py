@@ -2,8 +2,8 @@
 
 import pytest
 
-from hedgerow.core.outcomes import Attempt, Success
-from support.upstream_bench import GRACE_S, OK, MakeBench, Peer, UpstreamBench
+from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success
+from support.upstream_bench import GRACE_S, OK, BrokenWriter, MakeBench, Peer, UpstreamBench
 
 MARGIN_S = 0.002
 """More than a tick of the deadlines."""
@@ -76,6 +76,20 @@ def test_an_attempt_that_was_passed_on_can_lose(bench: UpstreamBench) -> None:
     peer.answer()
     assert isinstance(bench.settled(attempt), Success)
     assert bench.counts == {"idle": 1, "connecting": 1}
+
+
+def test_b12_an_internal_error_as_an_attempt_is_passed_on_costs_this_one(bench: UpstreamBench) -> None:
+    """It stayed with the connection that it was passed on to, for good."""
+    peer, first = busy(bench)
+    attempts = [waiting(bench) for _ in range(2)]
+    (broken,) = (each for each in bench.pool.connections if each.attempt is first)
+    broken._writer = BrokenWriter()  # type: ignore[assignment]
+    peer.answer()
+    bench.until(lambda: bool(bench.internal_errors))
+    assert [type(error) for error in bench.internal_errors] == [ZeroDivisionError]
+    bench.internal_errors.clear()
+    assert [each.outcome for each in attempts] == [None, Failure(FailureReason.RESET, "an internal error")]
+    assert (bench.counts, bench.endpoint(0).in_flight) == ({"connecting": 2}, 1)
 
 
 def test_one_that_has_lost_takes_none(bench: UpstreamBench) -> None:

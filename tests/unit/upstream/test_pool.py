@@ -12,7 +12,7 @@ from hedgerow.settings import LoserPolicy, UpstreamLimits
 from hedgerow.upstream.connection import ACTIVE, IDLE
 from hedgerow.upstream.idle_connections import CLOSED_AT_ONCE, PROVEN_FOR_S, REAP_AGAIN_S, REAP_INTERVAL_S
 from support.routes import passed_on_request
-from support.upstream_bench import GRACE_S, MakeBench, Peer, UpstreamBench
+from support.upstream_bench import GRACE_S, BrokenWriter, MakeBench, Peer, UpstreamBench
 
 MARGIN_S = 0.002
 """More than a tick of the deadlines."""
@@ -123,6 +123,50 @@ def test_an_answer_that_ends_its_connection_in_the_same_iteration(bench: Upstrea
     second = bench.send()  # may get the connection whose end was not read yet
     bench.exchange(attempt=second)
     assert bench.facts.retries <= 1
+
+
+# -- internal errors (B12)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("errors", [1, 2])
+def test_b12_an_internal_error_as_a_new_connection_is_taken_over_costs_this_one(
+    make_bench: MakeBench, *, tls: bool, errors: int
+) -> None:
+    """It stayed, with its attempt, and later unregistered the descriptor of another that had its number."""
+    bench = make_bench(tls=tls)
+    attempt = bench.send()
+    opening = bench.connecting(attempt)
+    bench.hold(opening)
+    broken = bench.accept()
+    other = bench.send()
+    peer = bench.accept()
+    bench.until(lambda: peer.shake() and "active" in bench.counts)
+    bench.pool._writers[bench.target] = BrokenWriter()  # type: ignore[assignment]
+    bench.facts.fails = errors == 2
+    bench.let_go(opening)
+    bench.until(lambda: broken.shake() and attempt.outcome is not None)
+    assert attempt.outcome == Failure(FailureReason.RESET, "an internal error")
+    assert [type(error) for error in bench.internal_errors] == [ZeroDivisionError] * errors
+    bench.internal_errors.clear()
+    assert (bench.counts, bench.budget.in_use, bench.endpoint(0).in_flight) == ({"active": 1}, 1, 1)
+    assert len(bench.loop._sources) == 1
+    bench.exchange(peer, other)
+
+
+def test_b12_an_internal_error_as_an_attempt_is_sent_on_a_pooled_connection_costs_this_one(
+    bench: UpstreamBench,
+) -> None:
+    """The connection stayed active, and its end took an attempt off that the route had never counted."""
+    peer, broken = bench.idle_connections(2)
+    connection = bench.endpoint(0).idle[-1]
+    connection._writer = BrokenWriter()  # type: ignore[assignment]
+    with pytest.raises(ZeroDivisionError):
+        bench.send()
+    bench.until(lambda: broken.is_left)
+    assert len(bench.facts.finished) == 2, "the attempt was never sent"
+    assert (bench.counts, bench.budget.in_use, bench.endpoint(0).in_flight) == ({"idle": 1}, 1, 0)
+    bench.exchange(peer)
 
 
 # -- stale pooled connections

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
+from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC
 from struct import Struct
 from typing import Any, Final
 
@@ -20,8 +20,8 @@ Address = tuple[int, int, int, str, tuple[Any, ...]]
 OpenSocket = Callable[[Address], socket.socket]
 """`open_outgoing_socket`, or its replacement in a simulation."""
 
-LOCAL_ERRORS: Final = frozenset((EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL))
-"""Errors of a connect that say nothing of the other end: no descriptor, no memory, no local port left."""
+LOCAL_ERRORS: Final = frozenset((EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, EADDRNOTAVAIL))
+"""Errors of a connect that say nothing of the other end: no descriptor, no memory, no watch, no local port left."""
 
 
 def receive_queue_age_s(sock: socket.socket) -> float:

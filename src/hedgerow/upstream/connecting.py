@@ -8,12 +8,11 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EINPROGRESS
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.eventloop.event_handler import EventHandler
-from hedgerow.eventloop.poller import READABLE, WRITABLE
+from hedgerow.eventloop.poller import READABLE
 from hedgerow.net.stream import Stream
 from hedgerow.net.tcp import LOCAL_ERRORS
 from hedgerow.net.tls import error_text
@@ -145,15 +144,15 @@ class Connecting(EventHandler):
                 if error.errno in LOCAL_ERRORS:  # no descriptor, for another neither
                     break
                 continue  # a family that this machine does not have
-            error_number = sock.connect_ex(endpoint.address[4])
-            if error_number in (0, EINPROGRESS):
-                self._newest = newest = TcpSocket(self, sock, endpoint)
+            newest = TcpSocket(self, sock, endpoint)
+            error_number = newest.connect(loop)
+            if not error_number:
+                self._newest = newest
                 self._sockets.append(newest)
                 if len(self._sockets) > 1 and not self._is_parallel:
                     self._is_parallel = self._connector.budget.begin_parallel_connect()
                     if not self._is_parallel:  # its head start is over
                         self._close(self._sockets.pop(0).sock)
-                loop.register(sock.fileno(), newest, WRITABLE)
                 head_start_ends_at = loop.clock() + self._connector.limits.happy_eyeballs_delay_s
                 self._set_due(min(head_start_ends_at, self._ends_at) if self._left else self._ends_at)
                 return True
@@ -198,18 +197,19 @@ class Connecting(EventHandler):
 
     def handshake_failed(self, endpoint: Endpoint, error: OSError) -> None:
         """Report that TLS has failed. No other endpoint is tried: the attempt has failed, and says why."""
-        endpoint.tls_session.discard()
-        self._connector.connect_failed(endpoint)
-        self._fail(Failure(FailureReason.TLS, error_text(error)))
+        is_ours = error.errno in LOCAL_ERRORS
+        if not is_ours:
+            endpoint.tls_session.discard()
+            self._connector.connect_failed(endpoint)
+        self._fail(Failure(FailureReason.CONNECT if is_ours else FailureReason.TLS, error_text(error)))
 
     def succeed(self, sock: socket.socket, endpoint: Endpoint) -> None:
         """Report a socket that is connected, TLS and all, and registered for READABLE."""
-        on_done, loop = self._on_done, self._connector.loop
-        self._on_done = None
-        loop.cancel(self._tick, self)
+        on_done, self._on_done = self._on_done, None
+        self._connector.loop.cancel(self._tick, self)
         self._connector.endpoints.connected(endpoint)
         if on_done is not None:
-            on_done(Stream(loop, sock), endpoint)
+            on_done(Stream(self._connector.loop, sock), endpoint)
         self._sockets = []  # not before: where it raises, `abort` closes the socket
 
     def _fail(self, failure: Failure) -> None:

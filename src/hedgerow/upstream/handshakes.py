@@ -69,9 +69,14 @@ class Handshake(EventHandler):
         except OSError as error:
             self._connecting.handshake_failed(endpoint, error)
             return
+        try:
+            connector.loop.register(tls.fileno(), self, READABLE)
+        except OSError as error:  # ENOSPC, as in `TcpSocket.connect`
+            tls.close()
+            self._connecting.handshake_failed(endpoint, error)
+            return
         self._tls = tls
         self._mask = READABLE
-        connector.loop.register(tls.fileno(), self, READABLE)
         self._go_on(tls)
 
     def on_ready(self, _mask: int) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from errno import ENOSPC
 from typing import Any
 
 import pytest
@@ -424,6 +425,25 @@ def test_u03_an_error_of_our_own_speaks_against_no_endpoint(
     bench.world.run_for(0.1)
     assert len(bench.results) == 9
     assert not any(endpoint.has_failed for endpoint in connector.endpoints.all)
+
+
+def test_u03_where_no_more_descriptors_may_be_watched_the_attempt_fails_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ENOSPC of epoll_ctl(2): a connect that raised kept its place for good."""
+    bench.network.connects("a")
+    bench.network.connects("b")
+    connector = bench.connector("ab")
+
+    def fail(*_: object) -> None:
+        raise OSError(ENOSPC, "x")
+
+    monkeypatch.setattr(bench.world.poller, "register", fail)
+    bench.connect(connector)
+    result, _, took_s = bench.finish()
+    assert (result, took_s) == (Failure(FailureReason.CONNECT, "No space left on device"), 0.0)
+    assert not any(endpoint.failures for endpoint in connector.endpoints.all)
+    assert bench.network.open == []
 
 
 # -- cancelling

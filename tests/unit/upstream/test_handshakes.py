@@ -1,7 +1,10 @@
 """Handshakes in their turn; what they come to is in test_connector.py."""
 
 import ssl
+from errno import ENOSPC
 from typing import Any, cast
+
+import pytest
 
 from hedgerow.core.outcomes import Failure, FailureReason
 from hedgerow.settings import UpstreamLimits, parse_target
@@ -110,3 +113,24 @@ def test_one_that_no_attempt_waits_for_ends_with_the_time_to_connect_and_is_no_f
     assert ended == [Failure(FailureReason.CONNECT, "no connection within 3 s (TLS handshake)")]
     assert [each.unreachable_until for each in connector.endpoints.all] == [0.0]
     assert network.open == []
+
+
+def test_one_that_may_not_be_watched_fails_at_once_and_speaks_against_no_endpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ENOSPC of epoll_ctl(2): its end, after all the time to connect, raised and was never reported."""
+    world, context = VirtualLoop(), Context()
+    connector, network = make_connector(world, context)
+    registered = dict(world.poller.registered)
+    ended: list[object] = []
+    connecting = connector.connect(None, [], lambda result, _: ended.append(result))
+
+    def fail(*_: object) -> None:
+        raise OSError(ENOSPC, "x")
+
+    monkeypatch.setattr(world.poller, "register", fail)
+    world.run_until(lambda: connecting.is_handshaking)
+    world.run_for(0.1)
+    assert ended == [Failure(FailureReason.CONNECT, "No space left on device")]
+    assert [(each.failures, each.unreachable_until) for each in connector.endpoints.all] == [(0, 0.0)]
+    assert (network.open, world.poller.registered, world.internal_errors) == ([], registered, 0)

@@ -97,8 +97,7 @@ UPSTREAM = (
     ),
     Bug(
         "D2 the last hedge takes over a handshake that may be mute",
-        "upstream/opening_connections.py", "if is_last_hedge and connecting.has_started_handshake:",
-        "if is_last_hedge and connecting is None:",
+        "upstream/opening_connections.py", "not is_last_hedge and attempt.request", "attempt.request",
         "tests/unit/upstream/test_pool.py",
     ),
     Bug(

@@ -63,12 +63,14 @@ class OpeningConnections(EventHandler):
 
         If each attempt began a handshake of its own, and ended it with its race, none would ever be done. The last
         hedge takes only one whose handshake we have not started: of the others those are left that are never answered.
+        So does an attempt without hedges, which would end with the deadline of a handshake that was started before it.
         """
+        takes_started = not is_last_hedge and attempt.request.route.plan.hedges > 0
         for connection in islice(self._unneeded, MAX_LOOKED_AT):
             connecting = connection.connecting
             if connecting is None or connection.handshaking_with is not endpoint:
                 continue
-            if is_last_hedge and connecting.has_started_handshake:
+            if connecting.has_started_handshake and not takes_started:
                 continue
             del self._unneeded[connection]
             self._needed[connection] = None

@@ -661,6 +661,39 @@ def test_d2_the_last_hedge_waits_for_no_handshake_that_may_be_mute(make_bench: M
     assert [bench.connecting(attempt).has_started_handshake for attempt in (first, second)] == [True, True]
 
 
+def test_an_attempt_without_hedges_waits_for_no_handshake_that_was_started_for_another(
+    make_bench: MakeBench,
+) -> None:
+    """It would end with the other's deadline: a request failed, for want of a connection, as soon as it came."""
+    bench = make_bench(tls=True, hedges=0)
+    lost = bench.send()
+    bench.accept()  # and never answer its handshake
+    bench.until(lambda: bench.connecting(lost).has_started_handshake)
+    bench.abandon(lost)
+    bench.now += bench.limits.connect_timeout_s - MARGIN_S
+    attempt = bench.send()
+    fresh = bench.accept()
+    bench.pass_time(2 * MARGIN_S)
+    assert lost.outcome is not None
+    bench.until(lambda: fresh.shake() and bench.counts == {"active": 1})
+    bench.exchange(fresh, attempt)
+
+
+@pytest.mark.parametrize("hedges", [0, 2])
+def test_an_attempt_waits_for_a_handshake_that_we_have_not_started(
+    make_bench: MakeBench, hedges: int
+) -> None:
+    bench = make_bench(tls=True, hedges=hedges)
+    lost = bench.send()
+    bench.until(lambda: bench.connecting(lost).is_handshaking)
+    bench.abandon(lost)
+    attempt = bench.send()
+    assert bench.counts == {"connecting": 1}
+    peer = bench.accept()
+    bench.until(lambda: peer.shake() and bench.counts == {"active": 1})
+    bench.exchange(peer, attempt)
+
+
 def test_d2_but_for_one_that_we_have_not_started(make_bench: MakeBench) -> None:
     """Where thousands of clients come at once, most have not been: each connect more would make them wait longer."""
     bench = make_bench(tls=True)

@@ -92,11 +92,13 @@ class IdleConnections(EventHandler):
         """Return the connection that has been idle for longest."""
         oldest: UpstreamConnection | None = None
         for endpoint in self.endpoints:
-            for connection in endpoint.idle:
-                if connection.state == IDLE:
-                    if oldest is None or connection.idle_since < oldest.idle_since:
-                        oldest = connection
-                    break
+            connections = endpoint.idle
+            closed = 0
+            while closed < len(connections) and connections[closed].state != IDLE:
+                closed += 1
+            del connections[:closed]
+            if connections and (oldest is None or connections[0].idle_since < oldest.idle_since):
+                oldest = connections[0]
         return oldest
 
     def on_deadline(self) -> None:

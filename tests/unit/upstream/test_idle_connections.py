@@ -92,6 +92,18 @@ def test_the_oldest_is_the_one_that_was_idle_for_longest_at_any_endpoint(
     assert idle.oldest() is other
 
 
+def test_a_closed_one_is_looked_at_once_for_the_oldest(idle: IdleConnections, endpoint: Endpoint) -> None:
+    """To close N connections for want of room took N * N / 2 looks."""
+    first, second, third = list(endpoint.idle)
+    first.close()
+    second.close()
+    assert idle.oldest() is third
+    assert endpoint.idle == [third]
+    third.close()
+    assert idle.oldest() is None
+    assert endpoint.idle == []
+
+
 def test_those_that_were_idle_for_too_long_or_are_too_old_are_closed(
     bench: UpstreamBench, idle: IdleConnections, endpoint: Endpoint
 ) -> None:

@@ -14,7 +14,7 @@ class Endpoint:
     """One address of one name, and what is known of it."""
 
     __slots__ = (
-        "address", "ejected_until", "ejections", "failures", "has_failed", "idle", "in_flight", "is_current",
+        "address", "ejected_until", "ejections", "failures", "idle", "in_flight", "is_current",
         "target", "tls_session", "unreachable_until",
     )  # fmt: skip
 
@@ -29,8 +29,6 @@ class Endpoint:
         self.idle: list[UpstreamConnection] = []
         """Connections without an attempt, the one used last at the end; see `IdleConnections`."""
         self.tls_session = TlsSession()
-        self.has_failed = False
-        """Since the last answer that was none of `FAULTS`."""
         self.failures = 0
         """In a row."""
         self.ejections = 0

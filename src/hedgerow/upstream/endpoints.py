@@ -169,7 +169,7 @@ class Endpoints:
     def finished(self, endpoint: Endpoint, outcome: Outcome, now: float) -> None:
         """Record the outcome of an attempt that was sent to `endpoint`.
 
-        It may be left out for a success, unless `has_failed`.
+        It may be left out for a success where neither `failures` nor `unreachable_until` is set.
         """
         if isinstance(outcome, Failure):
             if outcome.reason in FAULTS:
@@ -177,7 +177,6 @@ class Endpoints:
                 return
             if outcome.reason in (FailureReason.TIMEOUT, FailureReason.CONNECT):
                 return
-        endpoint.has_failed = False
         endpoint.failures = 0
         self.connected(endpoint)
 
@@ -195,7 +194,6 @@ class Endpoints:
 
     def _failed(self, endpoint: Endpoint, now: float) -> None:
         rule = self._detection
-        endpoint.has_failed = True
         if now < endpoint.ejected_until:  # sent before, or for want of another
             return
         endpoint.failures += 1

@@ -124,7 +124,8 @@ class ConnectionPool(AttemptSender):
         endpoint = connection.endpoint
         if endpoint is not None:
             outcome = attempt.outcome
-            if outcome is not None and (endpoint.has_failed or isinstance(outcome, Failure)):
+            has_failed = endpoint.failures or endpoint.unreachable_until or isinstance(outcome, Failure)
+            if outcome is not None and has_failed:
                 self.endpoints.finished(endpoint, outcome, at)
         self._observer.attempt_finished(attempt)
         connection.retried = False

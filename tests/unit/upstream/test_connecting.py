@@ -424,7 +424,7 @@ def test_u03_an_error_of_our_own_speaks_against_no_endpoint(
         bench.connect(connector)
     bench.world.run_for(0.1)
     assert len(bench.results) == 9
-    assert not any(endpoint.has_failed for endpoint in connector.endpoints.all)
+    assert not any(each.failures or each.unreachable_until for each in connector.endpoints.all)
 
 
 def test_u03_where_no_more_descriptors_may_be_watched_the_attempt_fails_at_once(

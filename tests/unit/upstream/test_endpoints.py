@@ -224,7 +224,7 @@ def test_d1_one_that_connects_after_all_is_as_good_as_the_others() -> None:
 def test_d1_one_that_answers_on_a_pooled_connection_is_reachable() -> None:
     endpoints = of("ab")
     endpoints.connect_failed(endpoints.all[0], NOW)
-    assert endpoints.all[0].has_failed
+    assert endpoints.all[0].failures
     endpoints.finished(endpoints.all[0], ANSWER, NOW)
     assert {chosen(endpoints) for _ in range(2)} == {"a", "b"}
 
@@ -277,7 +277,7 @@ def test_u03_an_answer_ends_a_row(outcome: Success | Failure) -> None:
     endpoints = of("abc")
     fail(endpoints, "a", 4)
     endpoints.finished(endpoints.all[0], outcome, NOW)
-    assert not endpoints.all[0].has_failed
+    assert not endpoints.all[0].failures
     fail(endpoints, "a", 4)
     assert left_out(endpoints, NOW) == ""
 

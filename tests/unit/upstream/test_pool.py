@@ -705,6 +705,17 @@ def test_d2_but_for_one_that_we_have_not_started(make_bench: MakeBench) -> None:
     assert bench.counts == {"connecting": 1}
 
 
+@pytest.mark.parametrize(("failures", "unreachable_until"), [(1, 0.0), (0, 2_000.0)])
+def test_u03_an_answer_on_a_pooled_connection_clears_its_endpoint(
+    bench: UpstreamBench, failures: int, unreachable_until: float
+) -> None:
+    (peer,) = bench.idle_connections(1)
+    endpoint = bench.endpoint(0)
+    endpoint.failures, endpoint.unreachable_until = failures, unreachable_until
+    bench.exchange(peer)
+    assert (endpoint.failures, endpoint.unreachable_until) == (0, 0.0)
+
+
 # -- D3, D4: addresses that change, and age
 
 

@@ -147,6 +147,7 @@ class Replay:
         self.upstream: dict[int, tuple[UpstreamConnection, FakeSocket]] = {}
         for fd in range(100, 100 + CLIENTS * ATTEMPTS):
             self._connect(fd)
+        self.iterate()  # the requests are sent: an answer before that ends its connection
         self.answer()
         self.clients = {fd: self._client(fd) for fd in range(1000, 1000 + CLIENTS)}
         configure_gc()

@@ -124,8 +124,9 @@ class ConnectionPool(AttemptSender):
         endpoint = connection.endpoint
         if endpoint is not None:
             outcome = attempt.outcome
-            has_failed = endpoint.failures or endpoint.unreachable_until or isinstance(outcome, Failure)
-            if outcome is not None and has_failed:
+            if outcome is not None and (
+                endpoint.failures or endpoint.unreachable_until or isinstance(outcome, Failure)
+            ):
                 self.endpoints.finished(endpoint, outcome, at)
         self._observer.attempt_finished(attempt)
         connection.retried = False

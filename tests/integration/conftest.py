@@ -127,6 +127,7 @@ async def _nothing_left() -> AsyncIterator[list[Served]]:
         await asyncio.sleep(0)
     gc.collect()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+    await asyncio.get_running_loop().shutdown_default_executor()  # as `asyncio.run` does for the supervisor
     left = open_sockets() - sockets_before
     assert not left, f"{len(left)} sockets left in process {os.getpid()}"
     new_threads = [thread for thread in threading.enumerate() if thread not in threads_before]

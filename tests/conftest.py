@@ -3,9 +3,11 @@
 import gc
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("without a clock", settings(), deadline=None)
+settings.register_profile(
+    "without a clock", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("without a clock")
 
 

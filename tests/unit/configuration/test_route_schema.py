@@ -78,7 +78,11 @@ def test_each_value_is_accepted_as_it_is_meant_or_rejected_by_file_line_and_key(
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=300,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
 @given(row=st.sampled_from(KEYS), text=st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
 def test_whatever_text_is_written_one_line_says_what_is_wrong(
     tmp_path: Path, row: tuple[str, tuple[str, ...], Table[Any], Key], text: str

@@ -84,7 +84,7 @@ TEXTS = st.one_of(WORDS, NUMBERS.map(str), st.text(st.characters(exclude_categor
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(text=TEXTS)
 def test_a_text_is_accepted_and_means_the_same_whichever_way_it_comes(
     tmp_path: Path, name: str, text: str
@@ -94,7 +94,7 @@ def test_a_text_is_accepted_and_means_the_same_whichever_way_it_comes(
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [name for name, setting in all_settings().items() if setting.is_number])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(number=NUMBERS)
 def test_a_number_is_accepted_and_means_the_same_whichever_way_it_comes(
     tmp_path: Path, name: str, number: float

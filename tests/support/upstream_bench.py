@@ -16,6 +16,7 @@ from hedgerow.core.observer import Observer
 from hedgerow.core.outcomes import Attempt, Failure, RaceEnd, Success
 from hedgerow.core.request import Request
 from hedgerow.core.response_validation import classify_response
+from hedgerow.core.traces import AttemptPlace, AttemptSpan
 from hedgerow.eventloop.loop import EventLoop
 from hedgerow.eventloop.poller import WRITABLE
 from hedgerow.net.resolver import Lookup, OnResult
@@ -63,11 +64,16 @@ class Facts(Observer):
         raise AssertionError("the gateway reports it")
 
 
-class BrokenWriter:
-    """A connection's writer that meets an internal error."""
+class BrokenSpan:
+    """A span that meets an internal error as its attempt is sent."""
 
-    def serialize(self, _attempt: Attempt) -> bytes:
+    headers = b""
+
+    def sent_to(self, _place: AttemptPlace) -> None:
         raise ZeroDivisionError
+
+    def attempt_finished(self, attempt: Attempt) -> None:
+        """Called by the observer."""
 
 
 class Names:
@@ -225,9 +231,12 @@ class UpstreamBench:
 
     # -- the gateway's side
 
-    def send(self, number: int = 1, request: Request | None = None) -> Attempt:
+    def send(
+        self, number: int = 1, request: Request | None = None, span: AttemptSpan | None = None
+    ) -> Attempt:
         """Send an attempt, as the gateway does."""
         attempt = make_attempt(number, self.now, request or self.request())
+        attempt.span = span
         handle = self.pool.send(attempt)
         if attempt.outcome is None:
             attempt.handle = handle

@@ -3,7 +3,7 @@
 import pytest
 
 from hedgerow.core.outcomes import Attempt, Failure, FailureReason, Success
-from support.upstream_bench import GRACE_S, OK, BrokenWriter, MakeBench, Peer, UpstreamBench
+from support.upstream_bench import GRACE_S, OK, BrokenSpan, MakeBench, Peer, UpstreamBench
 
 MARGIN_S = 0.002
 """More than a tick of the deadlines."""
@@ -80,10 +80,9 @@ def test_an_attempt_that_was_passed_on_can_lose(bench: UpstreamBench) -> None:
 
 def test_b12_an_internal_error_as_an_attempt_is_passed_on_costs_this_one(bench: UpstreamBench) -> None:
     """It stayed with the connection that it was passed on to, for good."""
-    peer, first = busy(bench)
+    peer, _ = busy(bench)
     attempts = [waiting(bench) for _ in range(2)]
-    (broken,) = (each for each in bench.pool.connections if each.attempt is first)
-    broken._writer = BrokenWriter()  # type: ignore[assignment]
+    attempts[-1].span = BrokenSpan()
     peer.answer()
     bench.until(lambda: bool(bench.internal_errors))
     assert [type(error) for error in bench.internal_errors] == [ZeroDivisionError]

@@ -12,7 +12,7 @@ from hedgerow.settings import LoserPolicy, UpstreamLimits
 from hedgerow.upstream.connection import ACTIVE, IDLE
 from hedgerow.upstream.idle_connections import CLOSED_AT_ONCE, PROVEN_FOR_S, REAP_AGAIN_S, REAP_INTERVAL_S
 from support.routes import passed_on_request
-from support.upstream_bench import GRACE_S, BrokenWriter, MakeBench, Peer, UpstreamBench
+from support.upstream_bench import GRACE_S, BrokenSpan, MakeBench, Peer, UpstreamBench
 
 MARGIN_S = 0.002
 """More than a tick of the deadlines."""
@@ -142,7 +142,7 @@ def test_b12_an_internal_error_as_a_new_connection_is_taken_over_costs_this_one(
     other = bench.send()
     peer = bench.accept()
     bench.until(lambda: peer.shake() and "active" in bench.counts)
-    bench.pool._writers[bench.target] = BrokenWriter()  # type: ignore[assignment]
+    attempt.span = BrokenSpan()
     bench.facts.fails = errors == 2
     bench.let_go(opening)
     bench.until(lambda: broken.shake() and attempt.outcome is not None)
@@ -159,10 +159,8 @@ def test_b12_an_internal_error_as_an_attempt_is_sent_on_a_pooled_connection_cost
 ) -> None:
     """The connection stayed active, and its end took an attempt off that the route had never counted."""
     peer, broken = bench.idle_connections(2)
-    connection = bench.endpoint(0).idle[-1]
-    connection._writer = BrokenWriter()  # type: ignore[assignment]
     with pytest.raises(ZeroDivisionError):
-        bench.send()
+        bench.send(span=BrokenSpan())
     bench.until(lambda: broken.is_left)
     assert len(bench.facts.finished) == 2, "the attempt was never sent"
     assert (bench.counts, bench.budget.in_use, bench.endpoint(0).in_flight) == ({"idle": 1}, 1, 0)

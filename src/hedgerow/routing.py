@@ -35,8 +35,8 @@ def make_route(rule: RouteRule, upstream: AttemptSender) -> Route:
     if isinstance(after, QuantileDelay):
         delay = FollowingDelay(after.quantile, after.min_s, after.max_s)
         after = after.max_s
-    is_assignment = rule.answers == "smart"
-    answer_rules = None if is_assignment and rule.success == SMART_SUCCESS else _answer_rules(rule)
+    is_smart = rule.answers == "smart"
+    answer_rules = None if is_smart and rule.success == SMART_SUCCESS else _answer_rules(rule)
     deadline_header = (rule.deadline_header or "").lower().encode("ascii")
     methods = [method.encode("ascii") for method in rule.methods]
     return Route(
@@ -52,12 +52,12 @@ def make_route(rule: RouteRule, upstream: AttemptSender) -> Route:
         timeout_prefix=f"{rule.timeout.query}=".encode("ascii") if rule.timeout.query else b"",
         timeout_headers=frozenset(name.lower().encode("ascii") for name in rule.timeout.headers),
         methods=tuple(method for method in methods if rule.idempotent or method in SAFE_METHODS),
-        forwarding=None if is_assignment else _forwarding(rule, deadline_header, answer_rules),
+        forwarding=None if is_smart else _forwarding(rule, deadline_header, answer_rules),
         rules=answer_rules,
         delay=delay,
         sample=rule.hedge.sample if rule.hedge.mode == "observe" else 1.0,
         deadline_header=deadline_header,
-        accepts_bodies=rule.idempotent and not is_assignment,
+        accepts_bodies=rule.idempotent and not is_smart,
         max_request_body=rule.max_request_body,
         max_response_body=rule.max_response_body,
         hedge_limit=make_hedge_limit(rule.hedge, after),

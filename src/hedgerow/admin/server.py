@@ -101,8 +101,6 @@ class AdminServer:
             sock.setblocking(False)
             task = self._loop.create_task(self._serve(sock))
             self._idle[task] = False
-            # A timer fires after received data was read, also if the event loop was stopped meanwhile.
-            self._loop.call_later(GRACE_S, self._end_grace, task)
             task.add_done_callback(partial(self._on_closed, sock))
             if self.connections > self._max_connections:
                 self._close_longest_idle()
@@ -131,7 +129,7 @@ class AdminServer:
                     return connection
         return None if self._idle else next(iter(self._answering), None)
 
-    def _end_grace(self, connection: asyncio.Task[None]) -> None:
+    def _end_grace(self, connection: asyncio.Task[None] | None) -> None:
         if connection in self._idle:
             self._idle[connection] = True
 
@@ -150,6 +148,10 @@ class AdminServer:
         except OSError:  # the client has gone, or the socket cannot be watched
             return
         writer.transport.set_write_buffer_limits(high=0)  # `drain` waits until all is sent
+        # The socket is watched only now, and the grace ends one iteration later: what has come by then is
+        # read first, also if the loop was stopped meanwhile.
+        end_grace = partial(self._end_grace, asyncio.current_task())
+        self._loop.call_later(GRACE_S, self._loop.call_soon, end_grace)
         try:
             await AdminConnection(self, reader, writer).serve(self._limits)
         except OSError:  # the client has gone; or TimeoutError: it sends nothing or does not read

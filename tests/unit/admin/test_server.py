@@ -128,6 +128,7 @@ async def test_b5_hundreds_that_come_at_once_leave_a_probe_among_them_its_answer
             sock.close()
 
 
+@in_idle_time
 async def test_b5_requests_under_way_are_closed_last() -> None:
     released = asyncio.Event()
 
@@ -146,7 +147,30 @@ async def test_b5_requests_under_way_are_closed_last() -> None:
         assert [(await client.response())[0] for client in busy] == [200, 200]
 
 
-async def test_b5_even_if_requests_are_under_way_on_all_connections() -> None:
+@pytest.mark.parametrize("stops", ["never", "as one is accepted", "as a request comes"])
+@in_idle_time
+async def test_b5_even_if_requests_are_under_way_on_all_connections(
+    stops: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest request goes, also where the loop stopped for longer than the grace: that was no client's fault.
+
+    In idle time, as a pause of the test itself would be a client's.
+    """
+    loop = asyncio.get_running_loop()
+    time, open_connection = loop.time, asyncio.open_connection
+    stopped_s = 0.0
+
+    def stop() -> None:
+        nonlocal stopped_s
+        stopped_s += 2 * hedgerow.admin.server.GRACE_S
+
+    async def stop_and_open(*args: Any, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if stops == "as one is accepted" and "sock" in kwargs and len(asked) == FEW // 2:
+            stop()
+        return await open_connection(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "time", lambda: time() + stopped_s)
+    monkeypatch.setattr(asyncio, "open_connection", stop_and_open)
     asked: list[Request] = []
     never = asyncio.Event()
 
@@ -159,7 +183,11 @@ async def test_b5_even_if_requests_are_under_way_on_all_connections() -> None:
     async with served(hangs) as port:
         hanging = []
         for number in range(FEW + 1):  # the last is one too many, until it may be closed
-            hanging.append(await port.client(b"GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n"))
+            hanging.append(await port.client())
+            await port.until_connections(number + 1)
+            hanging[-1].send(b"GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n")
+            if stops == "as a request comes" and number == FEW // 2:
+                stop()
             while len(asked) == number:  # noqa: ASYNC110 (it is a plain list)
                 await asyncio.sleep(0)
         assert (await port.probe())[0] == 200

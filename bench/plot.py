@@ -25,6 +25,7 @@ COLOURS = {
     "aiohttp": "#cf222e",
     "asynchedging": "#fa4549",
     "hedge-python": "#ff8182",
+    "uvicorn": "#d4a72c",
     "fastapi": "#bf3989",
     "granian": "#bc4c00",
 }

@@ -133,8 +133,11 @@ def bare_race(program: str) -> Callable[[Place], Command]:
     return command
 
 
-def fastapi(place: Place) -> Command:
-    return [VENV_BIN / "python", PEERS / "fastapi_peer.py", str(place.port), place.upstream_url]
+def on_uvicorn(program: str) -> Callable[[Place], Command]:
+    def command(place: Place) -> Command:
+        return [VENV_BIN / "python", PEERS / program, str(place.port), place.upstream_url]
+
+    return command
 
 
 def granian(place: Place) -> Command:
@@ -190,7 +193,10 @@ PEER_SERVERS = (
         aiohttp("hedge-python"),
         judges_bodies=False,
     ),
-    Server("fastapi", "FastAPI on uvicorn, and httpx; losers cancelled", fastapi),
+    Server(
+        "uvicorn", "uvicorn without a framework, and aiohttp; losers cancelled", on_uvicorn("uvicorn_peer.py")
+    ),
+    Server("fastapi", "FastAPI on uvicorn, and httpx; losers cancelled", on_uvicorn("fastapi_peer.py")),
     Server("granian", "granian (RSGI) and pyreqwest; losers cancelled", granian),
 )
 

@@ -117,9 +117,11 @@ def gohedge(losers: str) -> Callable[[Place], Command]:
     return command
 
 
-def aiohttp(race: str) -> Callable[[Place], Command]:
+def in_python(program: str, *arguments: str) -> Callable[[Place], Command]:
+    """Return how a peer is started that needs the peers' libraries."""
+
     def command(place: Place) -> Command:
-        return [VENV_BIN / "python", PEERS / "aiohttp_peer.py", str(place.port), place.upstream_url, race]
+        return [VENV_BIN / "python", PEERS / program, str(place.port), place.upstream_url, *arguments]
 
     return command
 
@@ -129,13 +131,6 @@ def bare_race(program: str) -> Callable[[Place], Command]:
 
     def command(place: Place) -> Command:
         return [sys.executable, PEERS / program, str(place.port), place.upstream_url]
-
-    return command
-
-
-def on_uvicorn(program: str) -> Callable[[Place], Command]:
-    def command(place: Place) -> Command:
-        return [VENV_BIN / "python", PEERS / program, str(place.port), place.upstream_url]
 
     return command
 
@@ -185,18 +180,18 @@ PEER_SERVERS = (
     BARE_RACE_ADMISSION,
     Server("go-cancel", "net/http, losers cancelled", gohedge("cancel")),
     Server("go-drain", "net/http, losers drained", gohedge("drain")),
-    Server("aiohttp", "aiohttp on uvloop both sides, losers cancelled", aiohttp("own")),
-    Server("asynchedging", "aiohttp, the race by asynchedging", aiohttp("asynchedging")),
+    Server("aiohttp", "aiohttp on uvloop both sides, losers cancelled", in_python("aiohttp_peer.py", "own")),
+    Server("asynchedging", "aiohttp, the race by asynchedging", in_python("aiohttp_peer.py", "asynchedging")),
     Server(
         "hedge-python",
         "aiohttp, hedged by hedge-python: the first answer wins, whatever it says",
-        aiohttp("hedge-python"),
+        in_python("aiohttp_peer.py", "hedge-python"),
         judges_bodies=False,
     ),
     Server(
-        "uvicorn", "uvicorn without a framework, and aiohttp; losers cancelled", on_uvicorn("uvicorn_peer.py")
+        "uvicorn", "uvicorn without a framework, and aiohttp; losers cancelled", in_python("uvicorn_peer.py")
     ),
-    Server("fastapi", "FastAPI on uvicorn, and httpx; losers cancelled", on_uvicorn("fastapi_peer.py")),
+    Server("fastapi", "FastAPI on uvicorn, and httpx; losers cancelled", in_python("fastapi_peer.py")),
     Server("granian", "granian (RSGI) and pyreqwest; losers cancelled", granian),
 )
 

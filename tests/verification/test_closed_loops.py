@@ -9,7 +9,7 @@ from verification.harness.closed_loops import UNDISTURBED, Comparison, Load, Run
 
 CLIENTS = 380
 ASKED_PER_S = 1_000
-"""What so many clients ask for."""
+"""Requests a second of so many clients, if all are served at once."""
 TIMEOUT_MS = 900
 
 

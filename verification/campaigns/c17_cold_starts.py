@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -86,7 +85,6 @@ def cold_starts(starts: int) -> list[Comparison]:
         for name, kind in KINDS.items():
             for clients in CLIENTS:
                 started = one_start(hedgerow(), kind, Load(clients, timeout_ms), disturbance)
-                started.measure_capacity(partial(one_start, hedgerow(), kind))
                 report(found[name], started)
                 found[name].runs.append(started)
     return list(found.values())
@@ -104,12 +102,9 @@ def series(share: float) -> list[Comparison]:
     found = Comparison("make run as it is", bare_race_on_both_cores())
     for _ in range(counted(SERIES, share)):
         with on_both_cores(serve_as_make_run) as (server, address):
-            run_load = partial(run_on, server, address, seconds=SERIES_SECONDS, core=BOTH_CORES)
             for load in SERIES_LOADS:
-                ended = run_load(load)
-                ended.measure_capacity(run_load)
-                found.runs.append(ended)
-                report(found, ended)
+                found.runs.append(run_on(server, address, load, seconds=SERIES_SECONDS, core=BOTH_CORES))
+                report(found, found.runs[-1])
     return [found]
 
 

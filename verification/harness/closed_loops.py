@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from pathlib import Path
 
 import psutil
@@ -32,9 +31,6 @@ REQUEST_S = 0.38
 """The mean time of a request before the reference upstream, so that N clients ask N / REQUEST_S a second."""
 SURELY = 0.8
 """Of the peak: a load that is smaller can be served."""
-ALL = 0.97
-"""Of what is asked for: clients without a timeout who got less, though they wait, could not all be served. Where they
-can, they get 0.99 and more."""
 OF_THE_BARE_RACE = 0.6
 """Good answers, beside the bare race with admission under the same load: less is a collapse, also if all runs agree."""
 NOT_SERVED = ("503", "no_answer", "not_sent")
@@ -120,9 +116,6 @@ class Run:
     judged_from_s: int = SETTLED_S
     foreign_share: float = 0.0
     """Of a core, taken by programs that are not ours: a run that was disturbed by them says little."""
-    capacity_per_s: float | None = None
-    """Good answers to as many clients without a timeout right after it, where it rejected too much: the machine's speed
-    drifts by a third, and what it can do in one minute says little of another."""
 
     @property
     def settled(self) -> Counter[str]:
@@ -143,19 +136,11 @@ class Run:
         """Once it has settled."""
         return self.settled["good"] / len(self.seconds[self.judged_from_s :])
 
-    def measure_capacity(self, again: "Callable[[Load], Run]") -> None:
-        """Where it rejected too much, find out what could be served: run the clients `again`, without a timeout."""
-        if self.load.timeout_ms and self.rejected_share >= REJECTED_SHARE:
-            self.capacity_per_s = again(Load(self.load.clients)).good_per_s
-
     def __str__(self) -> str:
         seconds = (f"{each['good']}+{sum(each[name] for name in NOT_SERVED)}" for each in self.seconds)
-        after = (
-            ""
-            if self.capacity_per_s is None
-            else f"; without a timeout, right after: {self.capacity_per_s:.0f}"
+        return (
+            f"{self.disturbance.name}: {' '.join(seconds)} (others took {self.foreign_share:.0%} of a core)"
         )
-        return f"{self.disturbance.name}: {' '.join(seconds)} (others took {self.foreign_share:.0%} of a core{after})"
 
 
 def run_on(
@@ -219,13 +204,10 @@ class Comparison:
     def peak_per_s(self) -> float:
         return max(map(self.typical_per_s, self.loads))
 
-    def can_be_served(self, run: Run) -> bool:
-        """Return whether a load can be served: as seen right after it, else at any time, or surely below the peak."""
-        load = run.load
-        if run.capacity_per_s is not None:
-            return run.capacity_per_s >= ALL * load.asked_per_s
+    def can_be_served(self, load: Load) -> bool:
+        """Whether it is surely below what can be done, or was served at least once."""
         capacity = max(self.peak_per_s, *self.bare_race_per_s.values(), 0.0)
-        served = any(each.rejected_share < REJECTED_SHARE for each in self.of(load))
+        served = any(run.rejected_share < REJECTED_SHARE for run in self.of(load))
         return load.asked_per_s <= SURELY * capacity or served
 
     def judge(self, findings: Findings) -> None:
@@ -239,9 +221,6 @@ class Comparison:
                 f"{runs[0].judged_from_s} on: {max(run.rejected_share for run in runs):.2%} in the worst, "
                 f"in all {sum(run.rejected for run in runs)}"
             )
-            beyond = [run for run in runs if not self.can_be_served(run)]
-            if beyond:
-                findings.figures[f"{self.name}, {load.name}"] += f"; in {len(beyond)} not all could be served"
             if load.clients in self.bare_race_per_s:
                 findings.figures[f"{self.name}, {load.name}"] += (
                     f"; the bare race {self.bare_race_per_s[load.clients]:.0f} good/s"
@@ -253,14 +232,13 @@ class Comparison:
         seen = f"{self.name}, {run.load.name}, {run} (good+rejected each second)"
         if not run.load.timeout_ms:
             findings.check(run.rejected == 0, "without a timeout nothing is rejected", seen)
-        if self.can_be_served(run):
+        if self.can_be_served(run.load):
             invariant = f"what can be served is served: under {REJECTED_SHARE:.1%} rejected"
             findings.check(run.rejected_share < REJECTED_SHARE, invariant, seen)
         else:
             invariant = f"where not all can be served: good answers {GOOD_SHARE:.0%} of the peak"
-            peak_per_s = self.peak_per_s if run.capacity_per_s is None else run.capacity_per_s
-            findings.check(run.good_per_s >= GOOD_SHARE * peak_per_s, invariant, seen)
+            findings.check(run.good_per_s >= GOOD_SHARE * self.peak_per_s, invariant, seen)
         least = OF_THE_BARE_RACE * self.bare_race_per_s.get(run.load.clients, 0.0)
         findings.check(run.good_per_s >= least, f"good answers {OF_THE_BARE_RACE} of the bare race's", seen)
-        typical = min(self.typical_per_s(run.load), run.capacity_per_s or inf)
+        typical = self.typical_per_s(run.load)
         findings.check(run.good_per_s >= GOOD_SHARE * typical, "no run differs from the others", seen)
